@@ -1,0 +1,25 @@
+/* nx/clock.h: the node's clocks and their text forms. Guests never see these (see runtime/wasi).
+ * Threads: any. */
+#ifndef NX_CLOCK_H
+#define NX_CLOCK_H
+#include "nx/slice.h"
+
+#define NX_NS_PER_MS 1000000ull
+#define NX_NS_PER_S  1000000000ull
+
+uint64_t nx_clock_ns(void);      /* CLOCK_MONOTONIC */
+uint64_t nx_clock_wall_ns(void); /* CLOCK_REALTIME, ns since the epoch */
+
+#define NX_RFC3339_MAX 36
+/* "2025-11-26T10:23:45Z" (digits 0), with .123 (3), .123456789 (9); RFC 3339 UTC. Returns the length; out holds NX_RFC3339_MAX bytes. */
+size_t nx_clock_rfc3339(uint64_t wall_ns, int fraction_digits, char *out);
+/* RFC 3339 with any offset and up to nine fraction digits; NX_EPARSE. Years 1970 to 2262. */
+nx_err nx_clock_parse_rfc3339(nx_slice s, uint64_t *ret_wall_ns);
+/* "250ms", "5s", "1m30s", "2h", "7d" (also fractions: "1.5s"); NX_EPARSE, NX_ELIMIT. */
+nx_err nx_duration_parse(nx_slice s, uint64_t *ret_ns);
+/* Shortest exact form of nx_duration_parse; out holds 32 bytes. */
+size_t nx_duration_format(uint64_t ns, char *out);
+/* "128Mi", "1Gi", "64Ki", "500k", "10M", "1G", "123": binary (Ki Mi Gi Ti) and decimal (k M G T) suffixes as in Kubernetes, optional trailing B. */
+nx_err nx_size_parse(nx_slice s, uint64_t *ret_bytes);
+size_t nx_size_format(uint64_t bytes, char *out);
+#endif

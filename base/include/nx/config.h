@@ -1,0 +1,101 @@
+/* nx/config.h: nexus.yaml: one table of keys, from which parsing, defaults, validation, nexus.schema.json and the reference are made.
+ * Ownership: an nx_config is immutable and reference-counted; all it points to lies in its arena.
+ * Threads:   parse on one thread; the result may be read from any.
+ * Errors:    all problems of a file are collected in nx_config_issues, none stops at the first. */
+#ifndef NX_CONFIG_H
+#define NX_CONFIG_H
+#include "nx/arena.h"
+#include "nx/json.h"
+#include "nx/log.h"
+
+#define NX_CONFIG_FILE_BYTES (1u << 20)  /* a larger file is refused */
+#define NX_CONFIG_FUNCTIONS_MAX 4096
+#define NX_FUNCTION_NAME_BYTES 64        /* [a-z0-9]([-a-z0-9]*[a-z0-9])? (RFC 1123 label) */
+
+typedef enum { NX_INPUT_DATA, NX_INPUT_CLOUDEVENT } nx_input_mode;      /* input: data | cloudevent */
+typedef enum { NX_RESPOND_ASYNC, NX_RESPOND_SYNC } nx_respond_mode;     /* respond: async | sync */
+typedef enum { NX_DURABILITY_PROCESS, NX_DURABILITY_POWER, NX_DURABILITY_QUORUM } nx_durability;
+
+typedef struct nx_fn_config {
+    nx_slice name;
+    nx_slice http_method, http_path;         /* empty: no HTTP trigger; method upper case */
+    nx_slice *nats; unsigned n_nats;         /* raw subjects */
+    nx_slice *events; unsigned n_events;     /* type patterns of `on.event` */
+    nx_slice runtime;                        /* "wasi-preview1" */
+    nx_slice code;                           /* as written; relative to the file */
+    nx_slice code_path;                      /* resolved */
+    nx_slice build_command, build_workdir;   /* may be empty; workdir resolved */
+    nx_slice *build_watch; unsigned n_build_watch;
+    uint64_t timeout_ns, memory_bytes, fuel; /* fuel 0: no limit of its own */
+    nx_input_mode input;
+    nx_slice output_event;                   /* output: {event: TYPE}; empty: stdout is only the answer */
+    nx_respond_mode respond;
+    nx_kv *env; unsigned n_env;
+    uint64_t max_output_bytes, max_log_bytes;
+    unsigned concurrency;                    /* running attempts on one node; 0: as many as there are slots */
+    unsigned line;                           /* in the file, for messages */
+} nx_fn_config;
+
+typedef struct nx_config {
+    nx_slice path;                           /* file, or "" */
+    nx_slice dir;                            /* folder of the file: base of relative paths */
+    nx_slice project;                        /* `name:`; default: the folder's name */
+    nx_slice ns;                             /* `namespace:`; "default" */
+    nx_slice listen, admin;                  /* "127.0.0.1:8080", "127.0.0.1:8081" */
+    nx_slice data_dir;                       /* ".nexus", resolved */
+    nx_log_level log_level; bool log_json;
+    nx_slice tls_cert, tls_key;              /* PEM files; empty: plain HTTP */
+    uint64_t max_body_bytes, max_header_bytes; unsigned max_connections;
+    uint64_t head_timeout_ns, body_timeout_ns, idle_timeout_ns;
+    bool ingest_strict, ingest_batch;        /* ingest.strict, ingest.batch */
+    unsigned ingest_max_types, hop_limit;
+    nx_slice nats_url;                       /* empty: private server */
+    nx_slice nats_credentials, nats_user, nats_password, nats_token, nats_tls_ca, nats_tls_cert, nats_tls_key, nats_js_prefix;
+    nx_durability durability; unsigned replicas;
+    uint64_t events_max_age_ns, events_max_bytes, runs_max_age_ns, runs_max_bytes, dedupe_window_ns;
+    unsigned workers;                        /* running slots; 0: one per core */
+    nx_fn_config *functions; unsigned n_functions;
+} nx_config;
+
+typedef struct nx_config_issue {
+    char path[160];    /* "functions[0].timeout" */
+    char reason[256];  /* `"5 parsecs" is not a duration` */
+    char suggestion[128]; /* "try 5s"; may be empty */
+    unsigned line, column; /* from 1; 0: none */
+} nx_config_issue;
+
+#define NX_CONFIG_ISSUES_MAX 100
+typedef struct nx_config_issues {
+    nx_slice file;     /* name used in messages; lent */
+    nx_config_issue *v; unsigned n, cap;
+    bool is_cut;       /* there were more than NX_CONFIG_ISSUES_MAX */
+} nx_config_issues;
+
+typedef enum {
+    NX_CONFIG_CHECK_CODE = 1,  /* `code` must exist and begin with the WebAssembly magic and version */
+    NX_CONFIG_NO_FUNCTIONS = 2 /* a file without functions is allowed (node settings) */
+} nx_config_flags;
+
+/* Reads and validates `file` (YAML 1.1/1.2 subset, or JSON). On NX_EINVAL `issues` holds everything that is wrong; *ret is not set. */
+nx_err nx_config_load(const char *file, unsigned flags, nx_config **ret, nx_config_issues *issues, nx_error *reterr);
+/* The same from memory; `name` stands in messages, `dir` is the base of relative paths. */
+nx_err nx_config_parse(nx_slice text, const char *name, const char *dir, unsigned flags, nx_config **ret, nx_config_issues *issues, nx_error *reterr);
+/* All defaults, no functions: what a node without a file runs with. */
+nx_err nx_config_default(const char *dir, nx_config **ret, nx_error *reterr);
+void nx_config_ref(nx_config *c);
+void nx_config_unref(nx_config *c); /* NULL allowed */
+void nx_config_issues_done(nx_config_issues *i);
+/* "nexus.yaml:14:7: functions[0].timeout: "5 parsecs" is not a duration (try 5s)", one line each. */
+nx_err nx_config_issues_text(const nx_config_issues *i, nx_buf *out);
+nx_err nx_config_issues_json(const nx_config_issues *i, nx_buf *out);
+const nx_fn_config *nx_config_function(const nx_config *c, nx_slice name);
+
+/* One function's settings as the JSON object that stands under functions[] in the file (code left out), normalised: equal settings give equal bytes.
+ * This is what a version stores. */
+nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w);
+/* The way back: parses {"version":"v1","functions":[…]} made from stored settings; see nx_config_parse(). */
+
+/* Generated documents. */
+nx_err nx_config_schema_json(nx_buf *out);    /* JSON Schema 2020-12 */
+nx_err nx_config_reference_md(nx_buf *out);   /* table for docs/API_REFERENCE.md */
+#endif

@@ -1,0 +1,169 @@
+/* nx/fab.h: the log: publish, consume, ack, look up, key-value, artifacts, over NATS JetStream.
+ * Why:       all state of the platform lies here; nodes hold none (DESIGN 4).
+ * Ownership: nx_fab (connections) outlives its nx_fab_ns (namespaces), which outlive their consumers and messages.
+ *            An nx_fab_msg belongs to whoever got it until it is acked, nacked or terminated, which frees it.
+ * Threads:   every function may be called from any thread. Callbacks run on the fabric's own threads (nats.c's): they must copy or take, post, return.
+ *            Functions marked BLOCKING do round trips (bounded by 5 s unless said otherwise) and must not be called from a callback or an event loop.
+ * Errors:    NX_EUNAVAIL (no connection, no answer in time), NX_EFULL (stream limit), NX_EBUSY (too many in flight), NX_ELIMIT (over max_payload), others as said.
+ * Source:    NATS protocol and JetStream API (ADR-1, 2, 8, 9, 13, 20, 31, 37), CloudEvents NATS binding 1.0.2, DESIGN 4. */
+#ifndef NX_FAB_H
+#define NX_FAB_H
+#include "nx/config.h"
+#include "nx/event.h"
+#include "nx/run.h"
+
+typedef struct nx_fab nx_fab;
+typedef struct nx_fab_ns nx_fab_ns;
+typedef struct nx_fab_consumer nx_fab_consumer;
+typedef struct nx_fab_msg nx_fab_msg;
+typedef struct nx_fab_server nx_fab_server;
+struct nx_obs_registry;
+
+/* ---- the private nats-server (embedded/) ----------------------------------------------------------------------------------------- */
+
+typedef struct nx_fab_server_options {
+    const char *program;        /* path of nats-server; NULL: NEXUS_NATS_SERVER, beside the own binary, the build's, PATH */
+    const char *data_dir;       /* ".nexus": holds nats/ (store, configuration 0600, log), lock, server.json (pid and start time) */
+    nx_durability durability;   /* process | power */
+    uint64_t memory_limit_bytes;/* GOMEMLIMIT; 0: default of 64 MiB */
+    uint64_t max_payload_bytes; /* 0: 8 MiB */
+    void (*on_state)(void *self, bool is_up, const char *why); /* on the supervisor's thread; may be NULL */
+    void *self;
+} nx_fab_server_options;
+
+/* BLOCKING (until ready, at most 60 s; `on_wait` lines of progress come by the log). Takes the lock on data_dir (NX_ECONFLICT names the holder's pid), waits until a previous server
+ * of this store is really gone (pid and start time), starts nats-server on a random loopback port with generated credentials, supervises it:
+ * restarted with back-off on the same port, ended with the node even if the node is killed (PR_SET_PDEATHSIG or equal). */
+nx_err nx_fab_server_start(const nx_fab_server_options *o, nx_fab_server **ret, nx_error *reterr);
+const char *nx_fab_server_url(const nx_fab_server *s); /* nats://user:password@127.0.0.1:port; secret: never logged */
+int nx_fab_server_pid(const nx_fab_server *s);         /* 0 while it is down */
+void nx_fab_server_stop(nx_fab_server *s);             /* BLOCKING: graceful, then forced after 10 s; NULL allowed */
+
+/* ---- connections ------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct nx_fab_options {
+    const char *url;            /* nats:// or tls://, comma-separated list */
+    nx_slice credentials_file, user, password, token, tls_ca, tls_cert, tls_key;
+    nx_slice js_prefix;         /* "" = "$JS.API" */
+    nx_id node;                 /* this node's id: names its inboxes */
+    unsigned max_publishes;     /* in flight; 0: 8192 */
+    unsigned max_inflight;      /* messages granted or delivered and not yet finished, over all consumers; 0: 512 */
+    struct nx_obs_registry *metrics; /* may be NULL */
+    void (*on_state)(void *self, bool is_connected); void *state_self; /* may be NULL */
+    /* A reply to this node's waiting callers (see nx_fab_reply()): token is what followed the node's inbox. Slices valid during the call. */
+    void (*on_reply)(void *self, nx_slice token, int status, nx_slice content_type, nx_slice body); void *reply_self;
+} nx_fab_options;
+
+nx_err nx_fab_open(const nx_fab_options *o, nx_fab **ret, nx_error *reterr); /* BLOCKING */
+void nx_fab_close(nx_fab *f);                                               /* BLOCKING: flushes; consumers and namespaces must be closed */
+bool nx_fab_is_ready(nx_fab *f, nx_error *ret_why);                          /* cheap: connected, JetStream answering, streams writable */
+uint64_t nx_fab_max_payload(nx_fab *f);
+const char *nx_fab_server_version(nx_fab *f);
+const char *nx_fab_inbox(nx_fab *f); /* prefix of this node's reply subjects, "_NX.R.<node>": a waiting caller's nx-reply is "<inbox>.<token>" */
+
+typedef struct nx_fab_ns_options {
+    uint64_t events_max_age_ns, events_max_bytes, runs_max_age_ns, runs_max_bytes, dedupe_window_ns;
+    unsigned replicas, max_types;
+} nx_fab_ns_options;
+
+/* BLOCKING: makes or updates the namespace's streams, buckets; starts trimming. */
+nx_err nx_fab_ns_open(nx_fab *f, nx_slice ns, const nx_fab_ns_options *o, nx_fab_ns **ret, nx_error *reterr);
+void nx_fab_ns_close(nx_fab_ns *n);
+nx_slice nx_fab_ns_name(const nx_fab_ns *n);
+/* BLOCKING: raw subjects of users to capture into the log: the minimal non-overlapping set of `subjects` replaces the earlier set.
+ * A subject that another stream owns is sourced from it. */
+nx_err nx_fab_ns_raw_subjects(nx_fab_ns *n, const nx_slice *subjects, unsigned n_subjects, nx_error *reterr);
+
+/* ---- publish ---------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct nx_fab_pub {
+    void (*done)(struct nx_fab_pub *self); /* exactly once, on a fabric thread, unless the call itself failed; also after a time-out of 5 s (NX_EUNAVAIL) */
+    void *owner;                           /* the caller's own */
+    nx_err err;
+    uint64_t seq;                          /* of the stored message, or of the first one when is_duplicate */
+    bool is_duplicate;
+    uint64_t fab_private[4];
+} nx_fab_pub;
+
+/* Stores an event in binary mode: subject nx.NS.ev.<type>.<shard of event_id>, ce- headers, data untouched. `pub` is lent until done().
+ * dedupe_key: Nats-Msg-Id = SHA-256 of it (empty: none). reply: header nx-reply (empty: none). All bytes are copied before it returns.
+ * NX_EMANY: one distinct type too many. */
+nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key, nx_slice reply, nx_fab_pub *pub, nx_error *reterr);
+/* Stores a run record: `encoded` = nx_run_encode(run). is_replay goes to NX_REPLAYS_NS. Final records carry Nats-Msg-Id event/function/generation/final.
+ * A record over max_payload spills its body to the object store. */
+nx_err nx_fab_publish_run(nx_fab_ns *n, const nx_run *run, nx_slice encoded, nx_fab_pub *pub, nx_error *reterr);
+/* Publishes the outcome to a waiting caller anywhere: core NATS, no acknowledgement. */
+nx_err nx_fab_reply(nx_fab *f, nx_slice reply_subject, int status, nx_slice content_type, nx_slice body);
+
+/* ---- consume ---------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct nx_fab_consumer_options {
+    const char *durable;            /* "fn-<function>" */
+    const nx_slice *types; unsigned n_types;       /* event type patterns (nx_event_type_matches) */
+    const nx_slice *subjects; unsigned n_subjects; /* raw subjects */
+    uint64_t ack_wait_ns;           /* 0: 4 s. Longer work is kept alive by the fabric (+WPI) until the message is finished */
+    unsigned max_inflight;          /* on this node; 0: no bound of its own */
+    bool from_start;                /* deliver all stored events; else only those stored after the consumer was made */
+    void (*on_msg)(void *self, nx_fab_msg *take_msg);
+    void *self;
+} nx_fab_consumer_options;
+
+/* BLOCKING: makes or updates the durable pull consumer (overlapping filters reduced), then asks for messages until closed; survives reconnects and restarts. */
+nx_err nx_fab_consumer_open(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_consumer **ret, nx_error *reterr);
+/* BLOCKING: no on_msg after it returns; undelivered grants are given up. `remove` deletes the durable consumer. Messages in hand stay valid. */
+void nx_fab_consumer_close(nx_fab_consumer *c, bool remove);
+/* Events that wait for this consumer, and that are delivered and unfinished (from the last message or poll; cheap). */
+void nx_fab_consumer_depth(nx_fab_consumer *c, uint64_t *ret_pending, uint64_t *ret_inflight);
+
+nx_err nx_fab_msg_event(nx_fab_msg *m, nx_arena *a, nx_event *ret, nx_error *reterr); /* slices lent by the message; raw messages become events (type "nats.<subject>", source "nats:<stream>") */
+uint64_t nx_fab_msg_seq(const nx_fab_msg *m);
+unsigned nx_fab_msg_delivery(const nx_fab_msg *m); /* 1 on the first */
+nx_slice nx_fab_msg_reply(nx_fab_msg *m);          /* nx-reply, may be empty; lent by the message */
+void nx_fab_msg_ack(nx_fab_msg *take_m);
+void nx_fab_msg_nak(nx_fab_msg *take_m, uint64_t delay_ns);
+void nx_fab_msg_drop(nx_fab_msg *take_m);          /* frees without a word: redelivered after ack_wait */
+
+/* ---- look up (all BLOCKING) ------------------------------------------------------------------------------------------------------- */
+
+nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *ret, nx_error *reterr);      /* NX_ENOENT: unknown or expired */
+nx_err nx_fab_event_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_event *ret, nx_error *reterr);
+/* Full id, unique suffix (>= 4 characters, among the newest 100,000), or "@last". NX_ENOENT, NX_ECONFLICT (several; reterr lists up to five). */
+nx_err nx_fab_event_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *reterr);
+nx_err nx_fab_run_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *reterr);
+typedef struct nx_fab_scan {
+    nx_slice type;          /* pattern; events only */
+    nx_slice function;      /* exact; runs only */
+    int status;             /* nx_run_status, or -1; runs only */
+    uint64_t since_wall_ns, until_wall_ns; /* 0: open */
+    unsigned limit;         /* newest `limit` matches, at most 10,000 */
+    bool replays;           /* runs: read NX_REPLAYS_NS instead */
+    bool all_attempts;      /* runs: not only final records */
+} nx_fab_scan;
+/* Newest first; arrays in the arena. A final record that is not the first by sequence of its run is left out. */
+nx_err nx_fab_events_recent(nx_fab_ns *n, const nx_fab_scan *s, nx_arena *a, nx_event **ret, unsigned *ret_n, nx_error *reterr);
+nx_err nx_fab_runs_recent(nx_fab_ns *n, const nx_fab_scan *s, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr);
+/* All records of one event, oldest first (by its shard from its time on). `replays`: from the replays stream. */
+nx_err nx_fab_runs_of(nx_fab_ns *n, const nx_event *e, bool replays, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr);
+/* The final record of one run, if there is one; used when a delivery count is above 1. NX_ENOENT. */
+nx_err nx_fab_run_final(nx_fab_ns *n, const nx_event *e, nx_slice function, unsigned generation, nx_arena *a, nx_run *ret, nx_error *reterr);
+nx_err nx_fab_run_get(nx_fab_ns *n, const nx_id *run_id, nx_arena *a, nx_run *ret, nx_error *reterr);
+
+/* ---- registry (KV) and artifacts (object store); all BLOCKING but the watch's callback ---------------------------------------------- */
+
+/* Keys: [-/_=.a-zA-Z0-9]+. revision 0 in put: create only (NX_EEXIST); else expected revision (NX_ECONFLICT). */
+nx_err nx_fab_kv_get(nx_fab_ns *n, const char *key, nx_arena *a, nx_slice *ret, uint64_t *ret_revision, nx_error *reterr);
+nx_err nx_fab_kv_put(nx_fab_ns *n, const char *key, nx_slice value, uint64_t revision, uint64_t *ret_revision, nx_error *reterr);
+nx_err nx_fab_kv_delete(nx_fab_ns *n, const char *key, nx_error *reterr);
+nx_err nx_fab_kv_list(nx_fab_ns *n, const char *prefix, nx_arena *a, nx_kv **ret, unsigned *ret_n, nx_error *reterr);
+/* Calls on_change (fabric thread) for each change after the call, also across server restarts (it may repeat one). One watch a namespace. */
+nx_err nx_fab_kv_watch(nx_fab_ns *n, void (*on_change)(void *self, nx_slice key), void *self, nx_error *reterr);
+
+/* Published NATS Object Store layout (ADR-20), bucket nx-artifacts-<ns>, name = SHA-256 hex. put of what is there already does nothing. */
+nx_err nx_fab_artifact_put(nx_fab_ns *n, const nx_sha256 *digest, nx_slice bytes, nx_error *reterr);
+nx_err nx_fab_artifact_get(nx_fab_ns *n, const nx_sha256 *digest, nx_buf *out, nx_error *reterr); /* digest checked: NX_ECORRUPT */
+bool nx_fab_artifact_has(nx_fab_ns *n, const nx_sha256 *digest);
+
+/* ---- what is going on --------------------------------------------------------------------------------------------------------------- */
+typedef struct nx_fab_stats { uint64_t events, events_bytes, events_first_seq, events_last_seq, runs, runs_bytes, publishes_inflight, messages_inflight; } nx_fab_stats;
+nx_err nx_fab_stats_get(nx_fab_ns *n, nx_fab_stats *ret, nx_error *reterr); /* BLOCKING */
+#endif
