@@ -1,0 +1,66 @@
+# The goals of every day; what they do is in scripts/ and CMakePresets.json.
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+.PHONY: help dev build test test-unit test-integration release test-release bench check check-quick fmt setup clean
+
+# One build at a time per folder: a second `make build` waits for the first instead of writing into the same files.
+build_in = mkdir -p $(1) && flock $(1)/.lock cmake -E env NINJA_STATUS='[%f/%t %es] ' cmake --build $(1) $(2)
+
+help: ## show this list
+	@echo "Nexus Functions. Goals:"
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+dev: build ## set up, build, and run a node on examples/hello-rust
+	@cd examples/hello-rust && exec ../../build/nexus dev
+
+setup: ## install what the build needs (test, check, bench, release: scripts/setup PROFILE)
+	@scripts/setup dev
+
+build: setup build/build.ninja ## the command: build/nexus
+	@$(call build_in,build)
+
+build/build.ninja: CMakePresets.json
+	@mkdir -p build && flock build/.lock cmake --preset dev
+
+test: ## all tests; the last line is "N passed, N failed"
+	@scripts/setup dev test
+	@$(MAKE) build
+	@scripts/run-tests
+
+test-unit: build ## unit tests only (ctest)
+	@scripts/run-tests --unit
+
+test-integration: ## integration tests only (pytest)
+	@scripts/setup dev test
+	@$(MAKE) build
+	@scripts/run-tests --integration
+
+release: ## dist/nexus-VERSION-linux-ARCH.tar.gz with one static, stripped binary
+	@scripts/setup dev release
+	@scripts/release
+
+test-release: ## the release, the suite against its binary, and a run in a minimal Debian root
+	@scripts/setup dev test release
+	@$(MAKE) build
+	@scripts/test-release
+
+bench: ## the table of measured figures beside their limits
+	@scripts/setup dev test bench
+	@$(MAKE) build
+	@scripts/bench
+
+check: ## clang-tidy, layers, format, ASan+UBSan suite, TSan suite, every fuzzer for FUZZ_SECONDS (60)
+	@scripts/setup dev test check
+	@$(MAKE) build
+	@scripts/check
+
+check-quick: ## layers, format, syntax of scripts, links in the documentation
+	@scripts/setup dev check
+	@scripts/check --quick
+
+fmt: ## format all C sources
+	@scripts/setup dev check
+	@scripts/check-format --fix
+
+clean: ## remove build folders and dist (keeps what set-up fetched)
+	@rm -rf build build-* dist
