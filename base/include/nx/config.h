@@ -60,8 +60,9 @@ typedef struct nx_config {
 typedef struct nx_config_issue {
     char path[160];    /* "functions[0].timeout" */
     char reason[256];  /* `"5 parsecs" is not a duration` */
-    char suggestion[128]; /* "try 5s"; may be empty */
+    char suggestion[256]; /* "try 5s"; may be empty; of several lines (a whole sample) only for an empty file */
     unsigned line, column; /* from 1; 0: none */
+    char source[128];  /* where the value came from when not from the file: "NEXUS_LISTEN", "--listen", another file; else empty */
 } nx_config_issue;
 
 #define NX_CONFIG_ISSUES_MAX 100
@@ -73,13 +74,33 @@ typedef struct nx_config_issues {
 
 typedef enum {
     NX_CONFIG_CHECK_CODE = 1,  /* `code` must exist and begin with the WebAssembly magic and version */
-    NX_CONFIG_NO_FUNCTIONS = 2 /* a file without functions is allowed (node settings) */
+    NX_CONFIG_NO_FUNCTIONS = 2, /* a file without functions is allowed (node settings) */
+    NX_CONFIG_STORED = 4 /* settings of stored versions: `code` may be missing (the artifact is known by its digest) */
 } nx_config_flags;
 
 /* Reads and validates `file` (YAML 1.1/1.2 subset, or JSON). On NX_EINVAL `issues` holds everything that is wrong; *ret is not set. */
 nx_err nx_config_load(const char *file, unsigned flags, nx_config **ret, nx_config_issues *issues, nx_error *reterr);
 /* The same from memory; `name` stands in messages, `dir` is the base of relative paths. */
 nx_err nx_config_parse(nx_slice text, const char *name, const char *dir, unsigned flags, nx_config **ret, nx_config_issues *issues, nx_error *reterr);
+/* One setting from outside the files, by its path in nexus.yaml. */
+typedef struct nx_config_override {
+    nx_slice path;   /* "log.level"; scalar keys that stand outside functions[] */
+    nx_slice value;  /* text as it would stand in the file, without quotes */
+    nx_slice origin; /* "NEXUS_LOG_LEVEL", "--log-level": named in messages */
+} nx_config_override;
+
+/* The layers of a node's settings, weakest first: default < user file < project file < environment < flags. All is lent for the call. */
+typedef struct nx_config_layers {
+    const char *user_file; /* "~/.config/nexus/config.yaml" expanded; NULL: none. A missing file is no error. Node settings only: no `functions`, no `name` */
+    const char *file;      /* project file; NULL: none */
+    const char *dir;       /* base of relative paths where file is NULL; NULL: the current folder */
+    const nx_config_override *overrides; unsigned n_overrides; /* later ones win: environment first, then flags. Relative paths in them start at the current folder */
+} nx_config_layers;
+nx_err nx_config_load_layers(const nx_config_layers *layers, unsigned flags, nx_config **ret, nx_config_issues *issues, nx_error *reterr);
+
+/* Overrides from an environment block (`environ`): NEXUS_ + the path in capitals, '.' as '_': log.level is NEXUS_LOG_LEVEL.
+ * Only names made from the table are taken (not NEXUS_ADMIN_URL, NEXUS_CACHE, …, which belong to other programs). The list lies in `a` and borrows from env. */
+nx_err nx_config_env_overrides(char *const *env, nx_arena *a, nx_config_override **ret, unsigned *ret_n);
 /* All defaults, no functions: what a node without a file runs with. */
 nx_err nx_config_default(const char *dir, nx_config **ret, nx_error *reterr);
 void nx_config_ref(nx_config *c);
@@ -90,10 +111,10 @@ nx_err nx_config_issues_text(const nx_config_issues *i, nx_buf *out);
 nx_err nx_config_issues_json(const nx_config_issues *i, nx_buf *out);
 const nx_fn_config *nx_config_function(const nx_config *c, nx_slice name);
 
-/* One function's settings as the JSON object that stands under functions[] in the file (code left out), normalised: equal settings give equal bytes.
- * This is what a version stores. */
+/* One function's settings as the JSON object that stands under functions[] in the file, normalised: every default written out, equal settings give
+ * equal bytes. This is what a version stores. Left out are `code` and `build`: they say how the artifact came to be, not how it runs. */
 nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w);
-/* The way back: parses {"version":"v1","functions":[…]} made from stored settings; see nx_config_parse(). */
+/* The way back: nx_config_parse() of {"version":"v1","functions":[…]} made from stored settings, with NX_CONFIG_STORED. */
 
 /* Generated documents. */
 nx_err nx_config_schema_json(nx_buf *out);    /* JSON Schema 2020-12 */
