@@ -31,7 +31,7 @@ typedef struct nx_ingest {
     bool is_duplicate;       /* event_id and trace are then those of the first */
     nx_answer *answer;       /* set when wants_wait and the run is recorded */
     bool is_late;
-    uint64_t node_private[4];
+    uint64_t node_private[16];
 } nx_ingest;
 
 /* Where a request goes. */

@@ -38,6 +38,7 @@ nx_slice nx_slice_split(nx_slice s, char sep, nx_slice *rest);
 /* Whole decimal number without sign, space or leading '+'. NX_EPARSE, NX_ELIMIT (over max). */
 nx_err nx_slice_u64(nx_slice s, uint64_t max, uint64_t *ret);
 bool nx_slice_is_utf8(nx_slice s); /* well-formed by RFC 3629 */
+size_t nx_utf8_len(nx_slice s);    /* bytes (1..4) of the well-formed sequence that s begins with; 0: none */
 /* Copies into dst with a NUL; NX_ELIMIT (dst untouched) when it does not fit or holds a NUL. */
 nx_err nx_slice_to_cstr(nx_slice s, char *dst, size_t dst_bytes);
 /* Heap copy with a NUL at the end; NULL when out of memory. Caller frees with free(). */
