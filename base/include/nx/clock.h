@@ -13,13 +13,15 @@ uint64_t nx_clock_wall_ns(void); /* CLOCK_REALTIME, ns since the epoch */
 #define NX_RFC3339_MAX 36
 /* "2025-11-26T10:23:45Z" (digits 0), with .123 (3), .123456789 (9); RFC 3339 UTC. Returns the length; out holds NX_RFC3339_MAX bytes. */
 size_t nx_clock_rfc3339(uint64_t wall_ns, int fraction_digits, char *out);
-/* RFC 3339 with any offset and up to nine fraction digits; NX_EPARSE. Years 1970 to 2262. */
+/* RFC 3339 with any offset; fraction digits past the ninth are dropped; NX_EPARSE. Years 1970 to 2262. */
 nx_err nx_clock_parse_rfc3339(nx_slice s, uint64_t *ret_wall_ns);
+bool nx_clock_is_rfc3339(nx_slice s); /* the form alone, any year 0000 to 9999 */
 /* "250ms", "5s", "1m30s", "2h", "7d" (also fractions: "1.5s"); NX_EPARSE, NX_ELIMIT. */
 nx_err nx_duration_parse(nx_slice s, uint64_t *ret_ns);
 /* Shortest exact form of nx_duration_parse; out holds 32 bytes. */
 size_t nx_duration_format(uint64_t ns, char *out);
 /* "128Mi", "1Gi", "64Ki", "500k", "10M", "1G", "123": binary (Ki Mi Gi Ti) and decimal (k M G T) suffixes as in Kubernetes, optional trailing B. */
 nx_err nx_size_parse(nx_slice s, uint64_t *ret_bytes);
+/* Shortest exact form of nx_size_parse; out holds 32 bytes. */
 size_t nx_size_format(uint64_t bytes, char *out);
 #endif

@@ -22,6 +22,7 @@ nx_err nx_sha256_parse_hex(nx_slice s, nx_sha256 *ret);
 typedef struct nx_chacha nx_chacha;
 nx_chacha *nx_chacha_new(const uint8_t seed[32]); /* RFC 8439 key = seed, nonce 0, counter 0; NULL: out of memory */
 void nx_chacha_free(nx_chacha *c);
+void nx_chacha_reseed(nx_chacha *c, const uint8_t seed[32]); /* as if new, without an allocation: one generator serves many runs */
 void nx_chacha_fill(nx_chacha *c, void *out, size_t n); /* next n bytes of the key stream */
 
 void nx_random(void *out, size_t n); /* cryptographic, from the operating system; buffered per thread */
