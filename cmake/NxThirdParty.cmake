@@ -21,25 +21,36 @@ endfunction()
 nx_dep(uv MODULE libuv ARCHIVE libuv_a.a NEEDS dl rt)
 nx_dep(fyaml MODULE libfyaml ARCHIVE libfyaml.a)
 nx_dep(jansson MODULE jansson ARCHIVE libjansson.a)
-nx_dep(crypto MODULE libcrypto ARCHIVE libcrypto.a NEEDS dl)
-nx_dep(ssl MODULE libssl ARCHIVE libssl.a NEEDS nx_dep_crypto)
 
-# libcurl and nats.c have no usable archive in Debian: a release compiles both from pinned sources (scripts/setup release).
-nx_dep(curl MODULE libcurl)
+# Shared in releases too: nats.c has no archive in Debian and needs the shared OpenSSL, and one process holds one OpenSSL.
+# scripts/release ships these beside the binary.
+nx_dep(crypto MODULE libcrypto)
+nx_dep(ssl MODULE libssl)
 nx_dep(nats MODULE libnats)
+
+# Debian's libcurl.a needs libraries that have no archive (Kerberos), so a release compiles a lean one from its crate.
+set(NX_STATIC "${NX_DEPS}/static")
+if(NX_RELEASE)
+  add_library(nx_dep_curl STATIC IMPORTED GLOBAL)
+  set_target_properties(nx_dep_curl PROPERTIES IMPORTED_LOCATION "${NX_STATIC}/lib/libcurl.a")
+  target_include_directories(nx_dep_curl SYSTEM INTERFACE "${NX_STATIC}/include")
+  target_compile_definitions(nx_dep_curl INTERFACE CURL_STATICLIB)
+  target_link_libraries(nx_dep_curl INTERFACE "${NX_STATIC}/lib/libz.a" nx_dep_ssl nx_dep_crypto)
+else()
+  nx_dep(curl MODULE libcurl)
+endif()
 
 add_library(nx_dep_llhttp STATIC IMPORTED GLOBAL)
 set_target_properties(nx_dep_llhttp PROPERTIES IMPORTED_LOCATION "${NX_DEPS}/lib/libllhttp.a")
 target_include_directories(nx_dep_llhttp SYSTEM INTERFACE "${NX_DEPS}/include")
 
 if(NX_ENGINE STREQUAL "static")
-  set(engine "${NX_DEPS}/engine-static")
-  if(NOT EXISTS "${engine}/lib/libnexus_engine.a")
+  if(NOT EXISTS "${NX_STATIC}/lib/libnexus_engine.a")
     message(FATAL_ERROR "The static engine is not set up. Run: scripts/setup release")
   endif()
   add_library(nx_dep_wasmtime STATIC IMPORTED GLOBAL)
-  set_target_properties(nx_dep_wasmtime PROPERTIES IMPORTED_LOCATION "${engine}/lib/libnexus_engine.a")
-  target_include_directories(nx_dep_wasmtime SYSTEM INTERFACE "${engine}/include")
+  set_target_properties(nx_dep_wasmtime PROPERTIES IMPORTED_LOCATION "${NX_STATIC}/lib/libnexus_engine.a")
+  target_include_directories(nx_dep_wasmtime SYSTEM INTERFACE "${NX_STATIC}/include")
   target_link_libraries(nx_dep_wasmtime INTERFACE m dl Threads::Threads)
 else()
   # The prebuilt library has no soname: link it by name, find it by the rpath that CMake writes.
