@@ -39,4 +39,9 @@ nx_err nx_log_level_parse(nx_slice s, nx_log_level *ret);
 struct nx_buf;
 nx_err nx_log_format_text(const nx_log_line *line, bool with_colour, struct nx_buf *out);
 nx_err nx_log_format_json(const nx_log_line *line, struct nx_buf *out);
+#define NX_LOG_FIT_BYTES 4096 /* smallest useful dst_bytes of nx_log_format_fit() */
+typedef enum { NX_LOG_FORM_TEXT, NX_LOG_FORM_COLOUR, NX_LOG_FORM_JSON } nx_log_form;
+/* Formats into fixed storage without allocating. A line that does not fit loses its fields and the end of its message, where "…" stands then.
+ * Returns the length, with the newline; 0 only where dst_bytes is below NX_LOG_FIT_BYTES. */
+size_t nx_log_format_fit(const nx_log_line *line, nx_log_form form, char *dst, size_t dst_bytes);
 #endif
