@@ -1,0 +1,199 @@
+/* run.c: names and ids of runs, and the run record's JSON form. The stored form: run_codec.c. */
+#include "nx/run.h"
+#include "nx/clock.h"
+
+static const char *const status_names[] = { "ok", "error", "timeout", "dead" };
+static const char *const why_names[] = { "none", "trap", "exit",       "stack_overflow", "memory_limit", "output_limit", "fuel",
+                                         "deadline", "node_crash", "hop_limit", "no_module", "emit" };
+
+const char *nx_run_status_name(nx_run_status s) { return (unsigned)s < NX_ARRAY_LEN(status_names) ? status_names[s] : "unknown"; }
+const char *nx_run_why_name(nx_run_why w) { return (unsigned)w < NX_ARRAY_LEN(why_names) ? why_names[w] : "unknown"; }
+
+nx_err nx_run_status_parse(nx_slice s, nx_run_status *ret)
+{
+    for (unsigned i = 0; i < NX_ARRAY_LEN(status_names); i++)
+        if (nx_slice_eq_cstr(s, status_names[i])) {
+            *ret = (nx_run_status)i;
+            return NX_OK;
+        }
+    return NX_EPARSE;
+}
+
+#define NAME_BYTES 96 /* above the bounds of namespaces and function names; a longer one stands by its own digest */
+
+static size_t put_name(char *to, nx_slice name)
+{
+    nx_sha256 d;
+    if (name.n > NAME_BYTES) {
+        d = nx_sha256_of(name);
+        name = nx_slice_make(d.b, sizeof d.b);
+    }
+    if (name.n) memcpy(to, name.p, name.n);
+    to[name.n] = '\0';
+    return name.n + 1;
+}
+
+/* SHA-256 of namespace, 0, event id, 0, function, 0, generation (4 bytes, little-endian): names hold no NUL, so no two runs share a text. */
+nx_id nx_run_id_derive(nx_slice ns, const nx_id *event_id, uint64_t event_wall_ms, nx_slice function, unsigned generation)
+{
+    char text[3 * (NAME_BYTES + 1) + 4];
+    size_t n = put_name(text, ns);
+    n += put_name(text + n, nx_id_slice(event_id));
+    n += put_name(text + n, function);
+    for (unsigned shift = 0; shift < 32; shift += 8) text[n++] = (char)(generation >> shift & 255u);
+    nx_sha256 d = nx_sha256_of(nx_slice_make(text, n));
+    return nx_ulid_derive(event_wall_ms, d.b, nx_id_shard(event_id));
+}
+
+/* ---- JSON ---- */
+
+static void key_hex(nx_jw *w, const char *key, const nx_sha256 *d)
+{
+    char hex[NX_SHA256_HEX + 1];
+    nx_sha256_hex(d, hex);
+    nx_jw_kcstr(w, key, hex);
+}
+
+static void key_time(nx_jw *w, const char *key, uint64_t wall_ns)
+{
+    char text[NX_RFC3339_MAX];
+    nx_jw_kstr(w, key, nx_slice_make(text, nx_clock_rfc3339(wall_ns, 3, text)));
+}
+
+static void optional(nx_jw *w, const char *key, nx_slice v)
+{
+    if (v.n) nx_jw_kstr(w, key, v);
+}
+
+/* "output": text, or "output_base64" where the bytes are not UTF-8. */
+static void key_bytes(nx_jw *w, const char *key, const char *key_base64, nx_slice v)
+{
+    if (nx_slice_is_utf8(v)) {
+        nx_jw_kstr(w, key, v);
+        return;
+    }
+    nx_jw_key(w, key_base64);
+    nx_jw_raw(w, NX_SLICE("\""));
+    if (w->err) return;
+    w->err = nx_buf_reserve(w->out, 4 * ((v.n + 2) / 3) + 2);
+    if (w->err) return;
+    w->out->n += nx_base64_encode(v, false, w->out->p + w->out->n);
+    w->err = nx_buf_append_char(w->out, '"');
+}
+
+static void write_summary(const nx_run *r, nx_jw *w)
+{
+    nx_jw_kstr(w, "namespace", r->ns);
+    nx_jw_kstr(w, "run_id", nx_id_slice(&r->run_id));
+    nx_jw_kstr(w, "event_id", nx_id_slice(&r->event_id));
+    nx_jw_kstr(w, "function", r->function);
+    nx_jw_kstr(w, "version", r->version);
+    nx_jw_kcstr(w, "status", nx_run_status_name(r->status));
+    if (r->status != NX_RUN_OK) nx_jw_kcstr(w, "why", nx_run_why_name(r->why));
+    nx_jw_ku64(w, "attempt", r->attempt);
+    nx_jw_kbool(w, "is_replay", r->is_replay);
+    nx_jw_kdouble(w, "duration_ms", (double)r->duration_ns / (double)NX_NS_PER_MS);
+    nx_jw_ku64(w, "fuel", r->fuel);
+    nx_jw_ku64(w, "memory_bytes", r->memory_bytes);
+    nx_jw_kcstr(w, "trace_id", r->trace.trace_id);
+    key_time(w, "time", r->start_wall_ns);
+}
+
+static void write_outcome(const nx_run *r, nx_jw *w)
+{
+    nx_jw_kcstr(w, "span_id", r->trace.span_id);
+    optional(w, "parent_span_id", r->parent_span);
+    optional(w, "event_type", r->event_type);
+    optional(w, "artifact", r->artifact);
+    nx_jw_ku64(w, "generation", r->generation);
+    nx_jw_kbool(w, "is_final", r->is_final);
+    nx_jw_kbool(w, "is_cold", r->is_cold);
+    if (r->is_replay) {
+        optional(w, "replay_of", r->replay_of);
+        if (r->original_wall_ns) key_time(w, "original_timestamp", r->original_wall_ns);
+    }
+    if (r->why == NX_WHY_EXIT) {
+        nx_jw_key(w, "exit_code");
+        nx_jw_i64(w, r->exit_code);
+    }
+    optional(w, "message", r->message);
+    optional(w, "backtrace", r->backtrace);
+    key_bytes(w, "output", "output_base64", r->output);
+    nx_jw_ku64(w, "output_bytes", r->output_bytes);
+    key_hex(w, "output_sha256", &r->output_sha256);
+    key_bytes(w, "logs", "logs_base64", r->logs);
+    nx_jw_ku64(w, "logs_bytes", r->logs_bytes);
+    key_hex(w, "logs_sha256", &r->logs_sha256);
+}
+
+static void write_world(const nx_run *r, nx_jw *w)
+{
+    char seed[sizeof r->seed * 2 + 1];
+    nx_sha256 as_digest;
+    memcpy(as_digest.b, r->seed, sizeof r->seed);
+    nx_sha256_hex(&as_digest, seed);
+    nx_jw_kcstr(w, "seed", seed);
+    nx_jw_key(w, "env");
+    nx_jw_object(w);
+    for (unsigned i = 0; i < r->n_env && i < NX_RUN_ENV_MAX; i++) {
+        nx_jw_key_slice(w, r->env[i].key);
+        nx_jw_str(w, r->env[i].value);
+    }
+    nx_jw_object_end(w);
+    nx_jw_key(w, "limits");
+    nx_jw_object(w);
+    nx_jw_kdouble(w, "timeout_ms", (double)r->limit_timeout_ns / (double)NX_NS_PER_MS);
+    nx_jw_ku64(w, "memory_bytes", r->limit_memory_bytes);
+    /* "no limit" is a number that many JSON readers cannot hold; it is left out. */
+    if (r->limit_fuel && r->limit_fuel <= INT64_MAX) nx_jw_ku64(w, "fuel", r->limit_fuel);
+    nx_jw_ku64(w, "output_bytes", r->limit_output_bytes);
+    nx_jw_object_end(w);
+    nx_jw_kbool(w, "input_is_cloudevent", r->input_is_cloudevent);
+    optional(w, "engine", r->engine);
+    optional(w, "world", r->world);
+    optional(w, "arch", r->arch);
+    optional(w, "node", r->node);
+}
+
+static void write_effects(const nx_run *r, nx_jw *w)
+{
+    nx_jw_key(w, "emitted");
+    nx_jw_array(w);
+    for (unsigned i = 0; i < r->n_emitted && i < NX_ARRAY_LEN(r->emitted); i++) {
+        nx_jw_object(w);
+        nx_jw_kstr(w, "event_id", nx_id_slice(&r->emitted[i].event_id));
+        nx_jw_kstr(w, "type", r->emitted[i].type);
+        nx_jw_object_end(w);
+    }
+    nx_jw_array_end(w);
+    nx_jw_key(w, "effects");
+    nx_jw_array(w);
+    for (unsigned i = 0; i < r->n_effects; i++) {
+        nx_jw_object(w);
+        nx_jw_kstr(w, "name", r->effects[i].name);
+        key_hex(w, "request_sha256", &r->effects[i].request);
+        key_bytes(w, "answer", "answer_base64", r->effects[i].answer);
+        nx_jw_object_end(w);
+    }
+    nx_jw_array_end(w);
+    nx_jw_ku64(w, "host_calls", r->n_calls);
+    key_hex(w, "host_calls_sha256", &r->calls_sha256);
+    nx_jw_ku64(w, "host_calls_kept_bytes", r->calls.n);
+    nx_jw_ku64(w, "event_seq", r->event_seq);
+    nx_jw_ku64(w, "delivery", r->delivery);
+    if (r->record_seq) nx_jw_ku64(w, "record_seq", r->record_seq);
+    if (r->record_wall_ns) key_time(w, "recorded_at", r->record_wall_ns);
+}
+
+nx_err nx_run_to_json(const nx_run *r, bool whole, nx_jw *w)
+{
+    nx_jw_object(w);
+    write_summary(r, w);
+    if (whole) {
+        write_outcome(r, w);
+        write_world(r, w);
+        write_effects(r, w);
+    }
+    nx_jw_object_end(w);
+    return nx_jw_err(w);
+}
