@@ -42,6 +42,8 @@ target_compile_options(nx_flags INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Wformat=2 -Werror
   # libFuzzer declares its entry points nowhere, so fuzz targets set NX_FUZZER.
   $<$<NOT:$<BOOL:$<TARGET_PROPERTY:NX_FUZZER>>>:-Wmissing-prototypes>
+  # Messages of bounded size are cut on purpose, everywhere; gcc's guess at where that can happen is no help.
+  $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
   # Bytes of events and of guest memory are read through several types.
   -fno-strict-aliasing
   # Paths of the build machine belong neither into messages nor into debug information.
