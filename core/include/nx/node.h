@@ -6,11 +6,15 @@
 #define NX_NODE_H
 #include "nx/config.h"
 
+struct nx_gw_admin_route;
+
 typedef struct nx_node nx_node;
 
 typedef struct nx_node_options {
     bool is_dev;              /* functions of the project file run beside the registry's */
     const char *version;      /* of the program */
+    const struct nx_gw_admin_route *extra_routes; /* further admin routes, of layers above; `self` is the node. May be NULL */
+    unsigned n_extra_routes;
 } nx_node_options;
 
 /* BLOCKING: private nats-server or connection, streams, runtime, programs, gateway, admin. Writes data_dir/node.json (admin URL, pid) for clients. */

@@ -17,7 +17,7 @@ typedef struct nx_fab_ns nx_fab_ns;
 typedef struct nx_fab_consumer nx_fab_consumer;
 typedef struct nx_fab_msg nx_fab_msg;
 typedef struct nx_fab_server nx_fab_server;
-struct nx_obs_registry;
+struct nx_metrics;
 
 /* ---- the private nats-server (embedded/) ----------------------------------------------------------------------------------------- */
 
@@ -48,7 +48,7 @@ typedef struct nx_fab_options {
     nx_id node;                 /* this node's id: names its inboxes */
     unsigned max_publishes;     /* in flight; 0: 8192 */
     unsigned max_inflight;      /* messages granted or delivered and not yet finished, over all consumers; 0: 512 */
-    struct nx_obs_registry *metrics; /* may be NULL */
+    struct nx_metrics *metrics; /* may be NULL */
     void (*on_state)(void *self, bool is_connected); void *state_self; /* may be NULL */
     /* A reply to this node's waiting callers (see nx_fab_reply()): token is what followed the node's inbox. Slices valid during the call. */
     void (*on_reply)(void *self, nx_slice token, int status, nx_slice content_type, nx_slice body); void *reply_self;

@@ -15,7 +15,7 @@
 
 typedef struct nx_rt nx_rt;
 typedef struct nx_rt_program nx_rt_program;
-struct nx_obs_registry;
+struct nx_metrics;
 
 typedef struct nx_rt_options {
     const char *cache_dir;        /* made with mode 0700; compiled code by digest and engine fingerprint */
@@ -24,7 +24,7 @@ typedef struct nx_rt_options {
     unsigned queue_max;           /* submitted and not running; 0: 4096 */
     unsigned pool_slots;          /* instances of the small class; 0: 256 (sanitizer builds: 32) */
     const char *child_program;    /* executable whose nx_rt_child_main() compiles; NULL: /proc/self/exe */
-    struct nx_obs_registry *metrics; /* may be NULL */
+    struct nx_metrics *metrics; /* may be NULL */
 } nx_rt_options;
 
 nx_err nx_rt_new(const nx_rt_options *o, nx_rt **ret, nx_error *reterr);

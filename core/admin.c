@@ -1,0 +1,319 @@
+/* admin.c: the admin API of a node: health, functions and versions, artifacts. Lists are NDJSON, newest first; see docs/API_REFERENCE.md.
+ * Reading events, runs and logs is in admin_read.c. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "admin.h"
+
+static nx_err healthz(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    (void)self, (void)req, (void)reterr;
+    nx_gw_resp_content_type(resp, "text/plain; charset=utf-8");
+    return nx_buf_append_cstr(nx_gw_resp_body(resp), "ok\n");
+}
+
+static nx_err readyz(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    (void)req, (void)reterr;
+    nx_node *n = self;
+    nx_error why = NX_ERROR_INIT;
+    bool is_ready = nx_core_admin_is_ready(n, &why);
+    nx_gw_resp_status(resp, is_ready ? 200 : 503);
+    nx_jw w = NX_JW_INIT(nx_gw_resp_body(resp));
+    nx_jw_object(&w);
+    nx_jw_kcstr(&w, "status", is_ready ? "ready" : "not ready");
+    if (!is_ready)
+        nx_jw_kcstr(&w, "reason", why.msg);
+    nx_jw_object_end(&w);
+    return nx_jw_err(&w);
+}
+
+bool nx_core_admin_is_ready(nx_node *n, nx_error *ret_why)
+{
+    if (atomic_load(&n->is_draining)) {
+        nx_error_set(ret_why, NX_EUNAVAIL, "stopping");
+        return false;
+    }
+    if (atomic_load(&n->is_ready))
+        return nx_fab_is_ready(n->fab, ret_why);
+    pthread_mutex_lock(&n->tick_mu);
+    nx_error_set(ret_why, NX_EUNAVAIL, "%s", n->start_state[0] ? n->start_state : "starting");
+    pthread_mutex_unlock(&n->tick_mu);
+    return false;
+}
+
+nx_err nx_core_admin_require_ready(nx_node *n, nx_error *reterr)
+{
+    return nx_core_admin_is_ready(n, reterr) ? NX_OK : NX_EUNAVAIL;
+}
+
+static nx_err metrics(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    (void)req, (void)reterr;
+    nx_node *n = self;
+    nx_gw_resp_content_type(resp, NX_METRICS_CONTENT_TYPE);
+    return nx_metrics_expose(n->metrics, nx_gw_resp_body(resp));
+}
+
+static const char *durability_name(nx_durability d)
+{
+    return d == NX_DURABILITY_QUORUM ? "quorum" : d == NX_DURABILITY_POWER ? "power" : "process";
+}
+
+static nx_err node_info(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    (void)req;
+    nx_node *n = self;
+    nx_err err = nx_core_admin_require_ready(n, reterr);
+    if (err != NX_OK)
+        return err;
+    pthread_mutex_lock(&n->apply_mu);
+    unsigned functions = 0;
+    for (nx_core_slot *s = n->slots; s; s = s->next)
+        functions++;
+    nx_jw w = NX_JW_INIT(nx_gw_resp_body(resp));
+    nx_jw_object(&w);
+    nx_jw_kcstr(&w, "node", n->id.s);
+    nx_jw_kcstr(&w, "version", n->opt.version);
+    nx_jw_kcstr(&w, "engine", nx_rt_engine_linkage());
+    nx_jw_ku64(&w, "pid", (uint64_t)getpid());
+    nx_jw_kcstr(&w, "listen_url", n->url);
+    nx_jw_kcstr(&w, "admin_url", n->admin_url);
+    nx_jw_kstr(&w, "project", n->cfg->project);
+    nx_jw_kstr(&w, "namespace", n->cfg->ns);
+    nx_jw_kcstr(&w, "durability", durability_name(n->cfg->durability));
+    nx_jw_kbool(&w, "dev", n->opt.is_dev);
+    nx_jw_ku64(&w, "functions", functions);
+    nx_jw_key(&w, "nats");
+    nx_jw_object(&w);
+    nx_jw_kbool(&w, "private", n->server != NULL);
+    nx_jw_ku64(&w, "pid", n->server ? (uint64_t)nx_fab_server_pid(n->server) : 0);
+    nx_jw_kcstr(&w, "version", nx_fab_server_version(n->fab));
+    nx_jw_kbool(&w, "connected", nx_fab_is_ready(n->fab, NULL));
+    nx_jw_object_end(&w);
+    nx_jw_object_end(&w);
+    pthread_mutex_unlock(&n->apply_mu);
+    return nx_jw_err(&w);
+}
+
+/* ---- functions and versions ------------------------------------------------------------------------------------------------------------ */
+
+static void triggers_json(const nx_fn_config *f, nx_jw *w)
+{
+    nx_jw_object(w);
+    if (f->http_path.n) {
+        nx_jw_key(w, "http");
+        nx_jw_object(w);
+        nx_jw_kstr(w, "method", f->http_method);
+        nx_jw_kstr(w, "path", f->http_path);
+        nx_jw_object_end(w);
+    }
+    const struct { const char *key; const nx_slice *v; unsigned n; } lists[] = { { "nats", f->nats, f->n_nats }, { "event", f->events, f->n_events } };
+    for (size_t i = 0; i < NX_ARRAY_LEN(lists); i++) {
+        if (!lists[i].n)
+            continue;
+        nx_jw_key(w, lists[i].key);
+        nx_jw_array(w);
+        for (unsigned k = 0; k < lists[i].n; k++)
+            nx_jw_str(w, lists[i].v[k]);
+        nx_jw_array_end(w);
+    }
+    nx_jw_object_end(w);
+}
+
+static nx_err functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    (void)req;
+    nx_node *n = self;
+    nx_err err = nx_core_admin_require_ready(n, reterr);
+    nx_gw_resp_content_type(resp, NX_CORE_NDJSON);
+    nx_buf *out = nx_gw_resp_body(resp);
+    pthread_rwlock_rdlock(&n->snap_mu);
+    for (nx_core_slot *s = n->slots; err == NX_OK && s; s = s->next) {
+        nx_core_fn *fn = nx_core_slot_fn(s);
+        if (!fn)
+            continue;
+        nx_jw w = NX_JW_INIT(out);
+        nx_jw_object(&w);
+        nx_jw_kstr(&w, "namespace", nx_fab_ns_name(n->ns));
+        nx_jw_kcstr(&w, "name", fn->name);
+        nx_jw_kcstr(&w, "version", fn->version);
+        nx_jw_kcstr(&w, "artifact", fn->artifact);
+        nx_jw_kcstr(&w, "origin", fn->is_project ? "project" : "registry");
+        uint64_t pending = 0, inflight = 0;
+        nx_fab_consumer_depth(s->consumer, &pending, &inflight);
+        nx_jw_ku64(&w, "pending", pending);
+        nx_jw_ku64(&w, "in_flight", inflight);
+        nx_jw_key(&w, "triggers");
+        triggers_json(fn->settings, &w);
+        nx_jw_object_end(&w);
+        err = nx_jw_err(&w);
+        if (err == NX_OK)
+            err = nx_buf_append_char(out, '\n');
+        nx_core_fn_unref(fn);
+    }
+    pthread_rwlock_unlock(&n->snap_mu);
+    return err;
+}
+
+static int kv_newest_first(const void *a, const void *b)
+{
+    const nx_kv *x = a, *y = b;
+    if (x->key.n != y->key.n) /* v10 after v9 */
+        return x->key.n < y->key.n ? 1 : -1;
+    return -memcmp(x->key.p, y->key.p, x->key.n);
+}
+
+static nx_err versions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    nx_node *n = self;
+    nx_err err = nx_core_admin_require_ready(n, reterr);
+    if (err != NX_OK)
+        return err;
+    nx_slice name = nx_gw_req_param(req, "name");
+    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(64u << 20);
+    char *prefix = nx_arena_printf(&a, "fn.%.*s.", NX_SLICE_FMT(name));
+    nx_kv *all = NULL;
+    unsigned count = 0;
+    if (!prefix)
+        return NX_ENOMEM;
+    err = nx_fab_kv_list(n->ns, prefix, &a, &all, &count, reterr);
+    if (err == NX_OK && count == 0)
+        return nx_error_set(reterr, NX_ENOENT, "no version of '%.*s' was deployed", NX_SLICE_FMT(name));
+    nx_slice live = NX_SLICE_NULL;
+    for (unsigned i = 0; err == NX_OK && i < count; i++)
+        if (nx_slice_ends(all[i].key, NX_SLICE(".live")))
+            live = all[i].value;
+    if (count)
+        qsort(all, count, sizeof *all, kv_newest_first);
+    nx_gw_resp_content_type(resp, NX_CORE_NDJSON);
+    nx_buf *out = nx_gw_resp_body(resp);
+    for (unsigned i = 0; err == NX_OK && i < count; i++) {
+        nx_json *j = NULL;
+        if (nx_slice_ends(all[i].key, NX_SLICE(".live")) || nx_json_parse(all[i].value, 1u << 20, &j, NULL) != NX_OK)
+            continue;
+        nx_jw w = NX_JW_INIT(out);
+        nx_jw_object(&w);
+        nx_jw_kstr(&w, "namespace", nx_fab_ns_name(n->ns));
+        nx_jw_kstr(&w, "function", name);
+        nx_jw_kstr(&w, "version", nx_json_get_str(j, "version"));
+        nx_jw_kstr(&w, "artifact", nx_json_get_str(j, "artifact"));
+        nx_jw_kstr(&w, "created_at", nx_json_get_str(j, "created_at"));
+        nx_jw_kbool(&w, "live", nx_slice_eq(nx_json_get_str(j, "version"), live));
+        nx_jw_object_end(&w);
+        nx_json_free(j);
+        err = nx_jw_err(&w);
+        if (err == NX_OK)
+            err = nx_buf_append_char(out, '\n');
+    }
+    return err;
+}
+
+static nx_err deploy(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    nx_node *n = self;
+    nx_err err = nx_core_admin_require_ready(n, reterr);
+    nx_json *j = NULL;
+    nx_sha256 artifact;
+    nx_slice settings;
+    char version[32], hex[NX_SHA256_HEX + 1];
+    bool is_created = false;
+    if (err == NX_OK)
+        err = nx_json_parse(nx_gw_req_body(req), 1u << 20, &j, reterr);
+    if (err != NX_OK)
+        return err;
+    if (nx_sha256_parse_hex(nx_json_get_str(j, "artifact"), &artifact) != NX_OK ||
+        nx_json_member_bytes(nx_gw_req_body(req), NX_SLICE("settings"), &settings) != NX_OK)
+        err = nx_error_set(reterr, NX_EINVAL, "the body is {\"artifact\": SHA-256 hex, \"settings\": {…}}");
+    else
+        err = nx_core_deploy(n, nx_gw_req_param(req, "name"), &artifact, settings, version, &is_created, reterr);
+    nx_json_free(j);
+    if (err != NX_OK)
+        return err;
+    nx_sha256_hex(&artifact, hex);
+    nx_gw_resp_status(resp, is_created ? 201 : 200);
+    nx_jw w = NX_JW_INIT(nx_gw_resp_body(resp));
+    nx_jw_object(&w);
+    nx_jw_kstr(&w, "namespace", nx_fab_ns_name(n->ns));
+    nx_jw_kstr(&w, "function", nx_gw_req_param(req, "name"));
+    nx_jw_kcstr(&w, "version", version);
+    nx_jw_kcstr(&w, "artifact", hex);
+    nx_jw_kbool(&w, "created", is_created);
+    nx_jw_object_end(&w);
+    return nx_jw_err(&w);
+}
+
+static nx_err put_artifact(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    nx_node *n = self;
+    nx_sha256 want, have = nx_sha256_of(nx_gw_req_body(req));
+    nx_err err = nx_core_admin_require_ready(n, reterr);
+    if (err == NX_OK && (nx_sha256_parse_hex(nx_gw_req_param(req, "sha256"), &want) != NX_OK || memcmp(&want, &have, sizeof want) != 0))
+        err = nx_error_set(reterr, NX_EINVAL, "the body's SHA-256 is not the one in the path");
+    if (err == NX_OK)
+        err = nx_fab_artifact_put(n->ns, &want, nx_gw_req_body(req), reterr);
+    if (err != NX_OK)
+        return err;
+    nx_jw w = NX_JW_INIT(nx_gw_resp_body(resp));
+    nx_jw_object(&w);
+    nx_jw_kstr(&w, "artifact", nx_gw_req_param(req, "sha256"));
+    nx_jw_ku64(&w, "size_bytes", nx_gw_req_body(req).n);
+    nx_jw_object_end(&w);
+    return nx_jw_err(&w);
+}
+
+static nx_err get_artifact(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    nx_node *n = self;
+    nx_sha256 digest;
+    nx_err err = nx_core_admin_require_ready(n, reterr);
+    if (err == NX_OK && nx_sha256_parse_hex(nx_gw_req_param(req, "sha256"), &digest) != NX_OK)
+        err = nx_error_set(reterr, NX_EINVAL, "an artifact is named by the 64 hex digits of its SHA-256");
+    nx_gw_resp_content_type(resp, "application/wasm");
+    return err == NX_OK ? nx_fab_artifact_get(n->ns, &digest, nx_gw_resp_body(resp), reterr) : err;
+}
+
+/* ---- the listener ----------------------------------------------------------------------------------------------------------------------- */
+
+#define MODULE_BYTES (64u << 20)
+
+static const nx_gw_admin_route own_routes[] = {
+    { "GET", "/healthz", healthz, NX_GW_ROUTE_FAST, 0 },
+    { "GET", "/readyz", readyz, NX_GW_ROUTE_FAST, 0 },
+    { "GET", "/metrics", metrics, 0, 0 },
+    { "GET", "/api/v1/node", node_info, 0, 0 },
+    { "GET", "/api/v1/functions", functions, 0, 0 },
+    { "GET", "/api/v1/functions/{name}/versions", versions, 0, 0 },
+    { "POST", "/api/v1/functions/{name}/versions", deploy, 0, 0 },
+    { "POST", "/api/v1/functions/{name}/invoke", nx_core_admin_invoke, NX_GW_ROUTE_STREAM, 0 },
+    { "PUT", "/api/v1/artifacts/{sha256}", put_artifact, 0, MODULE_BYTES },
+    { "GET", "/api/v1/artifacts/{sha256}", get_artifact, 0, 0 },
+    { "GET", "/api/v1/events", nx_core_admin_events, 0, 0 },
+    { "GET", "/api/v1/events/{id}", nx_core_admin_event, 0, 0 },
+    { "GET", "/api/v1/events/{id}/data", nx_core_admin_event_data, 0, 0 },
+    { "GET", "/api/v1/runs", nx_core_admin_runs, 0, 0 },
+    { "GET", "/api/v1/runs/{id}", nx_core_admin_run, 0, 0 },
+    { "GET", "/api/v1/logs", nx_core_admin_logs, NX_GW_ROUTE_STREAM, 0 },
+};
+
+nx_err nx_core_admin_start(nx_node *n, nx_error *reterr)
+{
+    size_t own = NX_ARRAY_LEN(own_routes), all = own + n->opt.n_extra_routes;
+    nx_gw_admin_route *routes = calloc(all, sizeof *routes);
+    if (!routes)
+        return nx_error_set(reterr, NX_ENOMEM, "admin routes");
+    memcpy(routes, own_routes, sizeof own_routes);
+    if (n->opt.n_extra_routes)
+        memcpy(routes + own, n->opt.extra_routes, n->opt.n_extra_routes * sizeof *routes);
+    nx_gw_admin_options o = { .listen = { .address = n->cfg->admin } };
+    nx_err err = nx_gw_admin_new(&o, routes, all, n, &n->admin, reterr);
+    free(routes);
+    if (err == NX_OK)
+        err = nx_gw_admin_start(n->admin, reterr);
+    if (err != NX_OK)
+        return nx_error_prefix(reterr, "admin listener"), err;
+    char address[NX_GW_ADDRESS_MAX];
+    nx_gw_admin_bound_address(n->admin, address, sizeof address);
+    snprintf(n->admin_url, sizeof n->admin_url, "http%s://%s", nx_gw_admin_is_tls(n->admin) ? "s" : "", address);
+    return NX_OK;
+}

@@ -1,0 +1,61 @@
+/* answer.c: what a caller that waits for a run gets: its output, or problem details (RFC 9457). */
+#include <stdlib.h>
+#include "core_internal.h"
+
+int nx_core_answer_status(const nx_run *r)
+{
+    switch (r->status) {
+    case NX_RUN_OK: return 200;
+    case NX_RUN_TIMEOUT: return 504;
+    case NX_RUN_ERROR:
+    case NX_RUN_DEAD: break;
+    }
+    return 502;
+}
+
+nx_slice nx_core_answer_content_type(const nx_run *r)
+{
+    if (r->status != NX_RUN_OK)
+        return NX_SLICE("application/problem+json");
+    nx_slice s = nx_slice_trim(r->output);
+    if (s.n >= 2 && ((s.p[0] == '{' && s.p[s.n - 1] == '}') || (s.p[0] == '[' && s.p[s.n - 1] == ']')))
+        return NX_SLICE("application/json");
+    return nx_slice_is_utf8(r->output) ? NX_SLICE("text/plain; charset=utf-8") : NX_SLICE("application/octet-stream");
+}
+
+nx_err nx_core_answer_problem(const nx_run *r, nx_buf *out)
+{
+    nx_jw w = NX_JW_INIT(out);
+    nx_jw_object(&w);
+    nx_jw_kcstr(&w, "type", "about:blank");
+    nx_jw_kcstr(&w, "title", r->status == NX_RUN_TIMEOUT ? "The function timed out" : "The function failed");
+    nx_jw_ku64(&w, "status", (uint64_t)nx_core_answer_status(r));
+    nx_jw_kstr(&w, "detail", r->message.n ? r->message : nx_slice_cstr(nx_run_why_name(r->why)));
+    nx_jw_kcstr(&w, "code", nx_run_why_name(r->why));
+    nx_jw_kstr(&w, "event_id", nx_id_slice(&r->event_id));
+    nx_jw_kstr(&w, "run_id", nx_id_slice(&r->run_id));
+    nx_jw_kstr(&w, "function", r->function);
+    nx_jw_kcstr(&w, "trace_id", r->trace.trace_id);
+    nx_jw_object_end(&w);
+    return nx_jw_err(&w);
+}
+
+static void release_heap_answer(nx_answer *a) { free(a); }
+
+nx_answer *nx_core_answer_of_run(const nx_run *r)
+{
+    NX_CLEANUP(nx_buf_done) nx_buf problem = NX_BUF_INIT(64u << 10);
+    nx_slice body = r->output;
+    if (r->status != NX_RUN_OK) {
+        if (nx_core_answer_problem(r, &problem) != NX_OK)
+            return NULL;
+        body = nx_buf_view(&problem);
+    }
+    nx_answer *a = malloc(sizeof *a + body.n);
+    if (!a)
+        return NULL;
+    if (body.n)
+        memcpy(a + 1, body.p, body.n);
+    *a = (nx_answer){ nx_core_answer_status(r), nx_core_answer_content_type(r), nx_slice_make(a + 1, body.n), release_heap_answer };
+    return a;
+}

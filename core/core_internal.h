@@ -1,0 +1,163 @@
+/* core_internal.h: the parts of a node and how they hold each other.
+ * Ownership: nx_node owns everything here; functions (nx_core_fn) and runs (nx_core_run) are reference-counted because
+ *            fabric callbacks, workers and the gateway let go of them in any order.
+ * Threads:   registry: read from any thread, changed under `apply_mu` only; waiters: any thread under its own lock;
+ *            runs: the thread that holds it at the moment (fabric -> worker -> fabric -> gateway). */
+#ifndef NX_CORE_INTERNAL_H
+#define NX_CORE_INTERNAL_H
+#include <pthread.h>
+#include <stdatomic.h>
+#include "nx/clock.h"
+#include "nx/config.h"
+#include "nx/fab.h"
+#include "nx/gateway.h"
+#include "nx/ingest.h"
+#include "nx/metrics.h"
+#include "nx/node.h"
+#include "nx/obs_log.h"
+#include "nx/registry.h"
+#include "nx/rt.h"
+
+/* ---- journal: which runs were executing when the process died ---------------------------------------------------------------------- */
+
+typedef struct nx_core_journal nx_core_journal;
+nx_err nx_core_journal_open(const char *path, nx_core_journal **ret, nx_error *reterr);
+void nx_core_journal_close(nx_core_journal *j);
+int nx_core_journal_begin(nx_core_journal *j, const nx_id *run_id); /* slot, or -1 when all are taken */
+void nx_core_journal_end(nx_core_journal *j, int slot);
+unsigned nx_core_journal_crashes(nx_core_journal *j, const nx_id *run_id); /* how often it was executing when a node of this data_dir died */
+void nx_core_journal_forget(nx_core_journal *j, const nx_id *run_id);
+
+/* ---- jobs: blocking work that a callback may not do --------------------------------------------------------------------------------- */
+
+typedef struct nx_core_jobs nx_core_jobs;
+typedef struct nx_core_job {
+    nx_mail mail;
+    void (*run)(struct nx_core_job *self);
+} nx_core_job;
+nx_err nx_core_jobs_new(unsigned threads, unsigned max, nx_core_jobs **ret, nx_error *reterr);
+nx_err nx_core_jobs_post(nx_core_jobs *j, nx_core_job *job); /* NX_EBUSY, NX_ECLOSED */
+void nx_core_jobs_stop(nx_core_jobs *j);                     /* runs what was posted, joins; later posts are NX_ECLOSED. NULL allowed */
+void nx_core_jobs_free(nx_core_jobs *j);                     /* NULL allowed; stops first where needed */
+
+/* ---- waiters: callers that wait for a run's outcome ---------------------------------------------------------------------------------- */
+
+#define NX_CORE_WAITERS_MAX 16384
+#define NX_CORE_TOKEN_MAX 24
+
+typedef struct nx_core_waiters nx_core_waiters;
+nx_err nx_core_waiters_new(nx_core_waiters **ret, nx_error *reterr);
+void nx_core_waiters_free(nx_core_waiters *w);
+nx_err nx_core_waiters_add(nx_core_waiters *w, nx_ingest *in, uint64_t deadline_ns, char token[NX_CORE_TOKEN_MAX]);
+/* The event is stored (or not: in->err is set). Calls done() when nothing is left to wait for. */
+void nx_core_waiters_published(nx_core_waiters *w, nx_ingest *in);
+/* The publication failed at once: the slot is free again, done() is not called. */
+void nx_core_waiters_forget(nx_core_waiters *w, nx_ingest *in);
+/* The publisher has the outcome (in->answer or in->is_late) itself: only published() is still to come. */
+void nx_core_waiters_settle(nx_core_waiters *w, nx_ingest *in);
+/* The outcome. Takes `answer` (released at once when nobody waits any more). */
+void nx_core_waiters_answer(nx_core_waiters *w, nx_slice token, nx_answer *take_answer);
+bool nx_core_waiters_abandon(nx_core_waiters *w, nx_ingest *in);
+void nx_core_waiters_tick(nx_core_waiters *w, uint64_t now_ns); /* ends waits that are over: is_late */
+void nx_core_waiters_fail_all(nx_core_waiters *w);              /* shutdown: every wait is over now */
+
+/* ---- the registry ------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct nx_core_fn_metrics {
+    nx_metric *runs[4];      /* by nx_run_status */
+    nx_metric *duration, *fuel, *memory, *cold;
+} nx_core_fn_metrics;
+
+/* One function at one version, as it runs on this node. */
+struct nx_core_fn {
+    atomic_uint refs;
+    char name[NX_FUNCTION_NAME_BYTES + 1];
+    char version[32];
+    char artifact[NX_SHA256_HEX + 1];
+    nx_sha256 settings_sha256;
+    bool is_project;             /* from the project file; else from the registry */
+    nx_config *cfg;              /* reference; settings lie in it */
+    const nx_fn_config *settings;
+    nx_rt_program *program;      /* reference */
+    char type[NX_EVENT_TYPE_BYTES + 32]; /* of events from its own route; "" without one */
+    char invoke_type[NX_FUNCTION_NAME_BYTES + 16];
+    nx_slice *types; unsigned n_types;   /* every type pattern it takes */
+    nx_core_fn_metrics m;
+};
+
+/* A function's name: its consumer, and which version handles what the consumer brings. Lives until the node ends or the function goes. */
+typedef struct nx_core_slot {
+    struct nx_core_slot *next;
+    nx_node *node;
+    char name[NX_FUNCTION_NAME_BYTES + 1];
+    pthread_mutex_t mu;          /* guards fn */
+    nx_core_fn *fn;              /* reference; NULL while it is being removed */
+    nx_fab_consumer *consumer;
+} nx_core_slot;
+
+typedef struct nx_core_snapshot nx_core_snapshot; /* routes and types of one moment; registry.c */
+
+nx_core_fn *nx_core_fn_ref(nx_core_fn *fn);
+void nx_core_fn_unref(nx_core_fn *fn);
+nx_core_fn *nx_core_slot_fn(nx_core_slot *s);     /* a reference, or NULL */
+
+/* BLOCKING, under apply_mu: brings the node to project functions of `cfg` plus the registry's live versions. Whole or not at all. */
+nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr);
+void nx_core_registry_clear(nx_node *n);           /* closes consumers, forgets functions */
+nx_err nx_core_registry_route(nx_node *n, nx_slice method, nx_slice path, nx_arena *a, nx_ingest_route *ret, nx_slice *ret_allow);
+unsigned nx_core_registry_subscribers(nx_node *n, nx_slice type, nx_core_fn **ret_first); /* *ret_first: a reference, may be NULL */
+
+/* ---- the dispatcher ------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct nx_core_dispatch nx_core_dispatch;
+nx_err nx_core_dispatch_new(nx_node *n, nx_core_dispatch **ret, nx_error *reterr);
+void nx_core_dispatch_free(nx_core_dispatch *d);
+void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg);
+unsigned nx_core_dispatch_running(const nx_core_dispatch *d); /* runs taken and not finished */
+
+/* What a caller that waits gets for a run: the output, or problem details. */
+int nx_core_answer_status(const nx_run *r);              /* HTTP status */
+nx_slice nx_core_answer_content_type(const nx_run *r);
+nx_err nx_core_answer_problem(const nx_run *r, nx_buf *out); /* body of a run that did not end ok */
+/* The outcome of a stored record as an answer; heap, released by its release(). NULL: out of memory. */
+nx_answer *nx_core_answer_of_run(const nx_run *r);
+
+extern const nx_ingest_ops nx_core_ingest_ops;
+
+/* ---- the node ------------------------------------------------------------------------------------------------------------------------- */
+
+struct nx_node {
+    nx_node_options opt;
+    nx_config *cfg;              /* reference; swapped under apply_mu */
+    nx_id id;
+    nx_obs_log *log;
+    nx_metrics *metrics;
+    nx_fab_server *server;       /* NULL with nats.url */
+    nx_fab *fab;
+    nx_fab_ns *ns;
+    nx_rt *rt;
+    nx_gw *gw;
+    nx_gw_admin *admin;
+    nx_core_jobs *jobs;
+    nx_core_waiters *waiters;
+    nx_core_journal *journal;
+    nx_core_dispatch *dispatch;
+    pthread_mutex_t apply_mu;
+    nx_core_slot *slots;         /* changed under apply_mu and snap_mu */
+    pthread_rwlock_t snap_mu;    /* guards snap and slots' list for readers */
+    nx_core_snapshot *snap;
+    atomic_bool is_ready, is_draining, is_reload_posted;
+    atomic_bool is_strict;       /* ingest.strict and hop_limit of cfg, for threads that don't hold apply_mu */
+    atomic_uint hop_limit;
+    nx_core_job reload_job;
+    pthread_t tick_thread; bool has_tick;
+    pthread_mutex_t tick_mu; pthread_cond_t tick_cv; bool tick_stop;
+    char start_state[128];       /* what start is busy with, for /readyz; under tick_mu */
+    char url[128], admin_url[128];
+    uint64_t started_ns;
+    nx_metric *m_ingested, *m_refused, *m_waiting;
+    int lock_fd;
+};
+
+nx_err nx_core_admin_start(nx_node *n, nx_error *reterr);
+#endif

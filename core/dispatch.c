@@ -1,0 +1,539 @@
+/* dispatch.c: the way of an event through a function: message -> attempt -> outcome -> emitted event -> run record -> ack -> waiting caller.
+ * Order of writes (DESIGN 4): the emitted event is stored before the record, the record before the acknowledgement and the answer. A failure
+ * anywhere before the acknowledgement drops the message: JetStream delivers it again, and `nx_fab_run_final` finds out whether it was finished. */
+#include <stdio.h>
+#include <stdlib.h>
+#include "core_internal.h"
+
+#define RUN_ARENA_BYTES (4u << 20)
+#define RUN_POOL_MAX 1024
+#define CALLS_BYTES_MAX 4096          /* of the host-call trace kept in a record */
+#define CRASHES_MAX 3                 /* executing in this many node crashes: dead */
+#define DELIVERIES_MAX 20             /* the same for crashes that no journal saw */
+#define RECORD_BYTES_MAX (128u << 20)
+
+typedef struct nx_core_run {
+    nx_attempt attempt;               /* first: pool link is attempt.mail */
+    nx_core_job job;
+    nx_core_dispatch *d;
+    atomic_uint refs;                 /* dispatcher, answer */
+    nx_arena arena;
+    nx_fab_msg *msg;
+    nx_core_fn *fn;                   /* reference */
+    nx_event event;
+    nx_run rec;
+    nx_fab_pub pub;
+    nx_buf encoded, problem;
+    nx_answer answer;
+    nx_event emit;
+    char emit_source[NX_FUNCTION_NAME_BYTES + 16];
+    char time_text[NX_RFC3339_MAX];
+    int journal_slot;
+} nx_core_run;
+
+struct nx_core_dispatch {
+    nx_node *node;
+    pthread_mutex_t mu;
+    nx_core_run *pool;
+    unsigned n_pool;
+    atomic_uint running;
+};
+
+static void log_run(const nx_core_run *r, nx_log_level level, const char *event, nx_slice component, nx_slice msg)
+{
+    nx_log_line line = {
+        .level = level, .component = component, .event = nx_slice_cstr(event), .trace = nx_slice_cstr(r->event.trace.trace_id),
+        .event_id = nx_id_slice(&r->event.event_id), .run_id = nx_id_slice(&r->rec.run_id), .function = nx_slice_cstr(r->fn->name),
+        .ns = r->event.ns, .msg = msg,
+    };
+    nx_log_emit(&line);
+}
+
+/* ---- pool ------------------------------------------------------------------------------------------------------------------------------ */
+
+static nx_core_run *run_take(nx_core_dispatch *d)
+{
+    pthread_mutex_lock(&d->mu);
+    nx_core_run *r = d->pool;
+    if (r) {
+        d->pool = (nx_core_run *)r->attempt.mail.next;
+        d->n_pool--;
+    }
+    pthread_mutex_unlock(&d->mu);
+    if (!r) {
+        r = calloc(1, sizeof *r);
+        if (!r)
+            return NULL;
+        nx_attempt_init(&r->attempt);
+        nx_arena_init(&r->arena, RUN_ARENA_BYTES);
+        nx_buf_init(&r->encoded, RECORD_BYTES_MAX);
+        nx_buf_init(&r->problem, 64u << 10);
+        r->d = d;
+    }
+    atomic_store(&r->refs, 1);
+    r->journal_slot = -1;
+    atomic_fetch_add_explicit(&d->running, 1, memory_order_relaxed);
+    return r;
+}
+
+static void run_destroy(nx_core_run *r)
+{
+    nx_attempt_done(&r->attempt);
+    nx_arena_done(&r->arena);
+    nx_buf_done(&r->encoded);
+    nx_buf_done(&r->problem);
+    free(r);
+}
+
+static void run_release(nx_core_run *r)
+{
+    if (atomic_fetch_sub(&r->refs, 1) != 1)
+        return;
+    nx_core_dispatch *d = r->d;
+    nx_core_fn_unref(r->fn);
+    r->fn = NULL;
+    /* A run with large buffers gives its memory back, so that one big output does not stay for ever. */
+    bool is_small = r->encoded.cap + r->attempt.out.output.cap + r->attempt.out.logs.cap <= (256u << 10);
+    nx_attempt_reset(&r->attempt);
+    nx_arena_reset(&r->arena);
+    nx_buf_clear(&r->encoded);
+    nx_buf_clear(&r->problem);
+    pthread_mutex_lock(&d->mu);
+    bool is_kept = is_small && d->n_pool < RUN_POOL_MAX;
+    if (is_kept) {
+        r->attempt.mail.next = (nx_mail *)d->pool;
+        d->pool = r;
+        d->n_pool++;
+    }
+    pthread_mutex_unlock(&d->mu);
+    if (!is_kept)
+        run_destroy(r);
+    atomic_fetch_sub_explicit(&d->running, 1, memory_order_relaxed);
+}
+
+/* Gives the message up without an acknowledgement: it is delivered again. */
+static void run_drop(nx_core_run *r)
+{
+    nx_fab_msg_drop(r->msg);
+    r->msg = NULL;
+    run_release(r);
+}
+
+/* ---- the end: record stored -> ack, answer ----------------------------------------------------------------------------------------- */
+
+static void release_run_answer(nx_answer *a)
+{
+    run_release((nx_core_run *)(void *)((char *)a - offsetof(nx_core_run, answer)));
+}
+
+/* nx-reply is "<inbox>.<token>[.<function>]", where the inbox is "_NX.R.<node>". */
+static void answer_waiter(nx_core_run *r, nx_slice reply)
+{
+    nx_node *n = r->d->node;
+    nx_slice rest = reply, token, function;
+    for (int i = 0; i < 3; i++)
+        (void)nx_slice_split(rest, '.', &rest);
+    token = nx_slice_split(rest, '.', &function);
+    if (token.n == 0 || (function.n && !nx_slice_eq_cstr(function, r->fn->name)))
+        return;
+    nx_slice body = r->rec.output;
+    if (r->rec.status != NX_RUN_OK) {
+        nx_buf_clear(&r->problem);
+        if (nx_core_answer_problem(&r->rec, &r->problem) != NX_OK)
+            return;
+        body = nx_buf_view(&r->problem);
+    }
+    r->answer = (nx_answer){ nx_core_answer_status(&r->rec), nx_core_answer_content_type(&r->rec), body, release_run_answer };
+    if (nx_slice_starts(reply, nx_slice_cstr(nx_fab_inbox(n->fab)))) {
+        atomic_fetch_add(&r->refs, 1);
+        nx_core_waiters_answer(n->waiters, token, &r->answer);
+    } else {
+        size_t subject_bytes = (size_t)(token.p + token.n - reply.p);
+        nx_fab_reply(n->fab, nx_slice_make(reply.p, subject_bytes), r->answer.status, r->answer.content_type, body);
+    }
+}
+
+static void finish(nx_core_run *r)
+{
+    nx_slice reply = nx_fab_msg_reply(r->msg);
+    if (reply.n)
+        answer_waiter(r, reply);
+    nx_fab_msg_ack(r->msg);
+    r->msg = NULL;
+    run_release(r);
+}
+
+static void on_record_stored(nx_fab_pub *pub)
+{
+    nx_core_run *r = pub->owner;
+    if (pub->err != NX_OK) {
+        nx_log(NX_LOG_WARN, "run.not_recorded", "the record of run %s of '%s' was not stored (%s); the event will be delivered again",
+               r->rec.run_id.s, r->fn->name, nx_err_text(pub->err));
+        run_drop(r);
+        return;
+    }
+    finish(r);
+}
+
+static void store_record(nx_core_run *r)
+{
+    nx_error e = NX_ERROR_INIT;
+    nx_buf_clear(&r->encoded);
+    nx_err err = nx_run_encode(&r->rec, &r->encoded);
+    if (err == NX_OK) {
+        r->pub = (nx_fab_pub){ .done = on_record_stored, .owner = r };
+        err = nx_fab_publish_run(r->d->node->ns, &r->rec, nx_buf_view(&r->encoded), &r->pub, &e);
+    }
+    if (err != NX_OK) {
+        nx_log(NX_LOG_WARN, "run.not_recorded", "the record of run %s of '%s' was not stored (%s); the event will be delivered again",
+               r->rec.run_id.s, r->fn->name, e.msg[0] ? e.msg : nx_err_text(err));
+        run_drop(r);
+    }
+}
+
+/* ---- output as an event --------------------------------------------------------------------------------------------------------------- */
+
+static void on_emitted(nx_fab_pub *pub)
+{
+    nx_core_run *r = pub->owner;
+    if (pub->err != NX_OK) {
+        nx_log(NX_LOG_WARN, "run.not_emitted", "the event that run %s of '%s' emits was not stored (%s); the run is repeated",
+               r->rec.run_id.s, r->fn->name, nx_err_text(pub->err));
+        run_drop(r);
+        return;
+    }
+    store_record(r);
+}
+
+/* Ids are derived from the run, so that a repeated run emits the same event, which the log then takes once. */
+static void emit_output(nx_core_run *r)
+{
+    const nx_fn_config *f = r->fn->settings;
+    nx_node *n = r->d->node;
+    unsigned hop = r->event.hop + 1, hop_limit = atomic_load(&n->hop_limit);
+    if (hop > hop_limit) {
+        r->rec.status = NX_RUN_ERROR;
+        r->rec.why = NX_WHY_HOP_LIMIT;
+        char *text = nx_arena_printf(&r->arena, "event chain longer than hop_limit %u; '%.*s' was not emitted", hop_limit, NX_SLICE_FMT(f->output_event));
+        r->rec.message = nx_slice_cstr(text);
+        store_record(r);
+        return;
+    }
+    char key[NX_ID_LEN * 2 + 16];
+    int key_bytes = snprintf(key, sizeof key, "emit/%s/0", r->rec.run_id.s);
+    nx_sha256 digest = nx_sha256_of(nx_slice_make(key, (size_t)key_bytes));
+    nx_event *e = &r->emit;
+    *e = (nx_event){ .ns = r->event.ns, .type = f->output_event, .data = nx_buf_view(&r->attempt.out.output), .hop = hop,
+                     .cause = nx_id_slice(&r->rec.run_id), .partition_key = r->event.partition_key };
+    e->event_id = nx_ulid_derive(r->event.wall_ns / NX_NS_PER_MS, digest.b,
+                                 e->partition_key.n ? nx_shard_of(e->partition_key) : digest.b[9] % NX_SHARDS);
+    e->id = nx_id_slice(&e->event_id);
+    snprintf(r->emit_source, sizeof r->emit_source, "/functions/%s", r->fn->name);
+    e->source = nx_slice_cstr(r->emit_source);
+    e->time = nx_slice_make(r->time_text, nx_clock_rfc3339(r->rec.start_wall_ns, 3, r->time_text));
+    e->wall_ns = r->event.wall_ns;
+    e->content_type = nx_core_answer_content_type(&r->rec);
+    e->trace = r->rec.trace;
+    e->tracestate = r->event.tracestate;
+    r->rec.emitted[0] = (nx_emitted){ e->event_id, e->type };
+    r->rec.n_emitted = 1;
+    r->pub = (nx_fab_pub){ .done = on_emitted, .owner = r };
+    nx_error err = NX_ERROR_INIT;
+    nx_err code = nx_fab_publish_event(n->ns, e, nx_slice_make(key, (size_t)key_bytes), NX_SLICE_NULL, &r->pub, &err);
+    if (code == NX_OK)
+        return;
+    if (nx_err_is_retryable(code)) {
+        run_drop(r);
+        return;
+    }
+    r->rec.status = NX_RUN_ERROR;
+    r->rec.why = NX_WHY_EMIT;
+    r->rec.n_emitted = 0;
+    r->rec.message = nx_arena_dup(&r->arena, nx_slice_cstr(err.msg));
+    store_record(r);
+}
+
+/* ---- the outcome ---------------------------------------------------------------------------------------------------------------------- */
+
+static void count(const nx_core_run *r)
+{
+    const nx_core_fn_metrics *m = &r->fn->m;
+    nx_obs_add(m->runs[r->rec.status], 1);
+    nx_obs_observe(m->duration, (double)r->rec.duration_ns / 1e9);
+    nx_obs_add(m->fuel, r->rec.fuel);
+    nx_obs_set(m->memory, (double)r->rec.memory_bytes);
+    if (r->rec.is_cold)
+        nx_obs_add(m->cold, 1);
+}
+
+static void log_outcome(nx_core_run *r)
+{
+    char text[512];
+    double ms = (double)r->rec.duration_ns / 1e6;
+    if (r->rec.status == NX_RUN_OK) {
+        int k = snprintf(text, sizeof text, "Function completed in %.1fms", ms);
+        log_run(r, NX_LOG_INFO, "run.completed", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k));
+        return;
+    }
+    int k = snprintf(text, sizeof text, "Function '%s' ended %s (%s) after %.1fms: %.*s", r->fn->name, nx_run_status_name(r->rec.status),
+                     nx_run_why_name(r->rec.why), ms, r->rec.message.n > 256 ? 256 : (int)r->rec.message.n, r->rec.message.p ? r->rec.message.p : "");
+    log_run(r, NX_LOG_ERROR, "run.failed", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
+}
+
+static void on_done(nx_attempt *a)
+{
+    nx_core_run *r = a->owner;
+    const nx_outcome *o = &a->out;
+    nx_core_journal_end(r->d->node->journal, r->journal_slot);
+    nx_run *rec = &r->rec;
+    rec->status = o->status;
+    rec->why = o->why;
+    rec->exit_code = o->exit_code;
+    rec->message = nx_slice_cstr(o->message);
+    rec->backtrace = nx_buf_view(&o->backtrace);
+    rec->duration_ns = o->duration_ns;
+    rec->fuel = o->fuel;
+    rec->memory_bytes = o->memory_bytes;
+    rec->is_cold = o->is_cold;
+    rec->output = nx_buf_view(&o->output);
+    rec->output_bytes = o->output_bytes;
+    rec->output_sha256 = o->output_sha256;
+    rec->logs = nx_buf_view(&o->logs);
+    rec->logs_bytes = o->logs_bytes;
+    rec->logs_sha256 = o->logs_sha256;
+    rec->calls = nx_buf_view(&o->calls);
+    rec->calls_sha256 = o->calls_sha256;
+    rec->n_calls = o->n_calls;
+    count(r);
+    log_outcome(r);
+    if (rec->status == NX_RUN_OK && r->fn->settings->output_event.n)
+        emit_output(r);
+    else
+        store_record(r);
+}
+
+static void on_guest_line(nx_attempt *a, nx_slice line)
+{
+    nx_core_run *r = a->owner;
+    log_run(r, NX_LOG_INFO, "", nx_slice_cstr(r->fn->name), line);
+}
+
+/* ---- the beginning ---------------------------------------------------------------------------------------------------------------------- */
+
+static void env_add(nx_core_run *r, const char *key, nx_slice value)
+{
+    if (r->rec.n_env < NX_RUN_ENV_MAX)
+        r->rec.env[r->rec.n_env++] = (nx_kv){ nx_slice_cstr(key), value };
+}
+
+static nx_err build_env(nx_core_run *r)
+{
+    const nx_event *e = &r->event;
+    char traceparent[NX_TRACEPARENT_LEN + 1], attempt[16];
+    size_t k = nx_trace_format(&r->rec.trace, traceparent);
+    nx_slice tp = nx_arena_dup(&r->arena, nx_slice_make(traceparent, k));
+    nx_slice at = nx_arena_dup(&r->arena, nx_slice_make(attempt, (size_t)snprintf(attempt, sizeof attempt, "%u", r->rec.attempt)));
+    if (!tp.p || !at.p)
+        return NX_ENOMEM;
+    r->rec.n_env = 0;
+    env_add(r, "TRACE_ID", nx_slice_cstr(e->trace.trace_id));
+    env_add(r, "TRACEPARENT", tp);
+    env_add(r, "EVENT_ID", nx_id_slice(&e->event_id));
+    env_add(r, "EVENT_TYPE", e->type);
+    env_add(r, "EVENT_SOURCE", e->source);
+    env_add(r, "EVENT_SUBJECT", e->subject);
+    env_add(r, "EVENT_TIME", e->time);
+    env_add(r, "EVENT_CONTENT_TYPE", e->content_type);
+    env_add(r, "NEXUS_FUNCTION", nx_slice_cstr(r->fn->name));
+    env_add(r, "NEXUS_VERSION", nx_slice_cstr(r->fn->version));
+    env_add(r, "NEXUS_ATTEMPT", at);
+    const nx_fn_config *f = r->fn->settings;
+    for (unsigned i = 0; i < f->n_env && r->rec.n_env < NX_RUN_ENV_MAX; i++)
+        r->rec.env[r->rec.n_env++] = f->env[i];
+    return NX_OK;
+}
+
+static nx_err build_input(nx_core_run *r, nx_slice *ret)
+{
+    if (r->fn->settings->input == NX_INPUT_DATA) {
+        *ret = r->event.data;
+        return NX_OK;
+    }
+    NX_CLEANUP(nx_buf_done) nx_buf json = NX_BUF_INIT(RUN_ARENA_BYTES / 2);
+    nx_err err = nx_event_to_json(&r->event, &json);
+    if (err != NX_OK)
+        return err;
+    *ret = nx_arena_dup(&r->arena, nx_buf_view(&json));
+    return ret->p ? NX_OK : NX_ENOMEM;
+}
+
+static void fill_record(nx_core_run *r)
+{
+    nx_node *n = r->d->node;
+    const nx_fn_config *f = r->fn->settings;
+    nx_run *rec = &r->rec;
+    unsigned delivery = nx_fab_msg_delivery(r->msg);
+    rec->ns = r->event.ns;
+    rec->event_id = r->event.event_id;
+    rec->event_type = r->event.type;
+    rec->function = nx_slice_cstr(r->fn->name);
+    rec->version = nx_slice_cstr(r->fn->version);
+    rec->artifact = nx_slice_cstr(r->fn->artifact);
+    rec->attempt = delivery ? delivery : 1;
+    rec->generation = 0;
+    rec->run_id = nx_run_id_derive(rec->ns, &rec->event_id, r->event.wall_ns / NX_NS_PER_MS, rec->function, 0);
+    rec->is_replay = false;
+    rec->is_final = true;
+    rec->start_wall_ns = nx_clock_wall_ns();
+    nx_trace_child(&r->event.trace, &rec->trace);
+    rec->parent_span = nx_slice_cstr(r->event.trace.span_id);
+    rec->limit_timeout_ns = f->timeout_ns;
+    rec->limit_memory_bytes = f->memory_bytes;
+    rec->limit_fuel = f->fuel;
+    rec->limit_output_bytes = f->max_output_bytes;
+    rec->engine = nx_slice_cstr(nx_rt_engine_identity(n->rt));
+    rec->world = nx_slice_cstr(nx_rt_world_identity());
+    rec->arch = nx_slice_cstr(nx_rt_arch());
+    rec->node = nx_id_slice(&n->id);
+    rec->event_seq = nx_fab_msg_seq(r->msg);
+    rec->delivery = delivery;
+    rec->input_is_cloudevent = f->input == NX_INPUT_CLOUDEVENT;
+    nx_random(rec->seed, sizeof rec->seed);
+}
+
+static void execute(nx_core_run *r)
+{
+    nx_node *n = r->d->node;
+    const nx_fn_config *f = r->fn->settings;
+    nx_slice input;
+    if (build_env(r) != NX_OK || build_input(r, &input) != NX_OK) {
+        run_drop(r);
+        return;
+    }
+    nx_attempt *a = &r->attempt;
+    a->program = r->fn->program;
+    a->input = input;
+    a->env = r->rec.env;
+    a->n_env = r->rec.n_env;
+    memcpy(a->seed, r->rec.seed, sizeof a->seed);
+    a->start_wall_ns = r->rec.start_wall_ns;
+    a->timeout_ns = f->timeout_ns;
+    a->memory_bytes = f->memory_bytes;
+    a->fuel = f->fuel;
+    a->max_output_bytes = f->max_output_bytes;
+    a->max_log_bytes = f->max_log_bytes;
+    a->max_calls_bytes = CALLS_BYTES_MAX;
+    a->keep_logs = true;
+    a->on_log = on_guest_line;
+    a->done = on_done;
+    a->owner = r;
+    r->journal_slot = nx_core_journal_begin(n->journal, &r->rec.run_id);
+    if (nx_log_enabled(NX_LOG_INFO)) {
+        char text[NX_FUNCTION_NAME_BYTES + 32];
+        int k = snprintf(text, sizeof text, "Function '%s' started", r->fn->name);
+        log_run(r, NX_LOG_INFO, "run.started", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k));
+    }
+    nx_error e = NX_ERROR_INIT;
+    if (nx_rt_submit(n->rt, a, &e) != NX_OK) {
+        nx_core_journal_end(n->journal, r->journal_slot);
+        nx_fab_msg_nak(r->msg, 100 * NX_NS_PER_MS);
+        r->msg = NULL;
+        run_release(r);
+    }
+}
+
+/* A record for an event that kills nodes: it is not run again. */
+static void end_as_crash(nx_core_run *r, unsigned crashes)
+{
+    r->rec.status = NX_RUN_DEAD;
+    r->rec.why = NX_WHY_NODE_CRASH;
+    char *text = nx_arena_printf(&r->arena, "was executing when a node died, %u times; it is not tried again", crashes);
+    r->rec.message = nx_slice_cstr(text);
+    nx_core_journal_forget(r->d->node->journal, &r->rec.run_id);
+    count(r);
+    log_outcome(r);
+    store_record(r);
+}
+
+/* Delivered before: was it finished then, and did it kill its node? */
+static void redelivered_job(nx_core_job *job)
+{
+    nx_core_run *r = (nx_core_run *)(void *)((char *)job - offsetof(nx_core_run, job));
+    nx_node *n = r->d->node;
+    nx_run earlier;
+    nx_error e = NX_ERROR_INIT;
+    nx_err err = nx_fab_run_final(n->ns, &r->event, nx_slice_cstr(r->fn->name), 0, &r->arena, &earlier, &e);
+    if (err == NX_OK) {
+        r->rec = earlier;
+        finish(r);
+        return;
+    }
+    if (err != NX_ENOENT) {
+        run_drop(r);
+        return;
+    }
+    unsigned crashes = nx_core_journal_crashes(n->journal, &r->rec.run_id);
+    if (crashes >= CRASHES_MAX)
+        end_as_crash(r, crashes);
+    else if (r->rec.delivery > DELIVERIES_MAX)
+        end_as_crash(r, (unsigned)r->rec.delivery - 1);
+    else
+        execute(r);
+}
+
+void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
+{
+    nx_core_slot *s = slot;
+    nx_node *n = s->node;
+    nx_core_run *r = run_take(n->dispatch);
+    if (!r) {
+        nx_fab_msg_drop(take_msg);
+        return;
+    }
+    r->msg = take_msg;
+    r->fn = nx_core_slot_fn(s);
+    nx_error e = NX_ERROR_INIT;
+    nx_err err = r->fn ? nx_fab_msg_event(take_msg, &r->arena, &r->event, &e) : NX_ECLOSED;
+    if (err != NX_OK) {
+        if (err != NX_ECLOSED)
+            nx_log(NX_LOG_ERROR, "event.unreadable", "message %llu of the log: %s", (unsigned long long)nx_fab_msg_seq(take_msg), e.msg);
+        run_drop(r);
+        return;
+    }
+    memset(&r->rec, 0, offsetof(nx_run, env));
+    r->rec.n_env = r->rec.n_effects = r->rec.n_emitted = 0;
+    fill_record(r);
+    if (r->rec.delivery <= 1) {
+        execute(r);
+        return;
+    }
+    r->job.run = redelivered_job;
+    if (nx_core_jobs_post(n->jobs, &r->job) != NX_OK)
+        run_drop(r);
+}
+
+nx_err nx_core_dispatch_new(nx_node *n, nx_core_dispatch **ret, nx_error *reterr)
+{
+    nx_core_dispatch *d = calloc(1, sizeof *d);
+    if (!d)
+        return nx_error_set(reterr, NX_ENOMEM, "dispatcher");
+    pthread_mutex_init(&d->mu, NULL);
+    d->node = n;
+    *ret = d;
+    return NX_OK;
+}
+
+void nx_core_dispatch_free(nx_core_dispatch *d)
+{
+    if (!d)
+        return;
+    while (d->pool) {
+        nx_core_run *r = d->pool;
+        d->pool = (nx_core_run *)r->attempt.mail.next;
+        run_destroy(r);
+    }
+    pthread_mutex_destroy(&d->mu);
+    free(d);
+}
+
+unsigned nx_core_dispatch_running(const nx_core_dispatch *d) { return atomic_load(&d->running); }

@@ -1,0 +1,27 @@
+/* nx/registry.h: the functions and versions a node knows: what replay and the admin API read.
+ * Ownership: functions are reference-counted; _find gives a reference.
+ * Threads:   any. BLOCKING ones talk to the log. */
+#ifndef NX_REGISTRY_H
+#define NX_REGISTRY_H
+#include "nx/fab.h"
+#include "nx/gateway.h"
+#include "nx/node.h"
+#include "nx/obs_log.h"
+#include "nx/rt.h"
+
+typedef struct nx_core_fn nx_core_fn;
+
+/* The node's parts, lent while the node lives. */
+nx_rt *nx_core_runtime(nx_node *n);
+nx_fab_ns *nx_core_namespace(nx_node *n);
+const nx_id *nx_core_node_id(const nx_node *n);
+
+/* BLOCKING: the program of an artifact: from memory, the cache, or the log's artifacts. A reference. NX_ENOENT: the artifact is gone. */
+nx_err nx_core_program_get(nx_node *n, const nx_sha256 *artifact, uint64_t memory_bytes, nx_rt_program **ret, nx_error *reterr);
+/* BLOCKING: artifact of a version of a function: "v3", the live one ("live" or empty), or the running project version. */
+nx_err nx_core_version_artifact(nx_node *n, nx_slice function, nx_slice version, nx_sha256 *ret, nx_error *reterr);
+
+/* BLOCKING: makes an immutable numbered version of an uploaded artifact and settings (the function's JSON object), makes it live and runs it on this node.
+ * An equal live version is given back instead (*ret_created false). */
+nx_err nx_core_deploy(nx_node *n, nx_slice function, const nx_sha256 *artifact, nx_slice settings_json, char ret_version[32], bool *ret_created, nx_error *reterr);
+#endif

@@ -1,0 +1,414 @@
+/* node.c: life cycle of a node. Start: log, admin listener (so that /healthz answers at once), event log, runtime, functions, gateway.
+ * Stop is the way back: no new requests, requests in flight answered, runs finished, connections closed, threads joined. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "core_internal.h"
+
+#define DRAIN_MS 10000u
+#define RUNS_DRAIN_MS 15000u
+
+static const char *cstr(nx_slice s, char *buf, size_t size) { return s.n && nx_slice_to_cstr(s, buf, size) == NX_OK ? buf : NULL; }
+
+static void publish_settings(nx_node *n)
+{
+    atomic_store(&n->is_strict, n->cfg->ingest_strict);
+    atomic_store(&n->hop_limit, n->cfg->hop_limit);
+}
+
+static void set_state(nx_node *n, const char *text)
+{
+    pthread_mutex_lock(&n->tick_mu);
+    snprintf(n->start_state, sizeof n->start_state, "%s", text);
+    pthread_mutex_unlock(&n->tick_mu);
+}
+
+/* ---- the tick: late waiters ------------------------------------------------------------------------------------------------------------ */
+
+static void *tick_main(void *arg)
+{
+    nx_node *n = arg;
+    pthread_setname_np(pthread_self(), "nx-tick");
+    pthread_mutex_lock(&n->tick_mu);
+    while (!n->tick_stop) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += 50 * (long)NX_NS_PER_MS;
+        if (until.tv_nsec >= (long)NX_NS_PER_S) {
+            until.tv_nsec -= (long)NX_NS_PER_S;
+            until.tv_sec++;
+        }
+        pthread_cond_timedwait(&n->tick_cv, &n->tick_mu, &until);
+        pthread_mutex_unlock(&n->tick_mu);
+        nx_core_waiters_tick(n->waiters, nx_clock_ns());
+        pthread_mutex_lock(&n->tick_mu);
+    }
+    pthread_mutex_unlock(&n->tick_mu);
+    return NULL;
+}
+
+static nx_err tick_start(nx_node *n, nx_error *reterr)
+{
+    if (pthread_create(&n->tick_thread, NULL, tick_main, n) != 0)
+        return nx_error_set(reterr, NX_ENOMEM, "cannot start a thread");
+    n->has_tick = true;
+    return NX_OK;
+}
+
+/* ---- callbacks of the fabric ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct remote_answer {
+    nx_answer a;
+    char content_type[128];
+} remote_answer;
+
+static void release_remote(nx_answer *a) { free(a); }
+
+static void on_reply(void *self, nx_slice token, int status, nx_slice content_type, nx_slice body)
+{
+    nx_node *n = self;
+    remote_answer *r = malloc(sizeof *r + body.n);
+    if (!r)
+        return;
+    if (body.n)
+        memcpy(r + 1, body.p, body.n);
+    int k = snprintf(r->content_type, sizeof r->content_type, "%.*s", NX_SLICE_FMT(content_type));
+    r->a = (nx_answer){ status, nx_slice_make(r->content_type, (size_t)k < sizeof r->content_type ? (size_t)k : sizeof r->content_type - 1),
+                        nx_slice_make(r + 1, body.n), release_remote };
+    nx_core_waiters_answer(n->waiters, token, &r->a);
+}
+
+static void reload_job(nx_core_job *job)
+{
+    nx_node *n = (nx_node *)(void *)((char *)job - offsetof(nx_node, reload_job));
+    atomic_store(&n->is_reload_posted, false);
+    NX_CLEANUP(nx_buf_done) nx_buf changes = NX_BUF_INIT(64u << 10);
+    nx_error e = NX_ERROR_INIT;
+    pthread_mutex_lock(&n->apply_mu);
+    nx_err err = nx_core_registry_apply(n, n->cfg, &changes, &e);
+    pthread_mutex_unlock(&n->apply_mu);
+    if (err != NX_OK)
+        nx_log(NX_LOG_ERROR, "registry.not_applied", "a change of the registry was not taken: %s", e.msg);
+    else if (changes.n)
+        nx_log(NX_LOG_INFO, "registry.applied", "%.*s", (int)(changes.n - 1), changes.p);
+}
+
+static void on_kv_change(void *self, nx_slice key)
+{
+    nx_node *n = self;
+    bool is_posted = false;
+    if (nx_slice_ends(key, NX_SLICE(".live")) && atomic_load(&n->is_ready) && atomic_compare_exchange_strong(&n->is_reload_posted, &is_posted, true) &&
+        nx_core_jobs_post(n->jobs, &n->reload_job) != NX_OK)
+        atomic_store(&n->is_reload_posted, false);
+}
+
+/* ---- start ------------------------------------------------------------------------------------------------------------------------------ */
+
+static nx_err start_data_dir(nx_node *n, const char *dir, nx_error *reterr)
+{
+    char path[4096], pid[16] = "";
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return nx_error_set(reterr, nx_err_from_errno(errno), "data_dir %s: %s", dir, strerror(errno));
+    snprintf(path, sizeof path, "%s/node.lock", dir);
+    n->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (n->lock_fd < 0)
+        return nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
+    if (flock(n->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        ssize_t k = pread(n->lock_fd, pid, sizeof pid - 1, 0);
+        pid[k > 0 ? k : 0] = 0;
+        return nx_error_set(reterr, NX_ECONFLICT, "another node (pid %s) uses %s; stop it, or give this one its own --data-dir", pid[0] ? pid : "unknown", dir);
+    }
+    int k = snprintf(pid, sizeof pid, "%d", (int)getpid());
+    if (ftruncate(n->lock_fd, 0) != 0 || pwrite(n->lock_fd, pid, (size_t)k, 0) != k)
+        return nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
+    snprintf(path, sizeof path, "%s/running.journal", dir);
+    return nx_core_journal_open(path, &n->journal, reterr);
+}
+
+static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
+{
+    nx_config *c = n->cfg;
+    char url[2048];
+    const char *to = cstr(c->nats_url, url, sizeof url);
+    if (!to) {
+        set_state(n, "starting the private event log");
+        nx_fab_server_options so = { .data_dir = dir, .durability = c->durability };
+        nx_err err = nx_fab_server_start(&so, &n->server, reterr);
+        if (err != NX_OK)
+            return err;
+        to = nx_fab_server_url(n->server);
+    }
+    set_state(n, "connecting to the event log");
+    nx_fab_options fo = {
+        .url = to, .credentials_file = c->nats_credentials, .user = c->nats_user, .password = c->nats_password, .token = c->nats_token,
+        .tls_ca = c->nats_tls_ca, .tls_cert = c->nats_tls_cert, .tls_key = c->nats_tls_key, .js_prefix = c->nats_js_prefix,
+        .node = n->id, .metrics = n->metrics, .on_reply = on_reply, .reply_self = n,
+    };
+    nx_err err = nx_fab_open(&fo, &n->fab, reterr);
+    if (err != NX_OK)
+        return err;
+    nx_fab_ns_options no = {
+        .events_max_age_ns = c->events_max_age_ns, .events_max_bytes = c->events_max_bytes, .runs_max_age_ns = c->runs_max_age_ns,
+        .runs_max_bytes = c->runs_max_bytes, .dedupe_window_ns = c->dedupe_window_ns, .replicas = c->replicas, .max_types = c->ingest_max_types,
+    };
+    err = nx_fab_ns_open(n->fab, c->ns, &no, &n->ns, reterr);
+    return err == NX_OK ? nx_fab_kv_watch(n->ns, on_kv_change, n, reterr) : err;
+}
+
+static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
+{
+    char cache[4096];
+    snprintf(cache, sizeof cache, "%s/cache", dir);
+    nx_rt_options ro = { .cache_dir = cache, .slots = n->cfg->workers, .metrics = n->metrics };
+    nx_err err = nx_rt_new(&ro, &n->rt, reterr);
+    if (err == NX_OK)
+        err = nx_core_dispatch_new(n, &n->dispatch, reterr);
+    return err;
+}
+
+static uint32_t ms_of(uint64_t ns) { return (uint32_t)(ns / NX_NS_PER_MS); }
+
+static nx_err start_gateway(nx_node *n, nx_error *reterr)
+{
+    nx_config *c = n->cfg;
+    nx_gw_options o = {
+        .listen = { .address = c->listen, .tls_cert = c->tls_cert, .tls_key = c->tls_key, .max_body_bytes = c->max_body_bytes,
+                    .max_header_bytes = (uint32_t)c->max_header_bytes, .max_connections = c->max_connections, .head_timeout_ms = ms_of(c->head_timeout_ns),
+                    .body_timeout_ms = ms_of(c->body_timeout_ns), .idle_timeout_ms = ms_of(c->idle_timeout_ns) },
+        .ops = &nx_core_ingest_ops, .ops_self = n, .ns = c->ns, .is_strict = c->ingest_strict, .is_batch_enabled = c->ingest_batch,
+    };
+    uint64_t room = nx_fab_max_payload(n->fab) > (64u << 10) ? nx_fab_max_payload(n->fab) - (64u << 10) : 0;
+    if (o.listen.max_body_bytes > room) {
+        nx_log(NX_LOG_WARN, "config.max_body", "http.max_body is %llu bytes, but the event log takes messages of %llu; bodies over %llu bytes are refused",
+               (unsigned long long)o.listen.max_body_bytes, (unsigned long long)nx_fab_max_payload(n->fab), (unsigned long long)room);
+        o.listen.max_body_bytes = room;
+    }
+    nx_err err = nx_gw_new(&o, &n->gw, reterr);
+    if (err == NX_OK)
+        err = nx_gw_start(n->gw, reterr);
+    if (err != NX_OK)
+        return err;
+    char address[NX_GW_ADDRESS_MAX];
+    nx_gw_bound_address(n->gw, address, sizeof address);
+    snprintf(n->url, sizeof n->url, "http%s://%s", nx_gw_is_tls(n->gw) ? "s" : "", address);
+    return NX_OK;
+}
+
+/* Where clients find this node; replaced by rename, so that nobody reads half of it. */
+static nx_err write_node_json(nx_node *n, const char *dir, nx_error *reterr)
+{
+    char path[4096], tmp[4096 + 8];
+    snprintf(path, sizeof path, "%s/node.json", dir);
+    snprintf(tmp, sizeof tmp, "%s.tmp", path);
+    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(4096);
+    nx_jw w = NX_JW_INIT(&b);
+    nx_jw_object(&w);
+    nx_jw_kcstr(&w, "admin_url", n->admin_url);
+    nx_jw_kcstr(&w, "listen_url", n->url);
+    nx_jw_ku64(&w, "pid", (uint64_t)getpid());
+    nx_jw_kcstr(&w, "node", n->id.s);
+    nx_jw_object_end(&w);
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool is_ok = fd >= 0 && nx_jw_err(&w) == NX_OK && write(fd, b.p, b.n) == (ssize_t)b.n;
+    if (fd >= 0)
+        close(fd);
+    if (!is_ok || rename(tmp, path) != 0)
+        return nx_error_set(reterr, NX_EIO, "%s: %s", path, strerror(errno));
+    return NX_OK;
+}
+
+static nx_err start_log(nx_node *n, nx_error *reterr)
+{
+    nx_obs_log_options o = { .fd = STDERR_FILENO, .is_json = n->cfg->log_json };
+    nx_err err = nx_obs_log_start(&o, &n->log, reterr);
+    if (err != NX_OK)
+        return err;
+    nx_log_set_level(n->cfg->log_level);
+    nx_log_set_sink(nx_obs_log_sink(n->log));
+    err = nx_metrics_new(0, &n->metrics);
+    if (err != NX_OK)
+        return err;
+    n->m_ingested = nx_obs_counter(n->metrics, "nexus_events_ingested_total", "Events stored for callers.", 0, NULL);
+    n->m_refused = nx_obs_counter(n->metrics, "nexus_events_refused_total", "Events that could not be stored.", 0, NULL);
+    return NX_OK;
+}
+
+static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
+{
+    nx_err err = start_data_dir(n, dir, reterr);
+    if (err == NX_OK)
+        err = start_log(n, reterr);
+    if (err == NX_OK)
+        err = nx_core_waiters_new(&n->waiters, reterr);
+    if (err == NX_OK)
+        err = nx_core_jobs_new(4, 4096, &n->jobs, reterr);
+    if (err == NX_OK)
+        err = tick_start(n, reterr);
+    if (err == NX_OK)
+        err = nx_core_admin_start(n, reterr);
+    if (err == NX_OK)
+        err = start_fabric(n, dir, reterr);
+    if (err == NX_OK)
+        err = start_runtime(n, dir, reterr);
+    if (err != NX_OK)
+        return err;
+    set_state(n, "loading functions");
+    pthread_mutex_lock(&n->apply_mu);
+    err = nx_core_registry_apply(n, n->cfg, NULL, reterr);
+    pthread_mutex_unlock(&n->apply_mu);
+    if (err == NX_OK)
+        err = start_gateway(n, reterr);
+    if (err == NX_OK)
+        err = write_node_json(n, dir, reterr);
+    return err;
+}
+
+nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr)
+{
+    char dir[3500];
+    if (nx_slice_to_cstr(cfg->data_dir, dir, sizeof dir) != NX_OK)
+        return nx_error_set(reterr, NX_EINVAL, "data_dir: the path is too long");
+    nx_node *n = calloc(1, sizeof *n);
+    if (!n)
+        return nx_error_set(reterr, NX_ENOMEM, "node");
+    n->opt = *o;
+    n->lock_fd = -1;
+    n->cfg = cfg;
+    nx_config_ref(cfg);
+    n->id = nx_ulid_new(nx_clock_wall_ns());
+    n->started_ns = nx_clock_ns();
+    publish_settings(n);
+    n->reload_job.run = reload_job;
+    pthread_mutex_init(&n->apply_mu, NULL);
+    pthread_mutex_init(&n->tick_mu, NULL);
+    pthread_rwlock_init(&n->snap_mu, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&n->tick_cv, &attr);
+    pthread_condattr_destroy(&attr);
+    nx_err err = start(n, dir, reterr);
+    if (err != NX_OK) {
+        if (reterr && !reterr->msg[0])
+            nx_error_set(reterr, err, "the node did not start: %s", nx_err_text(err));
+        nx_node_stop(n);
+        return err;
+    }
+    atomic_store(&n->is_ready, true);
+    nx_log(NX_LOG_INFO, "node.ready", "node %s ready in %.0fms: events %s, admin %s", n->id.s, (double)(nx_clock_ns() - n->started_ns) / 1e6, n->url, n->admin_url);
+    *ret = n;
+    return NX_OK;
+}
+
+/* ---- apply ------------------------------------------------------------------------------------------------------------------------------ */
+
+/* Settings that only a restart changes. */
+static void note_restart(const nx_config *a, const nx_config *b, nx_buf *out)
+{
+    const struct { const char *key; bool is_same; } k[] = {
+        { "listen", nx_slice_eq(a->listen, b->listen) }, { "admin", nx_slice_eq(a->admin, b->admin) },
+        { "data_dir", nx_slice_eq(a->data_dir, b->data_dir) }, { "namespace", nx_slice_eq(a->ns, b->ns) },
+        { "nats", nx_slice_eq(a->nats_url, b->nats_url) }, { "tls", nx_slice_eq(a->tls_cert, b->tls_cert) && nx_slice_eq(a->tls_key, b->tls_key) },
+        { "http", a->max_body_bytes == b->max_body_bytes && a->max_connections == b->max_connections },
+        { "durability", a->durability == b->durability }, { "workers", a->workers == b->workers },
+        { "retention", a->events_max_bytes == b->events_max_bytes && a->events_max_age_ns == b->events_max_age_ns &&
+                       a->runs_max_bytes == b->runs_max_bytes && a->runs_max_age_ns == b->runs_max_age_ns },
+    };
+    for (size_t i = 0; out && i < NX_ARRAY_LEN(k); i++)
+        if (!k[i].is_same)
+            nx_buf_printf(out, "%s changed: takes effect when the node is started again\n", k[i].key);
+}
+
+nx_err nx_node_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr)
+{
+    pthread_mutex_lock(&n->apply_mu);
+    nx_err err = nx_core_registry_apply(n, cfg, ret_changes, reterr);
+    if (err == NX_OK) {
+        note_restart(n->cfg, cfg, ret_changes);
+        nx_log_set_level(cfg->log_level);
+        nx_config *old = n->cfg;
+        nx_config_ref(cfg);
+        n->cfg = cfg;
+        publish_settings(n);
+        nx_config_unref(old);
+    }
+    pthread_mutex_unlock(&n->apply_mu);
+    return err;
+}
+
+/* ---- stop ------------------------------------------------------------------------------------------------------------------------------- */
+
+static void wait_for_runs(nx_node *n)
+{
+    uint64_t until = nx_clock_ns() + RUNS_DRAIN_MS * NX_NS_PER_MS;
+    while (n->dispatch && nx_core_dispatch_running(n->dispatch) && nx_clock_ns() < until) {
+        struct timespec t = { 0, 5 * (long)NX_NS_PER_MS };
+        nanosleep(&t, NULL);
+    }
+}
+
+void nx_node_stop(nx_node *n)
+{
+    if (!n)
+        return;
+    char path[4096];
+    if (n->gw) { /* requests in flight are answered while the functions still run */
+        nx_gw_drain(n->gw, DRAIN_MS);
+        atomic_store(&n->is_draining, true);
+        nx_core_waiters_fail_all(n->waiters);
+        nx_gw_stop(n->gw);
+    }
+    atomic_store(&n->is_draining, true);
+    if (n->admin)
+        nx_gw_admin_stop(n->admin, 2000);
+    if (n->ns)
+        nx_core_registry_clear(n);
+    wait_for_runs(n);
+    nx_core_jobs_stop(n->jobs);
+    wait_for_runs(n);
+    nx_rt_free(n->rt);
+    nx_fab_ns_close(n->ns);
+    nx_fab_close(n->fab);
+    nx_fab_server_stop(n->server);
+    nx_gw_free(n->gw);
+    nx_gw_admin_free(n->admin);
+    if (n->has_tick) {
+        pthread_mutex_lock(&n->tick_mu);
+        n->tick_stop = true;
+        pthread_cond_signal(&n->tick_cv);
+        pthread_mutex_unlock(&n->tick_mu);
+        pthread_join(n->tick_thread, NULL);
+    }
+    nx_core_jobs_free(n->jobs);
+    nx_core_dispatch_free(n->dispatch);
+    nx_core_waiters_free(n->waiters);
+    nx_core_journal_close(n->journal);
+    snprintf(path, sizeof path, "%.*s/node.json", NX_SLICE_FMT(n->cfg->data_dir));
+    if (n->admin_url[0])
+        unlink(path);
+    if (n->log) {
+        nx_log_set_sink((nx_log_sink){ 0 });
+        nx_obs_log_stop(n->log);
+        nx_obs_log_free(n->log);
+    }
+    nx_metrics_free(n->metrics);
+    if (n->lock_fd >= 0)
+        close(n->lock_fd);
+    pthread_cond_destroy(&n->tick_cv);
+    pthread_mutex_destroy(&n->tick_mu);
+    pthread_mutex_destroy(&n->apply_mu);
+    pthread_rwlock_destroy(&n->snap_mu);
+    nx_config_unref(n->cfg);
+    free(n);
+}
+
+const char *nx_node_url(const nx_node *n) { return n->url; }
+const char *nx_node_admin_url(const nx_node *n) { return n->admin_url; }
+nx_rt *nx_core_runtime(nx_node *n) { return n->rt; }
+nx_fab_ns *nx_core_namespace(nx_node *n) { return n->ns; }
+const nx_id *nx_core_node_id(const nx_node *n) { return &n->id; }

@@ -1,0 +1,372 @@
+/* registry.c: which functions run on this node, and changing that as a whole: project functions of nexus.yaml plus live versions of the registry.
+ * An apply first makes everything that can fail (modules, artifacts in the log, consumers), then swaps snapshot and slots. */
+#include <stdio.h>
+#include <stdlib.h>
+#include "fn.h"
+
+/* ---- sets ---------------------------------------------------------------------------------------------------------------------------- */
+
+nx_err nx_core_fn_set_add(nx_core_fn_set *s, nx_core_fn *take_fn)
+{
+    if (s->n == s->cap) {
+        unsigned cap = s->cap ? s->cap * 2 : 16;
+        nx_core_fn **v = realloc(s->v, cap * sizeof *v);
+        if (!v) {
+            nx_core_fn_unref(take_fn);
+            return NX_ENOMEM;
+        }
+        s->v = v;
+        s->cap = cap;
+    }
+    s->v[s->n++] = take_fn;
+    return NX_OK;
+}
+
+nx_core_fn *nx_core_fn_set_find(const nx_core_fn_set *s, const char *name)
+{
+    for (unsigned i = 0; i < s->n; i++)
+        if (strcmp(s->v[i]->name, name) == 0)
+            return s->v[i];
+    return NULL;
+}
+
+void nx_core_fn_set_done(nx_core_fn_set *s)
+{
+    for (unsigned i = 0; i < s->n; i++)
+        nx_core_fn_unref(s->v[i]);
+    free(s->v);
+    *s = (nx_core_fn_set){ 0 };
+}
+
+/* ---- slots --------------------------------------------------------------------------------------------------------------------------- */
+
+nx_core_fn *nx_core_slot_fn(nx_core_slot *s)
+{
+    pthread_mutex_lock(&s->mu);
+    nx_core_fn *fn = s->fn ? nx_core_fn_ref(s->fn) : NULL;
+    pthread_mutex_unlock(&s->mu);
+    return fn;
+}
+
+static void slot_set(nx_core_slot *s, nx_core_fn *take_fn)
+{
+    pthread_mutex_lock(&s->mu);
+    nx_core_fn *old = s->fn;
+    s->fn = take_fn;
+    pthread_mutex_unlock(&s->mu);
+    nx_core_fn_unref(old);
+}
+
+static nx_core_slot *slot_find(const nx_node *n, const char *name)
+{
+    for (nx_core_slot *s = n->slots; s; s = s->next)
+        if (strcmp(s->name, name) == 0)
+            return s;
+    return NULL;
+}
+
+static void slot_free(nx_core_slot *s)
+{
+    slot_set(s, NULL);
+    pthread_mutex_destroy(&s->mu);
+    free(s);
+}
+
+static nx_err consumer_open(nx_core_slot *s, const nx_core_fn *fn, nx_fab_consumer **ret, nx_error *reterr)
+{
+    const nx_fn_config *f = fn->settings;
+    char durable[NX_FUNCTION_NAME_BYTES + 8];
+    snprintf(durable, sizeof durable, "fn-%s", fn->name);
+    nx_fab_consumer_options o = {
+        .durable = durable, .types = fn->types, .n_types = fn->n_types, .subjects = f->nats, .n_subjects = f->n_nats,
+        .max_inflight = f->concurrency, .on_msg = nx_core_dispatch_on_msg, .self = s,
+    };
+    nx_err err = nx_fab_consumer_open(s->node->ns, &o, ret, reterr);
+    if (err != NX_OK)
+        nx_error_prefix(reterr, "function '%s'", fn->name);
+    return err;
+}
+
+/* A slot whose consumer runs with this function's filters; the function itself is put in by the swap. */
+static nx_err slot_open(nx_node *n, const nx_core_fn *fn, nx_core_slot **ret, nx_error *reterr)
+{
+    nx_core_slot *s = calloc(1, sizeof *s);
+    if (!s)
+        return nx_error_set(reterr, NX_ENOMEM, "function '%s'", fn->name);
+    pthread_mutex_init(&s->mu, NULL);
+    s->node = n;
+    snprintf(s->name, sizeof s->name, "%s", fn->name);
+    s->fn = nx_core_fn_ref((nx_core_fn *)fn);
+    nx_err err = consumer_open(s, fn, &s->consumer, reterr);
+    if (err != NX_OK) {
+        slot_free(s);
+        return err;
+    }
+    *ret = s;
+    return NX_OK;
+}
+
+static bool same_filters(const nx_core_fn *a, const nx_core_fn *b)
+{
+    const nx_fn_config *x = a->settings, *y = b->settings;
+    bool is_same = a->n_types == b->n_types && x->n_nats == y->n_nats && x->concurrency == y->concurrency;
+    for (unsigned i = 0; is_same && i < a->n_types; i++)
+        is_same = nx_slice_eq(a->types[i], b->types[i]);
+    for (unsigned i = 0; is_same && i < x->n_nats; i++)
+        is_same = nx_slice_eq(x->nats[i], y->nats[i]);
+    return is_same;
+}
+
+/* ---- making the set that is wanted ----------------------------------------------------------------------------------------------------- */
+
+static void metrics_of(nx_node *n, nx_core_fn *fn)
+{
+    for (int s = 0; s < 4; s++) {
+        nx_kv labels[] = { { NX_SLICE("function"), nx_slice_cstr(fn->name) }, { NX_SLICE("status"), nx_slice_cstr(nx_run_status_name((nx_run_status)s)) } };
+        fn->m.runs[s] = nx_obs_counter(n->metrics, "nexus_runs_total", "Runs that ended, by outcome.", 2, labels);
+    }
+    nx_kv label[] = { { NX_SLICE("function"), nx_slice_cstr(fn->name) } };
+    fn->m.duration = nx_obs_histogram(n->metrics, "nexus_run_duration_seconds", "Time a function ran for one event.", NULL, 0, 1, label);
+    fn->m.fuel = nx_obs_counter(n->metrics, "nexus_run_fuel_total", "Fuel used by runs (about one per WebAssembly instruction).", 1, label);
+    fn->m.memory = nx_obs_gauge(n->metrics, "nexus_run_memory_bytes", "Peak linear memory of the last run.", 1, label);
+    fn->m.cold = nx_obs_counter(n->metrics, "nexus_cold_starts_total", "Runs whose module was not mapped before.", 1, label);
+}
+
+/* The function as the project file has it now: the running one where nothing changed. */
+static nx_err project_fn(nx_node *n, nx_config *cfg, const nx_fn_config *f, nx_core_fn *now, nx_core_fn **ret, nx_error *reterr)
+{
+    NX_CLEANUP(nx_buf_done) nx_buf module = NX_BUF_INIT(NX_CORE_MODULE_BYTES_MAX + 1);
+    char path[4096];
+    nx_sha256 settings;
+    nx_err err = nx_slice_to_cstr(f->code_path, path, sizeof path);
+    if (err != NX_OK)
+        return nx_error_set(reterr, err, "function '%.*s': code: the path is too long", NX_SLICE_FMT(f->name));
+    err = nx_core_read_module(path, &module, reterr);
+    if (err == NX_OK)
+        err = nx_core_settings_digest(f, &settings);
+    if (err != NX_OK)
+        return nx_error_prefix(reterr, "function '%.*s'", NX_SLICE_FMT(f->name)), err;
+    nx_sha256 artifact = nx_sha256_of(nx_buf_view(&module));
+    char hex[NX_SHA256_HEX + 1], version[32];
+    nx_sha256_hex(&artifact, hex);
+    if (now && now->is_project && strcmp(now->artifact, hex) == 0 && memcmp(&now->settings_sha256, &settings, sizeof settings) == 0) {
+        *ret = nx_core_fn_ref(now);
+        return NX_OK;
+    }
+    nx_rt_program *program = NULL;
+    err = nx_rt_program_load(n->rt, nx_buf_view(&module), &artifact, f->memory_bytes, &program, reterr);
+    if (err == NX_OK)
+        err = nx_fab_artifact_put(n->ns, &artifact, nx_buf_view(&module), reterr);
+    if (err != NX_OK) {
+        nx_rt_program_unref(program);
+        return nx_error_prefix(reterr, "function '%.*s' (%s)", NX_SLICE_FMT(f->name), path), err;
+    }
+    nx_sha256 both[2] = { artifact, settings }, mixed = nx_sha256_of(nx_slice_make(both, sizeof both));
+    snprintf(version, sizeof version, "dev-%02x%02x%02x%02x", mixed.b[0], mixed.b[1], mixed.b[2], mixed.b[3]);
+    err = nx_core_fn_new(cfg, f, version, &artifact, &settings, program, ret);
+    if (err == NX_OK)
+        (*ret)->is_project = true;
+    return err;
+}
+
+static nx_err wanted_set(nx_node *n, nx_config *cfg, const nx_core_fn_set *now, nx_core_fn_set *set, nx_error *reterr)
+{
+    for (unsigned i = 0; n->opt.is_dev && i < cfg->n_functions; i++) {
+        const nx_fn_config *f = &cfg->functions[i];
+        char name[NX_FUNCTION_NAME_BYTES + 1];
+        snprintf(name, sizeof name, "%.*s", NX_SLICE_FMT(f->name));
+        nx_core_fn *fn = NULL;
+        nx_err err = project_fn(n, cfg, f, nx_core_fn_set_find(now, name), &fn, reterr);
+        if (err == NX_OK)
+            err = nx_core_fn_set_add(set, fn);
+        if (err != NX_OK)
+            return err;
+    }
+    nx_err err = nx_core_stored_functions(n, now, set, reterr);
+    for (unsigned i = 0; err == NX_OK && i < set->n; i++)
+        metrics_of(n, set->v[i]);
+    return err;
+}
+
+/* Two functions with one route: the registry's would shadow the project's. */
+static nx_err check_routes(const nx_core_fn_set *set, nx_error *reterr)
+{
+    for (unsigned i = 0; i < set->n; i++)
+        for (unsigned k = 0; set->v[i]->type[0] && k < i; k++) {
+            const nx_fn_config *a = set->v[i]->settings, *b = set->v[k]->settings;
+            if (set->v[k]->type[0] && nx_slice_eq(a->http_path, b->http_path) && nx_slice_eq(a->http_method, b->http_method))
+                return nx_error_set(reterr, NX_ECONFLICT, "functions '%s' and '%s' both have the route %.*s %.*s", set->v[k]->name, set->v[i]->name,
+                                    NX_SLICE_FMT(a->http_method), NX_SLICE_FMT(a->http_path));
+        }
+    return NX_OK;
+}
+
+/* ---- apply ---------------------------------------------------------------------------------------------------------------------------- */
+
+static nx_err raw_subjects(nx_node *n, const nx_core_fn_set *set, nx_error *reterr)
+{
+    unsigned count = 0, k = 0;
+    for (unsigned i = 0; i < set->n; i++)
+        count += set->v[i]->settings->n_nats;
+    nx_slice *all = calloc(count + 1u, sizeof *all);
+    if (!all)
+        return nx_error_set(reterr, NX_ENOMEM, "raw subjects");
+    for (unsigned i = 0; i < set->n; i++)
+        for (unsigned j = 0; j < set->v[i]->settings->n_nats; j++)
+            all[k++] = set->v[i]->settings->nats[j];
+    nx_err err = nx_fab_ns_raw_subjects(n->ns, all, count, reterr);
+    free(all);
+    return err;
+}
+
+static void note_changes(const nx_core_fn_set *now, const nx_core_fn_set *set, nx_buf *out)
+{
+    for (unsigned i = 0; out && i < set->n; i++) {
+        const nx_core_fn *a = nx_core_fn_set_find(now, set->v[i]->name), *b = set->v[i];
+        if (!a)
+            nx_buf_printf(out, "function '%s' added (%s)\n", b->name, b->version);
+        else if (a != b)
+            nx_buf_printf(out, "function '%s': %s%s%s changed (%s)\n", b->name, strcmp(a->artifact, b->artifact) ? "code" : "",
+                          strcmp(a->artifact, b->artifact) && memcmp(&a->settings_sha256, &b->settings_sha256, 32) ? " and " : "",
+                          memcmp(&a->settings_sha256, &b->settings_sha256, 32) ? "settings" : "", b->version);
+    }
+    for (unsigned i = 0; out && i < now->n; i++)
+        if (!nx_core_fn_set_find(set, now->v[i]->name))
+            nx_buf_printf(out, "function '%s' removed\n", now->v[i]->name);
+}
+
+/* Everything that can fail is done; functions, routes and slots change together. */
+static void swap_in(nx_node *n, const nx_core_fn_set *set, nx_core_snapshot *snap, nx_core_slot *fresh)
+{
+    nx_core_slot *gone = NULL;
+    for (unsigned i = 0; i < set->n; i++) {
+        nx_core_slot *s = slot_find(n, set->v[i]->name);
+        if (s)
+            slot_set(s, nx_core_fn_ref(set->v[i]));
+    }
+    pthread_rwlock_wrlock(&n->snap_mu);
+    nx_core_snapshot *old = n->snap;
+    n->snap = snap;
+    for (nx_core_slot **at = &n->slots; *at;) {
+        nx_core_slot *s = *at;
+        if (nx_core_fn_set_find(set, s->name)) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        s->next = gone;
+        gone = s;
+    }
+    while (fresh) {
+        nx_core_slot *next = fresh->next;
+        fresh->next = n->slots;
+        n->slots = fresh;
+        fresh = next;
+    }
+    pthread_rwlock_unlock(&n->snap_mu);
+    nx_core_snapshot_free(old);
+    while (gone) {
+        nx_core_slot *next = gone->next;
+        nx_fab_consumer_close(gone->consumer, true);
+        slot_free(gone);
+        gone = next;
+    }
+}
+
+static nx_err open_consumers(nx_node *n, const nx_core_fn_set *now, const nx_core_fn_set *set, nx_core_slot **ret_fresh, nx_error *reterr)
+{
+    nx_err err = NX_OK;
+    for (unsigned i = 0; err == NX_OK && i < set->n; i++) {
+        nx_core_fn *fn = set->v[i], *before = nx_core_fn_set_find(now, fn->name);
+        nx_core_slot *s = slot_find(n, fn->name);
+        if (!s) {
+            nx_core_slot *made = NULL;
+            err = slot_open(n, fn, &made, reterr);
+            if (err == NX_OK) {
+                made->next = *ret_fresh;
+                *ret_fresh = made;
+            }
+        } else if (!before || !same_filters(before, fn)) {
+            /* The durable consumer keeps its place; only its filters change. */
+            nx_fab_consumer_close(s->consumer, false);
+            s->consumer = NULL;
+            err = consumer_open(s, fn, &s->consumer, reterr);
+            nx_error ignored;
+            if (err != NX_OK && before)
+                consumer_open(s, before, &s->consumer, &ignored);
+        }
+    }
+    return err;
+}
+
+nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr)
+{
+    nx_core_fn_set now = { 0 }, set = { 0 };
+    nx_core_snapshot *snap = NULL;
+    nx_core_slot *fresh = NULL;
+    nx_err err = NX_OK;
+    for (nx_core_slot *s = n->slots; err == NX_OK && s; s = s->next)
+        err = nx_core_fn_set_add(&now, nx_core_slot_fn(s));
+    if (err == NX_OK)
+        err = wanted_set(n, cfg, &now, &set, reterr);
+    if (err == NX_OK)
+        err = check_routes(&set, reterr);
+    if (err == NX_OK)
+        err = nx_core_snapshot_new(&set, &snap);
+    if (err == NX_OK)
+        err = raw_subjects(n, &set, reterr);
+    if (err == NX_OK)
+        err = open_consumers(n, &now, &set, &fresh, reterr);
+    if (err != NX_OK) {
+        nx_core_snapshot_free(snap);
+        while (fresh) {
+            nx_core_slot *next = fresh->next;
+            nx_fab_consumer_close(fresh->consumer, true);
+            slot_free(fresh);
+            fresh = next;
+        }
+        if (reterr && !reterr->msg[0])
+            nx_error_set(reterr, err, "%s", nx_err_text(err));
+    } else {
+        note_changes(&now, &set, ret_changes);
+        swap_in(n, &set, snap, fresh);
+    }
+    nx_core_fn_set_done(&now);
+    nx_core_fn_set_done(&set);
+    return err;
+}
+
+void nx_core_registry_clear(nx_node *n)
+{
+    pthread_rwlock_wrlock(&n->snap_mu);
+    nx_core_slot *s = n->slots;
+    nx_core_snapshot *snap = n->snap;
+    n->slots = NULL;
+    n->snap = NULL;
+    pthread_rwlock_unlock(&n->snap_mu);
+    nx_core_snapshot_free(snap);
+    while (s) {
+        nx_core_slot *next = s->next;
+        nx_fab_consumer_close(s->consumer, false);
+        slot_free(s);
+        s = next;
+    }
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------------------------------------- */
+
+nx_err nx_core_registry_route(nx_node *n, nx_slice method, nx_slice path, nx_arena *a, nx_ingest_route *ret, nx_slice *ret_allow)
+{
+    pthread_rwlock_rdlock(&n->snap_mu);
+    nx_err err = n->snap ? nx_core_snapshot_route(n->snap, method, path, a, ret, ret_allow) : NX_ENOENT;
+    pthread_rwlock_unlock(&n->snap_mu);
+    return err;
+}
+
+unsigned nx_core_registry_subscribers(nx_node *n, nx_slice type, nx_core_fn **ret_first)
+{
+    pthread_rwlock_rdlock(&n->snap_mu);
+    unsigned count = n->snap ? nx_core_snapshot_subscribers(n->snap, type, ret_first) : 0;
+    pthread_rwlock_unlock(&n->snap_mu);
+    return count;
+}

@@ -1,0 +1,136 @@
+/* verdict.c: is a repeated run the recorded one? Compared are status, host-call trace, output, log output and, where engine and world
+ * are the same, fuel. Of a stack overflow only the status is compared (DESIGN 6). */
+#include <stdio.h>
+#include "verdict.h"
+
+const char *nx_replay_verdict_name(nx_replay_verdict v)
+{
+    switch (v) {
+    case NX_REPLAY_IDENTICAL: return "identical";
+    case NX_REPLAY_DIVERGED: return "diverged";
+    case NX_REPLAY_FAILED: break;
+    }
+    return "failed";
+}
+
+/* What the guest did: an output that could not be emitted is the platform's refusal after a run that ended ok. */
+static void guest_status(const nx_run *r, nx_run_status *ret_status, nx_run_why *ret_why)
+{
+    bool is_refused = r->why == NX_WHY_HOP_LIMIT || r->why == NX_WHY_EMIT;
+    *ret_status = is_refused ? NX_RUN_OK : r->status;
+    *ret_why = is_refused ? NX_WHY_NONE : r->why;
+}
+
+static bool same_digest(const nx_sha256 *a, const nx_sha256 *b) { return memcmp(a, b, sizeof *a) == 0; }
+
+void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *replayed_call)
+{
+    const nx_run *o = r->original, *n = r->replayed;
+    nx_run_status s1, s2;
+    nx_run_why w1, w2;
+    guest_status(o, &s1, &w1);
+    guest_status(n, &s2, &w2);
+    r->is_fuel_comparable = nx_slice_eq(o->engine, n->engine) && nx_slice_eq(o->world, n->world) && nx_slice_eq(o->arch, n->arch) &&
+                            nx_slice_eq(o->artifact, n->artifact);
+    r->verdict = NX_REPLAY_DIVERGED;
+    bool only_status = w1 == NX_WHY_STACK_OVERFLOW && w2 == NX_WHY_STACK_OVERFLOW;
+    if (!only_status && !same_digest(&o->calls_sha256, &n->calls_sha256))
+        nx_rt_calls_first_difference(o->calls, n->calls, &r->first_difference, recorded_call, replayed_call);
+    r->recorded_call = nx_buf_view(recorded_call);
+    r->replayed_call = nx_buf_view(replayed_call);
+    if (s1 != s2 || w1 != w2)
+        snprintf(r->reason, sizeof r->reason, "status: recorded %s (%s), replayed %s (%s)", nx_run_status_name(s1), nx_run_why_name(w1), nx_run_status_name(s2),
+                 nx_run_why_name(w2));
+    else if (only_status)
+        r->verdict = NX_REPLAY_IDENTICAL;
+    else if (o->exit_code != n->exit_code)
+        snprintf(r->reason, sizeof r->reason, "exit code: recorded %d, replayed %d", o->exit_code, n->exit_code);
+    else if (!same_digest(&o->output_sha256, &n->output_sha256))
+        snprintf(r->reason, sizeof r->reason, "output: recorded %llu bytes, replayed %llu bytes, the content differs", (unsigned long long)o->output_bytes,
+                 (unsigned long long)n->output_bytes);
+    else if (!same_digest(&o->logs_sha256, &n->logs_sha256))
+        snprintf(r->reason, sizeof r->reason, "log output: recorded %llu bytes, replayed %llu bytes, the content differs", (unsigned long long)o->logs_bytes,
+                 (unsigned long long)n->logs_bytes);
+    else if (!same_digest(&o->calls_sha256, &n->calls_sha256))
+        snprintf(r->reason, sizeof r->reason, "host calls: recorded %llu, replayed %llu, the traces differ", (unsigned long long)o->n_calls, (unsigned long long)n->n_calls);
+    else if (r->is_fuel_comparable && o->fuel != n->fuel)
+        snprintf(r->reason, sizeof r->reason, "fuel: recorded %llu, replayed %llu", (unsigned long long)o->fuel, (unsigned long long)n->fuel);
+    else
+        r->verdict = NX_REPLAY_IDENTICAL;
+}
+
+static void text_or_base64(nx_jw *w, const char *key, const char *key_base64, nx_slice s)
+{
+    if (nx_slice_is_utf8(s)) {
+        nx_jw_kstr(w, key, s);
+        return;
+    }
+    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(256u << 20);
+    if (nx_buf_reserve(&b, 4 * ((s.n + 2) / 3) + 1) == NX_OK)
+        nx_jw_kstr(w, key_base64, nx_slice_make(b.p, nx_base64_encode(s, false, b.p)));
+}
+
+static void log_lines(nx_jw *w, nx_slice logs)
+{
+    nx_jw_key(w, "logs");
+    nx_jw_array(w);
+    while (logs.n)
+        nx_jw_str(w, nx_slice_split(logs, '\n', &logs));
+    nx_jw_array_end(w);
+}
+
+static void digest_key(nx_jw *w, const char *key, const nx_sha256 *d)
+{
+    char hex[NX_SHA256_HEX + 1];
+    nx_sha256_hex(d, hex);
+    nx_jw_kcstr(w, key, hex);
+}
+
+nx_err nx_replay_result_to_json(const nx_replay_result *r, nx_jw *w)
+{
+    const nx_run *o = r->original, *n = r->replayed;
+    char time[NX_RFC3339_MAX];
+    nx_jw_object(w);
+    nx_jw_kstr(w, "namespace", o->ns);
+    nx_jw_kstr(w, "event_id", nx_id_slice(&o->event_id));
+    nx_jw_kstr(w, "function", o->function);
+    nx_jw_kcstr(w, "version", r->version);
+    nx_jw_kcstr(w, "verdict", nx_replay_verdict_name(r->verdict));
+    nx_jw_kcstr(w, "reason", r->reason);
+    nx_jw_kbool(w, "is_replay", true);
+    nx_jw_kstr(w, "original_timestamp", nx_slice_make(time, nx_clock_rfc3339(o->start_wall_ns, 9, time)));
+    nx_jw_kcstr(w, "trace_id", o->trace.trace_id);
+    nx_jw_kcstr(w, "log_trace", r->log_trace);
+    nx_jw_kstr(w, "run_id", nx_id_slice(&o->run_id));
+    nx_jw_kbool(w, "artifact_missing", r->is_artifact_missing);
+    nx_jw_kbool(w, "fuel_comparable", r->is_fuel_comparable);
+    if (n) {
+        digest_key(w, "output_sha256", &n->output_sha256);
+        nx_jw_ku64(w, "fuel", n->fuel);
+        nx_jw_kdouble(w, "duration_ms", (double)n->duration_ns / 1e6);
+        nx_jw_ku64(w, "host_calls", n->n_calls);
+        nx_jw_kcstr(w, "status", nx_run_status_name(n->status));
+        nx_jw_kstr(w, "replay_run_id", nx_id_slice(&n->run_id));
+        text_or_base64(w, "output", "output_base64", n->output);
+        log_lines(w, n->logs);
+    }
+    nx_jw_key(w, "original");
+    nx_jw_object(w);
+    nx_jw_kstr(w, "version", o->version);
+    nx_jw_kcstr(w, "status", nx_run_status_name(o->status));
+    digest_key(w, "output_sha256", &o->output_sha256);
+    nx_jw_ku64(w, "fuel", o->fuel);
+    nx_jw_kdouble(w, "duration_ms", (double)o->duration_ns / 1e6);
+    nx_jw_ku64(w, "host_calls", o->n_calls);
+    nx_jw_object_end(w);
+    if (r->first_difference >= 0) {
+        nx_jw_key(w, "first_difference");
+        nx_jw_object(w);
+        nx_jw_ku64(w, "call", (uint64_t)r->first_difference);
+        nx_jw_kstr(w, "recorded", r->recorded_call);
+        nx_jw_kstr(w, "replayed", r->replayed_call);
+        nx_jw_object_end(w);
+    }
+    nx_jw_object_end(w);
+    return nx_jw_err(w);
+}
