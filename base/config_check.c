@@ -1,0 +1,249 @@
+/* What only the whole can tell: names and routes that clash, settings that need each other, code that is not there.
+ * A setting that could not be read counts as set here: one mistake must not be reported twice. */
+#include "config_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const nx_cfg_mark *mark_in(const nx_cfg_mark *marks, const char *path)
+{
+    return &marks[nx_cfg_row_index(nx_cfg_row_find(path))];
+}
+
+static bool is_set(const nx_cfg_ctx *x, const char *path)
+{
+    return nx_cfg_is_set(mark_in(x->marks, path));
+}
+
+static bool is_wrong(const nx_cfg_ctx *x, const char *path)
+{
+    return mark_in(x->marks, path)->is_wrong;
+}
+
+/* ---- the node */
+
+static void check_pair(nx_cfg_ctx *x, const char *a, const char *b)
+{
+    if (is_set(x, a) == is_set(x, b))
+        return;
+    const char *there = is_set(x, a) ? a : b, *missing = is_set(x, a) ? b : a;
+    char suggestion[64];
+    snprintf(suggestion, sizeof suggestion, "add %s", missing);
+    nx_cfg_issue(x, *mark_in(x->marks, there), there, suggestion, "needs %s too", missing);
+}
+
+static void check_exclusive(nx_cfg_ctx *x, const char *a, const char *b)
+{
+    if (is_set(x, a) && is_set(x, b))
+        nx_cfg_issue(x, *mark_in(x->marks, b), b, "keep one of them", "cannot be used together with %s", a);
+}
+
+static void check_nats(nx_cfg_ctx *x)
+{
+    for (unsigned i = 0; i < nx_cfg_n_rows; i++) {
+        const nx_cfg_row *row = &nx_cfg_rows[i];
+        if (strncmp(row->path, "nats.", 5) == 0 && row->shape != NX_CFG_SECTION && !is_set(x, "nats.url") && is_set(x, row->path))
+            nx_cfg_issue(x, x->marks[i], row->path, "add nats.url", "has no effect without nats.url: the node runs its own server");
+    }
+    check_pair(x, "nats.user", "nats.password");
+    check_pair(x, "nats.tls.cert", "nats.tls.key");
+    check_exclusive(x, "nats.credentials", "nats.user");
+    check_exclusive(x, "nats.credentials", "nats.token");
+    check_exclusive(x, "nats.user", "nats.token");
+}
+
+static void check_copies(nx_cfg_ctx *x)
+{
+    const nx_config *c = x->config;
+    if (c->replicas > 1 && !is_set(x, "nats.url"))
+        nx_cfg_issue(x, *mark_in(x->marks, "replicas"), "replicas", "add nats.url, or set replicas: 1",
+                     "more than one copy needs a NATS cluster; the node's own server is alone");
+    if (c->durability == NX_DURABILITY_QUORUM && c->replicas < 3 && !is_wrong(x, "replicas"))
+        nx_cfg_issue(x, *mark_in(x->marks, "durability"), "durability", "set replicas: 3, or durability: power", "quorum needs at least 3 replicas");
+}
+
+static bool has_fixed_port(nx_slice address)
+{
+    return !nx_slice_ends(address, NX_SLICE(":0"));
+}
+
+static void check_node(nx_cfg_ctx *x)
+{
+    const nx_config *c = x->config;
+    check_pair(x, "tls.cert", "tls.key");
+    check_nats(x);
+    check_copies(x);
+    if (nx_slice_eq(c->listen, c->admin) && has_fixed_port(c->listen) && !is_wrong(x, "listen") && !is_wrong(x, "admin")) {
+        const char *path = is_set(x, "admin") ? "admin" : "listen";
+        nx_cfg_issue(x, *mark_in(x->marks, path), path, "give them different ports", "listen and admin have the same address");
+    }
+    if (c->dedupe_window_ns > c->events_max_age_ns && !is_wrong(x, "dedupe_window") && !is_wrong(x, "retention.events.max_age")) {
+        const char *path = is_set(x, "dedupe_window") ? "dedupe_window" : "retention.events.max_age";
+        nx_cfg_issue(x, *mark_in(x->marks, path), path, NULL, "dedupe_window is longer than retention.events.max_age");
+    }
+}
+
+/* ---- code */
+
+/* Text as WebAssembly programs are written in: module or component, after comments and space. */
+static bool is_wat(nx_slice s)
+{
+    while (s.n && (s.p[0] == ' ' || s.p[0] == '\n' || s.p[0] == '\t' || s.p[0] == '\r'))
+        s = nx_slice_sub(s, 1, s.n);
+    return nx_slice_starts(s, NX_SLICE("(module")) || nx_slice_starts(s, NX_SLICE("(compon")) || nx_slice_starts(s, NX_SLICE(";;"));
+}
+
+/* Why the first bytes are no core module; NULL: they are. */
+static const char *what_is_wrong_with(nx_slice head, const char **advice)
+{
+    *advice = "build for wasi preview 1 (wasm32-wasip1)";
+    if (head.n == 0)
+        return "is empty";
+    if (nx_slice_eq(head, NX_SLICE("\0asm\x01\0\0\0")))
+        return NULL;
+    if (nx_slice_starts(head, NX_SLICE("\0asm"))) {
+        if (head.n == 8 && head.p[6] == 1)
+            return "is a component, not a core module";
+        *advice = NULL;
+        return head.n < 8 ? "is cut off: it ends inside the header of a WebAssembly module" : "is a WebAssembly module of an unknown version";
+    }
+    if (is_wat(head)) {
+        *advice = "translate it with wat2wasm";
+        return "is WebAssembly text, not a binary module";
+    }
+    return "is not a WebAssembly module";
+}
+
+static void check_code(nx_cfg_ctx *x, const nx_fn_config *f, const char *path, nx_cfg_mark at)
+{
+    char head[8], shown[NX_CFG_SHOW_BYTES];
+    struct stat st;
+    nx_cfg_show(f->code, shown);
+    int fd = open(f->code_path.p, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            nx_cfg_issue(x, at, path, f->build_command.n ? "run nexus build" : "build it, or correct the path", "%s does not exist", shown);
+        else
+            nx_cfg_issue(x, at, path, NULL, "%s cannot be opened: %s", shown, strerror(errno));
+        return;
+    }
+    const char *advice = NULL, *reason;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        reason = S_ISDIR(st.st_mode) ? "is a folder" : "is not a regular file";
+    } else {
+        ssize_t n = pread(fd, head, sizeof head, 0);
+        reason = n < 0 ? "cannot be read" : what_is_wrong_with(nx_slice_make(head, (size_t)n), &advice);
+    }
+    close(fd);
+    if (reason)
+        nx_cfg_issue(x, at, path, advice, "%s %s", shown, reason);
+}
+
+/* ---- functions */
+
+/* The path of a function's key for messages: "functions[3].on.http.path". */
+static const char *fn_path(unsigned i, const char *key, char out[160])
+{
+    snprintf(out, 160, "functions[%u].%s", i, key);
+    return out;
+}
+
+static void check_function(nx_cfg_ctx *x, unsigned i)
+{
+    const nx_fn_config *f = &x->config->functions[i];
+    const nx_cfg_mark *marks = x->fn_marks[i];
+    char path[160];
+    const nx_cfg_mark *on = mark_in(marks, "functions[].on"), *method = mark_in(marks, "functions[].on.http.method");
+    if (nx_cfg_is_set(on) && !nx_cfg_is_set(mark_in(marks, "functions[].on.http")) && !nx_cfg_is_set(mark_in(marks, "functions[].on.nats")) &&
+        !nx_cfg_is_set(mark_in(marks, "functions[].on.event")))
+        nx_cfg_issue(x, *on, fn_path(i, "on", path), "add http, nats or event", "has no trigger: the function could never run");
+    if (nx_slice_starts(f->http_path, NX_SLICE("/events/")) && !nx_slice_eq_cstr(f->http_method, "POST") && !method->is_wrong)
+        nx_cfg_issue(x, *method, fn_path(i, "on.http.method", path), "set method: POST", "paths below /events/ take events, with POST only");
+    const nx_cfg_mark *code = mark_in(marks, "functions[].code");
+    if ((x->flags & NX_CONFIG_CHECK_CODE) && f->code_path.n)
+        check_code(x, f, fn_path(i, "code", path), *code);
+}
+
+static int compare_slices(nx_slice a, nx_slice b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int order = n ? memcmp(a.p, b.p, n) : 0;
+    return order ? order : (a.n > b.n) - (a.n < b.n);
+}
+
+/* Functions lie in one array, so their addresses tell their order. */
+static int compare_names(const void *a, const void *b)
+{
+    const nx_fn_config *f = *(nx_fn_config *const *)a, *g = *(nx_fn_config *const *)b;
+    int order = compare_slices(f->name, g->name);
+    return order ? order : (f > g) - (f < g);
+}
+
+static int compare_routes(const void *a, const void *b)
+{
+    const nx_fn_config *f = *(nx_fn_config *const *)a, *g = *(nx_fn_config *const *)b;
+    int order = compare_slices(f->http_path, g->http_path);
+    if (!order)
+        order = compare_slices(f->http_method, g->http_method);
+    return order ? order : (f > g) - (f < g);
+}
+
+static void report_twin_name(nx_cfg_ctx *x, const nx_fn_config *first, const nx_fn_config *twin)
+{
+    char path[160], shown[NX_CFG_SHOW_BYTES];
+    unsigned i = (unsigned)(twin - x->config->functions);
+    nx_cfg_issue(x, *mark_in(x->fn_marks[i], "functions[].name"), fn_path(i, "name", path), "choose another name",
+                 "%s is the name of the function on line %u already", nx_cfg_show(twin->name, shown), first->line);
+}
+
+static void report_twin_route(nx_cfg_ctx *x, const nx_fn_config *first, const nx_fn_config *twin)
+{
+    char path[160], suggestion[256] = "choose another path";
+    unsigned i = (unsigned)(twin - x->config->functions);
+    if (nx_slice_starts(twin->http_path, NX_SLICE("/events/")))
+        snprintf(suggestion, sizeof suggestion, "to run on the same events, write on: {event: %.*s} instead",
+                 NX_SLICE_FMT(nx_slice_sub(twin->http_path, 8, 180)));
+    nx_cfg_issue(x, *mark_in(x->fn_marks[i], "functions[].on.http.path"), fn_path(i, "on.http.path", path), suggestion,
+                 "%.*s %.*s is the route of %.*s (line %u) already", NX_SLICE_FMT(twin->http_method), NX_SLICE_FMT(nx_slice_sub(twin->http_path, 0, 100)),
+                 NX_SLICE_FMT(first->name), first->line);
+}
+
+static void check_twins(nx_cfg_ctx *x)
+{
+    nx_config *c = x->config;
+    const nx_fn_config **order = nx_arena_calloc(x->read, c->n_functions + 1, sizeof *order);
+    if (!order) {
+        x->err = NX_ENOMEM;
+        return;
+    }
+    for (unsigned i = 0; i < c->n_functions; i++)
+        order[i] = &c->functions[i];
+    qsort(order, c->n_functions, sizeof(*order), compare_names);
+    for (unsigned i = 1, first = 0; i < c->n_functions; i++) {
+        if (!nx_slice_eq(order[i]->name, order[first]->name))
+            first = i;
+        else if (order[i]->name.n)
+            report_twin_name(x, order[first], order[i]);
+    }
+    qsort(order, c->n_functions, sizeof(*order), compare_routes);
+    for (unsigned i = 1, first = 0; i < c->n_functions; i++) {
+        if (!nx_slice_eq(order[i]->http_path, order[first]->http_path) || !nx_slice_eq(order[i]->http_method, order[first]->http_method))
+            first = i;
+        else if (order[i]->http_path.n)
+            report_twin_route(x, order[first], order[i]);
+    }
+}
+
+void nx_cfg_check(nx_cfg_ctx *x)
+{
+    check_node(x);
+    for (unsigned i = 0; i < x->config->n_functions && x->err != NX_ENOMEM; i++)
+        check_function(x, i);
+    if (x->config->n_functions > 1 && x->err != NX_ENOMEM)
+        check_twins(x);
+}

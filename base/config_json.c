@@ -1,0 +1,75 @@
+/* The settings of a version: what a function's run depends on, with every default written out. */
+#include "nx/clock.h"
+#include "nx/config.h"
+
+static void put_duration(nx_jw *w, const char *key, uint64_t ns)
+{
+    char text[32];
+    nx_jw_kstr(w, key, nx_slice_make(text, nx_duration_format(ns, text)));
+}
+
+static void put_size(nx_jw *w, const char *key, uint64_t bytes)
+{
+    char text[32];
+    nx_jw_kstr(w, key, nx_slice_make(text, nx_size_format(bytes, text)));
+}
+
+static void put_list(nx_jw *w, const char *key, const nx_slice *items, unsigned n)
+{
+    if (n == 0)
+        return;
+    nx_jw_key(w, key);
+    nx_jw_array(w);
+    for (unsigned i = 0; i < n; i++)
+        nx_jw_str(w, items[i]);
+    nx_jw_array_end(w);
+}
+
+static void put_triggers(nx_jw *w, const nx_fn_config *f)
+{
+    nx_jw_key(w, "on");
+    nx_jw_object(w);
+    if (f->http_path.n) {
+        nx_jw_key(w, "http");
+        nx_jw_object(w);
+        nx_jw_kstr(w, "method", f->http_method);
+        nx_jw_kstr(w, "path", f->http_path);
+        nx_jw_object_end(w);
+    }
+    put_list(w, "nats", f->nats, f->n_nats);
+    put_list(w, "event", f->events, f->n_events);
+    nx_jw_object_end(w);
+}
+
+nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w)
+{
+    nx_jw_object(w);
+    nx_jw_kstr(w, "name", f->name);
+    put_triggers(w, f);
+    nx_jw_kstr(w, "runtime", f->runtime);
+    put_duration(w, "timeout", f->timeout_ns);
+    put_size(w, "memory", f->memory_bytes);
+    nx_jw_ku64(w, "fuel", f->fuel);
+    nx_jw_kcstr(w, "input", f->input == NX_INPUT_CLOUDEVENT ? "cloudevent" : "data");
+    if (f->output_event.n) {
+        nx_jw_key(w, "output");
+        nx_jw_object(w);
+        nx_jw_kstr(w, "event", f->output_event);
+        nx_jw_object_end(w);
+    }
+    nx_jw_kcstr(w, "respond", f->respond == NX_RESPOND_SYNC ? "sync" : "async");
+    if (f->n_env) {
+        nx_jw_key(w, "env");
+        nx_jw_object(w);
+        for (unsigned i = 0; i < f->n_env; i++) {
+            nx_jw_key_slice(w, f->env[i].key);
+            nx_jw_str(w, f->env[i].value);
+        }
+        nx_jw_object_end(w);
+    }
+    put_size(w, "max_output", f->max_output_bytes);
+    put_size(w, "max_log", f->max_log_bytes);
+    nx_jw_ku64(w, "concurrency", f->concurrency);
+    nx_jw_object_end(w);
+    return nx_jw_err(w);
+}
