@@ -43,7 +43,8 @@ typedef struct nx_obs_log_filter { /* all that are set must match; zeroed: every
 
 /* Appends the JSON lines behind *cursor that match, as many as fit into `out` (whose max should be 64 KiB or more), and moves *cursor behind them.
  * Waits up to timeout_ms for the first one (0: never waits). *cursor 0 is the oldest line kept. Lines that were overwritten before they were read
- * are told by a line with the event "log.gap". NX_OK: at least one line; NX_ETIMEOUT: none; NX_ECLOSED: stopped and nothing left. */
+ * are told by a line with the event "log.gap". NX_OK: at least one line; NX_ETIMEOUT: none; NX_ECLOSED: stopped and nothing left;
+ * NX_ELIMIT: `out` was too full for one line. */
 nx_err nx_obs_log_read(nx_obs_log *log, uint64_t *cursor, unsigned timeout_ms, const nx_obs_log_filter *filter, nx_buf *out);
 /* The cursor from which at most the last `lines` lines come (of any filter): for "the last 100, then follow". */
 uint64_t nx_obs_log_cursor_back(nx_obs_log *log, unsigned lines);
