@@ -103,7 +103,7 @@ bool nx_cfg_env_name_check(nx_slice name, nx_cfg_why *why)
         is_good = is_alnum(name.p[i]) || name.p[i] == '_';
     if (!is_good)
         return refuse(why, "%s is not a name of an environment variable: letters, digits and _, no digit first, at most 128",
-                   nx_cfg_show(name, shown));
+                      nx_cfg_show(name, shown));
     if (nx_slice_starts(name, NX_SLICE("EVENT_")) || nx_slice_starts(name, NX_SLICE("NEXUS_")) ||
         nx_slice_eq_cstr(name, "TRACE_ID") || nx_slice_eq_cstr(name, "TRACEPARENT")) {
         advise(why, "choose another name");
@@ -328,14 +328,17 @@ static bool check_http_path(nx_slice s, nx_cfg_why *why)
             advise(why, "try /%.*s", NX_SLICE_FMT(nx_slice_sub(s, 0, 100)));
         return refuse(why, "%s is not a path: it does not begin with /", shown);
     }
-    static const struct { char c; const char *reason; } refused[] = {
-        { '?', "a path ends before the ?: the query is no part of the route" },
-        { '#', "a path may not hold #: clients never send it" },
-        { '%', "write the character itself for a percent-encoded one: requests are decoded before they are compared" },
-        { '\\', "a path may not hold a backslash" },
-        { '*', "paths are compared exactly: wildcards are not supported" },
-        { '{', "paths are compared exactly: parameters in braces are not supported" },
-        { '}', "paths are compared exactly: parameters in braces are not supported" },
+    static const struct {
+        char c;
+        const char *reason;
+    } refused[] = {
+        {'?', "a path ends before the ?: the query is no part of the route"},
+        {'#', "a path may not hold #: clients never send it"},
+        {'%', "write the character itself for a percent-encoded one: requests are decoded before they are compared"},
+        {'\\', "a path may not hold a backslash"},
+        {'*', "paths are compared exactly: wildcards are not supported"},
+        {'{', "paths are compared exactly: parameters in braces are not supported"},
+        {'}', "paths are compared exactly: parameters in braces are not supported"},
     };
     for (size_t i = 0; i < s.n; i++) {
         if (is_control(s.p[i]))
@@ -370,19 +373,19 @@ static bool check_file(nx_slice s, nx_cfg_why *why)
 #define LABEL "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 #define NO_CONTROL "^[^\\u0000-\\u001f\\u007f]*$"
 
-const nx_cfg_format nx_cfg_text = { "text", NO_CONTROL, 256, false, no_control };
-const nx_cfg_format nx_cfg_secret = { "text", NO_CONTROL, 4096, false, no_control };
-const nx_cfg_format nx_cfg_command = { "a command", NULL, 4096, false, NULL };
-const nx_cfg_format nx_cfg_env_value = { "text", NULL, NX_CFG_ENV_VALUE_BYTES, true, NULL };
-const nx_cfg_format nx_cfg_project = { "a name", LABEL, 63, false, check_label };
-const nx_cfg_format nx_cfg_namespace = { "a namespace", LABEL, 31, false, check_label };
-const nx_cfg_format nx_cfg_function_name = { "a name", LABEL, 63, false, check_function_name };
-const nx_cfg_format nx_cfg_address = { "an address", "^.*:[0-9]{1,5}$", 270, false, check_address };
-const nx_cfg_format nx_cfg_file = { "a file", NO_CONTROL, 4000, false, check_file };
-const nx_cfg_format nx_cfg_folder = { "a folder", NO_CONTROL, 4000, false, check_file };
-const nx_cfg_format nx_cfg_nats_url = { "an address of NATS servers", "^(nats|tls)://", 2000, false, check_nats_url };
-const nx_cfg_format nx_cfg_js_prefix = { "a subject prefix", "^[^\\s.*>]+(\\.[^\\s.*>]+)*$", 128, false, check_js_prefix };
-const nx_cfg_format nx_cfg_http_path = { "an HTTP path", "^/[^\\u0000-\\u001f\\u007f?#%\\\\*{}]*$", 1024, false, check_http_path };
-const nx_cfg_format nx_cfg_subject = { "a NATS subject", "^[^\\s.]+(\\.[^\\s.]+)*$", 255, false, check_subject };
-const nx_cfg_format nx_cfg_event_type = { "an event type", "^[^*>\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_event_type };
-const nx_cfg_format nx_cfg_type_pattern = { "an event type or pattern", "^[^\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_type_pattern };
+const nx_cfg_format nx_cfg_text = {"text", NO_CONTROL, 256, false, no_control};
+const nx_cfg_format nx_cfg_secret = {"text", NO_CONTROL, 4096, false, no_control};
+const nx_cfg_format nx_cfg_command = {"a command", NULL, 4096, false, NULL};
+const nx_cfg_format nx_cfg_env_value = {"text", NULL, NX_CFG_ENV_VALUE_BYTES, true, NULL};
+const nx_cfg_format nx_cfg_project = {"a name", LABEL, 63, false, check_label};
+const nx_cfg_format nx_cfg_namespace = {"a namespace", LABEL, 31, false, check_label};
+const nx_cfg_format nx_cfg_function_name = {"a name", LABEL, 63, false, check_function_name};
+const nx_cfg_format nx_cfg_address = {"an address", "^.*:[0-9]{1,5}$", 270, false, check_address};
+const nx_cfg_format nx_cfg_file = {"a file", NO_CONTROL, 4000, false, check_file};
+const nx_cfg_format nx_cfg_folder = {"a folder", NO_CONTROL, 4000, false, check_file};
+const nx_cfg_format nx_cfg_nats_url = {"an address of NATS servers", "^(nats|tls)://", 2000, false, check_nats_url};
+const nx_cfg_format nx_cfg_js_prefix = {"a subject prefix", "^[^\\s.*>]+(\\.[^\\s.*>]+)*$", 128, false, check_js_prefix};
+const nx_cfg_format nx_cfg_http_path = {"an HTTP path", "^/[^\\u0000-\\u001f\\u007f?#%\\\\*{}]*$", 1024, false, check_http_path};
+const nx_cfg_format nx_cfg_subject = {"a NATS subject", "^[^\\s.]+(\\.[^\\s.]+)*$", 255, false, check_subject};
+const nx_cfg_format nx_cfg_event_type = {"an event type", "^[^*>\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_event_type};
+const nx_cfg_format nx_cfg_type_pattern = {"an event type or pattern", "^[^\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_type_pattern};

@@ -17,36 +17,38 @@
 #define NX_CONFIG_INTERNAL_H
 #include "nx/config.h"
 
-#define NX_CFG_DEPTH_MAX 16         /* the deepest key stands at depth 5 */
-#define NX_CFG_NODES_MAX 200000u    /* more than any honest file of NX_CONFIG_FILE_BYTES */
-#define NX_CFG_KEYS_MAX 256u        /* in one mapping; bounds the search for duplicates too */
-#define NX_CFG_LIST_MAX 256u        /* of strings */
-#define NX_CFG_STRING_BYTES 4096u   /* one string, unless its format says less */
+#define NX_CFG_DEPTH_MAX 16       /* the deepest key stands at depth 5 */
+#define NX_CFG_NODES_MAX 200000u  /* more than any honest file of NX_CONFIG_FILE_BYTES */
+#define NX_CFG_KEYS_MAX 256u      /* in one mapping; bounds the search for duplicates too */
+#define NX_CFG_LIST_MAX 256u      /* of strings */
+#define NX_CFG_STRING_BYTES 4096u /* one string, unless its format says less */
 #define NX_CFG_ENV_VALUE_BYTES 32768u
-#define NX_CFG_ENV_BYTES 131072u    /* all names and values of one function */
+#define NX_CFG_ENV_BYTES 131072u /* all names and values of one function */
 #define NX_CFG_READ_ARENA_BYTES (96u << 20)
 #define NX_CFG_ARENA_BYTES (64u << 20)
 
 /* ---- tree */
-typedef enum { NX_CFG_NODE_SCALAR, NX_CFG_NODE_MAP, NX_CFG_NODE_SEQ } nx_cfg_node_kind;
+typedef enum { NX_CFG_NODE_SCALAR,
+               NX_CFG_NODE_MAP,
+               NX_CFG_NODE_SEQ } nx_cfg_node_kind;
 
 typedef struct nx_cfg_node {
     nx_cfg_node_kind kind;
-    bool is_plain;               /* scalar without quotes */
-    bool is_null;                /* plain and empty, ~ or null */
-    bool is_broken;              /* already reported (an alias, a tag): not looked at again */
-    unsigned line, column;       /* from 1 */
+    bool is_plain;         /* scalar without quotes */
+    bool is_null;          /* plain and empty, ~ or null */
+    bool is_broken;        /* already reported (an alias, a tag): not looked at again */
+    unsigned line, column; /* from 1 */
     unsigned key_line, key_column;
-    nx_slice text;               /* of a scalar, decoded */
-    nx_slice key;                /* in a mapping */
-    unsigned n;                  /* children */
+    nx_slice text; /* of a scalar, decoded */
+    nx_slice key;  /* in a mapping */
+    unsigned n;    /* children */
     struct nx_cfg_node *first, *last, *next, *parent;
 } nx_cfg_node;
 
 typedef struct nx_cfg_mark {
     const char *source; /* as nx_config_issue.source; NULL: the file */
     unsigned line, column;
-    bool is_wrong;      /* what stands there was reported: checks of the whole leave it alone */
+    bool is_wrong; /* what stands there was reported: checks of the whole leave it alone */
 } nx_cfg_mark;
 
 /* ---- table */
@@ -68,11 +70,11 @@ extern const nx_cfg_format nx_cfg_text, nx_cfg_project, nx_cfg_namespace, nx_cfg
     nx_cfg_command, nx_cfg_env_value;
 
 typedef enum {
-    NX_CFG_SECTION,     /* mapping of the rows below it */
-    NX_CFG_FUNCTIONS,   /* the list of functions */
-    NX_CFG_CONST,       /* exactly `def` */
+    NX_CFG_SECTION,   /* mapping of the rows below it */
+    NX_CFG_FUNCTIONS, /* the list of functions */
+    NX_CFG_CONST,     /* exactly `def` */
     NX_CFG_STRING,
-    NX_CFG_ENUM,        /* index into `choices`, or the text where the field is a slice */
+    NX_CFG_ENUM, /* index into `choices`, or the text where the field is a slice */
     NX_CFG_DURATION,
     NX_CFG_SIZE,
     NX_CFG_INT,
@@ -83,30 +85,30 @@ typedef enum {
 } nx_cfg_shape;
 
 typedef struct nx_cfg_row {
-    const char *path;   /* "functions[].on.http.path" */
+    const char *path; /* "functions[].on.http.path" */
     nx_cfg_shape shape;
-    const nx_cfg_format *format;  /* of strings */
-    const char *def;              /* as it would stand in the file; NULL: none */
-    const char *min, *max;        /* bounds, in the same form */
-    const char *const *choices;   /* NULL-terminated */
-    const char *unit;             /* of integers: "connections" */
-    const char *help;             /* Markdown, one paragraph */
-    const char *example;          /* shown where a value is missing or wrong; NULL: def */
-    unsigned at, width;           /* field in nx_config, or nx_fn_config under functions[] */
-    unsigned count_at;            /* of lists and maps */
-    unsigned resolved_at;         /* of files: field of the resolved path; the same as `at` where only that is kept */
-    bool is_required, is_path;    /* is_path: resolved_at is meant */
-    bool is_secret;               /* never shown in a message */
-    bool is_project;              /* belongs to the project, not to a node: refused in the user file and as an override */
+    const nx_cfg_format *format; /* of strings */
+    const char *def;             /* as it would stand in the file; NULL: none */
+    const char *min, *max;       /* bounds, in the same form */
+    const char *const *choices;  /* NULL-terminated */
+    const char *unit;            /* of integers: "connections" */
+    const char *help;            /* Markdown, one paragraph */
+    const char *example;         /* shown where a value is missing or wrong; NULL: def */
+    unsigned at, width;          /* field in nx_config, or nx_fn_config under functions[] */
+    unsigned count_at;           /* of lists and maps */
+    unsigned resolved_at;        /* of files: field of the resolved path; the same as `at` where only that is kept */
+    bool is_required, is_path;   /* is_path: resolved_at is meant */
+    bool is_secret;              /* never shown in a message */
+    bool is_project;             /* belongs to the project, not to a node: refused in the user file and as an override */
 } nx_cfg_row;
 
 extern const nx_cfg_row nx_cfg_rows[];
 extern const unsigned nx_cfg_n_rows;
 
 #define NX_CFG_IN_FUNCTION "functions[]"
-bool nx_cfg_row_is_function(const nx_cfg_row *row);   /* below functions[] */
-bool nx_cfg_row_is_scalar(const nx_cfg_row *row);     /* one value of text */
-const char *nx_cfg_row_key(const nx_cfg_row *row);    /* last component */
+bool nx_cfg_row_is_function(const nx_cfg_row *row); /* below functions[] */
+bool nx_cfg_row_is_scalar(const nx_cfg_row *row);   /* one value of text */
+const char *nx_cfg_row_key(const nx_cfg_row *row);  /* last component */
 /* The row `prefix.key`; prefix "" is the top. NULL: unknown. */
 const nx_cfg_row *nx_cfg_row_child(const char *prefix, nx_slice key);
 bool nx_cfg_row_is_child_of(const nx_cfg_row *row, const char *prefix);
@@ -124,13 +126,13 @@ typedef struct nx_cfg_ctx {
     nx_config *config;
     nx_config_issues *issues;
     unsigned flags;
-    nx_err err;           /* sticky: NX_ENOMEM, NX_ELIMIT, NX_EINVAL where there are issues */
-    const char *source;   /* of what is read at the moment; NULL: issues->file */
-    const char *dir;      /* base of relative paths of what is read at the moment */
+    nx_err err;         /* sticky: NX_ENOMEM, NX_ELIMIT, NX_EINVAL where there are issues */
+    const char *source; /* of what is read at the moment; NULL: issues->file */
+    const char *dir;    /* base of relative paths of what is read at the moment */
     bool is_user_file;
-    char path[160];       /* of what is read at the moment: "functions[0].on" */
+    char path[160]; /* of what is read at the moment: "functions[0].on" */
     size_t path_n;
-    nx_cfg_mark *marks;   /* by row: where the value of a node's setting came from; line 0, source NULL: default */
+    nx_cfg_mark *marks;     /* by row: where the value of a node's setting came from; line 0, source NULL: default */
     nx_cfg_mark **fn_marks; /* the same for each function, by row */
 } nx_cfg_ctx;
 
@@ -144,8 +146,8 @@ const char *nx_cfg_show(nx_slice s, char out[NX_CFG_SHOW_BYTES]);
 /* Nearest of the children of prefix to key (Levenshtein), or NULL. */
 const char *nx_cfg_nearest_key(const char *prefix, nx_slice key);
 const char *nx_cfg_nearest_choice(const char *const *choices, nx_slice value);
-static inline nx_cfg_mark nx_cfg_mark_of(const nx_cfg_ctx *x, const nx_cfg_node *n) { return (nx_cfg_mark){ x->source, n->line, n->column, false }; }
-static inline nx_cfg_mark nx_cfg_mark_key(const nx_cfg_ctx *x, const nx_cfg_node *n) { return (nx_cfg_mark){ x->source, n->key_line, n->key_column, false }; }
+static inline nx_cfg_mark nx_cfg_mark_of(const nx_cfg_ctx *x, const nx_cfg_node *n) { return (nx_cfg_mark){x->source, n->line, n->column, false}; }
+static inline nx_cfg_mark nx_cfg_mark_key(const nx_cfg_ctx *x, const nx_cfg_node *n) { return (nx_cfg_mark){x->source, n->key_line, n->key_column, false}; }
 
 /* config_yaml.c. *ret is NULL when there were issues, or when the text holds no document. */
 void nx_cfg_yaml_read(nx_cfg_ctx *x, nx_slice text, nx_cfg_node **ret);
@@ -156,7 +158,7 @@ bool nx_cfg_set(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_slice text,
 bool nx_cfg_check_string(nx_cfg_ctx *x, const nx_cfg_format *f, nx_slice text, nx_cfg_mark at);
 uint64_t nx_cfg_get_uint(const nx_cfg_row *row, const void *base);
 bool nx_cfg_text_to_uint(const nx_cfg_row *row, nx_slice text, uint64_t *ret); /* by shape: duration, size, int */
-const char *nx_cfg_resolve(nx_arena *a, const char *dir, nx_slice path); /* NULL: out of memory */
+const char *nx_cfg_resolve(nx_arena *a, const char *dir, nx_slice path);       /* NULL: out of memory */
 
 /* config_read.c: one document into x->config. */
 void nx_cfg_read_root(nx_cfg_ctx *x, const nx_cfg_node *root);

@@ -92,7 +92,7 @@ void nx_config_issues_done(nx_config_issues *i)
     if (!i)
         return;
     free(i->v);
-    *i = (nx_config_issues){ 0 };
+    *i = (nx_config_issues){0};
 }
 
 const char *nx_cfg_show(nx_slice s, char out[NX_CFG_SHOW_BYTES])
@@ -109,7 +109,8 @@ const char *nx_cfg_show(nx_slice s, char out[NX_CFG_SHOW_BYTES])
         }
         if (c == '\n' || c == '\t' || c == '\r') {
             out[n++] = '\\';
-            out[n++] = c == '\n' ? 'n' : c == '\t' ? 't' : 'r';
+            out[n++] = c == '\n' ? 'n' : c == '\t' ? 't'
+                                                   : 'r';
         } else if (c < 0x20 || c == 0x7f) {
             out[n++] = '?';
         } else {
@@ -136,8 +137,10 @@ static unsigned distance(nx_slice a, nx_slice b, unsigned more)
         for (unsigned j = 1; j <= b.n; j++) {
             char ca = a.p[i - 1], cb = b.p[j - 1];
             /* Upper case and '-' for '_' cost nothing: both are habits of other tools. */
-            ca = ca == '-' ? '_' : ca >= 'A' && ca <= 'Z' ? (char)(ca - 'A' + 'a') : ca;
-            cb = cb == '-' ? '_' : cb >= 'A' && cb <= 'Z' ? (char)(cb - 'A' + 'a') : cb;
+            ca = ca == '-' ? '_' : ca >= 'A' && ca <= 'Z' ? (char)(ca - 'A' + 'a')
+                                                          : ca;
+            cb = cb == '-' ? '_' : cb >= 'A' && cb <= 'Z' ? (char)(cb - 'A' + 'a')
+                                                          : cb;
             unsigned best = diagonal + (ca == cb ? 0u : 1u);
             if (row[j] + 1 < best)
                 best = row[j] + 1;
@@ -152,7 +155,8 @@ static unsigned distance(nx_slice a, nx_slice b, unsigned more)
 
 static unsigned allowed_distance(nx_slice s)
 {
-    return s.n <= 3 ? 2 : s.n <= 6 ? 3 : 4; /* exclusive */
+    return s.n <= 3 ? 2 : s.n <= 6 ? 3
+                                   : 4; /* exclusive */
 }
 
 const char *nx_cfg_nearest_key(const char *prefix, nx_slice key)
@@ -189,7 +193,7 @@ const char *nx_cfg_nearest_choice(const char *const *choices, nx_slice value)
 static nx_err append_place(const nx_config_issues *all, const nx_config_issue *i, nx_buf *out)
 {
     nx_err err = i->source[0] ? nx_buf_append_cstr(out, i->source)
-               : nx_buf_append_slice(out, all->file.n ? all->file : NX_SLICE("nexus.yaml"));
+                              : nx_buf_append_slice(out, all->file.n ? all->file : NX_SLICE("nexus.yaml"));
     if (!err && i->line)
         err = nx_buf_printf(out, ":%u:%u", i->line, i->column);
     return err;

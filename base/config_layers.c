@@ -94,7 +94,7 @@ static void call_defaults(nx_cfg_ctx *x)
     for (unsigned i = 0; i < nx_cfg_n_rows && x->err != NX_ENOMEM; i++) {
         const nx_cfg_row *row = &nx_cfg_rows[i];
         if (!nx_cfg_row_is_function(row) && row->def && nx_cfg_row_is_scalar(row))
-            nx_cfg_set(x, row, c, nx_slice_cstr(row->def), (nx_cfg_mark){ 0 });
+            nx_cfg_set(x, row, c, nx_slice_cstr(row->def), (nx_cfg_mark){0});
     }
     c->dir = nx_slice_cstr(x->base_dir);
     const char *project = project_of_dir(x->arena, x->base_dir);
@@ -106,7 +106,7 @@ static void call_defaults(nx_cfg_ctx *x)
 /* Everything set to its default. dir is the project's folder, or NULL where file says it. */
 static nx_err call_begin(call *k, const char *file, const char *dir, unsigned flags, nx_config_issues *issues)
 {
-    *k = (call){ .x = { .flags = flags } };
+    *k = (call){.x = {.flags = flags}};
     nx_arena_init(&k->read, NX_CFG_READ_ARENA_BYTES);
     nx_cfg_ctx *x = &k->x;
     x->issues = issues ? issues : &k->own;
@@ -193,8 +193,8 @@ static void read_document(nx_cfg_ctx *x, nx_slice text)
     if (root)
         nx_cfg_read_root(x, root);
     else if (is_empty && !x->is_user_file)
-        nx_cfg_issue(x, (nx_cfg_mark){ x->source, 1, 1, false }, "", x->flags & NX_CONFIG_NO_FUNCTIONS ? "add version: v1" : minimal_file,
-                     x->flags & NX_CONFIG_NO_FUNCTIONS ? "the file is empty" : "the file is empty; a small one is");
+        nx_cfg_issue(x, (nx_cfg_mark){x->source, 1, 1, false}, "", x->flags & NX_CONFIG_NO_FUNCTIONS ? "add version: v1" : minimal_file,
+                     x->flags & NX_CONFIG_NO_FUNCTIONS ? "the file is empty" : "the file is empty");
 }
 
 /* Reads at most one byte more than is allowed, so that a file that grows meanwhile is noticed. */
@@ -219,7 +219,7 @@ static nx_err read_bytes(int fd, nx_buf *out)
 static nx_err read_file(nx_cfg_ctx *x, const char *file, nx_buf *out, bool *ret_is_readable, nx_error *reterr)
 {
     struct stat st;
-    nx_cfg_mark at = { x->source, 0, 0, false };
+    nx_cfg_mark at = {x->source, 0, 0, false};
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a FIFO must not block */
     *ret_is_readable = false;
     if (fd < 0)
@@ -243,7 +243,8 @@ static nx_err read_file(nx_cfg_ctx *x, const char *file, nx_buf *out, bool *ret_
 
 static nx_err read_file_layer(nx_cfg_ctx *x, const char *file, nx_error *reterr)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(NX_CONFIG_FILE_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(NX_CONFIG_FILE_BYTES);
     bool is_readable;
     nx_err err = read_file(x, file, &text, &is_readable, reterr);
     if (err)
@@ -308,12 +309,12 @@ nx_err nx_config_load_layers(const nx_config_layers *layers, unsigned flags, nx_
 
 nx_err nx_config_load(const char *file, unsigned flags, nx_config **ret, nx_config_issues *issues, nx_error *reterr)
 {
-    return nx_config_load_layers(&(nx_config_layers){ .file = file }, flags, ret, issues, reterr);
+    return nx_config_load_layers(&(nx_config_layers){.file = file}, flags, ret, issues, reterr);
 }
 
 nx_err nx_config_default(const char *dir, nx_config **ret, nx_error *reterr)
 {
-    return nx_config_load_layers(&(nx_config_layers){ .dir = dir }, NX_CONFIG_NO_FUNCTIONS, ret, NULL, reterr);
+    return nx_config_load_layers(&(nx_config_layers){.dir = dir}, NX_CONFIG_NO_FUNCTIONS, ret, NULL, reterr);
 }
 
 nx_err nx_config_env_overrides(char *const *env, nx_arena *a, nx_config_override **ret, unsigned *ret_n)

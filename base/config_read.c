@@ -161,7 +161,9 @@ static void report_missing(nx_cfg_ctx *x, const char *prefix, const nx_cfg_node 
 
 static const char *kind_name(const nx_cfg_node *n)
 {
-    return n->kind == NX_CFG_NODE_MAP ? "a mapping" : n->kind == NX_CFG_NODE_SEQ ? "a list" : n->is_null ? "empty" : "one value";
+    return n->kind == NX_CFG_NODE_MAP ? "a mapping" : n->kind == NX_CFG_NODE_SEQ ? "a list"
+                                                  : n->is_null                   ? "empty"
+                                                                                 : "one value";
 }
 
 /* False where something else stands there; null is left to the caller. */
@@ -278,7 +280,7 @@ static void read_list(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, const nx
 
 static bool read_var(nx_cfg_ctx *x, const nx_cfg_row *row, const nx_cfg_node *n, nx_kv *ret)
 {
-    nx_cfg_why why = { { 0 }, { 0 } };
+    nx_cfg_why why = {{0}, {0}};
     if (!nx_cfg_env_name_check(n->key, &why)) {
         nx_cfg_issue(x, nx_cfg_mark_key(x, n), NULL, why.suggestion, "%s", why.reason);
         return false;
@@ -291,7 +293,7 @@ static bool read_var(nx_cfg_ctx *x, const nx_cfg_row *row, const nx_cfg_node *n,
     }
     if (!nx_cfg_check_string(x, row->format, n->text, nx_cfg_mark_of(x, n)))
         return false;
-    *ret = (nx_kv){ nx_arena_dup(x->arena, n->key), nx_arena_dup(x->arena, n->text) };
+    *ret = (nx_kv){nx_arena_dup(x->arena, n->key), nx_arena_dup(x->arena, n->text)};
     if (!ret->key.p || !ret->value.p)
         x->err = NX_ENOMEM;
     return ret->key.p && ret->value.p;
@@ -350,7 +352,7 @@ static void read_function(nx_cfg_ctx *x, unsigned i, const nx_cfg_node *n)
     for (unsigned k = 0; k < nx_cfg_n_rows; k++) {
         const nx_cfg_row *row = &nx_cfg_rows[k];
         if (nx_cfg_row_is_function(row) && row->def && nx_cfg_row_is_scalar(row))
-            nx_cfg_set(x, row, f, nx_slice_cstr(row->def), (nx_cfg_mark){ 0 });
+            nx_cfg_set(x, row, f, nx_slice_cstr(row->def), (nx_cfg_mark){0});
     }
     if (is_kind(x, n, NX_CFG_NODE_MAP, "a mapping", "- name: hello"))
         read_section(x, NX_CFG_IN_FUNCTION, f, marks, n);
@@ -410,7 +412,8 @@ static void read_value(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_cfg_
         *mark = nx_cfg_mark_key(x, n);
         read_functions(x, n);
         return;
-    case NX_CFG_LIST: case NX_CFG_ONE_OR_LIST:
+    case NX_CFG_LIST:
+    case NX_CFG_ONE_OR_LIST:
         *mark = nx_cfg_mark_of(x, n);
         read_list(x, row, base, n);
         return;
@@ -418,7 +421,13 @@ static void read_value(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_cfg_
         *mark = nx_cfg_mark_of(x, n);
         read_env(x, row, base, n);
         return;
-    case NX_CFG_CONST: case NX_CFG_STRING: case NX_CFG_ENUM: case NX_CFG_DURATION: case NX_CFG_SIZE: case NX_CFG_INT: case NX_CFG_BOOL:
+    case NX_CFG_CONST:
+    case NX_CFG_STRING:
+    case NX_CFG_ENUM:
+    case NX_CFG_DURATION:
+    case NX_CFG_SIZE:
+    case NX_CFG_INT:
+    case NX_CFG_BOOL:
         *mark = nx_cfg_mark_of(x, n);
         mark->is_wrong = !read_scalar(x, row, base, n);
         return;
@@ -456,7 +465,7 @@ void nx_cfg_read_root(nx_cfg_ctx *x, const nx_cfg_node *root)
 void nx_cfg_override(nx_cfg_ctx *x, const nx_config_override *o)
 {
     char path[64], env_name[NX_CFG_ENV_NAME_BYTES], advice[160];
-    nx_cfg_mark at = { nx_arena_cstr(x->read, o->origin), 0, 0, false };
+    nx_cfg_mark at = {nx_arena_cstr(x->read, o->origin), 0, 0, false};
     if (!at.source) {
         x->err = NX_ENOMEM;
         return;

@@ -94,7 +94,8 @@ static void put_default(nx_jw *w, const nx_cfg_row *row)
 
 static void put_description(nx_jw *w, const nx_cfg_row *row, nx_err *err)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(4096);
     nx_err e = nx_buf_append_cstr(&text, row->help);
     if (!e && (row->shape == NX_CFG_DURATION || row->shape == NX_CFG_SIZE))
         e = nx_buf_printf(&text, " From %s to %s.", row->min, row->max);
@@ -123,7 +124,8 @@ static void put_row(nx_jw *w, const nx_cfg_row *row, nx_err *err)
         put_object(w, NX_CFG_IN_FUNCTION, err);
         nx_jw_object_end(w);
         break;
-    case NX_CFG_CONST: case NX_CFG_ENUM:
+    case NX_CFG_CONST:
+    case NX_CFG_ENUM:
         put_choices(w, row);
         break;
     case NX_CFG_STRING:
@@ -233,7 +235,8 @@ static nx_err indent_json(nx_slice json, nx_buf *out)
 
 nx_err nx_config_schema_json(nx_buf *out)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf compact = NX_BUF_INIT(PAGE_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf compact = NX_BUF_INIT(PAGE_BYTES);
     nx_jw w = NX_JW_INIT(&compact);
     nx_err err = NX_OK;
     nx_jw_object(&w);
@@ -258,7 +261,8 @@ static nx_err append_value(const nx_cfg_row *row, nx_buf *out)
         return nx_buf_append_cstr(out, "mapping");
     case NX_CFG_FUNCTIONS:
         return nx_buf_append_cstr(out, "list of functions");
-    case NX_CFG_CONST: case NX_CFG_ENUM:
+    case NX_CFG_CONST:
+    case NX_CFG_ENUM:
         for (unsigned i = 0; row->choices[i] && !err; i++)
             err = nx_buf_printf(out, "%s`%s`", i ? ", " : "", row->choices[i]);
         return err;

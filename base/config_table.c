@@ -5,14 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const versions[] = { "v1", NULL };
-static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };       /* order of nx_log_level */
-static const char *const log_formats[] = { "text", "json", NULL };                        /* index is nx_config.log_json */
-static const char *const durabilities[] = { "process", "power", "quorum", NULL };         /* order of nx_durability */
-static const char *const runtimes[] = { "wasi-preview1", NULL };
-static const char *const inputs[] = { "data", "cloudevent", NULL };                       /* order of nx_input_mode */
-static const char *const responds[] = { "async", "sync", NULL };                          /* order of nx_respond_mode */
-static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE", NULL };
+static const char *const versions[] = {"v1", NULL};
+static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL}; /* order of nx_log_level */
+static const char *const log_formats[] = {"text", "json", NULL};                  /* index is nx_config.log_json */
+static const char *const durabilities[] = {"process", "power", "quorum", NULL};   /* order of nx_durability */
+static const char *const runtimes[] = {"wasi-preview1", NULL};
+static const char *const inputs[] = {"data", "cloudevent", NULL}; /* order of nx_input_mode */
+static const char *const responds[] = {"async", "sync", NULL};    /* order of nx_respond_mode */
+static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};
 
 #define WIDTH(type, field) ((unsigned)sizeof(((type *)0)->field))
 #define NODE(field) .at = offsetof(nx_config, field), .width = WIDTH(nx_config, field)
@@ -22,136 +22,136 @@ static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE", 
 #define FN_PATH(field, resolved) FN(field), .is_path = true, .resolved_at = offsetof(nx_fn_config, resolved)
 
 const nx_cfg_row nx_cfg_rows[] = {
-    { "version", NX_CFG_CONST, .choices = versions, .is_required = true, .example = "v1",
-      .help = "Version of this file's format." },
-    { "name", NX_CFG_STRING, &nx_cfg_project, NODE(project), .is_project = true, .example = "my-app",
-      .help = "Name of the project. Without it, the name of the folder." },
-    { "namespace", NX_CFG_STRING, &nx_cfg_namespace, "default", NODE(ns),
-      .help = "Namespace that events, functions and runs belong to." },
-    { "listen", NX_CFG_STRING, &nx_cfg_address, "127.0.0.1:8080", NODE(listen),
-      .help = "Address of the event listener: `POST /events/{type}` and the functions' own routes. Port 0 takes a free one." },
-    { "admin", NX_CFG_STRING, &nx_cfg_address, "127.0.0.1:8081", NODE(admin),
-      .help = "Address of the admin listener: API, console, `/metrics`, `/healthz`, `/readyz`. Port 0 takes a free one." },
-    { "data_dir", NX_CFG_STRING, &nx_cfg_folder, ".nexus", NODE_PATH(data_dir),
-      .help = "Folder of the private event log, of caches and of the node's lock." },
+    {"version", NX_CFG_CONST, .choices = versions, .is_required = true, .example = "v1",
+     .help = "Version of this file's format."},
+    {"name", NX_CFG_STRING, &nx_cfg_project, NODE(project), .is_project = true, .example = "my-app",
+     .help = "Name of the project. Without it, the name of the folder."},
+    {"namespace", NX_CFG_STRING, &nx_cfg_namespace, "default", NODE(ns),
+     .help = "Namespace that events, functions and runs belong to."},
+    {"listen", NX_CFG_STRING, &nx_cfg_address, "127.0.0.1:8080", NODE(listen),
+     .help = "Address of the event listener: `POST /events/{type}` and the functions' own routes. Port 0 takes a free one."},
+    {"admin", NX_CFG_STRING, &nx_cfg_address, "127.0.0.1:8081", NODE(admin),
+     .help = "Address of the admin listener: API, console, `/metrics`, `/healthz`, `/readyz`. Port 0 takes a free one."},
+    {"data_dir", NX_CFG_STRING, &nx_cfg_folder, ".nexus", NODE_PATH(data_dir),
+     .help = "Folder of the private event log, of caches and of the node's lock."},
 
-    { "log", NX_CFG_SECTION, .help = "The node's log, which also carries what functions write to stderr." },
-    { "log.level", NX_CFG_ENUM, .def = "info", .choices = log_levels, NODE(log_level), .help = "Least severe level that is written." },
-    { "log.format", NX_CFG_ENUM, .def = "text", .choices = log_formats, NODE(log_json),
-      .help = "`text` is one readable line each, `json` one object per line." },
+    {"log", NX_CFG_SECTION, .help = "The node's log, which also carries what functions write to stderr."},
+    {"log.level", NX_CFG_ENUM, .def = "info", .choices = log_levels, NODE(log_level), .help = "Least severe level that is written."},
+    {"log.format", NX_CFG_ENUM, .def = "text", .choices = log_formats, NODE(log_json),
+     .help = "`text` is one readable line each, `json` one object per line."},
 
-    { "tls", NX_CFG_SECTION, .help = "HTTPS on the event listener. Both keys, or neither." },
-    { "tls.cert", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(tls_cert), .example = "./tls/cert.pem", .help = "PEM file of the certificate chain." },
-    { "tls.key", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(tls_key), .example = "./tls/key.pem", .help = "PEM file of the private key." },
+    {"tls", NX_CFG_SECTION, .help = "HTTPS on the event listener. Both keys, or neither."},
+    {"tls.cert", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(tls_cert), .example = "./tls/cert.pem", .help = "PEM file of the certificate chain."},
+    {"tls.key", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(tls_key), .example = "./tls/key.pem", .help = "PEM file of the private key."},
 
-    { "http", NX_CFG_SECTION, .help = "Limits of the event listener." },
-    { "http.max_body", NX_CFG_SIZE, .def = "1Mi", .min = "1Ki", .max = "8Mi", NODE(max_body_bytes),
-      .help = "Largest request body; a larger one is answered 413. It must lie below the `max_payload` of an external NATS server." },
-    { "http.max_headers", NX_CFG_SIZE, .def = "16Ki", .min = "1Ki", .max = "256Ki", NODE(max_header_bytes),
-      .help = "Largest request line and header fields together; more is answered 431." },
-    { "http.max_connections", NX_CFG_INT, .def = "10000", .min = "1", .max = "1000000", .unit = "connections", NODE(max_connections),
-      .help = "Open connections; further ones wait in the system's queue." },
-    { "http.head_timeout", NX_CFG_DURATION, .def = "10s", .min = "100ms", .max = "10m", NODE(head_timeout_ns),
-      .help = "From the first byte of a request to the end of its header." },
-    { "http.body_timeout", NX_CFG_DURATION, .def = "30s", .min = "100ms", .max = "1h", NODE(body_timeout_ns),
-      .help = "From the end of the header to the end of the body." },
-    { "http.idle_timeout", NX_CFG_DURATION, .def = "60s", .min = "100ms", .max = "1h", NODE(idle_timeout_ns),
-      .help = "How long a connection stays open between requests." },
+    {"http", NX_CFG_SECTION, .help = "Limits of the event listener."},
+    {"http.max_body", NX_CFG_SIZE, .def = "1Mi", .min = "1Ki", .max = "8Mi", NODE(max_body_bytes),
+     .help = "Largest request body; a larger one is answered 413. It must lie below the `max_payload` of an external NATS server."},
+    {"http.max_headers", NX_CFG_SIZE, .def = "16Ki", .min = "1Ki", .max = "256Ki", NODE(max_header_bytes),
+     .help = "Largest request line and header fields together; more is answered 431."},
+    {"http.max_connections", NX_CFG_INT, .def = "10000", .min = "1", .max = "1000000", .unit = "connections", NODE(max_connections),
+     .help = "Open connections; further ones wait in the system's queue."},
+    {"http.head_timeout", NX_CFG_DURATION, .def = "10s", .min = "100ms", .max = "10m", NODE(head_timeout_ns),
+     .help = "From the first byte of a request to the end of its header."},
+    {"http.body_timeout", NX_CFG_DURATION, .def = "30s", .min = "100ms", .max = "1h", NODE(body_timeout_ns),
+     .help = "From the end of the header to the end of the body."},
+    {"http.idle_timeout", NX_CFG_DURATION, .def = "60s", .min = "100ms", .max = "1h", NODE(idle_timeout_ns),
+     .help = "How long a connection stays open between requests."},
 
-    { "ingest", NX_CFG_SECTION, .help = "What is taken at `POST /events/{type}`." },
-    { "ingest.strict", NX_CFG_BOOL, .def = "false", NODE(ingest_strict),
-      .help = "Answer 404 for a type that no function takes. Otherwise it is stored and answered 202." },
-    { "ingest.batch", NX_CFG_BOOL, .def = "false", NODE(ingest_batch),
-      .help = "Take CloudEvents in batches (`application/cloudevents-batch+json`)." },
-    { "ingest.max_types", NX_CFG_INT, .def = "1000", .min = "1", .max = "100000", .unit = "types", NODE(ingest_max_types),
-      .help = "Distinct event types of the namespace; a new one past that is answered 429." },
+    {"ingest", NX_CFG_SECTION, .help = "What is taken at `POST /events/{type}`."},
+    {"ingest.strict", NX_CFG_BOOL, .def = "false", NODE(ingest_strict),
+     .help = "Answer 404 for a type that no function takes. Otherwise it is stored and answered 202."},
+    {"ingest.batch", NX_CFG_BOOL, .def = "false", NODE(ingest_batch),
+     .help = "Take CloudEvents in batches (`application/cloudevents-batch+json`)."},
+    {"ingest.max_types", NX_CFG_INT, .def = "1000", .min = "1", .max = "100000", .unit = "types", NODE(ingest_max_types),
+     .help = "Distinct event types of the namespace; a new one past that is answered 429."},
 
-    { "hop_limit", NX_CFG_INT, .def = "16", .min = "1", .max = "64", .unit = "hops", NODE(hop_limit),
-      .help = "Longest chain of events that functions publish through `output.event`. It ends loops." },
+    {"hop_limit", NX_CFG_INT, .def = "16", .min = "1", .max = "64", .unit = "hops", NODE(hop_limit),
+     .help = "Longest chain of events that functions publish through `output.event`. It ends loops."},
 
-    { "nats", NX_CFG_SECTION, .help = "An external NATS server or cluster with JetStream. Without `nats.url`, the node runs a private server." },
-    { "nats.url", NX_CFG_STRING, &nx_cfg_nats_url, NODE(nats_url), .example = "nats://127.0.0.1:4222",
-      .help = "One or more server addresses, separated by commas; `nats://` or `tls://`." },
-    { "nats.credentials", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(nats_credentials), .example = "./nexus.creds",
-      .help = "Credentials file (JWT and seed)." },
-    { "nats.user", NX_CFG_STRING, &nx_cfg_text, NODE(nats_user), .example = "nexus", .help = "User name; with `nats.password`." },
-    { "nats.password", NX_CFG_STRING, &nx_cfg_secret, NODE(nats_password), .is_secret = true, .example = "…",
-      .help = "Password. Better given as `NEXUS_NATS_PASSWORD` than written into a file." },
-    { "nats.token", NX_CFG_STRING, &nx_cfg_secret, NODE(nats_token), .is_secret = true, .example = "…",
-      .help = "Authentication token. Better given as `NEXUS_NATS_TOKEN` than written into a file." },
-    { "nats.tls", NX_CFG_SECTION, .help = "TLS towards the server." },
-    { "nats.tls.ca", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(nats_tls_ca), .example = "./tls/ca.pem",
-      .help = "PEM file of the authorities that the server's certificate is checked against; without it, the system's." },
-    { "nats.tls.cert", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(nats_tls_cert), .example = "./tls/client.pem",
-      .help = "PEM file of the client certificate; with `nats.tls.key`." },
-    { "nats.tls.key", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(nats_tls_key), .example = "./tls/client-key.pem",
-      .help = "PEM file of the client certificate's key." },
-    { "nats.js_prefix", NX_CFG_STRING, &nx_cfg_js_prefix, NODE(nats_js_prefix), .example = "$JS.hub.API",
-      .help = "Prefix of the JetStream API, for a domain (`$JS.<domain>.API`) or an account import. Without it, `$JS.API`." },
+    {"nats", NX_CFG_SECTION, .help = "An external NATS server or cluster with JetStream. Without `nats.url`, the node runs a private server."},
+    {"nats.url", NX_CFG_STRING, &nx_cfg_nats_url, NODE(nats_url), .example = "nats://127.0.0.1:4222",
+     .help = "One or more server addresses, separated by commas; `nats://` or `tls://`."},
+    {"nats.credentials", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(nats_credentials), .example = "./nexus.creds",
+     .help = "Credentials file (JWT and seed)."},
+    {"nats.user", NX_CFG_STRING, &nx_cfg_text, NODE(nats_user), .example = "nexus", .help = "User name; with `nats.password`."},
+    {"nats.password", NX_CFG_STRING, &nx_cfg_secret, NODE(nats_password), .is_secret = true, .example = "…",
+     .help = "Password. Better given as `NEXUS_NATS_PASSWORD` than written into a file."},
+    {"nats.token", NX_CFG_STRING, &nx_cfg_secret, NODE(nats_token), .is_secret = true, .example = "…",
+     .help = "Authentication token. Better given as `NEXUS_NATS_TOKEN` than written into a file."},
+    {"nats.tls", NX_CFG_SECTION, .help = "TLS towards the server."},
+    {"nats.tls.ca", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(nats_tls_ca), .example = "./tls/ca.pem",
+     .help = "PEM file of the authorities that the server's certificate is checked against; without it, the system's."},
+    {"nats.tls.cert", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(nats_tls_cert), .example = "./tls/client.pem",
+     .help = "PEM file of the client certificate; with `nats.tls.key`."},
+    {"nats.tls.key", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(nats_tls_key), .example = "./tls/client-key.pem",
+     .help = "PEM file of the client certificate's key."},
+    {"nats.js_prefix", NX_CFG_STRING, &nx_cfg_js_prefix, NODE(nats_js_prefix), .example = "$JS.hub.API",
+     .help = "Prefix of the JetStream API, for a domain (`$JS.<domain>.API`) or an account import. Without it, `$JS.API`."},
 
-    { "durability", NX_CFG_ENUM, .def = "process", .choices = durabilities, NODE(durability),
-      .help = "What an acknowledged event survives: `process` the death of any process, `power` also a loss of power, "
-              "`quorum` also the loss of a machine (needs `replicas: 3` or more)." },
-    { "replicas", NX_CFG_INT, .def = "1", .min = "1", .max = "5", .unit = "copies", NODE(replicas),
-      .help = "Copies of every stream in a cluster; more than 1 needs `nats.url`." },
+    {"durability", NX_CFG_ENUM, .def = "process", .choices = durabilities, NODE(durability),
+     .help = "What an acknowledged event survives: `process` the death of any process, `power` also a loss of power, "
+             "`quorum` also the loss of a machine (needs `replicas: 3` or more)."},
+    {"replicas", NX_CFG_INT, .def = "1", .min = "1", .max = "5", .unit = "copies", NODE(replicas),
+     .help = "Copies of every stream in a cluster; more than 1 needs `nats.url`."},
 
-    { "retention", NX_CFG_SECTION, .help = "How long the log keeps what every function has handled. It never drops an event that a function still has to handle." },
-    { "retention.events", NX_CFG_SECTION, .help = "Events." },
-    { "retention.events.max_age", NX_CFG_DURATION, .def = "7d", .min = "1m", .max = "3650d", NODE(events_max_age_ns), .help = "Age after which an event may go." },
-    { "retention.events.max_bytes", NX_CFG_SIZE, .def = "4Gi", .min = "16Mi", .max = "64Ti", NODE(events_max_bytes),
-      .help = "Size of the events' stream. When it is full of events still to be handled, new ones are answered 503." },
-    { "retention.runs", NX_CFG_SECTION, .help = "Records of runs, which replays start from." },
-    { "retention.runs.max_age", NX_CFG_DURATION, .def = "7d", .min = "1m", .max = "3650d", NODE(runs_max_age_ns), .help = "Age after which a record may go." },
-    { "retention.runs.max_bytes", NX_CFG_SIZE, .def = "4Gi", .min = "16Mi", .max = "64Ti", NODE(runs_max_bytes), .help = "Size of the records' stream." },
-    { "dedupe_window", NX_CFG_DURATION, .def = "2m", .min = "1s", .max = "24h", NODE(dedupe_window_ns),
-      .help = "How long an `Idempotency-Key`, or a producer's own source and id, is remembered. At most `retention.events.max_age`." },
-    { "workers", NX_CFG_INT, .def = "0", .min = "0", .max = "256", .unit = "slots", NODE(workers),
-      .help = "Functions that run at the same time; 0 is one per core." },
+    {"retention", NX_CFG_SECTION, .help = "How long the log keeps what every function has handled. It never drops an event that a function still has to handle."},
+    {"retention.events", NX_CFG_SECTION, .help = "Events."},
+    {"retention.events.max_age", NX_CFG_DURATION, .def = "7d", .min = "1m", .max = "3650d", NODE(events_max_age_ns), .help = "Age after which an event may go."},
+    {"retention.events.max_bytes", NX_CFG_SIZE, .def = "4Gi", .min = "16Mi", .max = "64Ti", NODE(events_max_bytes),
+     .help = "Size of the events' stream. When it is full of events still to be handled, new ones are answered 503."},
+    {"retention.runs", NX_CFG_SECTION, .help = "Records of runs, which replays start from."},
+    {"retention.runs.max_age", NX_CFG_DURATION, .def = "7d", .min = "1m", .max = "3650d", NODE(runs_max_age_ns), .help = "Age after which a record may go."},
+    {"retention.runs.max_bytes", NX_CFG_SIZE, .def = "4Gi", .min = "16Mi", .max = "64Ti", NODE(runs_max_bytes), .help = "Size of the records' stream."},
+    {"dedupe_window", NX_CFG_DURATION, .def = "2m", .min = "1s", .max = "24h", NODE(dedupe_window_ns),
+     .help = "How long an `Idempotency-Key`, or a producer's own source and id, is remembered. At most `retention.events.max_age`."},
+    {"workers", NX_CFG_INT, .def = "0", .min = "0", .max = "256", .unit = "slots", NODE(workers),
+     .help = "Functions that run at the same time; 0 is one per core."},
 
-    { "functions", NX_CFG_FUNCTIONS, .is_required = true, .is_project = true,
-      .example = "[{name: hello, on: {http: {path: /hello}}, code: hello.wasm}]", .help = "The project's functions." },
-    { "functions[].name", NX_CFG_STRING, &nx_cfg_function_name, FN(name), .is_required = true, .example = "user-welcome",
-      .help = "Name, unique in the namespace: lower-case letters, digits and `-`, at most 63." },
-    { "functions[].on", NX_CFG_SECTION, .is_required = true, .example = "{event: user.created}", .help = "What starts the function; at least one of the keys below." },
-    { "functions[].on.http", NX_CFG_SECTION, .help = "An HTTP request. It is stored as an event first, like all others." },
-    { "functions[].on.http.method", NX_CFG_ENUM, .def = "POST", .choices = methods, FN(http_method), .help = "Method of the route." },
-    { "functions[].on.http.path", NX_CFG_STRING, &nx_cfg_http_path, FN(http_path), .is_required = true, .example = "/hooks/orders",
-      .help = "Path of the route, compared exactly with the request's after that is percent-decoded. `/events/TYPE` also makes events of that type; "
-              "any other route makes events of type `nexus.http.FUNCTION` unless `on.event` names one." },
-    { "functions[].on.nats", NX_CFG_ONE_OR_LIST, &nx_cfg_subject, FN_LIST(nats), .example = "orders.>",
-      .help = "NATS subject, or a list of them, whose raw messages are captured; `*` stands for one token, a last `>` for the rest." },
-    { "functions[].on.event", NX_CFG_ONE_OR_LIST, &nx_cfg_type_pattern, FN_LIST(events), .example = "user.created",
-      .help = "Event type, or a list of them; `*` stands for one dot-separated token, a last `>` for the rest." },
-    { "functions[].runtime", NX_CFG_ENUM, .def = "wasi-preview1", .choices = runtimes, FN(runtime), .help = "What the code is built for." },
-    { "functions[].code", NX_CFG_STRING, &nx_cfg_file, FN_PATH(code, code_path), .is_required = true, .example = "./build/welcome.wasm",
-      .help = "WebAssembly module, relative to this file." },
-    { "functions[].build", NX_CFG_SECTION, .help = "How `nexus build` and `nexus dev` make the module." },
-    { "functions[].build.command", NX_CFG_STRING, &nx_cfg_command, FN(build_command), .example = "cargo build --release --target wasm32-wasip1",
-      .help = "Command line, run by the shell." },
-    { "functions[].build.workdir", NX_CFG_STRING, &nx_cfg_folder, ".", FN_PATH(build_workdir, build_workdir), .help = "Folder it runs in." },
-    { "functions[].build.watch", NX_CFG_LIST, &nx_cfg_file, FN_LIST(build_watch), .example = "[src, Cargo.toml]",
-      .help = "Files and folders, relative to `workdir`, whose change starts a build in `nexus dev`." },
-    { "functions[].timeout", NX_CFG_DURATION, .def = "30s", .min = "1ms", .max = "15m", FN(timeout_ns), .example = "5s",
-      .help = "Time that one attempt may take; past it the run ends `timeout`." },
-    { "functions[].memory", NX_CFG_SIZE, .def = "128Mi", .min = "64Ki", .max = "4Gi", FN(memory_bytes),
-      .help = "Linear memory that the module may grow to." },
-    { "functions[].fuel", NX_CFG_INT, .def = "0", .min = "0", .max = "1000000000000000000", .unit = "fuel units", FN(fuel),
-      .help = "Instructions (roughly) that one attempt may execute; 0 sets no limit of its own." },
-    { "functions[].input", NX_CFG_ENUM, .def = "data", .choices = inputs, FN(input),
-      .help = "What stands on stdin: `data` the event's bytes, `cloudevent` the whole event as JSON." },
-    { "functions[].output", NX_CFG_SECTION, .help = "What becomes of stdout besides being the answer." },
-    { "functions[].output.event", NX_CFG_STRING, &nx_cfg_event_type, FN(output_event), .example = "user.welcomed",
-      .help = "Publishes stdout as an event of this type, which continues the trace (see `hop_limit`)." },
-    { "functions[].respond", NX_CFG_ENUM, .def = "async", .choices = responds, FN(respond),
-      .help = "Answer of the function's route: `async` is 202 once the event is stored, `sync` the function's output once the run is recorded." },
-    { "functions[].env", NX_CFG_ENV, &nx_cfg_env_value, FN_LIST(env), .example = "{GREETING: hello}",
-      .help = "Environment variables. Names that the platform sets (`EVENT_…`, `NEXUS_…`, `TRACE_ID`, `TRACEPARENT`) are refused." },
-    { "functions[].max_output", NX_CFG_SIZE, .def = "1Mi", .min = "0", .max = "64Mi", FN(max_output_bytes),
-      .help = "Bytes of stdout; more ends the run with an error." },
-    { "functions[].max_log", NX_CFG_SIZE, .def = "256Ki", .min = "0", .max = "16Mi", FN(max_log_bytes),
-      .help = "Bytes of stderr that are kept; the rest is dropped and counted." },
-    { "functions[].concurrency", NX_CFG_INT, .def = "0", .min = "0", .max = "1024", .unit = "attempts", FN(concurrency),
-      .help = "Attempts that one node runs at the same time; 0 is as many as there are slots." },
+    {"functions", NX_CFG_FUNCTIONS, .is_required = true, .is_project = true,
+     .example = "[{name: hello, on: {http: {path: /hello}}, code: hello.wasm}]", .help = "The project's functions."},
+    {"functions[].name", NX_CFG_STRING, &nx_cfg_function_name, FN(name), .is_required = true, .example = "user-welcome",
+     .help = "Name, unique in the namespace: lower-case letters, digits and `-`, at most 63."},
+    {"functions[].on", NX_CFG_SECTION, .is_required = true, .example = "{event: user.created}", .help = "What starts the function; at least one of the keys below."},
+    {"functions[].on.http", NX_CFG_SECTION, .help = "An HTTP request. It is stored as an event first, like all others."},
+    {"functions[].on.http.method", NX_CFG_ENUM, .def = "POST", .choices = methods, FN(http_method), .help = "Method of the route."},
+    {"functions[].on.http.path", NX_CFG_STRING, &nx_cfg_http_path, FN(http_path), .is_required = true, .example = "/hooks/orders",
+     .help = "Path of the route, compared exactly with the request's after that is percent-decoded. `/events/TYPE` also makes events of that type; "
+             "any other route makes events of type `nexus.http.FUNCTION` unless `on.event` names one."},
+    {"functions[].on.nats", NX_CFG_ONE_OR_LIST, &nx_cfg_subject, FN_LIST(nats), .example = "orders.>",
+     .help = "NATS subject, or a list of them, whose raw messages are captured; `*` stands for one token, a last `>` for the rest."},
+    {"functions[].on.event", NX_CFG_ONE_OR_LIST, &nx_cfg_type_pattern, FN_LIST(events), .example = "user.created",
+     .help = "Event type, or a list of them; `*` stands for one dot-separated token, a last `>` for the rest."},
+    {"functions[].runtime", NX_CFG_ENUM, .def = "wasi-preview1", .choices = runtimes, FN(runtime), .help = "What the code is built for."},
+    {"functions[].code", NX_CFG_STRING, &nx_cfg_file, FN_PATH(code, code_path), .is_required = true, .example = "./build/welcome.wasm",
+     .help = "WebAssembly module, relative to this file."},
+    {"functions[].build", NX_CFG_SECTION, .help = "How `nexus build` and `nexus dev` make the module."},
+    {"functions[].build.command", NX_CFG_STRING, &nx_cfg_command, FN(build_command), .example = "cargo build --release --target wasm32-wasip1",
+     .help = "Command line, run by the shell."},
+    {"functions[].build.workdir", NX_CFG_STRING, &nx_cfg_folder, ".", FN_PATH(build_workdir, build_workdir), .help = "Folder it runs in."},
+    {"functions[].build.watch", NX_CFG_LIST, &nx_cfg_file, FN_LIST(build_watch), .example = "[src, Cargo.toml]",
+     .help = "Files and folders, relative to `workdir`, whose change starts a build in `nexus dev`."},
+    {"functions[].timeout", NX_CFG_DURATION, .def = "30s", .min = "1ms", .max = "15m", FN(timeout_ns), .example = "5s",
+     .help = "Time that one attempt may take; past it the run ends `timeout`."},
+    {"functions[].memory", NX_CFG_SIZE, .def = "128Mi", .min = "64Ki", .max = "4Gi", FN(memory_bytes),
+     .help = "Linear memory that the module may grow to."},
+    {"functions[].fuel", NX_CFG_INT, .def = "0", .min = "0", .max = "1000000000000000000", .unit = "fuel units", FN(fuel),
+     .help = "Instructions (roughly) that one attempt may execute; 0 sets no limit of its own."},
+    {"functions[].input", NX_CFG_ENUM, .def = "data", .choices = inputs, FN(input),
+     .help = "What stands on stdin: `data` the event's bytes, `cloudevent` the whole event as JSON."},
+    {"functions[].output", NX_CFG_SECTION, .help = "What becomes of stdout besides being the answer."},
+    {"functions[].output.event", NX_CFG_STRING, &nx_cfg_event_type, FN(output_event), .example = "user.welcomed",
+     .help = "Publishes stdout as an event of this type, which continues the trace (see `hop_limit`)."},
+    {"functions[].respond", NX_CFG_ENUM, .def = "async", .choices = responds, FN(respond),
+     .help = "Answer of the function's route: `async` is 202 once the event is stored, `sync` the function's output once the run is recorded."},
+    {"functions[].env", NX_CFG_ENV, &nx_cfg_env_value, FN_LIST(env), .example = "{GREETING: hello}",
+     .help = "Environment variables. Names that the platform sets (`EVENT_…`, `NEXUS_…`, `TRACE_ID`, `TRACEPARENT`) are refused."},
+    {"functions[].max_output", NX_CFG_SIZE, .def = "1Mi", .min = "0", .max = "64Mi", FN(max_output_bytes),
+     .help = "Bytes of stdout; more ends the run with an error."},
+    {"functions[].max_log", NX_CFG_SIZE, .def = "256Ki", .min = "0", .max = "16Mi", FN(max_log_bytes),
+     .help = "Bytes of stderr that are kept; the rest is dropped and counted."},
+    {"functions[].concurrency", NX_CFG_INT, .def = "0", .min = "0", .max = "1024", .unit = "attempts", FN(concurrency),
+     .help = "Attempts that one node runs at the same time; 0 is as many as there are slots."},
 };
 
 const unsigned nx_cfg_n_rows = (unsigned)NX_ARRAY_LEN(nx_cfg_rows);
@@ -164,9 +164,19 @@ bool nx_cfg_row_is_function(const nx_cfg_row *row)
 bool nx_cfg_row_is_scalar(const nx_cfg_row *row)
 {
     switch (row->shape) {
-    case NX_CFG_STRING: case NX_CFG_ENUM: case NX_CFG_DURATION: case NX_CFG_SIZE: case NX_CFG_INT: case NX_CFG_BOOL: case NX_CFG_CONST:
+    case NX_CFG_STRING:
+    case NX_CFG_ENUM:
+    case NX_CFG_DURATION:
+    case NX_CFG_SIZE:
+    case NX_CFG_INT:
+    case NX_CFG_BOOL:
+    case NX_CFG_CONST:
         return true;
-    case NX_CFG_SECTION: case NX_CFG_FUNCTIONS: case NX_CFG_LIST: case NX_CFG_ONE_OR_LIST: case NX_CFG_ENV:
+    case NX_CFG_SECTION:
+    case NX_CFG_FUNCTIONS:
+    case NX_CFG_LIST:
+    case NX_CFG_ONE_OR_LIST:
+    case NX_CFG_ENV:
         return false;
     }
     return false;

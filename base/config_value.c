@@ -68,7 +68,6 @@ const char *nx_cfg_resolve(nx_arena *a, const char *dir, nx_slice path)
 
 /* ---- what is wrong, by shape */
 
-
 static bool wrong_number(nx_cfg_ctx *x, const nx_cfg_row *row, nx_slice text, nx_cfg_mark at)
 {
     char shown[NX_CFG_SHOW_BYTES], suggestion[128] = "";
@@ -148,7 +147,9 @@ static bool set_bool(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_slice 
     char shown[NX_CFG_SHOW_BYTES];
     bool means_true = nx_slice_ieq(text, NX_SLICE("yes")) || nx_slice_ieq(text, NX_SLICE("on")) || nx_slice_eq_cstr(text, "1");
     bool means_false = nx_slice_ieq(text, NX_SLICE("no")) || nx_slice_ieq(text, NX_SLICE("off")) || nx_slice_eq_cstr(text, "0");
-    nx_cfg_issue(x, at, NULL, means_true ? "try true" : means_false ? "try false" : "true or false", "%s is not a boolean", nx_cfg_show(text, shown));
+    nx_cfg_issue(x, at, NULL, means_true ? "try true" : means_false ? "try false"
+                                                                    : "true or false",
+                 "%s is not a boolean", nx_cfg_show(text, shown));
     return false;
 }
 
@@ -156,7 +157,7 @@ static bool set_bool(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_slice 
 
 bool nx_cfg_check_string(nx_cfg_ctx *x, const nx_cfg_format *f, nx_slice text, nx_cfg_mark at)
 {
-    nx_cfg_why why = { { 0 }, { 0 } };
+    nx_cfg_why why = {{0}, {0}};
     unsigned max = f->max_bytes ? f->max_bytes : NX_CFG_STRING_BYTES;
     if (text.n == 0 && !f->may_be_empty)
         snprintf(why.reason, sizeof why.reason, "is empty; %s is expected", f->noun);
@@ -193,15 +194,22 @@ bool nx_cfg_set(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_slice text,
         return false;
     }
     switch (row->shape) {
-    case NX_CFG_DURATION: case NX_CFG_SIZE: case NX_CFG_INT:
+    case NX_CFG_DURATION:
+    case NX_CFG_SIZE:
+    case NX_CFG_INT:
         return set_number(x, row, base, text, at);
     case NX_CFG_BOOL:
         return set_bool(x, row, base, text, at);
-    case NX_CFG_CONST: case NX_CFG_ENUM:
+    case NX_CFG_CONST:
+    case NX_CFG_ENUM:
         return set_choice(x, row, base, text, at);
     case NX_CFG_STRING:
         return set_string(x, row, base, text, at);
-    case NX_CFG_SECTION: case NX_CFG_FUNCTIONS: case NX_CFG_LIST: case NX_CFG_ONE_OR_LIST: case NX_CFG_ENV:
+    case NX_CFG_SECTION:
+    case NX_CFG_FUNCTIONS:
+    case NX_CFG_LIST:
+    case NX_CFG_ONE_OR_LIST:
+    case NX_CFG_ENV:
         break;
     }
     return false; /* not a scalar: the callers ask nx_cfg_row_is_scalar() first */

@@ -13,7 +13,9 @@
 static size_t utf8_length(nx_slice rest)
 {
     unsigned char c = (unsigned char)rest.p[0];
-    size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2
+                          : c < 0xf0   ? 3
+                                       : 4;
     return n <= rest.n && nx_slice_is_utf8(nx_slice_sub(rest, 0, n)) ? n : 0;
 }
 
@@ -21,7 +23,7 @@ static size_t utf8_length(nx_slice rest)
  * enough, a binary file would have thousands. */
 static bool bytes_are_text(nx_cfg_ctx *x, nx_slice text)
 {
-    nx_cfg_mark at = { x->source, 1, 1, false };
+    nx_cfg_mark at = {x->source, 1, 1, false};
     if (nx_slice_starts(text, NX_SLICE("\xfe\xff")) || nx_slice_starts(text, NX_SLICE("\xff\xfe"))) {
         nx_cfg_issue(x, at, "", "save it as UTF-8", "is UTF-16");
         return false;
@@ -59,22 +61,23 @@ typedef struct builder {
     nx_cfg_node *root;
     nx_cfg_node *stack[NX_CFG_DEPTH_MAX];
     unsigned depth, n_nodes;
-    bool has_key;         /* the innermost mapping waits for a value */
+    bool has_key; /* the innermost mapping waits for a value */
     nx_slice key;
     nx_cfg_mark key_at;
     unsigned n_documents;
-    bool is_over;         /* nothing more is read */
+    bool is_over; /* nothing more is read */
 } builder;
 
 /* libfyaml's marks point behind an opening quote, brace or sigil (one of `opening`); people look at the opening. */
 static nx_cfg_mark mark_of(const builder *b, const struct fy_mark *m, const char *opening)
 {
     if (!m)
-        return b->has_key ? b->key_at : b->depth ? nx_cfg_mark_of(b->x, b->stack[b->depth - 1]) : (nx_cfg_mark){ b->x->source, 1, 1, false };
+        return b->has_key ? b->key_at : b->depth ? nx_cfg_mark_of(b->x, b->stack[b->depth - 1])
+                                                 : (nx_cfg_mark){b->x->source, 1, 1, false};
     unsigned column = (unsigned)m->column + 1;
     if (m->input_pos > 0 && m->input_pos <= b->text.n && column > 1 && strchr(opening, b->text.p[m->input_pos - 1]))
         column--;
-    return (nx_cfg_mark){ b->x->source, (unsigned)m->line + 1, column, false };
+    return (nx_cfg_mark){b->x->source, (unsigned)m->line + 1, column, false};
 }
 
 static void stop(builder *b, nx_err err)
@@ -170,7 +173,7 @@ static bool has_decoration(builder *b, struct fy_event *e)
     struct fy_token *anchor = fy_event_get_anchor_token(e), *tag = fy_event_get_tag_token(e);
     if (anchor)
         nx_cfg_issue(b->x, mark_of(b, fy_token_start_mark(anchor), "&"), "", "write the value out wherever it is used; quote a text that begins with &",
-            "anchors (&name) are not supported");
+                     "anchors (&name) are not supported");
     if (tag)
         nx_cfg_issue(b->x, mark_of(b, fy_token_start_mark(tag), "!"), "", "leave it out; quote a text that begins with !", "tags (!name) are not supported");
     return anchor || tag;
@@ -302,11 +305,13 @@ static bool find_tab_indent(nx_slice text, unsigned line, nx_cfg_mark *ret)
 
 static const char *advice_for(const char *message)
 {
-    static const struct { const char *part, *advice; } table[] = {
-        { "nested block mapping on the same line", "quote a value that holds \": \"" },
-        { "invalid multiline plain key", "is a \":\" missing, or the line indented too deeply?" },
-        { "could not find expected ':'", "is a \":\" missing?" },
-        { "plain scalar cannot start with", "quote the value" },
+    static const struct {
+        const char *part, *advice;
+    } table[] = {
+        {"nested block mapping on the same line", "quote a value that holds \": \""},
+        {"invalid multiline plain key", "is a \":\" missing, or the line indented too deeply?"},
+        {"could not find expected ':'", "is a \":\" missing?"},
+        {"plain scalar cannot start with", "quote the value"},
     };
     for (size_t i = 0; i < NX_ARRAY_LEN(table); i++) {
         if (strstr(message, table[i].part))
@@ -317,7 +322,7 @@ static const char *advice_for(const char *message)
 
 static void report_syntax(nx_cfg_ctx *x, struct fy_diag *diag, nx_slice text)
 {
-    nx_cfg_mark at = { x->source, 1, 1, false };
+    nx_cfg_mark at = {x->source, 1, 1, false};
     const char *message = "it cannot be parsed";
     void *iter = NULL;
     for (const struct fy_diag_error *e; (e = fy_diag_errors_iterate(diag, &iter));) {
@@ -372,7 +377,7 @@ void nx_cfg_yaml_read(nx_cfg_ctx *x, nx_slice text, nx_cfg_node **ret)
 {
     *ret = NULL;
     if (text.n > NX_CONFIG_FILE_BYTES) {
-        nx_cfg_issue(x, (nx_cfg_mark){ x->source, 0, 0, false }, "", NULL, "has %zu bytes; at most %u are read", text.n, NX_CONFIG_FILE_BYTES);
+        nx_cfg_issue(x, (nx_cfg_mark){x->source, 0, 0, false}, "", NULL, "has %zu bytes; at most %u are read", text.n, NX_CONFIG_FILE_BYTES);
         return;
     }
     if (nx_slice_starts(text, NX_SLICE("\xef\xbb\xbf")))
@@ -389,7 +394,7 @@ void nx_cfg_yaml_read(nx_cfg_ctx *x, nx_slice text, nx_cfg_node **ret)
     if (!parser || fy_parser_set_string(parser, text.p, text.n) != 0) {
         x->err = NX_ENOMEM;
     } else {
-        builder b = { .x = x, .text = text };
+        builder b = {.x = x, .text = text};
         read_events(&b, parser, diag);
         if (x->err != NX_ENOMEM && b.root && !(b.root->kind == NX_CFG_NODE_SCALAR && b.root->is_null))
             *ret = b.root;

@@ -8,74 +8,87 @@
 #include "nx/json.h"
 #include "nx/log.h"
 
-#define NX_CONFIG_FILE_BYTES (1u << 20)  /* a larger file is refused */
+#define NX_CONFIG_FILE_BYTES (1u << 20) /* a larger file is refused */
 #define NX_CONFIG_FUNCTIONS_MAX 4096
-#define NX_FUNCTION_NAME_BYTES 64        /* [a-z0-9]([-a-z0-9]*[a-z0-9])? (RFC 1123 label) */
+#define NX_FUNCTION_NAME_BYTES 64 /* [a-z0-9]([-a-z0-9]*[a-z0-9])? (RFC 1123 label) */
 
-typedef enum { NX_INPUT_DATA, NX_INPUT_CLOUDEVENT } nx_input_mode;      /* input: data | cloudevent */
-typedef enum { NX_RESPOND_ASYNC, NX_RESPOND_SYNC } nx_respond_mode;     /* respond: async | sync */
-typedef enum { NX_DURABILITY_PROCESS, NX_DURABILITY_POWER, NX_DURABILITY_QUORUM } nx_durability;
+typedef enum { NX_INPUT_DATA,
+               NX_INPUT_CLOUDEVENT } nx_input_mode; /* input: data | cloudevent */
+typedef enum { NX_RESPOND_ASYNC,
+               NX_RESPOND_SYNC } nx_respond_mode; /* respond: async | sync */
+typedef enum { NX_DURABILITY_PROCESS,
+               NX_DURABILITY_POWER,
+               NX_DURABILITY_QUORUM } nx_durability;
 
 typedef struct nx_fn_config {
     nx_slice name;
-    nx_slice http_method, http_path;         /* empty: no HTTP trigger; method upper case */
-    nx_slice *nats; unsigned n_nats;         /* raw subjects */
-    nx_slice *events; unsigned n_events;     /* type patterns of `on.event` */
-    nx_slice runtime;                        /* "wasi-preview1" */
-    nx_slice code;                           /* as written; relative to the file */
-    nx_slice code_path;                      /* resolved */
-    nx_slice build_command, build_workdir;   /* may be empty; workdir resolved */
-    nx_slice *build_watch; unsigned n_build_watch;
+    nx_slice http_method, http_path; /* empty: no HTTP trigger; method upper case */
+    nx_slice *nats;
+    unsigned n_nats; /* raw subjects */
+    nx_slice *events;
+    unsigned n_events;                     /* type patterns of `on.event` */
+    nx_slice runtime;                      /* "wasi-preview1" */
+    nx_slice code;                         /* as written; relative to the file */
+    nx_slice code_path;                    /* resolved */
+    nx_slice build_command, build_workdir; /* may be empty; workdir resolved */
+    nx_slice *build_watch;
+    unsigned n_build_watch;
     uint64_t timeout_ns, memory_bytes, fuel; /* fuel 0: no limit of its own */
     nx_input_mode input;
-    nx_slice output_event;                   /* output: {event: TYPE}; empty: stdout is only the answer */
+    nx_slice output_event; /* output: {event: TYPE}; empty: stdout is only the answer */
     nx_respond_mode respond;
-    nx_kv *env; unsigned n_env;
+    nx_kv *env;
+    unsigned n_env;
     uint64_t max_output_bytes, max_log_bytes;
-    unsigned concurrency;                    /* running attempts on one node; 0: as many as there are slots */
-    unsigned line;                           /* in the file, for messages */
+    unsigned concurrency; /* running attempts on one node; 0: as many as there are slots */
+    unsigned line;        /* in the file, for messages */
 } nx_fn_config;
 
 typedef struct nx_config {
-    nx_slice path;                           /* file, or "" */
-    nx_slice dir;                            /* folder of the file: base of relative paths */
-    nx_slice project;                        /* `name:`; default: the folder's name */
-    nx_slice ns;                             /* `namespace:`; "default" */
-    nx_slice listen, admin;                  /* "127.0.0.1:8080", "127.0.0.1:8081" */
-    nx_slice data_dir;                       /* ".nexus", resolved */
-    nx_log_level log_level; bool log_json;
-    nx_slice tls_cert, tls_key;              /* PEM files; empty: plain HTTP */
-    uint64_t max_body_bytes, max_header_bytes; unsigned max_connections;
+    nx_slice path;          /* file, or "" */
+    nx_slice dir;           /* folder of the file: base of relative paths */
+    nx_slice project;       /* `name:`; default: the folder's name */
+    nx_slice ns;            /* `namespace:`; "default" */
+    nx_slice listen, admin; /* "127.0.0.1:8080", "127.0.0.1:8081" */
+    nx_slice data_dir;      /* ".nexus", resolved */
+    nx_log_level log_level;
+    bool log_json;
+    nx_slice tls_cert, tls_key; /* PEM files; empty: plain HTTP */
+    uint64_t max_body_bytes, max_header_bytes;
+    unsigned max_connections;
     uint64_t head_timeout_ns, body_timeout_ns, idle_timeout_ns;
-    bool ingest_strict, ingest_batch;        /* ingest.strict, ingest.batch */
+    bool ingest_strict, ingest_batch; /* ingest.strict, ingest.batch */
     unsigned ingest_max_types, hop_limit;
-    nx_slice nats_url;                       /* empty: private server */
+    nx_slice nats_url; /* empty: private server */
     nx_slice nats_credentials, nats_user, nats_password, nats_token, nats_tls_ca, nats_tls_cert, nats_tls_key, nats_js_prefix;
-    nx_durability durability; unsigned replicas;
+    nx_durability durability;
+    unsigned replicas;
     uint64_t events_max_age_ns, events_max_bytes, runs_max_age_ns, runs_max_bytes, dedupe_window_ns;
-    unsigned workers;                        /* running slots; 0: one per core */
-    nx_fn_config *functions; unsigned n_functions;
+    unsigned workers; /* running slots; 0: one per core */
+    nx_fn_config *functions;
+    unsigned n_functions;
 } nx_config;
 
 typedef struct nx_config_issue {
-    char path[160];    /* "functions[0].timeout" */
-    char reason[256];  /* `"5 parsecs" is not a duration` */
-    char suggestion[256]; /* "try 5s"; may be empty; of several lines (a whole sample) only for an empty file */
+    char path[160];        /* "functions[0].timeout" */
+    char reason[256];      /* `"5 parsecs" is not a duration` */
+    char suggestion[256];  /* "try 5s"; may be empty; of several lines (a whole sample) only for an empty file */
     unsigned line, column; /* from 1; 0: none */
-    char source[128];  /* where the value came from when not from the file: "NEXUS_LISTEN", "--listen", another file; else empty */
+    char source[128];      /* where the value came from when not from the file: "NEXUS_LISTEN", "--listen", another file; else empty */
 } nx_config_issue;
 
 #define NX_CONFIG_ISSUES_MAX 100
 typedef struct nx_config_issues {
-    nx_slice file;     /* name used in messages; lent */
-    nx_config_issue *v; unsigned n, cap;
-    bool is_cut;       /* there were more than NX_CONFIG_ISSUES_MAX */
+    nx_slice file; /* name used in messages; lent */
+    nx_config_issue *v;
+    unsigned n, cap;
+    bool is_cut; /* there were more than NX_CONFIG_ISSUES_MAX */
 } nx_config_issues;
 
 typedef enum {
-    NX_CONFIG_CHECK_CODE = 1,  /* `code` must exist and begin with the WebAssembly magic and version */
+    NX_CONFIG_CHECK_CODE = 1,   /* `code` must exist and begin with the WebAssembly magic and version */
     NX_CONFIG_NO_FUNCTIONS = 2, /* a file without functions is allowed (node settings) */
-    NX_CONFIG_STORED = 4 /* settings of stored versions: `code` may be missing (the artifact is known by its digest) */
+    NX_CONFIG_STORED = 4        /* settings of stored versions: `code` may be missing (the artifact is known by its digest) */
 } nx_config_flags;
 
 /* Reads and validates `file` (YAML 1.1/1.2 subset, or JSON). On NX_EINVAL `issues` holds everything that is wrong; *ret is not set. */
@@ -94,7 +107,8 @@ typedef struct nx_config_layers {
     const char *user_file; /* "~/.config/nexus/config.yaml" expanded; NULL: none. A missing file is no error. Node settings only: no `functions`, no `name` */
     const char *file;      /* project file; NULL: none */
     const char *dir;       /* base of relative paths where file is NULL; NULL: the current folder */
-    const nx_config_override *overrides; unsigned n_overrides; /* later ones win: environment first, then flags. Relative paths in them start at the current folder */
+    const nx_config_override *overrides;
+    unsigned n_overrides; /* later ones win: environment first, then flags. Relative paths in them start at the current folder */
 } nx_config_layers;
 nx_err nx_config_load_layers(const nx_config_layers *layers, unsigned flags, nx_config **ret, nx_config_issues *issues, nx_error *reterr);
 
@@ -117,6 +131,6 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w);
 /* The way back: nx_config_parse() of {"version":"v1","functions":[…]} made from stored settings, with NX_CONFIG_STORED. */
 
 /* Generated documents. */
-nx_err nx_config_schema_json(nx_buf *out);    /* JSON Schema 2020-12 */
-nx_err nx_config_reference_md(nx_buf *out);   /* table for docs/API_REFERENCE.md */
+nx_err nx_config_schema_json(nx_buf *out);  /* JSON Schema 2020-12 */
+nx_err nx_config_reference_md(nx_buf *out); /* table for docs/API_REFERENCE.md */
 #endif
