@@ -236,6 +236,8 @@ void nx_gw_conn_flushed(nx_gw_conn *c)
 
 void nx_gw_conn_unhold(nx_gw_conn *c)
 {
+    if (!c->is_held) /* the answer could not be sent: closing has ended the hold */
+        return;
     NX_GW_COUNT(c->loop, requests_in_flight, UINT64_MAX);
     c->is_held = false;
     if (--c->refs == 0) {
