@@ -1,0 +1,257 @@
+"""The table of figures: ours beside the bare limit, measured in the same run (docs/BENCHMARKS.md).
+
+Usage: bench.py BUILD_DIR [--quick] [--markdown FILE]
+Everything runs on 127.0.0.1 with random ports, bounded in time, and ends what it started."""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+ECHO = (ROOT / "bench" / "echo.rs").read_text()
+
+
+def wait_until(condition, seconds, what):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        threading.Event().wait(0.005)
+    raise SystemExit(f"bench: {what} did not happen within {seconds} s")
+
+
+def http(url, data=None, headers=None, timeout=10):
+    request = urllib.request.Request(url, data=data, headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read()
+    except OSError:
+        return 0, b""
+
+
+class Node:
+    def __init__(self, nexus, folder, config):
+        self.nexus, self.folder = nexus, pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "nexus.yaml").write_text(config)
+        self.log = open(self.folder / "node.log", "wb")
+        started = time.monotonic()
+        self.process = subprocess.Popen(
+            [nexus, "dev", "--no-build", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], cwd=self.folder, stdout=self.log, stderr=self.log)
+        info = self.folder / ".nexus" / "node.json"
+        wait_until(lambda: info.exists() or self.process.poll() is not None, 30, "node.json")
+        if self.process.poll() is not None:
+            raise SystemExit("bench: the node ended: " + (self.folder / "node.log").read_text())
+        urls = json.loads(info.read_text())
+        self.url, self.admin = urls["listen_url"], urls["admin_url"]
+        wait_until(lambda: http(self.admin + "/readyz")[0] == 200, 30, "ready")
+        self.ready_s = time.monotonic() - started
+
+    def rss_bytes(self):
+        return rss(self.process.pid)
+
+    def nats_pid(self):
+        return json.loads(http(self.admin + "/api/v1/node")[1])["nats"]["pid"]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+        self.log.close()
+
+
+def rss(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def wrk(url, connections, seconds, lua="event.lua"):
+    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / lua), url], capture_output=True, text=True, timeout=seconds + 30)
+    m = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", out.stdout)
+    if not m:
+        raise SystemExit("bench: wrk said: " + out.stdout + out.stderr)
+    requests, duration_us, p50, p99, bad, errors = map(int, m.groups())
+    return {"rate": requests / (duration_us / 1e6), "p50_ms": p50 / 1e3, "p99_ms": p99 / 1e3, "bad": bad, "errors": errors, "requests": requests}
+
+
+def program(build, name, *args, timeout=120):
+    path = build / "bench" / name
+    return subprocess.run([str(path), *args], capture_output=True, text=True, timeout=timeout).stdout
+
+
+class Table:
+    def __init__(self):
+        self.rows = []
+
+    def add(self, what, value, unit, must=None, is_max=False, beside=None):
+        """beside: (name, value) of the bare limit; must: the bar of DESIGN 9."""
+        holds = None if must is None else (value <= must if is_max else value >= must)
+        ratio = value / beside[1] if beside and beside[1] else None
+        self.rows.append((what, value, unit, must, is_max, beside, ratio, holds))
+        print(self.line(self.rows[-1]), flush=True)
+
+    @staticmethod
+    def number(v):
+        return f"{v:,.0f}" if abs(v) >= 100 else f"{v:.3g}"
+
+    def line(self, row):
+        what, value, unit, must, is_max, beside, ratio, holds = row
+        bar = "" if must is None else f"{'<=' if is_max else '>='} {self.number(must)}"
+        limit = "" if not beside else f"{beside[0]}: {self.number(beside[1])}"
+        return f"{what:<46} {self.number(value):>9} {unit:<9} {bar:<12} {'' if holds is None else 'ok' if holds else 'MISSED':<7} {limit}" + (
+            f"  ({ratio:.2f} x)" if ratio else "")
+
+    def markdown(self):
+        out = ["| what | measured | must | holds | beside in the same run | ratio |", "| --- | --- | --- | --- | --- | --- |"]
+        for what, value, unit, must, is_max, beside, ratio, holds in self.rows:
+            out.append("| {} | {} {} | {} | {} | {} | {} |".format(
+                what, self.number(value), unit, "" if must is None else f"{'<=' if is_max else '>='} {self.number(must)}",
+                "" if holds is None else "yes" if holds else "**no**", "" if not beside else f"{beside[0]} {self.number(beside[1])}",
+                "" if ratio is None else f"{ratio:.2f}"))
+        return "\n".join(out) + "\n"
+
+
+CONFIG = """version: v1
+namespace: default
+log: {{level: {level}}}
+functions:
+  - name: echo
+    on: {{http: {{method: POST, path: /sync}}}}
+    code: ./echo.wasm
+    respond: sync
+  - name: later
+    on: {{http: {{method: POST, path: /events/bench.async}}}}
+    code: ./echo.wasm
+"""
+
+
+def build_echo(folder):
+    source = folder / "echo.rs"
+    source.write_text(ECHO)
+    for rustc, target in (("rustc", "wasm32-wasip1"), ("/usr/bin/rustc", "wasm32-wasi"), ("rustc", "wasm32-wasi")):
+        done = subprocess.run([rustc, "--target", target, "-O", "--crate-type", "cdylib", "-o", str(folder / "echo.wasm"), str(source)], capture_output=True)
+        if done.returncode == 0:
+            return folder / "echo.wasm"
+    raise SystemExit("bench: no Rust compiler with a WASI target; run scripts/setup test")
+
+
+def drained(node, seconds=120):
+    """Waits until no event waits for a function."""
+    def empty():
+        lines = http(node.admin + "/api/v1/functions")[1].splitlines()
+        return all(json.loads(x)["pending"] == 0 and json.loads(x)["in_flight"] == 0 for x in lines)
+    started = time.monotonic()
+    wait_until(empty, seconds, "an empty backlog")
+    return time.monotonic() - started
+
+
+def run_count(node, function):
+    text = http(node.admin + "/metrics")[1].decode()
+    return sum(float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if x.startswith("nexus_runs_total{") and f'function="{function}"' in x)
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("build", type=pathlib.Path)
+    args.add_argument("--quick", action="store_true")
+    args.add_argument("--markdown", type=pathlib.Path)
+    args = args.parse_args()
+    build, seconds = args.build.resolve(), 3 if args.quick else 8
+    nexus = os.environ.get("NEXUS_BIN", str(build / "nexus"))
+    table = Table()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="nexus-bench-"))
+    try:
+        measure(build, nexus, folder, seconds, table)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if args.markdown:
+        head = f"Measured on {datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, load generator included.\n\n"
+        args.markdown.write_text(head + table.markdown())
+    return 0
+
+
+def measure(build, nexus, folder, seconds, table):
+    echo = build_echo(folder)
+    for line in program(build, "rt_bench", str(echo)).splitlines():  # NAME VALUE UNIT [LIMIT_NAME LIMIT]
+        if line.startswith("FIGURE "):
+            what, value, unit, must, beside, limit = (line[7:].split("|") + [""] * 6)[:6]
+            table.add(what, float(value), unit, float(must) if must else None, True, (beside, float(limit)) if limit else None)
+    floor = subprocess.Popen([str(build / "bench" / "http_floor")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    port = floor.stdout.readline().strip()
+    http_floor = wrk(f"http://127.0.0.1:{port}/", 64, seconds)["rate"]
+    floor.stdin.close()
+    floor.wait(10)
+    table.add("empty HTTP handler, 64 connections (limit)", http_floor, "req/s")
+    nats_floor = 0
+    for line in program(build, "fab_bench").splitlines():
+        if line.startswith("FIGURE "):
+            what, value, unit, must, beside, limit = (line[7:].split("|") + [""] * 6)[:6]
+            table.add(what, float(value), unit, float(must) if must else None, False, (beside, float(limit)) if limit else None)
+            if "bare" in what and "publish" in what:
+                nats_floor = float(value)
+    node_folder = folder / "node"
+    node_folder.mkdir()
+    shutil.copy(echo, node_folder / "echo.wasm")
+    node = Node(nexus, node_folder, CONFIG.format(level="warn"))
+    try:
+        measure_node(nexus, node, node_folder, seconds, table, nats_floor)
+    finally:
+        node.stop()
+    node = Node(nexus, node_folder, CONFIG.format(level="warn"))
+    table.add("nexus dev to ready, warm", node.ready_s, "s", 1, True)
+    node.stop()
+    table.add("binary", pathlib.Path(nexus).stat().st_size / 2**20, "MiB")
+
+
+def measure_node(nexus, node, folder, seconds, table, nats_floor):
+    threading.Event().wait(1)  # idle memory: after start-up has settled
+    table.add("node resident memory, idle", node.rss_bytes() / 2**20, "MiB", 30, True)
+    table.add("nats-server resident memory, idle", rss(node.nats_pid()) / 2**20, "MiB")
+    wrk(node.url + "/sync", 4, 1)
+    one = wrk(node.url + "/sync", 1, seconds)
+    table.add("event to recorded answer, sync, 1 conn, p50", one["p50_ms"], "ms", 0.5, True)
+    table.add("event to recorded answer, sync, 1 conn, p99", one["p99_ms"], "ms", 2, True)
+    many = wrk(node.url + "/sync", 64, seconds)
+    table.add("durable sync events, 64 connections", many["rate"], "events/s", 14000)
+    before, started = run_count(node, "later"), time.monotonic()
+    later = wrk(node.url + "/events/bench.async", 64, seconds)
+    table.add("async: 202 after PubAck, 64 connections", later["rate"], "events/s")
+    drained(node)
+    ran = run_count(node, "later") - before
+    table.add("async: also run and recorded, to an empty backlog", ran / (time.monotonic() - started), "events/s", 17000)
+    alone = wrk(node.url + "/events/bench.nobody", 64, seconds)
+    table.add("ingest alone, no function", alone["rate"], "events/s", 25000, False, ("bare publish", nats_floor) if nats_floor else None)
+    for name, r in (("sync", many), ("async", later), ("ingest", alone)):
+        if r["bad"] or r["errors"]:
+            print(f"bench: {name}: {r['bad']} answers that were not 2xx, {r['errors']} connection errors", file=sys.stderr)
+    table.add("node resident memory, after load", node.rss_bytes() / 2**20, "MiB")
+    table.add("nats-server resident memory, after load", rss(node.nats_pid()) / 2**20, "MiB")
+    status, body = http(node.url + "/sync", b'{"x":1}', {"Content-Type": "application/json"})
+    event = json.loads(subprocess.run([nexus, "events", "list", "--limit", "1", "--json", "--admin-url", node.admin], capture_output=True, text=True, check=True).stdout)["event_id"]
+    times = []
+    for _ in range(30):
+        begun = time.monotonic()
+        subprocess.run([nexus, "replay", event, "--json", "--admin-url", node.admin], capture_output=True, check=True)
+        times.append((time.monotonic() - begun) * 1e3)
+    table.add("nexus replay of one event, whole process, p50", statistics.median(times), "ms", 10, True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
