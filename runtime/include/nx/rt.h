@@ -42,7 +42,8 @@ nx_rt_program *nx_rt_program_ref(nx_rt_program *p);
 void nx_rt_program_unref(nx_rt_program *p);   /* NULL allowed */
 
 typedef struct nx_outcome {
-    nx_run_status status;
+    nx_err err;                    /* not NX_OK: the node failed (memory, instances), there is no outcome: try again elsewhere or later */
+    nx_run_status status;          /* dead with no_module: the program can't be mapped any more; load it again with its bytes */
     nx_run_why why;
     int exit_code;
     char message[256];             /* trap text; "" */

@@ -1,0 +1,94 @@
+/* child.c: the limited child: compiles one module and ends.
+ * Why a process of its own: the compiler is the largest piece of code that untrusted bytes reach, and the only one that can use any amount of
+ * memory and time. Limits: processor time, address space, file size, no core file, no descriptors but its own. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "rt_internal.h"
+
+#define CPU_SECONDS 120u
+#define ADDRESS_SPACE_BYTES (8ull << 30)
+#define FILE_BYTES (1ull << 30)
+
+static void limit(__rlimit_resource_t what, rlim_t n)
+{
+    struct rlimit r = { .rlim_cur = n, .rlim_max = n };
+    (void)setrlimit(what, &r); /* a lower limit that is already set stays; there is nobody to tell */
+}
+
+static void lock_down(void)
+{
+    (void)syscall(SYS_close_range, 5u, ~0u, 0u);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    (void)setpriority(PRIO_PROCESS, 0, 5);
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_CPU, CPU_SECONDS);
+    limit(RLIMIT_FSIZE, FILE_BYTES);
+#ifndef NX_SANITIZER /* whose shadow memory alone is larger */
+    limit(RLIMIT_AS, ADDRESS_SPACE_BYTES);
+#endif
+}
+
+static int failed(int code, const char *what)
+{
+    (void)fprintf(stderr, "%s\n", what);
+    return code;
+}
+
+/* The engine's text for people: its first line says "failed to …", the last the cause. */
+static int refused(wasmtime_error_t *error)
+{
+    wasm_name_t text;
+    wasmtime_error_message(error, &text);
+    (void)fprintf(stderr, "the engine refused the module: %.*s\n", (int)(text.size > 1500 ? 1500 : text.size), text.data);
+    wasm_byte_vec_delete(&text);
+    wasmtime_error_delete(error);
+    return NX_RT_CHILD_REFUSED;
+}
+
+static int compile(nx_slice bytes)
+{
+    wasm_config_t *config = nx_rt_engine_config();
+    wasm_engine_t *engine = config ? wasm_engine_new_with_config(config) : NULL;
+    wasmtime_module_t *module = NULL;
+    wasm_byte_vec_t code;
+    if (!engine) return failed(NX_RT_CHILD_FAILED, "out of memory");
+    wasmtime_error_t *error = wasmtime_module_new(engine, (const uint8_t *)bytes.p, bytes.n, &module);
+    if (!error) error = wasmtime_module_serialize(module, &code);
+    if (error) {
+        if (module) wasmtime_module_delete(module);
+        wasm_engine_delete(engine);
+        return refused(error);
+    }
+    nx_err err = nx_rt_cache_seal(NX_RT_CHILD_FD_OUT, nx_slice_make(code.data, code.size));
+    wasm_byte_vec_delete(&code);
+    wasmtime_module_delete(module);
+    wasm_engine_delete(engine);
+    return err ? failed(NX_RT_CHILD_FAILED, strerror(errno)) : NX_RT_CHILD_OK;
+}
+
+int nx_rt_child_main(int argc, char **argv)
+{
+    struct stat st;
+    if (argc < 2 || strcmp(argv[1], NX_RT_CHILD_VERB) != 0) return NX_RT_CHILD_FAILED;
+    if (fstat(NX_RT_CHILD_FD_MODULE, &st) != 0 || fcntl(NX_RT_CHILD_FD_OUT, F_GETFD) < 0)
+        return failed(NX_RT_CHILD_FAILED, "this is for the node's own use");
+    lock_down();
+    if (st.st_size <= 0 || (uint64_t)st.st_size > NX_RT_MODULE_BYTES_MAX) return failed(NX_RT_CHILD_REFUSED, "the module is too large");
+    size_t n = (size_t)st.st_size;
+    void *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, NX_RT_CHILD_FD_MODULE, 0);
+    if (p == MAP_FAILED) return failed(NX_RT_CHILD_FAILED, strerror(errno));
+    int code = compile(nx_slice_make(p, n));
+    (void)munmap(p, n);
+    return code;
+}

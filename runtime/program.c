@@ -1,0 +1,311 @@
+/* program.c: from a digest to a module that is mapped and ready to be instantiated.
+ * One program per digest and memory class. A mapped module costs a descriptor, some mappings and its size, so they are an LRU: a program stays
+ * while it is referenced, its mapping only while it is used. Loading happens outside the lock, once for all who ask. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "nx/log.h"
+#include "rt_internal.h"
+
+#define FACTS_BYTES_MAX (64u << 20)
+
+/* ---- table and LRU; programs_mu is held */
+
+static nx_rt_program **bucket_of(nx_rt *r, const nx_sha256 *digest)
+{
+    uint32_t h;
+    memcpy(&h, digest->b, sizeof h);
+    return &r->buckets[h % NX_RT_BUCKETS];
+}
+
+static nx_rt_program *find_locked(nx_rt *r, const nx_sha256 *digest, nx_rt_class_id id)
+{
+    nx_rt_program *p = *bucket_of(r, digest);
+    while (p && (p->class_id != id || memcmp(&p->digest, digest, sizeof *digest) != 0)) p = p->next_in_bucket;
+    return p;
+}
+
+static void lru_remove_locked(nx_rt *r, nx_rt_program *p)
+{
+    if (p->newer) p->newer->older = p->older;
+    else r->newest = p->older;
+    if (p->older) p->older->newer = p->newer;
+    else r->oldest = p->newer;
+    p->newer = p->older = NULL;
+}
+
+static void lru_push_locked(nx_rt *r, nx_rt_program *p)
+{
+    p->newer = NULL;
+    p->older = r->newest;
+    if (r->newest) r->newest->newer = p;
+    else r->oldest = p;
+    r->newest = p;
+}
+
+static void unmap_locked(nx_rt *r, nx_rt_program *p)
+{
+    lru_remove_locked(r, p);
+    r->n_mapped--;
+    p->is_mapped = false;
+    wasmtime_instance_pre_delete(p->pre);
+    wasmtime_module_delete(p->module);
+    p->pre = NULL;
+    p->module = NULL;
+}
+
+static void mapped_locked(nx_rt *r, nx_rt_program *p)
+{
+    p->is_mapped = p->is_new = p->is_verified = true;
+    lru_push_locked(r, p);
+    r->n_mapped++;
+    for (nx_rt_program *q = r->oldest; q && r->n_mapped > NX_RT_MAPPED_MAX;) {
+        nx_rt_program *next = q->newer;
+        if (q != p && q->active == 0) unmap_locked(r, q);
+        q = next;
+    }
+}
+
+static void free_locked(nx_rt *r, nx_rt_program *p)
+{
+    nx_rt_program **at = bucket_of(r, &p->digest);
+    while (*at != p) at = &(*at)->next_in_bucket;
+    *at = p->next_in_bucket;
+    if (p->is_mapped) unmap_locked(r, p);
+    free(p);
+}
+
+/* ---- mapping; without the lock, p->is_loading is set */
+
+/* What an exported function returns: -1 no such function, 0 nothing, 1 something. */
+static int results_of(const wasm_exporttype_vec_t *exports, const char *name)
+{
+    for (size_t i = 0; i < exports->size; i++) {
+        const wasm_name_t *n = wasm_exporttype_name(exports->data[i]);
+        const wasm_externtype_t *type = wasm_exporttype_type(exports->data[i]);
+        if (n->size != strlen(name) || memcmp(n->data, name, n->size) != 0 || wasm_externtype_kind(type) != WASM_EXTERN_FUNC) continue;
+        return wasm_functype_results(wasm_externtype_as_functype_const(type))->size ? 1 : 0;
+    }
+    return -1;
+}
+
+static uint64_t memory_min_of(const wasm_exporttype_vec_t *exports)
+{
+    for (size_t i = 0; i < exports->size; i++) {
+        const wasm_externtype_t *type = wasm_exporttype_type(exports->data[i]);
+        if (wasm_externtype_kind(type) == WASM_EXTERN_MEMORY)
+            return wasmtime_memorytype_minimum(wasm_externtype_as_memorytype_const(type)) * NX_RT_PAGE_BYTES;
+    }
+    return 0;
+}
+
+static void note_exports(nx_rt_program *p)
+{
+    wasm_exporttype_vec_t exports;
+    wasmtime_module_exports(p->module, &exports);
+    int handle_event = results_of(&exports, "handle_event");
+    p->entry = handle_event >= 0 ? NX_RT_ENTRY_HANDLE_EVENT : results_of(&exports, "_start") >= 0 ? NX_RT_ENTRY_START : NX_RT_ENTRY_NONE;
+    p->has_initialize = p->entry == NX_RT_ENTRY_HANDLE_EVENT && results_of(&exports, "_initialize") >= 0;
+    p->has_flush = p->entry == NX_RT_ENTRY_HANDLE_EVENT && results_of(&exports, NX_RT_FLUSH_EXPORT) == 0;
+    p->entry_returns_i32 = handle_event > 0;
+    p->memory_min_bytes = memory_min_of(&exports);
+    wasm_exporttype_vec_delete(&exports);
+}
+
+static nx_err map_file(nx_rt_program *p, int fd, nx_error *reterr)
+{
+    char path[32];
+    nx_rt_class *c = &p->rt->classes[p->class_id];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd); /* the very file that was checked */
+    wasmtime_error_t *error = wasmtime_module_deserialize_file(c->engine, path, &p->module);
+    if (error) return nx_rt_engine_error(reterr, NX_ECORRUPT, "cached code", error);
+    error = wasmtime_linker_instantiate_pre(c->linker, p->module, &p->pre);
+    if (error) {
+        wasmtime_module_delete(p->module);
+        p->module = NULL;
+        return nx_rt_engine_error(reterr, NX_EMODULE, "the module can't be linked", error);
+    }
+    note_exports(p);
+    return NX_OK;
+}
+
+/* NX_ENOENT: nothing usable in the cache. */
+static nx_err map_from_cache(nx_rt_program *p, nx_error *reterr)
+{
+    char name[NX_RT_CACHE_NAME_BYTES];
+    int fd;
+    nx_rt_cache_name(&p->digest, name);
+    nx_err err = nx_rt_cache_take(p->rt->cache_fd, name, p->is_verified, &fd);
+    if (err) return nx_error_set(reterr, err, "no compiled code for this module in the cache");
+    err = map_file(p, fd, reterr);
+    (void)close(fd);
+    if (err == NX_ECORRUPT) { /* compiled for another processor, say */
+        nx_rt_cache_remove(p->rt->cache_fd, name);
+        return NX_ENOENT;
+    }
+    return err;
+}
+
+static nx_err compile_to_cache(nx_rt *r, const nx_sha256 *digest, nx_slice bytes, nx_error *reterr)
+{
+    char name[NX_RT_CACHE_NAME_BYTES], temp[NX_RT_CACHE_NAME_BYTES];
+    int fd;
+    nx_err err = nx_rt_cache_temp(r->cache_fd, temp, &fd, reterr);
+    if (err) return err;
+    (void)pthread_mutex_lock(&r->programs_mu);
+    while (r->n_children == NX_RT_CHILDREN_MAX) (void)pthread_cond_wait(&r->loaded, &r->programs_mu);
+    r->n_children++;
+    (void)pthread_mutex_unlock(&r->programs_mu);
+    err = nx_rt_compile(r->child_program, bytes, fd, reterr);
+    (void)pthread_mutex_lock(&r->programs_mu);
+    r->n_children--;
+    (void)pthread_cond_broadcast(&r->loaded);
+    (void)pthread_mutex_unlock(&r->programs_mu);
+    (void)close(fd);
+    if (err) {
+        nx_rt_cache_remove(r->cache_fd, temp);
+        return err;
+    }
+    nx_rt_cache_name(digest, name);
+    return nx_rt_cache_publish(r->cache_fd, temp, name, reterr);
+}
+
+static nx_err load(nx_rt_program *p, nx_slice bytes, nx_error *reterr)
+{
+    nx_err err = map_from_cache(p, reterr);
+    if (err != NX_ENOENT || bytes.n == 0) return err;
+    err = compile_to_cache(p->rt, &p->digest, bytes, reterr);
+    if (err) return err;
+    err = map_from_cache(p, reterr);
+    return err == NX_ENOENT ? nx_error_set(reterr, NX_EIO, "the code just compiled could not be read back from the cache") : err;
+}
+
+/* ---- interface */
+
+static nx_err check_bytes(nx_slice bytes, const nx_sha256 *digest, uint64_t memory_bytes, nx_error *reterr)
+{
+    nx_sha256 actual = nx_sha256_of(bytes);
+    if (memcmp(&actual, digest, sizeof actual) != 0)
+        return nx_error_set(reterr, NX_ECORRUPT, "the module's bytes do not have the digest they were asked for by");
+    nx_arena arena = NX_ARENA_INIT(FACTS_BYTES_MAX);
+    nx_rt_facts facts;
+    nx_rt_problems problems = { .arena = &arena };
+    nx_err err = nx_rt_facts_read(bytes, &arena, &facts, reterr);
+    if (!err) {
+        nx_rt_facts_check(&facts, memory_bytes, &problems);
+        err = nx_rt_problems_error(&problems, reterr);
+    }
+    nx_arena_done(&arena);
+    return err;
+}
+
+/* The program in the table, waited for while another thread loads it; NULL: it is the caller's to load, and is in the table as loading. */
+static nx_err enter_locked(nx_rt *r, const nx_sha256 *digest, nx_rt_class_id id, nx_rt_program **ret, bool *ret_is_mine, nx_error *reterr)
+{
+    nx_rt_program *p = NULL;
+    while ((p = find_locked(r, digest, id)) && p->is_loading) (void)pthread_cond_wait(&r->loaded, &r->programs_mu);
+    *ret_is_mine = p == NULL;
+    if (p) {
+        p->refs++;
+        *ret = p;
+        return NX_OK;
+    }
+    nx_err err = nx_rt_class_open_locked(r, id, reterr);
+    if (err) return err;
+    p = calloc(1, sizeof *p);
+    if (!p) return nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    p->rt = r;
+    p->digest = *digest;
+    p->class_id = id;
+    p->refs = 1;
+    p->is_loading = true;
+    p->next_in_bucket = *bucket_of(r, digest);
+    *bucket_of(r, digest) = p;
+    *ret = p;
+    return NX_OK;
+}
+
+nx_err nx_rt_program_load(nx_rt *r, nx_slice bytes, const nx_sha256 *digest, uint64_t memory_bytes, nx_rt_program **ret, nx_error *reterr)
+{
+    if (memory_bytes > nx_rt_memory_max())
+        return nx_error_set(reterr, NX_EMODULE, "a function can't have more than 4Gi of memory");
+    nx_err err = bytes.n ? check_bytes(bytes, digest, memory_bytes, reterr) : NX_OK;
+    if (err) return err;
+    nx_rt_program *p = NULL;
+    bool is_mine;
+    (void)pthread_mutex_lock(&r->programs_mu);
+    err = enter_locked(r, digest, nx_rt_class_for(memory_bytes), &p, &is_mine, reterr);
+    (void)pthread_mutex_unlock(&r->programs_mu);
+    if (err) return err;
+    if (is_mine) {
+        err = load(p, bytes, reterr);
+        (void)pthread_mutex_lock(&r->programs_mu);
+        p->is_loading = false;
+        if (err) free_locked(r, p);
+        else mapped_locked(r, p);
+        (void)pthread_cond_broadcast(&r->loaded);
+        (void)pthread_mutex_unlock(&r->programs_mu);
+    }
+    if (!err) *ret = p;
+    return err;
+}
+
+nx_rt_program *nx_rt_program_ref(nx_rt_program *p)
+{
+    (void)pthread_mutex_lock(&p->rt->programs_mu);
+    p->refs++;
+    (void)pthread_mutex_unlock(&p->rt->programs_mu);
+    return p;
+}
+
+void nx_rt_program_unref(nx_rt_program *p)
+{
+    if (!p) return;
+    nx_rt *r = p->rt;
+    (void)pthread_mutex_lock(&r->programs_mu);
+    if (--p->refs == 0) free_locked(r, p);
+    (void)pthread_mutex_unlock(&r->programs_mu);
+}
+
+nx_err nx_rt_program_acquire(nx_rt_program *p, bool *ret_is_cold, nx_error *reterr)
+{
+    nx_rt *r = p->rt;
+    nx_err err = NX_OK;
+    (void)pthread_mutex_lock(&r->programs_mu);
+    while (p->is_loading) (void)pthread_cond_wait(&r->loaded, &r->programs_mu);
+    if (!p->is_mapped) {
+        p->is_loading = true;
+        (void)pthread_mutex_unlock(&r->programs_mu);
+        err = map_from_cache(p, reterr);
+        (void)pthread_mutex_lock(&r->programs_mu);
+        p->is_loading = false;
+        if (!err) mapped_locked(r, p);
+        (void)pthread_cond_broadcast(&r->loaded);
+    }
+    if (!err) {
+        *ret_is_cold = p->is_new;
+        p->is_new = false;
+        p->active++;
+        if (r->newest != p) {
+            lru_remove_locked(r, p);
+            lru_push_locked(r, p);
+        }
+    }
+    (void)pthread_mutex_unlock(&r->programs_mu);
+    return err;
+}
+
+void nx_rt_program_release(nx_rt_program *p)
+{
+    (void)pthread_mutex_lock(&p->rt->programs_mu);
+    p->active--;
+    (void)pthread_mutex_unlock(&p->rt->programs_mu);
+}
+
+void nx_rt_programs_free(nx_rt *r)
+{
+    for (size_t i = 0; i < NX_RT_BUCKETS; i++)
+        while (r->buckets[i]) free_locked(r, r->buckets[i]);
+}

@@ -1,0 +1,110 @@
+/* wasi/poll.c: waiting. The guest's clock moves by exactly what was asked for; the node's waits for it (not in a replay).
+ * The streams of a run are always ready. */
+#include "wasi/table.h"
+
+#define SUBSCRIPTION_BYTES 48u
+#define EVENT_BYTES 32u
+#define SUBSCRIPTIONS_MAX 256u
+
+enum { TAG_CLOCK, TAG_FD_READ, TAG_FD_WRITE };
+enum { FLAG_ABSTIME = 1 };
+
+typedef struct subscription {
+    uint64_t userdata;
+    uint8_t tag;
+    uint32_t clock_id;
+    uint64_t timeout_ns; /* from now */
+    uint32_t fd;
+    uint8_t wasi_errno;
+} subscription;
+
+static void read_clock(nx_rt_world *w, const uint8_t *p, subscription *s)
+{
+    s->clock_id = nx_rt_get_u32(p + 16);
+    s->timeout_ns = nx_rt_get_u64(p + 24);
+    uint16_t flags = nx_rt_get_u16(p + 40);
+    if (s->clock_id > 1) { /* CPU time does not pass while waiting */
+        s->wasi_errno = NX_WASI_ENOTSUP;
+        s->timeout_ns = 0;
+        return;
+    }
+    if (flags & FLAG_ABSTIME) {
+        uint64_t now = nx_rt_clock_read(w, s->clock_id);
+        s->timeout_ns = s->timeout_ns > now ? s->timeout_ns - now : 0;
+    }
+}
+
+static void read_stream(nx_rt_world *w, const uint8_t *p, subscription *s)
+{
+    s->fd = nx_rt_get_u32(p + 16);
+    nx_rt_fd fd = s->fd < NX_RT_FDS ? w->fds[s->fd] : NX_RT_FD_CLOSED;
+    bool is_readable = fd == NX_RT_FD_STDIN;
+    if (fd == NX_RT_FD_CLOSED || (s->tag == TAG_FD_READ) != is_readable) s->wasi_errno = NX_WASI_EBADF;
+}
+
+/* The shortest wait among the subscriptions: 0 as soon as a stream or an error is there. */
+static uint8_t read_subscriptions(nx_rt_call *c, subscription *subs, uint32_t n, uint64_t *ret_wait_ns)
+{
+    const uint8_t *in = nx_rt_mem_at(c, c->args[0], (uint64_t)n * SUBSCRIPTION_BYTES);
+    if (!in) return NX_WASI_EFAULT;
+    uint64_t wait_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *p = in + (size_t)i * SUBSCRIPTION_BYTES;
+        subscription *s = &subs[i];
+        *s = (subscription){ .userdata = nx_rt_get_u64(p), .tag = p[8] };
+        if (s->tag == TAG_CLOCK) read_clock(c->w, p, s);
+        else if (s->tag <= TAG_FD_WRITE) read_stream(c->w, p, s);
+        else return NX_WASI_EINVAL;
+        if (s->timeout_ns < wait_ns) wait_ns = s->timeout_ns;
+    }
+    *ret_wait_ns = wait_ns;
+    return NX_WASI_OK;
+}
+
+static void write_event(const nx_rt_world *w, uint8_t *p, const subscription *s)
+{
+    memset(p, 0, EVENT_BYTES);
+    nx_rt_put_u64(p, s->userdata);
+    p[8] = s->wasi_errno;
+    p[10] = s->tag;
+    if (s->tag == TAG_FD_READ) nx_rt_put_u64(p + 16, w->attempt->input.n - w->input_pos);
+    if (s->tag == TAG_FD_WRITE) nx_rt_put_u64(p + 16, 65536); /* room that is there */
+}
+
+/* Returns false when the run is over: a replay does not wait, so it counts instead. */
+static bool pass_time(nx_rt_world *w, uint64_t ns)
+{
+    const nx_attempt *a = w->attempt;
+    nx_rt_clock_advance(w, ns);
+    w->slept_ns = ns > UINT64_MAX - w->slept_ns ? UINT64_MAX : w->slept_ns + ns;
+    if (!a->is_replay) {
+        /* Past the deadline the wait ends early and the engine interrupts the guest at its next check; its clock has moved on all the same,
+         * so that a replay, which is stopped at the recorded fuel, sees the same times. */
+        if (w->wait) w->wait(w->wait_self, ns);
+    } else if (!a->stop_at_fuel && w->slept_ns > a->timeout_ns) {
+        w->end = NX_RT_END_DEADLINE;
+        return false;
+    }
+    return true;
+}
+
+/* (subscriptions, events, count, number of events written) */
+NX_RT_HANDLER(poll_oneoff)
+{
+    subscription subs[SUBSCRIPTIONS_MAX]; /* copied first: the arrays of the guest may overlap */
+    uint64_t n = c->args[2], wait_ns = 0;
+    nx_rt_trace_value(c->w, n);
+    if (n == 0 || n > SUBSCRIPTIONS_MAX) return NX_WASI_EINVAL;
+    uint8_t *out = nx_rt_mem_at(c, c->args[1], n * EVENT_BYTES);
+    if (!out || !nx_rt_mem_at(c, c->args[3], 4)) return NX_WASI_EFAULT;
+    uint8_t err = read_subscriptions(c, subs, (uint32_t)n, &wait_ns);
+    if (err) return err;
+    nx_rt_trace_value(c->w, wait_ns);
+    if (wait_ns && !pass_time(c->w, wait_ns)) return NX_WASI_END;
+    uint32_t n_events = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (subs[i].timeout_ns <= wait_ns) write_event(c->w, out + (size_t)EVENT_BYTES * n_events++, &subs[i]);
+    (void)nx_rt_mem_store_u32(c, c->args[3], n_events);
+    nx_rt_trace_value(c->w, n_events);
+    return NX_WASI_OK;
+}

@@ -1,0 +1,61 @@
+/* wasi/table.h: all functions of wasi_snapshot_preview1, one row each: name, type, handler, text of its trace entry.
+ * Threads: constant. The order is part of the world's identity: trace entries name functions by their row. */
+#ifndef NX_RT_WASI_TABLE_H
+#define NX_RT_WASI_TABLE_H
+#include "wasi/world.h"
+
+#define NX_RT_WASI_MODULE "wasi_snapshot_preview1"
+#define NX_RT_WASI_PARAMS_MAX 9
+
+typedef struct nx_rt_wasi_fn {
+    const char *name;
+    const char *params; /* 'i' i32, 'l' i64 */
+    bool has_result;    /* an errno; false: proc_exit */
+    uint8_t (*handle)(nx_rt_call *c);
+    /* %0 … values in the order traced, %c0 the name of a clock, %b bytes. What follows " -> " stands only where the errno is 0. */
+    const char *text;
+} nx_rt_wasi_fn;
+
+extern const nx_rt_wasi_fn nx_rt_wasi_fns[];
+extern const unsigned nx_rt_wasi_n_fns;
+const nx_rt_wasi_fn *nx_rt_wasi_find(nx_slice name); /* NULL: no such function */
+const char *nx_rt_wasi_errno_name(unsigned wasi_errno);
+/* Does and traces one call; returns the errno, or NX_WASI_END. */
+uint8_t nx_rt_wasi_call(nx_rt_world *w, const nx_rt_wasi_fn *fn, uint8_t *mem, size_t mem_bytes, const uint64_t *args);
+
+/* ---- handlers, by file */
+#define NX_RT_HANDLER(name) uint8_t nx_rt_wasi_##name(nx_rt_call *c)
+/* env.c */
+NX_RT_HANDLER(args_get);
+NX_RT_HANDLER(args_sizes_get);
+NX_RT_HANDLER(environ_get);
+NX_RT_HANDLER(environ_sizes_get);
+NX_RT_HANDLER(proc_exit);
+NX_RT_HANDLER(proc_raise);
+NX_RT_HANDLER(sched_yield);
+/* clock.c */
+NX_RT_HANDLER(clock_res_get);
+NX_RT_HANDLER(clock_time_get);
+/* random.c */
+NX_RT_HANDLER(random_get);
+/* poll.c */
+NX_RT_HANDLER(poll_oneoff);
+/* stdio.c */
+NX_RT_HANDLER(fd_read);
+NX_RT_HANDLER(fd_write);
+/* files.c */
+NX_RT_HANDLER(fd_close);
+NX_RT_HANDLER(fd_renumber);
+NX_RT_HANDLER(fd_fdstat_get);
+NX_RT_HANDLER(fd_fdstat_set_flags);
+NX_RT_HANDLER(fd_fdstat_set_rights);
+NX_RT_HANDLER(fd_filestat_get);
+NX_RT_HANDLER(fd_unseekable); /* every call that needs a position: ESPIPE */
+NX_RT_HANDLER(fd_unsupported); /* sync, resize, times: EINVAL on a stream */
+NX_RT_HANDLER(fd_no_directory);
+NX_RT_HANDLER(fd_prestat);
+NX_RT_HANDLER(path_at_fd);       /* (directory, path, length, …) */
+NX_RT_HANDLER(path_at_fd_flags); /* (directory, flags, path, length, …) */
+NX_RT_HANDLER(path_symlink);     /* (target, length, directory, path, length) */
+NX_RT_HANDLER(sock);
+#endif

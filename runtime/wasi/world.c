@@ -1,0 +1,55 @@
+/* wasi/world.c: begin and end of a world. */
+#include "wasi/world.h"
+
+#include <stdlib.h>
+
+nx_rt_scratch *nx_rt_scratch_new(void)
+{
+    nx_rt_scratch *s = malloc(sizeof *s);
+    if (!s) return NULL;
+    s->next = NULL;
+    s->line_n = s->trace_n = 0;
+    s->logs_sha = nx_sha256_ctx_new();
+    s->calls_sha = nx_sha256_ctx_new();
+    if (s->logs_sha && s->calls_sha) return s;
+    nx_rt_scratch_free(s);
+    return NULL;
+}
+
+void nx_rt_scratch_free(nx_rt_scratch *s)
+{
+    if (!s) return;
+    nx_sha256_ctx_free(s->logs_sha);
+    nx_sha256_ctx_free(s->calls_sha);
+    free(s);
+}
+
+void nx_rt_world_init(nx_rt_world *w, nx_attempt *a, nx_rt_scratch *s)
+{
+    memset(w, 0, offsetof(nx_rt_world, blob));
+    w->attempt = a;
+    w->scratch = s;
+    w->now_ns = a->start_wall_ns;
+    w->fds[0] = NX_RT_FD_STDIN;
+    w->fds[1] = NX_RT_FD_STDOUT;
+    w->fds[2] = NX_RT_FD_STDERR;
+    s->line_n = s->trace_n = 0;
+    a->out.output.max = (size_t)a->max_output_bytes;
+    a->out.logs.max = (size_t)a->max_log_bytes;
+    a->out.calls.max = (size_t)a->max_calls_bytes;
+}
+
+void nx_rt_world_finish(nx_rt_world *w)
+{
+    nx_outcome *o = &w->attempt->out;
+    nx_rt_logs_flush_line(w);
+    o->output_sha256 = nx_sha256_of(nx_buf_view(&o->output));
+    o->logs_sha256 = w->is_logs_hashed ? nx_sha256_ctx_end(w->scratch->logs_sha) : nx_sha256_of(NX_SLICE_NULL);
+    nx_rt_trace_finish(w);
+}
+
+void nx_rt_world_done(nx_rt_world *w)
+{
+    nx_chacha_free(w->random);
+    w->random = NULL;
+}

@@ -1,0 +1,119 @@
+/* wasi/world.h: everything one attempt can observe, and where what it says goes.
+ * Why:       a run can be repeated bit for bit only when its clock, randomness, input and environment are ours (DESIGN 5).
+ * Ownership: a world lives on the stack of the thread that runs the attempt; it borrows the attempt and a scratch.
+ * Threads:   one at a time.
+ * Knows nothing of the engine: guest memory is a base and a size, lent for the length of one host call. */
+#ifndef NX_RT_WASI_WORLD_H
+#define NX_RT_WASI_WORLD_H
+#include "nx/rt.h"
+
+#define NX_RT_LINE_BYTES 8192u  /* a longer line of stderr reaches on_log() in pieces */
+#define NX_RT_TRACE_BYTES 8192u
+
+/* Buffers that a thread uses again for every attempt, so that the warm path allocates nothing. */
+typedef struct nx_rt_scratch {
+    struct nx_rt_scratch *next;
+    nx_sha256_ctx *logs_sha, *calls_sha;
+    size_t line_n, trace_n;
+    char line[NX_RT_LINE_BYTES];
+    uint8_t trace[NX_RT_TRACE_BYTES];
+} nx_rt_scratch;
+
+nx_rt_scratch *nx_rt_scratch_new(void); /* NULL: out of memory */
+void nx_rt_scratch_free(nx_rt_scratch *s);
+
+/* Why a host call ended the run. */
+typedef enum {
+    NX_RT_END_NONE,
+    NX_RT_END_EXIT,         /* proc_exit; exit_code */
+    NX_RT_END_OUTPUT_LIMIT, /* stdout over max_output_bytes */
+    NX_RT_END_DEADLINE,     /* a replay slept longer than the timeout */
+    NX_RT_END_NOMEM         /* the node is out of memory: no outcome of the guest */
+} nx_rt_end;
+
+typedef enum { NX_RT_FD_CLOSED, NX_RT_FD_STDIN, NX_RT_FD_STDOUT, NX_RT_FD_STDERR } nx_rt_fd;
+#define NX_RT_FDS 3u
+
+typedef struct nx_rt_world {
+    nx_attempt *attempt;
+    nx_rt_scratch *scratch;
+    /* Waits up to `ns`, or until the deadline, without holding a running slot. */
+    void (*wait)(void *self, uint64_t ns);
+    void *wait_self;
+    uint64_t now_ns;   /* the guest's wall clock */
+    uint64_t slept_ns; /* of the guest's time */
+    size_t input_pos;
+    nx_rt_fd fds[NX_RT_FDS];
+    nx_chacha *random; /* made at the first use */
+    nx_rt_end end;
+    int exit_code;
+    bool is_logs_hashed;  /* logs_sha has begun */
+    bool is_calls_hashed; /* calls_sha has begun: the trace did not fit into the scratch */
+    bool is_calls_cut;
+    bool said_out_of_memory; /* stderr holds Rust's message of a failed allocation */
+    size_t entry;            /* where the trace entry in the making begins */
+    uint64_t blob_bytes;
+    unsigned blob_kept;
+    uint8_t blob[48];
+} nx_rt_world;
+
+/* The attempt's outcome is cleared by the caller before. */
+void nx_rt_world_init(nx_rt_world *w, nx_attempt *a, nx_rt_scratch *s);
+/* Flushes the last unfinished log line and fills digests and counts of the outcome. */
+void nx_rt_world_finish(nx_rt_world *w);
+void nx_rt_world_done(nx_rt_world *w);
+
+/* One host call. `mem` is the guest's memory (NULL, 0: it has none). */
+typedef struct nx_rt_call {
+    nx_rt_world *w;
+    uint8_t *mem;
+    size_t mem_bytes;
+    const uint64_t *args; /* i32 zero-extended */
+} nx_rt_call;
+
+/* Errors of WASI preview 1 that are used (its witx file numbers them). */
+enum {
+    NX_WASI_OK = 0,
+    NX_WASI_EBADF = 8,
+    NX_WASI_EFAULT = 21,
+    NX_WASI_EINVAL = 28,
+    NX_WASI_ENOTDIR = 54,
+    NX_WASI_ENOTSOCK = 57,
+    NX_WASI_ENOTSUP = 58,
+    NX_WASI_ESPIPE = 70,
+    NX_WASI_END = 0xff /* the call does not return: world->end says why */
+};
+
+/* ---- guest_memory.c: the only way to the guest's bytes. Nothing is assumed about alignment. */
+/* NULL when [ptr, ptr + n) is not inside the memory. Valid for this host call. */
+uint8_t *nx_rt_mem_at(const nx_rt_call *c, uint64_t ptr, uint64_t n);
+bool nx_rt_mem_load_u32(const nx_rt_call *c, uint64_t ptr, uint32_t *ret);
+bool nx_rt_mem_store_u32(const nx_rt_call *c, uint64_t ptr, uint32_t v);
+bool nx_rt_mem_store_u64(const nx_rt_call *c, uint64_t ptr, uint64_t v);
+uint16_t nx_rt_get_u16(const uint8_t *p);
+uint32_t nx_rt_get_u32(const uint8_t *p);
+uint64_t nx_rt_get_u64(const uint8_t *p);
+void nx_rt_put_u16(uint8_t *p, uint16_t v);
+void nx_rt_put_u32(uint8_t *p, uint32_t v);
+void nx_rt_put_u64(uint8_t *p, uint64_t v);
+#define NX_RT_IOVS_MAX 1024u
+/* Checks an array of (pointer, length) pairs; *ret_bytes is the sum. NX_WASI_EINVAL (too many, sum over 32 bits), NX_WASI_EFAULT. */
+uint8_t nx_rt_iovs_check(const nx_rt_call *c, uint64_t iovs, uint64_t n_iovs, uint64_t *ret_bytes);
+/* The i-th buffer, checked again: an earlier one may have overwritten the array. NULL: out of bounds now. */
+uint8_t *nx_rt_iov_at(const nx_rt_call *c, uint64_t iovs, uint64_t i, uint32_t *ret_bytes);
+
+/* ---- calls_trace.c: what every host call was asked and answered. */
+void nx_rt_trace_begin(nx_rt_world *w, uint8_t function);
+void nx_rt_trace_value(nx_rt_world *w, uint64_t v);
+void nx_rt_trace_bytes(nx_rt_world *w, const void *p, size_t n); /* the first 48 are kept, and the sum of lengths */
+void nx_rt_trace_end(nx_rt_world *w, uint8_t wasi_errno);
+void nx_rt_trace_finish(nx_rt_world *w);
+
+/* ---- stdio.c */
+void nx_rt_logs_flush_line(nx_rt_world *w);
+
+/* ---- clock.c */
+uint64_t nx_rt_clock_read(nx_rt_world *w, uint32_t clock_id); /* without moving it */
+void nx_rt_clock_advance(nx_rt_world *w, uint64_t ns);        /* saturates */
+const char *nx_rt_clock_name(uint64_t clock_id);
+#endif
