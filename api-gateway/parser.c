@@ -140,6 +140,14 @@ static bool check_host(nx_gw_parser *p)
     return true;
 }
 
+static bool ends_with_chunked(nx_slice codings)
+{
+    size_t from = codings.n;
+    while (from > 0 && codings.p[from - 1] != ',' && codings.p[from - 1] != ' ' && codings.p[from - 1] != '\t')
+        from--;
+    return nx_slice_ieq(nx_slice_sub(codings, from, codings.n), NX_SLICE("chunked"));
+}
+
 /* RFC 9112 6.1, 6.3: whatever two recipients could read in two ways is refused, with the connection closed. */
 static bool check_framing(nx_gw_parser *p)
 {
@@ -156,6 +164,8 @@ static bool check_framing(nx_gw_parser *p)
             return nx_gw_fault_set(&p->fault, 400, NX_EINVAL, "HTTP/1.0 has no Transfer-Encoding");
         if (codings > 1)
             return nx_gw_fault_set(&p->fault, 400, NX_EINVAL, "more than one Transfer-Encoding header field");
+        if (!ends_with_chunked(coding))
+            return nx_gw_fault_set(&p->fault, 400, NX_EINVAL, "the last transfer coding of a request is chunked");
         if (!nx_slice_ieq(coding, NX_SLICE("chunked")))
             return nx_gw_fault_set(&p->fault, 501, NX_ENOTSUP, "the only transfer coding that is understood is chunked");
     }
