@@ -401,12 +401,15 @@ static void read_value(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_cfg_
         nx_cfg_issue(x, nx_cfg_mark_key(x, n), NULL, "move it to the project's nexus.yaml", "does not belong into a user's settings");
         return;
     }
+    unsigned n_before;
     nx_cfg_mark *mark = &marks[nx_cfg_row_index(row)];
     switch (row->shape) {
     case NX_CFG_SECTION:
+        n_before = x->issues->n;
         *mark = nx_cfg_mark_key(x, n);
         if (n->is_null || is_kind(x, n, NX_CFG_NODE_MAP, "a mapping", row->example))
             read_section(x, row->path, base, marks, n);
+        mark->is_wrong = x->issues->n != n_before;
         return;
     case NX_CFG_FUNCTIONS:
         *mark = nx_cfg_mark_key(x, n);

@@ -10,6 +10,12 @@
 
 /* ---- before the parser */
 
+static nx_slice line_at(nx_slice text, size_t from)
+{
+    nx_slice rest;
+    return nx_slice_split(nx_slice_sub(text, from, text.n), '\n', &rest);
+}
+
 static size_t utf8_length(nx_slice rest)
 {
     unsigned char c = (unsigned char)rest.p[0];
@@ -17,6 +23,15 @@ static size_t utf8_length(nx_slice rest)
                           : c < 0xf0   ? 3
                                        : 4;
     return n <= rest.n && nx_slice_is_utf8(nx_slice_sub(rest, 0, n)) ? n : 0;
+}
+
+/* %YAML 1.2 and its like are harmless. All others are refused here: none is of use, and libfyaml 0.7 takes a time that grows with
+ * the square of their length. */
+static bool is_version_directive(nx_slice line)
+{
+    while (line.n && (line.p[line.n - 1] == '\r' || line.p[line.n - 1] == ' '))
+        line.n--;
+    return line.n == sizeof "%YAML 1.x" - 1 && nx_slice_starts(line, NX_SLICE("%YAML 1.")) && line.p[8] >= '0' && line.p[8] <= '3';
 }
 
 /* What no YAML file may hold, with the place: the parser's own messages for these are obscure, or it accepts them. One finding is
@@ -35,6 +50,8 @@ static bool bytes_are_text(nx_cfg_ctx *x, nx_slice text)
             nx_cfg_issue(x, at, "", "save it as UTF-8", "byte 0x%02x is not UTF-8", c);
         else if (c == '\0')
             nx_cfg_issue(x, at, "", "is this a text file?", "holds a NUL byte");
+        else if (c == '%' && at.column == 1 && !is_version_directive(line_at(text, i)))
+            nx_cfg_issue(x, at, "", "remove it; quote a text that begins with %", "directives (%%NAME) are not supported");
         else if (c == '\r' && (i + 1 == text.n || text.p[i + 1] != '\n'))
             nx_cfg_issue(x, at, "", "end lines with a line feed", "holds a carriage return without a line feed");
         else if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f)
@@ -71,9 +88,14 @@ typedef struct builder {
 /* libfyaml's marks point behind an opening quote, brace or sigil (one of `opening`); people look at the opening. */
 static nx_cfg_mark mark_of(const builder *b, const struct fy_mark *m, const char *opening)
 {
-    if (!m)
-        return b->has_key ? b->key_at : b->depth ? nx_cfg_mark_of(b->x, b->stack[b->depth - 1])
-                                                 : (nx_cfg_mark){b->x->source, 1, 1, false};
+    if (!m) { /* what is absent has no place: the nearest thing before it has */
+        const nx_cfg_node *parent = b->depth ? b->stack[b->depth - 1] : NULL;
+        if (b->has_key)
+            return b->key_at;
+        if (parent && parent->last)
+            return nx_cfg_mark_key(b->x, parent->last);
+        return parent ? nx_cfg_mark_of(b->x, parent) : (nx_cfg_mark){b->x->source, 1, 1, false};
+    }
     unsigned column = (unsigned)m->column + 1;
     if (m->input_pos > 0 && m->input_pos <= b->text.n && column > 1 && strchr(opening, b->text.p[m->input_pos - 1]))
         column--;
