@@ -1,0 +1,334 @@
+/* fab_internal.h: what the files of event-fabric share.
+ * Why:       connection, publish slots, requests and consumers live in one nx_fab; each file below owns one part of it.
+ * Ownership: nx_fab owns its links (connections), slots and consumers' table; see each struct.
+ * Threads:   nx-fab (nats/loop.c) is the only thread that reads sockets and calls callbacks; nx-fab-up (nats/upkeep.c) does everything that
+ *            blocks: connects, repairs consumers, trims. Callers publish and ask from any thread.
+ * Locks:     f->mu (links, publish slots, requests) and f->cmu (consumers, messages). cmu may be held when mu is taken, never the
+ *            other way round; neither is held while a callback runs. link->io_mu is a leaf around one call of nats.c. */
+#ifndef NX_FAB_INTERNAL_H
+#define NX_FAB_INTERNAL_H
+#include <errno.h>
+#include <nats/nats.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include "nx/clock.h"
+#include "nx/digest.h"
+#include "nx/fab.h"
+#include "nx/log.h"
+
+#define NX_FAB_SUBJECT_BYTES 1024        /* longest subject we build: a type of 200 bytes, each percent-encoded, plus the rest */
+#define NX_FAB_PUBLISH_NS (5 * NX_NS_PER_S)
+#define NX_FAB_REQUEST_NS (5 * NX_NS_PER_S)
+#define NX_FAB_REQUESTS 64               /* blocking requests under way */
+#define NX_FAB_DIRECT_INFLIGHT 8         /* up to so many publishes in flight, the caller's thread writes the socket itself */
+#define NX_FAB_TOKEN_BYTES 13            /* kind, slot (4 hex), generation (8 hex): the last token of our reply subjects */
+#define NX_FAB_CONSUMERS_MAX 16384
+#define NX_FAB_JSON_BYTES (8u << 20)     /* largest API answer that is parsed */
+
+/* Two connections, because nats-server answers direct gets inside its reader of the asking connection: look-ups that read cold blocks
+ * would hold up publishes and acknowledgements on the same one. */
+enum { NX_FAB_HOT, NX_FAB_AUX, NX_FAB_LINKS };
+
+/* ---- links: nats/conn.c, nats/loop.c ---------------------------------------------------------------------------------------------- */
+
+/* One life of one connection. nats.c's own reconnect is off: it would hold back publishes that we have to refuse, and it keeps its parser
+ * state, so that half a message before the break and the bytes after it would become one message. A new link is a new connection. */
+typedef struct nx_fab_link {
+    nx_fab *f;
+    int kind;
+    uint32_t life;                 /* counts links of this kind; in epoll's data */
+    natsConnection *nc;
+    natsSubscription *inbox, *replies;
+    int fd;                        /* -1 until nats.c attaches it */
+    bool is_tls;
+    atomic_bool is_dead, wants_write, is_blocked; /* blocked: waits for EPOLLOUT */
+    pthread_mutex_t io_mu;         /* nats.c 3.4.1 reads without its own lock: one thread at a time in its I/O calls */
+} nx_fab_link;
+
+nx_err nx_fab_link_open(nx_fab *f, int kind, nx_fab_link **ret, nx_error *reterr); /* BLOCKING; not installed yet */
+void nx_fab_link_free(nx_fab_link *l);
+nx_err nx_fab_link_install(nx_fab *f, nx_fab_link *l); /* nx-fab serves it from now on */
+/* Flush what was published: by this thread when `now` (and nobody else is in I/O), else by nx-fab. f->mu need not be held. */
+void nx_fab_link_flush(nx_fab *f, nx_fab_link *l, bool now);
+void nx_fab_loop_kick(nx_fab *f);
+void *nx_fab_loop_main(void *f);
+void *nx_fab_upkeep_main(void *f);
+void nx_fab_upkeep_kick(nx_fab *f);
+void nx_fab_loop_pass(nx_fab *f); /* BLOCKING: returns when nx-fab has left whatever it was in */
+void nx_fab_settle(nx_fab *f);    /* BLOCKING: what was published has reached the server, or a second has passed */
+
+/* ---- requests: nats/js_api.c ------------------------------------------------------------------------------------------------------- */
+
+typedef struct nx_fab_reply_msg {
+    natsMsg **v;
+    unsigned n, cap;
+    size_t bytes;
+} nx_fab_replies;
+
+typedef struct nx_fab_req {
+    uint32_t gen;
+    bool is_used, is_batch, is_done;
+    nx_err err;
+    nx_fab_replies got;
+    pthread_cond_t cv;
+} nx_fab_req;
+
+typedef struct nx_fab_ask {
+    const char *subject;
+    nx_slice body;
+    nx_slice hdr_key, hdr_value; /* see nx_fab_hdr; empty: none */
+    bool is_batch;               /* answers until one without data but with a status (end of batch) */
+    bool is_hot;                 /* asked over the hot link, so behind what was published there; the answer comes over the other */
+    uint64_t timeout_ns;         /* 0: NX_FAB_REQUEST_NS */
+} nx_fab_ask;
+
+/* BLOCKING. On success ret holds the answers; nx_fab_replies_done() ends them. No responders, no connection, no answer: NX_EUNAVAIL. */
+nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_error *reterr);
+void nx_fab_replies_done(nx_fab_replies *r);
+/* BLOCKING. Request to <js prefix>.<subject>; parses the answer. An API error becomes an nx_err; *ret_api_code (may be NULL) is its err_code. */
+nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, int *ret_api_code, nx_error *reterr);
+nx_err nx_fab_api_error(int code, int err_code, nx_slice description);
+void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab */
+void nx_fab_reqs_fail(nx_fab *f);                                            /* nx-fab: the aux link is gone */
+
+typedef struct nx_fab_stream_state { uint64_t messages, bytes, first_seq, last_seq, max_bytes; } nx_fab_stream_state;
+nx_err nx_fab_stream_state_get(nx_fab *f, const char *stream, nx_fab_stream_state *ret, nx_error *reterr);
+/* Makes the stream, or brings the keys of `want` (a JSON object) into an existing one: all its other keys stay as they are,
+ * so that what a newer version or an operator set there survives. `keep`: NULL-terminated keys of `want` that an existing stream keeps. */
+/* `there` with the keys of `want` brought in, but for `keep`, into out; *ret_differs (may be NULL): whether that changed anything. */
+nx_err nx_fab_json_merge(const nx_json *there, nx_slice want, const char *const *keep, nx_buf *out, bool *ret_differs, nx_error *reterr);
+nx_err nx_fab_stream_ensure(nx_fab *f, const char *stream, nx_slice want, const char *const *keep, nx_error *reterr);
+
+/* ---- publish: nats/publish.c -------------------------------------------------------------------------------------------------------- */
+
+typedef struct nx_fab_slot {
+    nx_fab_pub *pub;     /* NULL: free */
+    nx_fab_ns *ns;       /* whose state a refusal changes; NULL: none */
+    uint32_t gen;
+    uint32_t prev, next; /* in-flight list, oldest first; next is the free list's link too */
+    size_t bytes;
+    uint64_t deadline_ns;
+} nx_fab_slot;
+
+/* Header lines in one natsMsgHeader_Set(): nats.c writes the key bytes as they are, so "a: 1\r\nb: 2\r\nc" with value "3" are three
+ * headers for the price of one (a set costs four allocations). Values must hold no CR or LF: they are checked here.
+ * tests/unit/event-fabric/test_fab_encode.c keeps this true. */
+typedef struct nx_fab_hdr {
+    char *p;
+    size_t n, cap;       /* on the caller's stack */
+    size_t value_at;     /* where the last line's value begins */
+    bool is_bad;
+} nx_fab_hdr;
+#define NX_FAB_HDR_BYTES (60u << 10) /* nats-server's limit is 64 KiB */
+
+void nx_fab_hdr_add(nx_fab_hdr *h, const char *key, nx_slice value);         /* taken as it is; CR, LF, NUL spoil the set */
+void nx_fab_hdr_add_encoded(nx_fab_hdr *h, const char *key, nx_slice value); /* percent-encoded as CloudEvents asks */
+nx_err nx_fab_hdr_set(const nx_fab_hdr *h, natsMsg *m);
+bool nx_fab_hdr_split(const nx_fab_hdr *h, nx_slice *ret_key, nx_slice *ret_value); /* NUL-terminated; false when spoilt or empty */
+
+nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fab_hdr *hdr, nx_slice data, nx_fab_pub *pub, nx_error *reterr);
+void nx_fab_pub_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab */
+void nx_fab_pubs_fail(nx_fab *f);                                            /* nx-fab: the hot link is gone */
+void nx_fab_pubs_expire(nx_fab *f, uint64_t now_ns);                         /* nx-fab */
+/* BLOCKING: publishes with acknowledgement over the aux link. */
+nx_err nx_fab_publish_sync(nx_fab *f, const char *subject, const nx_fab_hdr *hdr, nx_slice data, uint64_t *ret_seq, nx_error *reterr);
+
+/* ---- names and messages: nats/encode.c ----------------------------------------------------------------------------------------------- */
+
+typedef struct nx_fab_ack { uint64_t seq; bool is_duplicate; nx_err err; int err_code; char why[128]; } nx_fab_ack;
+void nx_fab_ack_parse(nx_slice json, nx_fab_ack *ret);
+
+/* Event type to subject tokens and back. '.' stays the separator; every other byte but [A-Za-z0-9_-] becomes %XX; an empty token (leading,
+ * trailing, double dot) becomes "%". Every byte string has one form, and back. */
+nx_err nx_fab_type_encode(nx_slice type, char *out, size_t out_bytes, size_t *ret_n);
+nx_err nx_fab_type_decode(nx_slice tokens, char *out, size_t out_bytes, size_t *ret_n);
+nx_err nx_fab_type_filter(nx_slice ns, nx_slice pattern, char *out, size_t out_bytes); /* subject filter of a type pattern */
+bool nx_fab_subject_covers(nx_slice wide, nx_slice narrow);   /* every subject of `narrow` is one of `wide` */
+bool nx_fab_subject_overlaps(nx_slice a, nx_slice b);
+bool nx_fab_subject_is_valid(nx_slice s, bool allow_wildcards);
+bool nx_fab_name_is_valid(nx_slice s, size_t max_bytes);      /* [A-Za-z0-9_-]+ */
+/* The minimal set of subjects (heap strings) that covers all without two that overlap, in place; returns how many are left. Two that cross are
+ * replaced by one that is wider than both: *ret_is_loose, what it brings has to be looked at again. */
+unsigned nx_fab_filters_reduce(char **filters, unsigned n, bool *ret_is_loose);
+
+typedef struct nx_fab_meta { /* of a JetStream delivery, from its reply subject (ADR-15) */
+    nx_slice stream_consumer; /* "<stream>.<consumer>" */
+    uint64_t delivered, stream_seq, consumer_seq, wall_ns, pending;
+} nx_fab_meta;
+bool nx_fab_meta_parse(const char *reply, nx_fab_meta *ret);
+
+nx_err nx_fab_event_encode(const nx_event *e, nx_slice dedupe_key, nx_slice reply, nx_fab_hdr *h);
+/* Fills an event from a stored message. Slices are lent by the message or lie in the arena. */
+nx_err nx_fab_event_decode(nx_fab_ns *n, natsMsg *m, nx_slice subject, uint64_t seq, uint64_t stored_wall_ns, nx_arena *a, nx_event *ret, nx_error *reterr);
+bool nx_fab_msg_header(natsMsg *m, const char *key, nx_slice *ret);
+bool nx_fab_is_event_subject(const nx_fab_ns *n, nx_slice subject); /* ours, not raw */
+
+/* ---- consumers: nats/consume.c -------------------------------------------------------------------------------------------------------- */
+
+struct nx_fab_msg {
+    natsMsg *nm;
+    nx_fab_consumer *c;
+    struct nx_fab_msg *prev, *next; /* the consumer's list of messages in hand, oldest sign of life first */
+    uint64_t alive_ns;              /* last delivery or +WPI */
+    nx_fab_meta meta;
+};
+
+struct nx_fab_consumer {
+    nx_fab_ns *ns;
+    nx_fab_consumer_options o;  /* durable, types and subjects are ours */
+    char *config_json;          /* what the durable consumer is made with */
+    char stream_consumer[160];  /* key of f->by_name */
+    nx_slice *types; unsigned n_types;
+    nx_slice *subjects; unsigned n_subjects;
+    bool is_loose;              /* its filters bring more than was asked for */
+    unsigned slot;
+    uint32_t gen;               /* of its pulls: answers to earlier pulls are not counted */
+    unsigned granted, inflight, target;
+    uint64_t heard_ns, pending;
+    bool is_open, is_starved, needs_repair, is_in_repair, repair_is_logged, was_busy;
+    unsigned refs;              /* the table's and one for each message in hand */
+    nx_fab_msg *oldest, *newest;
+    nx_fab_consumer *name_next; /* hash chain */
+    nx_fab_consumer *starved_next;
+};
+
+void nx_fab_consumer_deliver(nx_fab *f, natsMsg *m);                                    /* nx-fab; takes m */
+void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m);        /* nx-fab; m lent */
+void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns);                                 /* nx-fab: keeps messages alive, renews pulls */
+void nx_fab_consumers_lost(nx_fab *f);                                                  /* nx-fab: the hot link is gone */
+void nx_fab_consumers_resume(nx_fab *f);                                                /* nx-fab-up: a new hot link is there */
+void nx_fab_consumers_repair(nx_fab *f);                                                /* nx-fab-up: recreates deleted ones */
+
+/* ---- namespaces: nats/ns.c, kv.c, object.c, trim.c -------------------------------------------------------------------------------------- */
+
+typedef struct nx_fab_types { /* distinct event types seen: read without a lock, added to under ns->mu, never removed */
+    _Atomic(char *) *v;
+    unsigned cap, max;
+    _Atomic unsigned n;
+} nx_fab_types;
+
+struct nx_fab_ns {
+    nx_fab *f;
+    nx_fab_ns *next;
+    char name[NX_NAMESPACE_BYTES + 1];
+    nx_slice ns;
+    nx_fab_ns_options o;
+    char events[64], runs[64], replays[64]; /* stream names */
+    char kv_bucket[64], kv_stream[72];
+    char obj_bucket[64], obj_stream[72];
+    char ev_prefix[64];                     /* "nx.<ns>.ev." */
+    size_t ev_prefix_n;
+    pthread_mutex_t mu;
+    nx_fab_types types;
+    atomic_bool is_full;                    /* the last publish was refused for lack of room */
+    atomic_bool is_pressed;                 /* trim soon */
+    uint64_t trim_due_ns, trimmed_ns;       /* nx-fab-up */
+    bool is_held;                           /* a consumer so far behind that it holds up trimming: said once */
+    /* watch of the registry */
+    void (*watch_fn)(void *self, nx_slice key);
+    void *watch_self;
+    uint64_t watch_seq;                     /* last revision seen */
+    uint64_t watch_cseq;
+    uint32_t watch_gen;
+    uint64_t watch_heard_ns;
+    bool watch_is_up;
+    unsigned slot;                          /* in f->ns */
+};
+
+nx_err nx_fab_types_init(nx_fab_types *t, unsigned max);
+void nx_fab_types_done(nx_fab_types *t);
+/* NX_EMANY: a new one over the limit. */
+nx_err nx_fab_type_seen(nx_fab_ns *n, nx_slice encoded);
+
+void nx_fab_kv_watch_status(nx_fab *f, unsigned ns_slot, uint32_t gen, natsMsg *m); /* nx-fab; m lent */
+void nx_fab_kv_watch_by_stream(nx_fab *f, natsMsg *m);                             /* nx-fab; m lent */
+void nx_fab_kv_watches_lost(nx_fab *f);
+void nx_fab_kv_watches_repair(nx_fab *f, uint64_t now_ns);                                          /* nx-fab-up */
+nx_err nx_fab_kv_ensure(nx_fab_ns *n, nx_error *reterr);
+nx_err nx_fab_obj_ensure(nx_fab_ns *n, nx_error *reterr);
+void nx_fab_trim(nx_fab *f, uint64_t now_ns); /* nx-fab-up */
+/* Takes it out of f->ns; returns when neither upkeep nor a watch's callback is in it any more. */
+void nx_fab_ns_forget(nx_fab_ns *n);
+void nx_fab_ns_pressed(nx_fab_ns *n);         /* a publish was refused: trim soon */
+void nx_fab_ns_probe_room(nx_fab_ns *n);      /* nx-fab-up */
+
+/* A run record that is too large for a message lies in the object store; its message carries nx-spill: <SHA-256 hex>. */
+typedef struct nx_fab_spill {
+    struct nx_fab_spill *next;
+    nx_fab_ns *ns;
+    nx_fab_pub *pub;
+    char subject[NX_FAB_SUBJECT_BYTES];
+    char hdr_text[1024];
+    nx_fab_hdr hdr;
+    nx_sha256 digest;
+    size_t n;
+    char bytes[];
+} nx_fab_spill;
+void nx_fab_spills_run(nx_fab *f); /* nx-fab-up */
+
+/* ---- the whole -------------------------------------------------------------------------------------------------------------------------- */
+
+#define NX_FAB_NS_MAX 1024
+#define NX_FAB_NAME_BUCKETS 4096
+
+struct nx_fab {
+    nx_fab_options o;            /* strings are ours */
+    char *strings;
+    char inbox[NX_FAB_LINKS][32];/* "_NX.H<random>": acknowledgements, pulls; "_NX.A<random>": requests, watches */
+    size_t inbox_n[NX_FAB_LINKS];
+    char reply_inbox[64];
+    size_t reply_inbox_n;
+    char js_prefix[128];
+
+    pthread_t loop, upkeep;
+    bool loop_is_up, upkeep_is_up;
+    int epoll_fd, event_fd;
+    atomic_bool is_sleeping, is_stopping;
+
+    pthread_mutex_t mu;
+    _Atomic(nx_fab_link *) link[NX_FAB_LINKS]; /* NULL while not connected; set by nx-fab-up, cleared by nx-fab, both under mu */
+    nx_fab_link *corpse[NX_FAB_LINKS];         /* dead links on their way from nx-fab to nx-fab-up */
+    uint32_t lives;
+    pthread_cond_t upkeep_cv;
+    bool upkeep_is_due;
+    pthread_mutex_t upkeep_mu;                 /* held by nx-fab-up while it works on namespaces */
+    uint64_t turns;              /* rounds of nx-fab, for those who wait until it has passed */
+    atomic_uint turn_waiters;
+    pthread_cond_t turn_cv;
+    uint64_t max_payload;
+    char server_version[32];
+    bool was_connected;                        /* what was last reported */
+    char why[256];                             /* why not connected */
+    bool is_silent;                            /* connected, but requests and publishes get no answer */
+    _Atomic uint64_t heard_ns;                 /* last bytes from the hot link */
+
+    nx_fab_slot *slots;
+    unsigned n_slots;
+    uint32_t free_slot, oldest, newest;        /* NX_FAB_NIL: none */
+    unsigned n_inflight;
+    size_t inflight_bytes;
+    nx_fab_req reqs[NX_FAB_REQUESTS];
+    nx_fab_spill *spills, **spills_tail;
+    unsigned n_spills;
+    nx_fab_ns *ns[NX_FAB_NS_MAX];
+    unsigned n_ns;                             /* highest used + 1 */
+
+    pthread_mutex_t cmu;
+    pthread_cond_t callback_cv;
+    nx_fab_consumer *in_callback;              /* whose on_msg runs now */
+    unsigned callback_waiters;
+    nx_fab_consumer **consumers;               /* by slot */
+    unsigned n_consumers, consumers_cap, n_open;
+    nx_fab_consumer *by_name[NX_FAB_NAME_BUCKETS];
+    nx_fab_consumer *starved, **starved_tail;
+    unsigned granted, inflight;                /* sums */
+    bool needs_repair;
+};
+
+#define NX_FAB_NIL UINT32_MAX
+#define NX_FAB_INFLIGHT_BYTES (64u << 20)
+
+void nx_fab_token_format(const nx_fab *f, int link, char kind, unsigned slot, uint32_t gen, char out[64]);
+bool nx_fab_token_parse(nx_slice token, char *ret_kind, unsigned *ret_slot, uint32_t *ret_gen);
+nx_err nx_fab_from_nats(natsStatus s, const char *what, nx_error *reterr);
+#endif

@@ -1,0 +1,382 @@
+/* js_api.c: requests with one or many answers, and the JetStream API over them (ADR-1): plain JSON to $JS.API.…, because nats.c 3.4.1
+ * knows neither several filters nor batched direct gets. */
+#include <stdio.h>
+#include <stdlib.h>
+#include "fab_internal.h"
+
+#define REPLIES_MAX 20000
+#define REPLIES_BYTES (256u << 20)
+
+void nx_fab_replies_done(nx_fab_replies *r)
+{
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->v[i]) /* one that was kept is gone from here */
+            natsMsg_Destroy(r->v[i]);
+    free(r->v);
+    *r = (nx_fab_replies){ 0 };
+}
+
+static nx_err push(nx_fab_replies *r, natsMsg *m)
+{
+    if (r->n == r->cap) {
+        unsigned cap = r->cap ? r->cap * 2 : 4;
+        natsMsg **v = cap <= REPLIES_MAX ? realloc(r->v, cap * sizeof *v) : NULL;
+
+        if (!v)
+            return cap <= REPLIES_MAX ? NX_ENOMEM : NX_ELIMIT;
+        r->v = v;
+        r->cap = cap;
+    }
+    r->bytes += (size_t)natsMsg_GetDataLength(m);
+    if (r->bytes > REPLIES_BYTES)
+        return NX_ELIMIT;
+    r->v[r->n++] = m;
+    return NX_OK;
+}
+
+/* A message without data that carries a status (100, 204, 404, 503 …) in its header line. */
+static bool is_status(natsMsg *m, nx_slice *ret)
+{
+    return natsMsg_GetDataLength(m) == 0 && nx_fab_msg_header(m, "Status", ret);
+}
+
+void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)
+{
+    nx_fab_req *r;
+    nx_slice status = NX_SLICE_NULL;
+    bool has_status = is_status(m, &status);
+
+    pthread_mutex_lock(&f->mu);
+    r = slot < NX_FAB_REQUESTS ? &f->reqs[slot] : NULL;
+    if (!r || !r->is_used || r->gen != gen || r->is_done) {
+        pthread_mutex_unlock(&f->mu);
+        natsMsg_Destroy(m);
+        return;
+    }
+    if (has_status && nx_slice_eq_cstr(status, "503"))
+        r->err = NX_EUNAVAIL;
+    else
+        r->err = push(&r->got, m);
+    if (r->err) {
+        natsMsg_Destroy(m);
+        r->is_done = true;
+    } else if (!r->is_batch || has_status) {
+        r->is_done = true;
+    }
+    if (r->is_done)
+        pthread_cond_signal(&r->cv);
+    pthread_mutex_unlock(&f->mu);
+}
+
+void nx_fab_reqs_fail(nx_fab *f)
+{
+    pthread_mutex_lock(&f->mu);
+    for (unsigned i = 0; i < NX_FAB_REQUESTS; i++) {
+        nx_fab_req *r = &f->reqs[i];
+
+        if (r->is_used && !r->is_done) {
+            r->is_done = true;
+            r->err = NX_EUNAVAIL;
+            pthread_cond_signal(&r->cv);
+        }
+    }
+    pthread_mutex_unlock(&f->mu);
+}
+
+static struct timespec to_timespec(uint64_t ns)
+{
+    return (struct timespec){ .tv_sec = (time_t)(ns / NX_NS_PER_S), .tv_nsec = (long)(ns % NX_NS_PER_S) };
+}
+
+static natsStatus send_locked(nx_fab_link *l, const nx_fab_ask *ask, const char *reply)
+{
+    natsMsg *m = NULL;
+    natsStatus s;
+
+    if (!ask->hdr_key.n)
+        return natsConnection_PublishRequest(l->nc, ask->subject, reply, ask->body.p, (int)ask->body.n);
+    s = natsMsg_Create(&m, ask->subject, reply, ask->body.p, (int)ask->body.n);
+    if (s == NATS_OK)
+        s = natsMsgHeader_Set(m, ask->hdr_key.p, ask->hdr_value.p);
+    if (s == NATS_OK)
+        s = natsConnection_PublishMsg(l->nc, m);
+    natsMsg_Destroy(m);
+    return s;
+}
+
+nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_error *reterr)
+{
+    struct timespec end = to_timespec(nx_clock_ns() + (ask->timeout_ns ? ask->timeout_ns : NX_FAB_REQUEST_NS));
+    nx_fab_req *r = NULL;
+    nx_fab_link *l;
+    char reply[64];
+    natsStatus s;
+    nx_err e;
+    int timed_out = 0;
+
+    pthread_mutex_lock(&f->mu);
+    l = atomic_load(&f->link[NX_FAB_AUX]);
+    for (unsigned i = 0; l && i < NX_FAB_REQUESTS && !r; i++)
+        if (!f->reqs[i].is_used) {
+            r = &f->reqs[i];
+            r->gen++;
+            nx_fab_token_format(f, NX_FAB_AUX, 'q', i, r->gen, reply);
+        }
+    if (!r) {
+        pthread_mutex_unlock(&f->mu);
+        return l ? nx_error_set(reterr, NX_EBUSY, "too many requests to NATS under way") : nx_error_set(reterr, NX_EUNAVAIL, "not connected to the NATS server");
+    }
+    r->is_used = true;
+    r->is_done = false;
+    r->is_batch = ask->is_batch;
+    r->err = NX_OK;
+    s = send_locked(ask->is_hot && atomic_load(&f->link[NX_FAB_HOT]) ? atomic_load(&f->link[NX_FAB_HOT]) : l, ask, reply);
+    if (s == NATS_OK) {
+        pthread_mutex_unlock(&f->mu);
+        nx_fab_loop_kick(f); /* not by this thread: without f->mu the link may go */
+        pthread_mutex_lock(&f->mu);
+        while (!r->is_done && !timed_out)
+            timed_out = pthread_cond_timedwait(&r->cv, &f->mu, &end);
+    }
+    e = s != NATS_OK ? nx_fab_from_nats(s, ask->subject, reterr) : r->is_done ? r->err : NX_EUNAVAIL;
+    *ret = r->got;
+    r->got = (nx_fab_replies){ 0 };
+    r->is_used = false;
+    pthread_mutex_unlock(&f->mu);
+    if (e) {
+        nx_fab_replies_done(ret);
+        if (s == NATS_OK)
+            nx_error_set(reterr, e, "%s: %s", ask->subject, timed_out ? "no answer in time" : nx_err_text(e));
+    }
+    return e;
+}
+
+/* err_code is the stable one (server/errors.json); code is in the manner of HTTP. */
+nx_err nx_fab_api_error(int code, int err_code, nx_slice why)
+{
+    switch (err_code) {
+    case 10059: /* stream not found */
+    case 10014: /* consumer not found */
+    case 10037: /* no message found */
+        return NX_ENOENT;
+    case 10058: /* stream name in use with another configuration */
+    case 10065: /* subjects overlap */
+    case 10071: /* wrong last sequence */
+    case 10164:
+        return NX_ECONFLICT;
+    case 10054: /* message over the stream's maximum */
+    case 10097: /* headers over 64 KiB */
+        return NX_ELIMIT;
+    case 10002: /* account resources */
+    case 10023: /* insufficient resources */
+    case 10047: /* storage resources */
+    case 10122: /* account's stream bytes */
+        return NX_EFULL;
+    case 10077: /* store failed: the text says why */
+        for (size_t i = 0; i + 7 <= why.n; i++)
+            if (!memcmp(why.p + i, "maximum", 7) || !memcmp(why.p + i, "no spac", 7))
+                return NX_EFULL;
+        return NX_EUNAVAIL;
+    default:
+        break;
+    }
+    return code == 404 ? NX_ENOENT : code == 400 ? NX_EINVAL : NX_EUNAVAIL;
+}
+
+nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, int *ret_api_code, nx_error *reterr)
+{
+    char full[NX_FAB_SUBJECT_BYTES];
+    nx_fab_replies got = { 0 };
+    nx_json *j = NULL;
+    const nx_json *err;
+    nx_err e;
+
+    if ((size_t)snprintf(full, sizeof full, "%s.%s", f->js_prefix, subject) >= sizeof full)
+        return nx_error_set(reterr, NX_ELIMIT, "API subject too long");
+    e = nx_fab_request(f, &(nx_fab_ask){ .subject = full, .body = body }, &got, reterr);
+    if (e)
+        return e;
+    e = nx_json_parse(nx_slice_make(natsMsg_GetData(got.v[0]), (size_t)natsMsg_GetDataLength(got.v[0])), NX_FAB_JSON_BYTES, &j, reterr);
+    nx_fab_replies_done(&got);
+    if (e) {
+        nx_error_prefix(reterr, "answer to %s", subject);
+        return NX_EUNAVAIL;
+    }
+    err = nx_json_get(j, "error");
+    if (err) {
+        int code = (int)nx_json_get_i64(err, "code", 500), err_code = (int)nx_json_get_i64(err, "err_code", 0);
+        nx_slice why = nx_json_get_str(err, "description");
+
+        e = nx_fab_api_error(code, err_code, why);
+        if (ret_api_code)
+            *ret_api_code = err_code;
+        nx_error_set(reterr, e, "%s: %.*s (%d)", subject, NX_SLICE_FMT(why), err_code);
+        nx_json_free(j);
+        return e;
+    }
+    *ret = j;
+    return NX_OK;
+}
+
+void nx_fab_settle(nx_fab *f)
+{
+    char subject[160];
+    nx_fab_replies got = { 0 };
+
+    snprintf(subject, sizeof subject, "%s.INFO", f->js_prefix);
+    nx_fab_request(f, &(nx_fab_ask){ .subject = subject, .is_hot = true, .timeout_ns = NX_NS_PER_S }, &got, NULL);
+    nx_fab_replies_done(&got);
+}
+
+nx_err nx_fab_publish_sync(nx_fab *f, const char *subject, const nx_fab_hdr *hdr, nx_slice data, uint64_t *ret_seq, nx_error *reterr)
+{
+    nx_fab_ask ask = { .subject = subject, .body = data };
+    nx_fab_replies got = { 0 };
+    nx_fab_ack ack;
+    nx_err e;
+
+    if (hdr && !nx_fab_hdr_split(hdr, &ask.hdr_key, &ask.hdr_value))
+        return nx_error_set(reterr, NX_EINVAL, "a header value holds a line break");
+    e = nx_fab_request(f, &ask, &got, reterr);
+    if (e)
+        return e;
+    nx_fab_ack_parse(nx_slice_make(natsMsg_GetData(got.v[0]), (size_t)natsMsg_GetDataLength(got.v[0])), &ack);
+    nx_fab_replies_done(&got);
+    if (ack.err)
+        return nx_error_set(reterr, ack.err, "%s: %s (%d)", subject, ack.why, ack.err_code);
+    if (ret_seq)
+        *ret_seq = ack.seq;
+    return NX_OK;
+}
+
+/* ---- streams ------------------------------------------------------------------------------------------------------------------------------ */
+
+nx_err nx_fab_stream_state_get(nx_fab *f, const char *stream, nx_fab_stream_state *ret, nx_error *reterr)
+{
+    char subject[128];
+    nx_json *j = NULL;
+    const nx_json *st;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "STREAM.INFO.%s", stream);
+    e = nx_fab_api(f, subject, NX_SLICE_NULL, &j, NULL, reterr);
+    if (e)
+        return e;
+    st = nx_json_get(j, "state");
+    *ret = (nx_fab_stream_state){
+        .messages = nx_json_get_u64(st, "messages", 0),
+        .bytes = nx_json_get_u64(st, "bytes", 0),
+        .first_seq = nx_json_get_u64(st, "first_seq", 0),
+        .last_seq = nx_json_get_u64(st, "last_seq", 0),
+        .max_bytes = nx_json_get_u64(nx_json_get(j, "config"), "max_bytes", 0),
+    };
+    nx_json_free(j);
+    return NX_OK;
+}
+
+static bool is_kept(const char *const *keep, nx_slice key)
+{
+    for (; keep && *keep; keep++)
+        if (nx_slice_eq_cstr(key, *keep))
+            return true;
+    return false;
+}
+
+struct merge {
+    const nx_json *other;
+    const char *const *keep;
+    nx_jw w;
+    bool differs, is_second;
+};
+
+/* First pass over what is there: its own value, or the wanted one. Second pass over what is wanted: keys that were not there. */
+static int merge_key(void *self, nx_slice key, const nx_json *value)
+{
+    struct merge *m = self;
+    char name[128];
+    const nx_json *other;
+    nx_buf was = NX_BUF_INIT(1 << 20), is = NX_BUF_INIT(1 << 20);
+
+    if (nx_slice_to_cstr(key, name, sizeof name))
+        return 0;
+    other = nx_json_get(m->other, name);
+    if (m->is_second) {
+        if (other)
+            return 0;
+        m->differs = true;
+    }
+    nx_jw_key_slice(&m->w, key);
+    nx_json_dump(value, &was);
+    if (!m->is_second && other && !is_kept(m->keep, key)) {
+        nx_json_dump(other, &is);
+        if (!nx_slice_eq(nx_buf_view(&was), nx_buf_view(&is)))
+            m->differs = true;
+        nx_jw_raw(&m->w, nx_buf_view(&is));
+    } else {
+        nx_jw_raw(&m->w, nx_buf_view(&was));
+    }
+    nx_buf_done(&was);
+    nx_buf_done(&is);
+    return 0;
+}
+
+static void note_version(nx_fab *f, const nx_json *config)
+{
+    nx_slice v = nx_json_get_str(nx_json_get(config, "metadata"), "_nats.ver");
+
+    if (v.n && !f->server_version[0])
+        nx_slice_to_cstr(v, f->server_version, sizeof f->server_version);
+}
+
+nx_err nx_fab_json_merge(const nx_json *there, nx_slice want, const char *const *keep, nx_buf *out, bool *ret_differs, nx_error *reterr)
+{
+    struct merge m = { .keep = keep };
+    nx_json *wanted = NULL;
+    nx_err e = nx_json_parse(want, NX_FAB_JSON_BYTES, &wanted, reterr);
+
+    if (e)
+        return e;
+    m.w = (nx_jw)NX_JW_INIT(out);
+    nx_jw_object(&m.w);
+    m.other = wanted;
+    nx_json_each(there, merge_key, &m);
+    m.is_second = true;
+    m.other = there;
+    nx_json_each(wanted, merge_key, &m);
+    nx_jw_object_end(&m.w);
+    nx_json_free(wanted);
+    if (ret_differs)
+        *ret_differs = m.differs;
+    return nx_jw_err(&m.w);
+}
+
+nx_err nx_fab_stream_ensure(nx_fab *f, const char *stream, nx_slice want, const char *const *keep, nx_error *reterr)
+{
+    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(NX_FAB_JSON_BYTES);
+    nx_json *info = NULL, *answer = NULL;
+    bool differs = false;
+    char subject[160];
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "STREAM.INFO.%s", stream);
+    e = nx_fab_api(f, subject, NX_SLICE_NULL, &info, NULL, reterr);
+    if (e == NX_ENOENT) {
+        snprintf(subject, sizeof subject, "STREAM.CREATE.%s", stream);
+        e = nx_fab_api(f, subject, want, &answer, NULL, reterr);
+        if (!e)
+            note_version(f, nx_json_get(answer, "config"));
+        nx_json_free(answer);
+        return e;
+    }
+    if (e)
+        return e;
+    note_version(f, nx_json_get(info, "config"));
+    e = nx_fab_json_merge(nx_json_get(info, "config"), want, keep, &text, &differs, reterr);
+    nx_json_free(info);
+    if (e || !differs)
+        return e;
+    snprintf(subject, sizeof subject, "STREAM.UPDATE.%s", stream);
+    e = nx_fab_api(f, subject, nx_buf_view(&text), &answer, NULL, reterr);
+    nx_json_free(answer);
+    return e;
+}

@@ -1,0 +1,389 @@
+/* kv.c: the registry: one key-value bucket a namespace, in the published NATS layout (ADR-8): stream KV_<bucket>, subject $KV.<bucket>.<key>,
+ * revision = stream sequence, a deletion is an empty message with KV-Operation. `nats kv` reads and writes it.
+ *
+ * The watch is an ephemeral push consumer and not a plain subscription: a subscriber would see a change before it is stored, and also one
+ * that is refused. It is made anew, from the last revision seen, whenever the connection was lost, a heartbeat missed or a number skipped. */
+#include <stdio.h>
+#include <stdlib.h>
+#include "fab_internal.h"
+
+#define VALUE_BYTES (4u << 20)
+#define WATCH_HEARTBEAT_NS (5 * NX_NS_PER_S)
+#define WATCH_SILENCE_NS (16 * NX_NS_PER_S)
+#define LIST_BATCH 500
+
+nx_err nx_fab_kv_ensure(nx_fab_ns *n, nx_error *reterr)
+{
+    static const char *const keep[] = { "subjects", "storage", "retention", "max_msgs_per_subject", "max_bytes", "max_age", "sources", "mirror", NULL };
+    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(4096);
+    nx_err e = nx_buf_printf(&b,
+        "{\"name\":\"%s\",\"subjects\":[\"$KV.%s.>\"],\"storage\":\"file\",\"retention\":\"limits\",\"discard\":\"new\",\"max_consumers\":-1,"
+        "\"max_msgs_per_subject\":8,\"max_bytes\":-1,\"num_replicas\":%u,\"duplicate_window\":120000000000,\"allow_direct\":true,"
+        "\"allow_rollup_hdrs\":true,\"deny_delete\":true}",
+        n->kv_stream, n->kv_bucket, n->o.replicas ? n->o.replicas : 1);
+
+    return e ? e : nx_fab_stream_ensure(n->f, n->kv_stream, nx_buf_view(&b), keep, reterr);
+}
+
+static bool is_key(const char *key)
+{
+    size_t n = strlen(key);
+
+    if (!n || n > 512 || key[0] == '.' || key[n - 1] == '.')
+        return false;
+    for (; *key; key++)
+        if (!((*key >= 'a' && *key <= 'z') || (*key >= 'A' && *key <= 'Z') || (*key >= '0' && *key <= '9') || strchr("-/_=.", *key)) ||
+            (*key == '.' && key[1] == '.'))
+            return false;
+    return true;
+}
+
+static bool is_tombstone(natsMsg *m)
+{
+    nx_slice op;
+
+    return nx_fab_msg_header(m, "KV-Operation", &op) && (nx_slice_eq_cstr(op, "DEL") || nx_slice_eq_cstr(op, "PURGE"));
+}
+
+static nx_slice msg_data(natsMsg *m)
+{
+    return nx_slice_make(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m));
+}
+
+static bool has_status(natsMsg *m)
+{
+    nx_slice status;
+
+    return !natsMsg_GetDataLength(m) && nx_fab_msg_header(m, "Status", &status);
+}
+
+static uint64_t header_u64(natsMsg *m, const char *key)
+{
+    nx_slice v;
+    uint64_t n = 0;
+
+    if (nx_fab_msg_header(m, key, &v) && nx_slice_u64(v, UINT64_MAX, &n))
+        n = 0;
+    return n;
+}
+
+/* The newest message of a key, deletions included. NX_ENOENT: none. */
+static nx_err get_last(nx_fab_ns *n, const char *key, nx_fab_replies *ret, nx_error *reterr)
+{
+    char subject[128], body[768];
+    nx_err e;
+
+    if (!is_key(key))
+        return nx_error_set(reterr, NX_EINVAL, "\"%s\" is not a registry key", key);
+    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->kv_stream);
+    snprintf(body, sizeof body, "{\"last_by_subj\":\"$KV.%s.%s\"}", n->kv_bucket, key);
+    e = nx_fab_request(n->f, &(nx_fab_ask){ .subject = subject, .body = nx_slice_cstr(body) }, ret, reterr);
+    if (!e && has_status(ret->v[0])) {
+        nx_fab_replies_done(ret);
+        e = nx_error_set(reterr, NX_ENOENT, "no registry key \"%s\"", key);
+    }
+    return e;
+}
+
+nx_err nx_fab_kv_get(nx_fab_ns *n, const char *key, nx_arena *a, nx_slice *ret, uint64_t *ret_revision, nx_error *reterr)
+{
+    nx_fab_replies got = { 0 };
+    nx_slice v = NX_SLICE_NULL;
+    nx_err e = get_last(n, key, &got, reterr);
+
+    if (e)
+        return e;
+    if (is_tombstone(got.v[0]))
+        e = nx_error_set(reterr, NX_ENOENT, "no registry key \"%s\"", key);
+    if (!e) {
+        v = nx_arena_dup(a, msg_data(got.v[0]));
+        e = v.p ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    }
+    if (!e) {
+        *ret = v;
+        if (ret_revision)
+            *ret_revision = header_u64(got.v[0], "Nats-Sequence");
+    }
+    nx_fab_replies_done(&got);
+    return e;
+}
+
+static nx_err put_expecting(nx_fab_ns *n, const char *key, nx_slice value, uint64_t expected, const char *operation, uint64_t *ret_revision, nx_error *reterr)
+{
+    char subject[768], text[256], number[24];
+    nx_fab_hdr h = { .p = text, .cap = sizeof text };
+
+    snprintf(subject, sizeof subject, "$KV.%s.%s", n->kv_bucket, key);
+    if (expected != UINT64_MAX)
+        nx_fab_hdr_add(&h, "Nats-Expected-Last-Subject-Sequence", nx_slice_make(number, (size_t)snprintf(number, sizeof number, "%llu", (unsigned long long)expected)));
+    if (operation)
+        nx_fab_hdr_add(&h, "KV-Operation", nx_slice_cstr(operation));
+    return nx_fab_publish_sync(n->f, subject, &h, value, ret_revision, reterr);
+}
+
+nx_err nx_fab_kv_put(nx_fab_ns *n, const char *key, nx_slice value, uint64_t revision, uint64_t *ret_revision, nx_error *reterr)
+{
+    nx_fab_replies last = { 0 };
+    uint64_t expected = revision;
+    nx_err e;
+
+    if (!is_key(key))
+        return nx_error_set(reterr, NX_EINVAL, "\"%s\" is not a registry key", key);
+    if (value.n > VALUE_BYTES)
+        return nx_error_set(reterr, NX_ELIMIT, "registry value of %zu bytes", value.n);
+    e = put_expecting(n, key, value, expected, NULL, ret_revision, reterr);
+    if (e != NX_ECONFLICT || revision)
+        return e;
+    /* Created before: fine, if it was deleted since. */
+    e = get_last(n, key, &last, reterr);
+    if (e == NX_ENOENT)
+        return nx_error_set(reterr, NX_ECONFLICT, "registry key \"%s\" changed meanwhile", key);
+    if (e)
+        return e;
+    if (!is_tombstone(last.v[0]))
+        e = nx_error_set(reterr, NX_EEXIST, "registry key \"%s\" exists", key);
+    expected = header_u64(last.v[0], "Nats-Sequence");
+    nx_fab_replies_done(&last);
+    if (!e)
+        e = put_expecting(n, key, value, expected, NULL, ret_revision, reterr);
+    return e == NX_ECONFLICT ? nx_error_set(reterr, NX_EEXIST, "registry key \"%s\" exists", key) : e;
+}
+
+nx_err nx_fab_kv_delete(nx_fab_ns *n, const char *key, nx_error *reterr)
+{
+    if (!is_key(key))
+        return nx_error_set(reterr, NX_EINVAL, "\"%s\" is not a registry key", key);
+    return put_expecting(n, key, NX_SLICE_NULL, UINT64_MAX, "DEL", NULL, reterr);
+}
+
+/* ---- list -------------------------------------------------------------------------------------------------------------------------------------- */
+
+struct entry { nx_kv kv; bool is_gone; };
+struct listing {
+    struct entry *v;
+    unsigned n, cap;
+    nx_arena *a;
+};
+
+/* Messages come oldest first: the last one of a key counts. */
+static nx_err note(struct listing *l, nx_slice key, natsMsg *m)
+{
+    nx_slice value = NX_SLICE_NULL;
+    unsigned i = 0;
+
+    while (i < l->n && !nx_slice_eq(l->v[i].kv.key, key))
+        i++;
+    if (i == l->cap) {
+        unsigned cap = l->cap ? l->cap * 2 : 32;
+        struct entry *v = realloc(l->v, cap * sizeof *v);
+
+        if (!v)
+            return NX_ENOMEM;
+        l->v = v;
+        l->cap = cap;
+    }
+    if (i == l->n) {
+        key = nx_arena_dup(l->a, key);
+        if (!key.p)
+            return NX_ENOMEM;
+        l->v[l->n++] = (struct entry){ .kv.key = key };
+    }
+    l->v[i].is_gone = is_tombstone(m);
+    if (!l->v[i].is_gone) {
+        value = nx_arena_dup(l->a, msg_data(m));
+        if (!value.p)
+            return NX_ENOMEM;
+    }
+    l->v[i].kv.value = value;
+    return NX_OK;
+}
+
+static nx_err list_page(nx_fab_ns *n, nx_slice prefix, uint64_t *seq, struct listing *l, bool *ret_more, nx_error *reterr)
+{
+    char subject[128], body[256];
+    nx_fab_replies got = { 0 };
+    size_t skip = strlen("$KV.") + strlen(n->kv_bucket) + 1;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->kv_stream);
+    snprintf(body, sizeof body, "{\"seq\":%llu,\"batch\":%d,\"max_bytes\":8388608,\"next_by_subj\":\"$KV.%s.>\"}", (unsigned long long)*seq, LIST_BATCH, n->kv_bucket);
+    e = nx_fab_request(n->f, &(nx_fab_ask){ .subject = subject, .body = nx_slice_cstr(body), .is_batch = true }, &got, reterr);
+    if (e)
+        return e;
+    *ret_more = got.n > 1;
+    for (unsigned i = 0; !e && i < got.n; i++) {
+        nx_slice name;
+
+        if (has_status(got.v[i]) || !nx_fab_msg_header(got.v[i], "Nats-Subject", &name) || name.n <= skip)
+            continue;
+        *seq = header_u64(got.v[i], "Nats-Sequence") + 1;
+        name = nx_slice_sub(name, skip, name.n);
+        if (nx_slice_starts(name, prefix))
+            e = note(l, name, got.v[i]);
+    }
+    nx_fab_replies_done(&got);
+    return e ? nx_error_set(reterr, e, "registry: %s", nx_err_text(e)) : NX_OK;
+}
+
+nx_err nx_fab_kv_list(nx_fab_ns *n, const char *prefix, nx_arena *a, nx_kv **ret, unsigned *ret_n, nx_error *reterr)
+{
+    struct listing l = { .a = a };
+    uint64_t seq = 1;
+    bool more = true;
+    nx_kv *out = NULL;
+    unsigned count = 0;
+    nx_err e = NX_OK;
+
+    while (!e && more)
+        e = list_page(n, nx_slice_cstr(prefix ? prefix : ""), &seq, &l, &more, reterr);
+    if (!e) {
+        out = nx_arena_calloc(a, l.n ? l.n : 1, sizeof *out);
+        e = out ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    }
+    for (unsigned i = 0; !e && i < l.n; i++)
+        if (!l.v[i].is_gone)
+            out[count++] = l.v[i].kv;
+    free(l.v);
+    if (!e) {
+        *ret = out;
+        *ret_n = count;
+    }
+    return e;
+}
+
+/* ---- watch ------------------------------------------------------------------------------------------------------------------------------------- */
+
+/* Under n->mu: the consumer that shall exist is described by watch_gen and starts after watch_seq. */
+static nx_err open_watch(nx_fab_ns *n, nx_error *reterr)
+{
+    char subject[128], body[768], inbox[64];
+    nx_json *answer = NULL;
+    uint64_t from;
+    uint32_t gen;
+    nx_err e;
+
+    pthread_mutex_lock(&n->mu);
+    gen = ++n->watch_gen;
+    n->watch_cseq = 0;
+    n->watch_heard_ns = nx_clock_ns();
+    from = n->watch_seq + 1;
+    pthread_mutex_unlock(&n->mu);
+    nx_fab_token_format(n->f, NX_FAB_AUX, 'w', n->slot, gen, inbox);
+    snprintf(subject, sizeof subject, "CONSUMER.CREATE.%s", n->kv_stream);
+    snprintf(body, sizeof body,
+             "{\"stream_name\":\"%s\",\"config\":{\"deliver_subject\":\"%s\",\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":%llu,\"ack_policy\":\"none\","
+             "\"max_deliver\":1,\"mem_storage\":true,\"num_replicas\":1,\"headers_only\":true,\"idle_heartbeat\":%llu,\"inactive_threshold\":60000000000}}",
+             n->kv_stream, inbox, (unsigned long long)from, (unsigned long long)WATCH_HEARTBEAT_NS);
+    e = nx_fab_api(n->f, subject, nx_slice_cstr(body), &answer, NULL, reterr);
+    nx_json_free(answer);
+    if (!e) {
+        pthread_mutex_lock(&n->mu);
+        n->watch_is_up = n->watch_gen == gen;
+        pthread_mutex_unlock(&n->mu);
+    }
+    return e;
+}
+
+nx_err nx_fab_kv_watch(nx_fab_ns *n, void (*on_change)(void *self, nx_slice key), void *self, nx_error *reterr)
+{
+    nx_fab_stream_state st;
+    nx_err e = nx_fab_stream_state_get(n->f, n->kv_stream, &st, reterr);
+
+    if (e)
+        return e;
+    pthread_mutex_lock(&n->mu);
+    if (n->watch_fn)
+        e = NX_EEXIST;
+    n->watch_self = self;
+    n->watch_seq = st.last_seq;
+    n->watch_fn = on_change;
+    pthread_mutex_unlock(&n->mu);
+    return e ? nx_error_set(reterr, e, "the registry of namespace %s is watched already", n->name) : open_watch(n, reterr);
+}
+
+/* nx-fab. A namespace leaves f->ns under f->mu and then waits for nx-fab to pass (nx_fab_ns_forget), so it is there as long as we are here. */
+void nx_fab_kv_watch_by_stream(nx_fab *f, natsMsg *m)
+{
+    nx_slice subject = nx_slice_cstr(natsMsg_GetSubject(m)), bucket, key;
+    nx_fab_ns *n = NULL;
+    nx_fab_meta meta;
+    bool is_next;
+
+    if (!nx_slice_starts(subject, NX_SLICE("$KV.")) || !nx_fab_meta_parse(natsMsg_GetReply(m), &meta))
+        return;
+    bucket = nx_slice_split(nx_slice_sub(subject, 4, subject.n), '.', &key);
+    pthread_mutex_lock(&f->mu);
+    for (unsigned i = 0; i < f->n_ns && !n; i++)
+        if (f->ns[i] && nx_slice_eq_cstr(bucket, f->ns[i]->kv_bucket))
+            n = f->ns[i];
+    pthread_mutex_unlock(&f->mu);
+    if (!n)
+        return;
+    pthread_mutex_lock(&n->mu);
+    n->watch_heard_ns = nx_clock_ns();
+    is_next = meta.consumer_seq == n->watch_cseq + 1;
+    if (is_next) {
+        n->watch_cseq = meta.consumer_seq;
+        n->watch_seq = meta.stream_seq;
+    } else {
+        n->watch_is_up = false; /* of an earlier consumer, or one was lost: upkeep starts again after watch_seq */
+    }
+    pthread_mutex_unlock(&n->mu);
+    if (is_next && n->watch_fn)
+        n->watch_fn(n->watch_self, key);
+    else
+        nx_fab_upkeep_kick(f);
+}
+
+/* A heartbeat, also one that tells of messages that did not come. */
+void nx_fab_kv_watch_status(nx_fab *f, unsigned ns_slot, uint32_t gen, natsMsg *m)
+{
+    nx_fab_ns *n = NULL;
+
+    pthread_mutex_lock(&f->mu);
+    if (ns_slot < f->n_ns)
+        n = f->ns[ns_slot];
+    pthread_mutex_unlock(&f->mu);
+    if (!n)
+        return;
+    pthread_mutex_lock(&n->mu);
+    if (n->watch_gen == gen) {
+        n->watch_heard_ns = nx_clock_ns();
+        if (header_u64(m, "Nats-Last-Consumer") > n->watch_cseq)
+            n->watch_is_up = false;
+    }
+    pthread_mutex_unlock(&n->mu);
+}
+
+void nx_fab_kv_watches_lost(nx_fab *f)
+{
+    pthread_mutex_lock(&f->mu);
+    for (unsigned i = 0; i < f->n_ns; i++)
+        if (f->ns[i]) {
+            pthread_mutex_lock(&f->ns[i]->mu);
+            f->ns[i]->watch_is_up = false;
+            pthread_mutex_unlock(&f->ns[i]->mu);
+        }
+    pthread_mutex_unlock(&f->mu);
+}
+
+void nx_fab_kv_watches_repair(nx_fab *f, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < NX_FAB_NS_MAX; i++) {
+        nx_fab_ns *n;
+        bool is_due;
+
+        pthread_mutex_lock(&f->mu);
+        n = i < f->n_ns ? f->ns[i] : NULL;
+        pthread_mutex_unlock(&f->mu);
+        if (i >= f->n_ns)
+            return;
+        if (!n)
+            continue;
+        pthread_mutex_lock(&n->mu);
+        is_due = n->watch_fn && (!n->watch_is_up || now_ns - n->watch_heard_ns > WATCH_SILENCE_NS) && now_ns > n->watch_heard_ns;
+        pthread_mutex_unlock(&n->mu);
+        if (is_due && open_watch(n, NULL))
+            continue; /* tried again at the next round; the connection's own messages say what is wrong */
+    }
+}

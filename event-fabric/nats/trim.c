@@ -1,0 +1,243 @@
+/* trim.c: retention. Streams have no max_age and refuse what does not fit (discard: new), so that the server never deletes an event that a
+ * function still has to handle. Instead the fabric purges, from the front: what is older than the age limit, and when a log is nearly full
+ * also what is younger; of events never more than what every consumer is done with. */
+#include <stdio.h>
+#include <stdlib.h>
+#include "fab_internal.h"
+
+#define TRIM_EVERY_NS (10 * NX_NS_PER_S)
+#define TRIM_AGAIN_NS (1 * NX_NS_PER_S) /* when publishes are refused */
+#define HIGH_PERCENT 90                 /* a log fuller than this gives up old messages … */
+#define LOW_PERCENT 80                  /* … down to this */
+
+/* ---- what is old ---------------------------------------------------------------------------------------------------------------------------------- */
+
+/* Sequence of the first message that a direct get finds; 0: none. */
+static nx_err first_match(nx_fab *f, const char *stream, const char *request, uint64_t *ret_seq)
+{
+    char subject[192];
+    nx_fab_replies got = { 0 };
+    nx_slice text;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", f->js_prefix, stream);
+    e = nx_fab_request(f, &(nx_fab_ask){ .subject = subject, .body = nx_slice_cstr(request) }, &got, NULL);
+    if (e)
+        return e;
+    *ret_seq = 0;
+    if (nx_fab_msg_header(got.v[0], "Nats-Sequence", &text) && nx_slice_u64(text, UINT64_MAX, ret_seq))
+        *ret_seq = 0;
+    nx_fab_replies_done(&got);
+    return NX_OK;
+}
+
+/* First sequence to keep by age. */
+static nx_err age_cut(nx_fab *f, const char *stream, uint64_t max_age_ns, const nx_fab_stream_state *st, uint64_t *ret)
+{
+    char text[NX_RFC3339_MAX + 1], body[128];
+    uint64_t now = nx_clock_wall_ns();
+    nx_err e;
+
+    *ret = st->first_seq;
+    if (!max_age_ns || now <= max_age_ns)
+        return NX_OK;
+    text[nx_clock_rfc3339(now - max_age_ns, 9, text)] = 0;
+    snprintf(body, sizeof body, "{\"start_time\":\"%s\"}", text);
+    e = first_match(f, stream, body, ret);
+    if (!e && !*ret)
+        *ret = st->last_seq + 1; /* all of it is older */
+    return e;
+}
+
+/* First sequence to keep by size: messages are taken for equally large, the next round corrects. */
+static uint64_t size_cut(const nx_fab_stream_state *st)
+{
+    uint64_t keep_bytes;
+
+    if (!st->max_bytes || st->max_bytes > INT64_MAX || st->bytes <= st->max_bytes / 100 * HIGH_PERCENT || !st->messages)
+        return st->first_seq;
+    keep_bytes = st->max_bytes / 100 * LOW_PERCENT;
+    return st->first_seq + (uint64_t)((double)(st->last_seq - st->first_seq + 1) * (1.0 - (double)keep_bytes / (double)st->bytes)) + 1;
+}
+
+/* ---- what is still needed --------------------------------------------------------------------------------------------------------------------------- */
+
+/* The first sequence that this consumer is not done with. */
+static nx_err consumer_floor(nx_fab_ns *n, const nx_json *c, uint64_t last_seq, uint64_t *ret)
+{
+    const nx_json *config = nx_json_get(c, "config"), *filters = nx_json_get(config, "filter_subjects");
+    uint64_t done = nx_json_get_u64(nx_json_get(c, "ack_floor"), "stream_seq", 0), first = last_seq + 1;
+    nx_slice one = nx_json_get_str(config, "filter_subject");
+    size_t k = nx_json_len(filters);
+
+    if (nx_json_get_i64(c, "num_ack_pending", 0) || nx_json_get_i64(c, "num_redelivered", 0)) {
+        *ret = done + 1;
+        return NX_OK;
+    }
+    *ret = last_seq + 1;
+    if (!nx_json_get_i64(c, "num_pending", 0))
+        return NX_OK;
+    done = nx_json_get_u64(nx_json_get(c, "delivered"), "stream_seq", 0);
+    if (!k && !one.n) {
+        *ret = done + 1;
+        return NX_OK;
+    }
+    /* Its filter may match little: the first match counts, not what lies before it. */
+    for (size_t i = 0; i < (k ? k : 1); i++) {
+        nx_slice subject = k ? nx_json_str(nx_json_at(filters, i)) : one;
+        char body[NX_FAB_SUBJECT_BYTES + 128];
+        uint64_t seq = 0;
+        nx_err e;
+
+        snprintf(body, sizeof body, "{\"seq\":%llu,\"next_by_subj\":\"%.*s\"}", (unsigned long long)(done + 1), NX_SLICE_FMT(subject));
+        e = first_match(n->f, n->events, body, &seq);
+        if (e)
+            return e;
+        if (seq && seq < first)
+            first = seq;
+    }
+    *ret = first;
+    return NX_OK;
+}
+
+/* The first sequence that some consumer still needs, and whose. */
+static nx_err ack_floor(nx_fab_ns *n, uint64_t last_seq, uint64_t cut, uint64_t *ret, char *whose, size_t whose_bytes)
+{
+    uint64_t offset = 0, total = 1, floor = last_seq + 1;
+    char subject[128], body[64];
+
+    snprintf(subject, sizeof subject, "CONSUMER.LIST.%s", n->events);
+    while (offset < total && floor > 0) {
+        nx_json *j = NULL;
+        const nx_json *v;
+        nx_err e;
+
+        snprintf(body, sizeof body, "{\"offset\":%llu}", (unsigned long long)offset);
+        e = nx_fab_api(n->f, subject, nx_slice_cstr(body), &j, NULL, NULL);
+        if (e)
+            return e;
+        v = nx_json_get(j, "consumers");
+        total = nx_json_get_u64(j, "total", 0);
+        offset += nx_json_len(v) ? nx_json_len(v) : total;
+        for (size_t i = 0; !e && i < nx_json_len(v); i++) {
+            const nx_json *c = nx_json_at(v, i);
+            uint64_t f = 0;
+
+            if (nx_json_get_u64(nx_json_get(c, "ack_floor"), "stream_seq", 0) + 1 >= cut)
+                continue; /* does not hold up what would be cut */
+            e = consumer_floor(n, c, last_seq, &f);
+            if (!e && f < floor) {
+                floor = f;
+                snprintf(whose, whose_bytes, "%.*s", NX_SLICE_FMT(nx_json_get_str(c, "name")));
+            }
+        }
+        nx_json_free(j);
+        if (e)
+            return e;
+    }
+    *ret = floor;
+    return NX_OK;
+}
+
+/* ---- purge ---------------------------------------------------------------------------------------------------------------------------------------------- */
+
+static nx_err purge(nx_fab *f, const char *stream, uint64_t keep_from)
+{
+    char subject[128], body[64];
+    nx_json *j = NULL;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "STREAM.PURGE.%s", stream);
+    snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)keep_from);
+    e = nx_fab_api(f, subject, nx_slice_cstr(body), &j, NULL, NULL);
+    nx_json_free(j);
+    return e;
+}
+
+static nx_err trim_stream(nx_fab_ns *n, const char *stream, uint64_t max_age_ns, bool is_events)
+{
+    nx_fab_stream_state st;
+    uint64_t cut = 0, by_size, floor = 0;
+    char whose[128] = "";
+    nx_err e = nx_fab_stream_state_get(n->f, stream, &st, NULL);
+
+    if (!e && st.messages)
+        e = age_cut(n->f, stream, max_age_ns, &st, &cut);
+    if (e || !st.messages)
+        return e;
+    by_size = size_cut(&st);
+    if (by_size > cut)
+        cut = by_size;
+    if (cut <= st.first_seq)
+        return NX_OK;
+    if (is_events) {
+        e = ack_floor(n, st.last_seq, cut, &floor, whose, sizeof whose);
+        if (e)
+            return e;
+        if (floor < cut) {
+            if (!n->is_held && floor <= st.first_seq)
+                nx_log(NX_LOG_WARN, "fabric.held", "consumer %s is so far behind that old events of namespace %s are kept for it", whose, n->name);
+            n->is_held = floor <= st.first_seq;
+            cut = floor;
+        } else {
+            n->is_held = false;
+        }
+    }
+    return cut > st.first_seq ? purge(n->f, stream, cut) : NX_OK;
+}
+
+void nx_fab_ns_pressed(nx_fab_ns *n)
+{
+    if (!atomic_exchange(&n->is_pressed, true))
+        nx_fab_upkeep_kick(n->f);
+}
+
+static void trim_ns(nx_fab_ns *n, uint64_t now_ns)
+{
+    bool is_pressed = atomic_load(&n->is_pressed) || atomic_load(&n->is_full);
+
+    if (now_ns < n->trim_due_ns && !(is_pressed && now_ns - n->trimmed_ns >= TRIM_AGAIN_NS))
+        return;
+    atomic_store(&n->is_pressed, false);
+    n->trimmed_ns = now_ns;
+    n->trim_due_ns = now_ns + TRIM_EVERY_NS;
+    /* An error is the connection's or the server's: both are told elsewhere, and the next round comes. */
+    if (trim_stream(n, n->events, n->o.events_max_age_ns, true) || trim_stream(n, n->runs, n->o.runs_max_age_ns, false) ||
+        trim_stream(n, n->replays, n->o.runs_max_age_ns, false))
+        n->trim_due_ns = now_ns + TRIM_AGAIN_NS;
+    else if (is_pressed)
+        nx_fab_ns_probe_room(n);
+}
+
+/* nx-fab-up, which also waits for namespaces to go (upkeep.c), so none goes while this runs. */
+void nx_fab_trim(nx_fab *f, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < NX_FAB_NS_MAX; i++) {
+        nx_fab_ns *n;
+
+        pthread_mutex_lock(&f->mu);
+        n = i < f->n_ns ? f->ns[i] : NULL;
+        pthread_mutex_unlock(&f->mu);
+        if (i >= f->n_ns)
+            return;
+        if (n)
+            trim_ns(n, now_ns);
+    }
+}
+
+/* Whether a full log has room again is otherwise known only by the next publish, and a node that is not ready gets none. */
+void nx_fab_ns_probe_room(nx_fab_ns *n)
+{
+    const char *streams[] = { n->events, n->runs };
+
+    for (size_t i = 0; i < NX_ARRAY_LEN(streams); i++) {
+        nx_fab_stream_state st;
+
+        if (nx_fab_stream_state_get(n->f, streams[i], &st, NULL))
+            return;
+        if (st.max_bytes && st.max_bytes <= INT64_MAX && st.bytes > st.max_bytes / 100 * 98)
+            return;
+    }
+    if (atomic_exchange(&n->is_full, false))
+        nx_log(NX_LOG_INFO, "fabric.room", "the event log of namespace %s has room again", n->name);
+}

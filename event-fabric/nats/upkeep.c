@@ -1,0 +1,221 @@
+/* upkeep.c: the thread nx-fab-up: whatever blocks: connecting anew, repairing consumers and watches, trimming, large run records, and asking
+ * from time to time whether JetStream still answers. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include "fab_internal.h"
+
+#define PROBE_NS (5 * NX_NS_PER_S)
+#define DEAD_AFTER 6 /* probes in a row without an answer: the connection is given up, half a minute after its last sign of life */
+#define BACKOFF_MIN_NS (20 * NX_NS_PER_MS)
+#define BACKOFF_MAX_NS (2 * NX_NS_PER_S)
+
+struct upkeep {
+    nx_fab *f;
+    uint64_t backoff_ns, connect_due_ns, probe_due_ns;
+    unsigned unanswered;
+};
+
+void nx_fab_upkeep_kick(nx_fab *f)
+{
+    pthread_mutex_lock(&f->mu);
+    f->upkeep_is_due = true;
+    pthread_cond_signal(&f->upkeep_cv);
+    pthread_mutex_unlock(&f->mu);
+}
+
+static void report(nx_fab *f, bool is_connected, const char *why)
+{
+    bool changed;
+
+    pthread_mutex_lock(&f->mu);
+    changed = f->was_connected != is_connected;
+    f->was_connected = is_connected;
+    snprintf(f->why, sizeof f->why, "%s", why);
+    pthread_mutex_unlock(&f->mu);
+    if (!changed)
+        return;
+    if (is_connected)
+        nx_log(NX_LOG_INFO, "fabric.connected", "connected to the NATS server again");
+    else
+        nx_log(NX_LOG_ERROR, "fabric.disconnected", "lost the NATS server, reconnecting");
+    if (f->o.on_state)
+        f->o.on_state(f->o.state_self, is_connected);
+}
+
+static void bury(nx_fab *f)
+{
+    for (int k = 0; k < NX_FAB_LINKS; k++) {
+        nx_fab_link *l;
+
+        pthread_mutex_lock(&f->mu);
+        l = f->corpse[k];
+        f->corpse[k] = NULL;
+        pthread_mutex_unlock(&f->mu);
+        nx_fab_link_free(l);
+    }
+}
+
+static bool connect_missing(struct upkeep *u, uint64_t now)
+{
+    nx_fab *f = u->f;
+    bool was_missing = false, hot_is_new = false;
+    nx_error err = NX_ERROR_INIT;
+
+    for (int k = 0; k < NX_FAB_LINKS; k++) {
+        nx_fab_link *l = NULL;
+
+        if (atomic_load(&f->link[k]))
+            continue;
+        was_missing = true;
+        report(f, false, "");
+        if (now < u->connect_due_ns)
+            return false;
+        if (nx_fab_link_open(f, k, &l, &err) || nx_fab_link_install(f, l)) {
+            nx_fab_link_free(l);
+            pthread_mutex_lock(&f->mu);
+            snprintf(f->why, sizeof f->why, "%s", err.msg);
+            pthread_mutex_unlock(&f->mu);
+            u->connect_due_ns = nx_clock_ns() + u->backoff_ns;
+            u->backoff_ns = u->backoff_ns * 2 > BACKOFF_MAX_NS ? BACKOFF_MAX_NS : u->backoff_ns * 2;
+            return false;
+        }
+        hot_is_new |= k == NX_FAB_HOT;
+    }
+    if (was_missing) {
+        u->backoff_ns = BACKOFF_MIN_NS;
+        u->connect_due_ns = 0;
+        u->probe_due_ns = 0;
+        nx_fab_loop_kick(f);
+        report(f, true, "");
+        if (hot_is_new)
+            nx_fab_consumers_resume(f);
+    }
+    return true;
+}
+
+static void set_silent(nx_fab *f, bool is_silent)
+{
+    bool was;
+
+    pthread_mutex_lock(&f->mu);
+    was = f->is_silent;
+    f->is_silent = is_silent;
+    pthread_mutex_unlock(&f->mu);
+    if (was != is_silent)
+        nx_log(is_silent ? NX_LOG_ERROR : NX_LOG_INFO, is_silent ? "fabric.silent" : "fabric.answers",
+               is_silent ? "JetStream does not answer" : "JetStream answers again");
+}
+
+/* A paused server or a lost route closes nothing: only an answer shows that somebody is there. */
+static void probe(struct upkeep *u, uint64_t now)
+{
+    nx_fab *f = u->f;
+    nx_json *j = NULL;
+
+    if (now < u->probe_due_ns)
+        return;
+    if (!nx_fab_api(f, "INFO", NX_SLICE_NULL, &j, NULL, NULL)) {
+        u->unanswered = 0;
+        set_silent(f, false);
+    } else {
+        set_silent(f, true);
+        if (++u->unanswered >= DEAD_AFTER) {
+            u->unanswered = 0;
+            pthread_mutex_lock(&f->mu);
+            for (int k = 0; k < NX_FAB_LINKS; k++) {
+                nx_fab_link *l = atomic_load(&f->link[k]);
+
+                if (l)
+                    atomic_store(&l->is_dead, true); /* nx-fab takes it down */
+            }
+            pthread_mutex_unlock(&f->mu);
+            nx_fab_loop_kick(f);
+        }
+    }
+    nx_json_free(j);
+    u->probe_due_ns = nx_clock_ns() + (u->unanswered ? NX_NS_PER_S : PROBE_NS);
+}
+
+void nx_fab_spills_run(nx_fab *f)
+{
+    for (;;) {
+        nx_fab_spill *s;
+        nx_err e;
+
+        pthread_mutex_lock(&f->mu);
+        s = f->spills;
+        if (s) {
+            f->spills = s->next;
+            if (!f->spills)
+                f->spills_tail = &f->spills;
+            f->n_spills--;
+        }
+        pthread_mutex_unlock(&f->mu);
+        if (!s)
+            return;
+        e = nx_fab_artifact_put(s->ns, &s->digest, nx_slice_make(s->bytes, s->n), NULL);
+        if (!e)
+            e = nx_fab_publish(f, s->ns, s->subject, &s->hdr, NX_SLICE_NULL, s->pub, NULL);
+        if (e) {
+            s->pub->err = e;
+            s->pub->done(s->pub);
+        }
+        free(s);
+    }
+}
+
+static void drop_spills(nx_fab *f)
+{
+    nx_fab_spill *s = f->spills;
+
+    while (s) {
+        nx_fab_spill *next = s->next;
+
+        s->pub->err = NX_EUNAVAIL;
+        s->pub->done(s->pub);
+        free(s);
+        s = next;
+    }
+}
+
+static void wait_for_work(nx_fab *f, uint64_t until_ns)
+{
+    struct timespec ts = { .tv_sec = (time_t)(until_ns / NX_NS_PER_S), .tv_nsec = (long)(until_ns % NX_NS_PER_S) };
+
+    pthread_mutex_lock(&f->mu);
+    while (!f->upkeep_is_due && !atomic_load(&f->is_stopping))
+        if (pthread_cond_timedwait(&f->upkeep_cv, &f->mu, &ts))
+            break;
+    f->upkeep_is_due = false;
+    pthread_mutex_unlock(&f->mu);
+}
+
+void *nx_fab_upkeep_main(void *self)
+{
+    struct upkeep u = { .f = self, .backoff_ns = BACKOFF_MIN_NS };
+    nx_fab *f = self;
+
+    prctl(PR_SET_NAME, "nx-fab-up");
+    u.probe_due_ns = nx_clock_ns() + PROBE_NS;
+    while (!atomic_load(&f->is_stopping)) {
+        uint64_t now = nx_clock_ns(), next = now + 500 * NX_NS_PER_MS;
+
+        bury(f);
+        if (connect_missing(&u, now)) {
+            probe(&u, now);
+            pthread_mutex_lock(&f->upkeep_mu);
+            nx_fab_spills_run(f);
+            nx_fab_consumers_repair(f);
+            nx_fab_kv_watches_repair(f, nx_clock_ns());
+            nx_fab_trim(f, nx_clock_ns());
+            pthread_mutex_unlock(&f->upkeep_mu);
+        } else if (u.connect_due_ns && u.connect_due_ns < next) {
+            next = u.connect_due_ns;
+        }
+        wait_for_work(f, next);
+    }
+    drop_spills(f);
+    nats_ReleaseThreadMemory();
+    return NULL;
+}
