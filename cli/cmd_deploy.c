@@ -1,0 +1,153 @@
+/* cmd_deploy.c: nexus deploy. */
+#include "cmds.h"
+#include "nx/digest.h"
+#include "tools.h"
+
+#define MODULE_BYTES (64u << 20)
+
+static int upload(nx_cli_client *node, const nx_fn_config *f, char hex[NX_SHA256_HEX + 1])
+{
+    char path[NX_CLI_PATH_BYTES], what[160], api[128];
+    NX_CLEANUP(nx_buf_done) nx_buf module = NX_BUF_INIT(MODULE_BYTES);
+    nx_error e = NX_ERROR_INIT;
+    if ((e.code = nx_slice_to_cstr(f->code_path, path, sizeof path)) == NX_OK)
+        e.code = nx_cli_read_file(path, &module, &e);
+    if (e.code != NX_OK)
+        return nx_cli_fail(node->cli, e.code, "%.*s: %s", NX_SLICE_FMT(f->name), e.msg[0] ? e.msg : nx_err_text(e.code));
+    nx_sha256 digest = nx_sha256_of(nx_buf_view(&module));
+    nx_sha256_hex(&digest, hex);
+    snprintf(api, sizeof api, "/api/v1/artifacts/%s", hex);
+    snprintf(what, sizeof what, "uploading %.*s (%zu bytes)", NX_SLICE_FMT(f->name), module.n);
+    nx_cli_request q = {
+        .method = "PUT",
+        .path = api,
+        .content_type = "application/wasm",
+        .body = nx_buf_view(&module),
+        .timeout_ms = 300000,
+        .progress = what,
+    };
+    nx_httpc_resp reply;
+    int code = nx_cli_call(node, &q, &reply);
+    if (code == NX_CLI_OK)
+        nx_buf_done(&reply.body);
+    return code;
+}
+
+static int make_version(nx_cli_client *node, const nx_fn_config *f, const char *hex)
+{
+    const nx_cli *c = node->cli;
+    NX_CLEANUP(nx_buf_done) nx_buf body = NX_BUF_INIT(1u << 20);
+    nx_httpc_resp reply;
+    char path[256], what[160];
+    nx_jw w = NX_JW_INIT(&body);
+    nx_jw_object(&w);
+    nx_jw_kcstr(&w, "artifact", hex);
+    nx_jw_key(&w, "settings");
+    nx_err e = nx_fn_config_to_json(f, &w);
+    nx_jw_object_end(&w);
+    if (e != NX_OK || nx_jw_err(&w) != NX_OK)
+        return nx_cli_fail(c, NX_ENOMEM, "%.*s: its settings do not fit into memory", NX_SLICE_FMT(f->name));
+    snprintf(path, sizeof path, "/api/v1/functions/%.*s/versions", NX_SLICE_FMT(f->name));
+    snprintf(what, sizeof what, "deploying %.*s", NX_SLICE_FMT(f->name));
+    nx_cli_request q = {
+        .method = "POST",
+        .path = path,
+        .content_type = "application/json",
+        .body = nx_buf_view(&body),
+        .timeout_ms = 300000,
+        .progress = what,
+    };
+    int code = nx_cli_call(node, &q, &reply);
+    if (code != NX_CLI_OK)
+        return code;
+    nx_json *root = NULL;
+    nx_error err = NX_ERROR_INIT;
+    if (c->json) {
+        printf("%.*s\n", NX_SLICE_FMT(nx_slice_trim(nx_buf_view(&reply.body))));
+    } else if (nx_json_parse(nx_buf_view(&reply.body), 1u << 20, &root, &err) != NX_OK) {
+        code = nx_cli_fail(c, NX_EPARSE, "%s does not answer like a node: %s", node->url, err.msg);
+    } else {
+        nx_slice version = nx_json_get_str(root, "version");
+        if (nx_json_get_bool(root, "created", true))
+            printf("%.*s %.*s (sha256:%.12s…)\n", NX_SLICE_FMT(f->name), NX_SLICE_FMT(version), hex);
+        else
+            printf("%.*s unchanged: %.*s\n", NX_SLICE_FMT(f->name), NX_SLICE_FMT(version));
+        nx_json_free(root);
+    }
+    nx_buf_done(&reply.body);
+    return code;
+}
+
+static int deploy(nx_cli *c, const nx_config *cfg)
+{
+    nx_cli_client node;
+    nx_err e = nx_cli_client_open(c, &node);
+    int code = e == NX_OK ? NX_CLI_OK : nx_err_exit_code(e);
+    for (unsigned i = 0; i < cfg->n_functions && code == NX_CLI_OK; i++) {
+        const nx_fn_config *f = &cfg->functions[i];
+        char hex[NX_SHA256_HEX + 1];
+        bool is_named = c->n_args == 0;
+        for (unsigned k = 0; k < c->n_args && !is_named; k++)
+            is_named = nx_slice_eq_cstr(f->name, c->args[k]);
+        if (!is_named)
+            continue;
+        code = upload(&node, f, hex);
+        if (code == NX_CLI_OK)
+            code = make_version(&node, f, hex);
+    }
+    nx_cli_client_close(&node);
+    return code;
+}
+
+static int run(nx_cli *c)
+{
+    char file[NX_CLI_PATH_BYTES];
+    nx_config *cfg = NULL;
+    int code = nx_cli_project_file(c, file, sizeof file);
+    if (code == NX_CLI_OK)
+        code = nx_cli_config_load_or_fail(c, file, 0, &cfg);
+    if (code != NX_CLI_OK)
+        return code;
+    for (unsigned i = 0; i < c->n_args && code == NX_CLI_OK; i++) {
+        if (!nx_config_function(cfg, nx_slice_cstr(c->args[i])))
+            code = nx_cli_fail(c, NX_ENOENT, "%s has no function '%s'", file, c->args[i]);
+    }
+    if (code == NX_CLI_OK && !nx_cli_flag_is_set(c, "no-build"))
+        code = nx_cli_build_all(c, cfg, c->args, c->n_args, false, NULL);
+    nx_config_unref(cfg);
+    cfg = NULL;
+    /* Once more, now that the modules have to be there. */
+    if (code == NX_CLI_OK)
+        code = nx_cli_config_load_or_fail(c, file, NX_CONFIG_CHECK_CODE, &cfg);
+    if (code == NX_CLI_OK)
+        code = deploy(c, cfg);
+    nx_config_unref(cfg);
+    return code;
+}
+
+static const nx_cli_flag flags[] = {
+    NX_CLI_FILE_FLAG,
+    { .name = "no-build", .help = "Take the modules as they are." },
+    { 0 },
+};
+static const nx_cli_arg args[] = {
+    { .name = "function", .help = "Functions to deploy (default: all of the project).", .is_optional = true, .is_many = true },
+    { 0 },
+};
+static const nx_cli_example examples[] = {
+    { "nexus deploy", "build what is out of date, and deploy every function to the project's node" },
+    { "nexus deploy user-welcome --admin-url http://10.0.0.5:8081", "one function to another node" },
+    { 0 },
+};
+
+const nx_cli_command nx_cli_cmd_deploy = {
+    .verb = "deploy",
+    .summary = "Make new versions of functions on a running node",
+    .text = "A version is the module and its settings; it never changes and has a number. The newest becomes live at once, on every\n"
+            "node of the namespace. Nothing is made where both are those of the live version already.",
+    .flags = flags,
+    .args = args,
+    .examples = examples,
+    .is_client = true,
+    .run = run,
+};

@@ -1,0 +1,119 @@
+/* cmd_functions.c: nexus functions list, versions. */
+#include "cmds.h"
+
+#define PATH_BYTES 4096
+
+static void append_list(nx_buf *out, const char *word, const nx_json *list)
+{
+    for (size_t i = 0; i < nx_json_len(list); i++)
+        nx_buf_printf(out, "%s%s %.*s", out->n ? ", " : "", word, NX_SLICE_FMT(nx_json_str(nx_json_at(list, i))));
+}
+
+static void row(nx_cli_table *t, const nx_json *f)
+{
+    NX_CLEANUP(nx_buf_done) nx_buf triggers = NX_BUF_INIT(65536);
+    const nx_json *on = nx_json_get(f, "triggers"), *http = nx_json_get(on, "http");
+    if (http)
+        nx_buf_printf(&triggers, "%.*s %.*s", NX_SLICE_FMT(nx_json_get_str(http, "method")), NX_SLICE_FMT(nx_json_get_str(http, "path")));
+    append_list(&triggers, "nats", nx_json_get(on, "nats"));
+    append_list(&triggers, "event", nx_json_get(on, "event"));
+    nx_cli_table_cell(t, nx_json_get_str(f, "name"));
+    nx_cli_table_cell(t, nx_json_get_str(f, "version"));
+    nx_cli_table_cell(t, nx_json_get_str(f, "origin"));
+    nx_cli_table_cell(t, nx_slice_sub(nx_json_get_str(f, "artifact"), 0, 12));
+    nx_cli_table_cell(t, nx_buf_view(&triggers));
+}
+
+/* For shell completions: names, one a line. */
+static int print_names(nx_cli *c)
+{
+    nx_cli_client node;
+    nx_httpc_resp reply;
+    nx_err e = nx_cli_client_open(c, &node);
+    if (e != NX_OK)
+        return nx_err_exit_code(e);
+    int code = nx_cli_call(&node, &(nx_cli_request){ .method = "GET", .path = "/api/v1/functions", .timeout_ms = 5000 }, &reply);
+    nx_cli_client_close(&node);
+    if (code != NX_CLI_OK)
+        return code;
+    nx_slice rest = nx_buf_view(&reply.body), line;
+    while (nx_cli_next_line(&rest, &line)) {
+        nx_json *item = NULL;
+        if (nx_json_parse(line, NX_CLI_REPLY_BYTES, &item, NULL) != NX_OK)
+            continue;
+        printf("%.*s\n", NX_SLICE_FMT(nx_json_get_str(item, "name")));
+        nx_json_free(item);
+    }
+    nx_buf_done(&reply.body);
+    return NX_CLI_OK;
+}
+
+static int run_list(nx_cli *c)
+{
+    static const char *const heads[] = { "FUNCTION", "VERSION", "ORIGIN", "ARTIFACT", "TRIGGERS" };
+    if (nx_cli_flag_is_set(c, "names"))
+        return print_names(c);
+    return nx_cli_list(c, "/api/v1/functions", "no functions", NX_ARRAY_LEN(heads), heads, row);
+}
+
+static const nx_cli_flag list_flags[] = {
+    { .name = "names", .help = "Only names, one a line." },
+    { 0 },
+};
+static const nx_cli_example list_examples[] = {
+    { "nexus functions list", "what runs on the node, and what starts it" },
+    { "nexus functions list --json", "the same for a program" },
+    { 0 },
+};
+
+const nx_cli_command nx_cli_cmd_functions_list = {
+    .verb = "functions list",
+    .summary = "List the functions that a node runs",
+    .flags = list_flags,
+    .examples = list_examples,
+    .is_client = true,
+    .run = run_list,
+};
+
+/* ---- versions --------------------------------------------------------------------------------------------------- */
+
+static void version_row(nx_cli_table *t, const nx_json *v)
+{
+    nx_cli_table_cell(t, nx_json_get_str(v, "version"));
+    nx_cli_table_cell(t, nx_json_get_bool(v, "live", false) ? NX_SLICE("live") : NX_SLICE_NULL);
+    nx_cli_table_cell(t, nx_json_get_str(v, "created_at"));
+    nx_cli_table_cell(t, nx_json_get_str(v, "artifact"));
+}
+
+static int run_versions(nx_cli *c)
+{
+    static const char *const heads[] = { "VERSION", "", "CREATED", "ARTIFACT" };
+    NX_CLEANUP(nx_buf_done) nx_buf path = NX_BUF_INIT(PATH_BYTES);
+    nx_err e = nx_buf_append_cstr(&path, "/api/v1/functions/");
+    if (e == NX_OK)
+        e = nx_cli_path_segment(&path, c->args[0]);
+    if (e == NX_OK)
+        e = nx_buf_append_cstr(&path, "/versions");
+    const char *p = nx_buf_cstr(&path);
+    if (e != NX_OK || !p)
+        return nx_cli_fail(c, NX_ELIMIT, "the name is too long");
+    return nx_cli_list(c, p, "no versions", NX_ARRAY_LEN(heads), heads, version_row);
+}
+
+static const nx_cli_arg versions_args[] = {
+    { .name = "function", .help = "Name of the function.", .kind = NX_CLI_FUNCTION },
+    { 0 },
+};
+static const nx_cli_example versions_examples[] = {
+    { "nexus functions versions user-welcome", "every deployed version, newest first" },
+    { 0 },
+};
+
+const nx_cli_command nx_cli_cmd_functions_versions = {
+    .verb = "functions versions",
+    .summary = "List the deployed versions of a function",
+    .args = versions_args,
+    .examples = versions_examples,
+    .is_client = true,
+    .run = run_versions,
+};

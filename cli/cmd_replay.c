@@ -1,0 +1,268 @@
+/* cmd_replay.c: nexus replay. */
+#include <errno.h>
+#include <unistd.h>
+#include "cmds.h"
+#include "nx/digest.h"
+
+#define TIMEOUT_MS 600000
+#define EXIT_ARTIFACT_GONE 11
+
+/* The worst verdict decides: what could not be repeated proves nothing, so it counts more than a difference. */
+typedef struct verdicts {
+    unsigned identical, diverged, failed, artifact_gone;
+} verdicts;
+
+static int exit_code_of(const verdicts *v)
+{
+    if (v->artifact_gone)
+        return EXIT_ARTIFACT_GONE;
+    if (v->failed)
+        return NX_CLI_FAILED;
+    return v->diverged ? nx_err_exit_code(NX_EDIVERGED) : NX_CLI_OK;
+}
+
+static void count(verdicts *v, const nx_json *r)
+{
+    nx_slice verdict = nx_json_get_str(r, "verdict");
+    if (nx_slice_eq_cstr(verdict, "identical"))
+        v->identical++;
+    else if (nx_slice_eq_cstr(verdict, "diverged"))
+        v->diverged++;
+    else if (nx_json_get_bool(r, "artifact_missing", false))
+        v->artifact_gone++;
+    else
+        v->failed++;
+}
+
+/* ---- for people ------------------------------------------------------------------------------------------------- */
+
+static void print_mark(const nx_cli *c, bool is_good, const char *bad)
+{
+    printf("%s%s%s ", nx_cli_paint(c->has_colour, is_good ? NX_CLI_GREEN : NX_CLI_RED), is_good ? "OK" : bad,
+           nx_cli_paint(c->has_colour, NX_CLI_PLAIN));
+}
+
+static void print_logs(const nx_json *r)
+{
+    const nx_json *logs = nx_json_get(r, "logs");
+    for (size_t i = 0; i < nx_json_len(logs); i++) {
+        printf("[trace=%.*s-replay] ", NX_SLICE_FMT(nx_json_get_str(r, "trace_id")));
+        nx_cli_print_safe(stdout, nx_json_str(nx_json_at(logs, i)));
+        putchar('\n');
+    }
+}
+
+static void print_output(const nx_json *r)
+{
+    nx_slice text = nx_json_get_str(r, "output");
+    if (nx_json_get(r, "output_base64")) {
+        printf("output of %.*s: binary (base64) %.*s\n", NX_SLICE_FMT(nx_json_get_str(r, "function")),
+               NX_SLICE_FMT(nx_json_get_str(r, "output_base64")));
+        return;
+    }
+    printf("output of %.*s:\n", NX_SLICE_FMT(nx_json_get_str(r, "function")));
+    while (text.n > 0) {
+        fputs("  ", stdout);
+        nx_cli_print_safe(stdout, nx_slice_split(text, '\n', &text));
+        putchar('\n');
+    }
+}
+
+static void print_call(const char *what, nx_slice text)
+{
+    printf("  %s: ", what);
+    nx_cli_print_safe(stdout, text);
+    putchar('\n');
+}
+
+static void print_verdict(const nx_cli *c, const nx_json *r)
+{
+    nx_slice verdict = nx_json_get_str(r, "verdict"), reason = nx_json_get_str(r, "reason");
+    bool is_identical = nx_slice_eq_cstr(verdict, "identical");
+    printf("%.*s %.*s: %s%.*s%s", NX_SLICE_FMT(nx_json_get_str(r, "function")), NX_SLICE_FMT(nx_json_get_str(r, "version")),
+           nx_cli_paint(c->has_colour, is_identical ? NX_CLI_GREEN : NX_CLI_RED), NX_SLICE_FMT(verdict),
+           nx_cli_paint(c->has_colour, NX_CLI_PLAIN));
+    if (is_identical) {
+        nx_slice status = nx_json_get_str(r, "status");
+        if (status.n && !nx_slice_eq_cstr(status, "ok"))
+            printf(" (again %.*s;", NX_SLICE_FMT(status));
+        else
+            printf(" (output,");
+        if (nx_json_get_bool(r, "fuel_comparable", true))
+            printf(" fuel %llu,", (unsigned long long)nx_json_get_u64(r, "fuel", 0));
+        printf(" %llu host calls)", (unsigned long long)nx_json_get_u64(r, "host_calls", 0));
+        if (!nx_json_get_bool(r, "fuel_comparable", true))
+            printf("; fuel not comparable: recorded by another engine");
+    }
+    if (reason.n) {
+        printf("%s", is_identical ? "; " : ": ");
+        nx_cli_print_safe(stdout, reason);
+    }
+    putchar('\n');
+    const nx_json *first = nx_json_get(r, "first_difference");
+    if (first) {
+        printf("  first difference: host call %lld\n", (long long)nx_json_get_i64(first, "call", 0));
+        print_call("recorded", nx_json_get_str(first, "recorded"));
+        print_call("replayed", nx_json_get_str(first, "replayed"));
+    }
+}
+
+static int print_results(nx_cli *c, nx_slice body, verdicts *v)
+{
+    nx_slice rest = body, line;
+    nx_json *results[1024];
+    unsigned n = 0;
+    double total_ms = 0;
+    char took[16];
+    int code = NX_CLI_OK;
+    while (code == NX_CLI_OK && n < NX_ARRAY_LEN(results) && nx_cli_next_line(&rest, &line)) {
+        nx_error e = NX_ERROR_INIT;
+        if (nx_json_parse(line, NX_CLI_REPLY_BYTES, &results[n], &e) != NX_OK) {
+            code = nx_cli_fail(c, NX_EPARSE, "the node does not answer like one: %s", e.msg);
+            break;
+        }
+        count(v, results[n]);
+        total_ms += nx_json_get_double(results[n], "duration_ms", 0);
+        if (n == 0) {
+            print_mark(c, true, "");
+            printf("Replaying event %.*s\n", NX_SLICE_FMT(nx_json_get_str(results[n], "event_id")));
+        }
+        print_logs(results[n]);
+        n++;
+    }
+    bool is_complete = v->failed + v->artifact_gone == 0;
+    if (code == NX_CLI_OK && n > 0) {
+        nx_cli_format_ms(total_ms, took);
+        print_mark(c, is_complete, "FAILED");
+        printf("Replay %s %s\n", is_complete ? "completed in" : "not complete after", took);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (code == NX_CLI_OK) {
+            print_verdict(c, results[i]);
+            if (nx_cli_flag_is_set(c, "show-output"))
+                print_output(results[i]);
+        }
+        nx_json_free(results[i]);
+    }
+    if (code == NX_CLI_OK && n == 0)
+        code = nx_cli_fail(c, NX_ENOENT, "no function ran event %s", c->args[0]);
+    return code;
+}
+
+static int print_json(nx_cli *c, nx_slice body, verdicts *v)
+{
+    nx_slice line;
+    unsigned n = 0;
+    while (nx_cli_next_line(&body, &line)) {
+        nx_json *r = NULL;
+        nx_error e = NX_ERROR_INIT;
+        if (nx_json_parse(line, NX_CLI_REPLY_BYTES, &r, &e) != NX_OK)
+            return nx_cli_fail(c, NX_EPARSE, "the node does not answer like one: %s", e.msg);
+        count(v, r);
+        nx_json_free(r);
+        printf("%.*s\n", NX_SLICE_FMT(line));
+        n++;
+    }
+    return n ? NX_CLI_OK : nx_cli_fail(c, NX_ENOENT, "no function ran event %s", c->args[0]);
+}
+
+/* ---- the request ------------------------------------------------------------------------------------------------ */
+
+/* --against names a version, a digest, or a file, which is uploaded and named by its digest. */
+static int against(nx_cli_client *node, const char *text, char ret[NX_SHA256_HEX + 1], size_t ret_bytes)
+{
+    if (access(text, F_OK) != 0 && !strchr(text, '/') && !nx_slice_ends(nx_slice_cstr(text), NX_SLICE(".wasm"))) {
+        if (snprintf(ret, ret_bytes, "%s", text) >= (int)ret_bytes)
+            return nx_cli_fail_usage(node->cli, "flag --against: \"%s\" is no version, digest or file", text);
+        return NX_CLI_OK;
+    }
+    NX_CLEANUP(nx_buf_done) nx_buf module = NX_BUF_INIT(64u << 20);
+    nx_error e = NX_ERROR_INIT;
+    if ((e.code = nx_cli_read_file(text, &module, &e)) != NX_OK)
+        return nx_cli_fail(node->cli, e.code, "flag --against: %s", e.msg);
+    char path[128];
+    nx_httpc_resp reply;
+    nx_sha256 digest = nx_sha256_of(nx_buf_view(&module));
+    nx_sha256_hex(&digest, ret);
+    snprintf(path, sizeof path, "/api/v1/artifacts/%s", ret);
+    nx_cli_request q = {
+        .method = "PUT", .path = path, .content_type = "application/wasm", .body = nx_buf_view(&module), .progress = "uploading",
+    };
+    int code = nx_cli_call(node, &q, &reply);
+    if (code == NX_CLI_OK)
+        nx_buf_done(&reply.body);
+    return code;
+}
+
+static int run(nx_cli *c)
+{
+    NX_CLEANUP(nx_buf_done) nx_buf body = NX_BUF_INIT(65536);
+    nx_cli_client node;
+    nx_httpc_resp reply;
+    char other[NX_SHA256_HEX + 1] = "";
+    const char *function = nx_cli_flag_text(c, "function"), *code_text = nx_cli_flag_text(c, "against");
+    nx_err e = nx_cli_client_open(c, &node);
+    if (e != NX_OK)
+        return nx_err_exit_code(e);
+    int code = code_text ? against(&node, code_text, other, sizeof other) : NX_CLI_OK;
+    nx_jw w = NX_JW_INIT(&body);
+    nx_jw_object(&w);
+    nx_jw_kcstr(&w, "event_id", c->args[0]);
+    if (function)
+        nx_jw_kcstr(&w, "function", function);
+    if (other[0])
+        nx_jw_kcstr(&w, "against", other);
+    nx_jw_object_end(&w);
+    if (code == NX_CLI_OK && nx_jw_err(&w) != NX_OK)
+        code = nx_cli_fail(c, nx_jw_err(&w), "the request is too long");
+    if (code == NX_CLI_OK) {
+        nx_cli_request q = {
+            .method = "POST",
+            .path = "/api/v1/replays",
+            .content_type = "application/json",
+            .body = nx_buf_view(&body),
+            .timeout_ms = TIMEOUT_MS,
+            .progress = "replaying",
+        };
+        code = nx_cli_call(&node, &q, &reply);
+    }
+    nx_cli_client_close(&node);
+    if (code != NX_CLI_OK)
+        return code;
+    verdicts v = { 0 };
+    code = c->json ? print_json(c, nx_buf_view(&reply.body), &v) : print_results(c, nx_buf_view(&reply.body), &v);
+    nx_buf_done(&reply.body);
+    return code == NX_CLI_OK ? exit_code_of(&v) : code;
+}
+
+static const nx_cli_flag flags[] = {
+    { .name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only this function (default: every one that ran the event)." },
+    { .name = "against", .value = "CODE", .kind = NX_CLI_FILE,
+      .help = "Other code than the recorded one: a version (v3, live), an artifact's digest, or a .wasm file." },
+    { .name = "show-output", .help = "Print what each replay wrote to stdout." },
+    { 0 },
+};
+static const nx_cli_arg args[] = {
+    { .name = "event", .help = "Id of the event, its unique ending, or @last." },
+    { 0 },
+};
+static const nx_cli_example examples[] = {
+    { "nexus replay @last", "repeat the newest event, and prove that it came out the same" },
+    { "nexus replay 01JDQ3Z8 --function user-welcome --show-output", "one function of one event" },
+    { "nexus replay @last --against build/welcome.wasm", "what new code would have answered" },
+    { 0 },
+};
+
+const nx_cli_command nx_cli_cmd_replay = {
+    .verb = "replay",
+    .summary = "Repeat what functions did with an event, exactly, and compare",
+    .text = "Each function that ran the event runs again in the world that was recorded: the same input, clock, randomness and\n"
+            "environment. The verdict is identical when output, host calls and fuel are the same, diverged when they are not (with\n"
+            "the first host call that differs), failed when the run could not be repeated. Nothing outside is touched.\n\n"
+            "Exit codes: 0 identical, 10 diverged, 4 unknown or expired event, 11 the artifact is gone, 1 failed, 69 no node.",
+    .flags = flags,
+    .args = args,
+    .examples = examples,
+    .is_client = true,
+    .run = run,
+};

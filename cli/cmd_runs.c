@@ -1,0 +1,181 @@
+/* cmd_runs.c: nexus runs list, show. */
+#include "cmds.h"
+
+#define PATH_BYTES 16384
+
+/* ---- list ------------------------------------------------------------------------------------------------------- */
+
+static void row(nx_cli_table *t, const nx_json *r)
+{
+    char took[16], memory[16];
+    nx_slice why = nx_json_get_str(r, "why");
+    nx_cli_format_ms(nx_json_get_double(r, "duration_ms", 0), took);
+    nx_cli_format_bytes(nx_json_get_u64(r, "memory_bytes", 0), memory);
+    nx_cli_table_cell(t, nx_json_get_str(r, "run_id"));
+    nx_cli_table_cellf(t, "%.*s %.*s", NX_SLICE_FMT(nx_json_get_str(r, "function")), NX_SLICE_FMT(nx_json_get_str(r, "version")));
+    nx_cli_table_cellf(t, "%.*s%s%.*s", NX_SLICE_FMT(nx_json_get_str(r, "status")), why.n ? ": " : "", NX_SLICE_FMT(why));
+    nx_cli_table_cellf(t, "%llu", (unsigned long long)nx_json_get_u64(r, "attempt", 0));
+    nx_cli_table_cell(t, nx_json_get_bool(r, "is_replay", false) ? NX_SLICE("yes") : NX_SLICE_NULL);
+    nx_cli_table_cell(t, nx_slice_cstr(took));
+    nx_cli_table_cellf(t, "%llu", (unsigned long long)nx_json_get_u64(r, "fuel", 0));
+    nx_cli_table_cell(t, nx_slice_cstr(memory));
+    nx_cli_table_cell(t, nx_json_get_str(r, "event_id"));
+    nx_cli_table_cell(t, nx_json_get_str(r, "time"));
+}
+
+static int run_list(nx_cli *c)
+{
+    static const char *const heads[] = { "RUN", "FUNCTION", "STATUS", ">ATTEMPT", "REPLAY", ">TOOK", ">FUEL", ">MEMORY", "EVENT", "TIME" };
+    static const char *const passed_on[] = { "event", "function", "status", "since", "until" };
+    NX_CLEANUP(nx_buf_done) nx_buf path = NX_BUF_INIT(PATH_BYTES);
+    uint64_t limit;
+    if (nx_cli_flag_u64(c, "limit", 1, 10000, 20, &limit) != NX_OK)
+        return NX_CLI_USAGE;
+    nx_err e = nx_buf_printf(&path, "/api/v1/runs?limit=%llu", (unsigned long long)limit);
+    for (unsigned i = 0; i < NX_ARRAY_LEN(passed_on) && e == NX_OK; i++)
+        e = nx_cli_query(&path, passed_on[i], nx_cli_flag_text(c, passed_on[i]));
+    if (e == NX_OK && nx_cli_flag_is_set(c, "all"))
+        e = nx_cli_query(&path, "all", "1");
+    const char *p = nx_buf_cstr(&path);
+    if (e != NX_OK || !p)
+        return nx_cli_fail(c, NX_ELIMIT, "the request is too long");
+    return nx_cli_list(c, p, "no runs", NX_ARRAY_LEN(heads), heads, row);
+}
+
+static const char *const statuses[] = { "ok", "error", "timeout", "dead", NULL };
+static const nx_cli_flag list_flags[] = {
+    { .name = "event", .letter = 'e', .value = "ID", .help = "Only runs of this event: its id, unique ending, or @last." },
+    { .name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only runs of this function." },
+    { .name = "status", .letter = 's', .value = "STATUS", .choices = statuses, .help = "Only runs that ended so: ok, error, timeout or dead." },
+    { .name = "all", .letter = 'a', .help = "Every attempt and every replay, not only how each run ended." },
+    { .name = "limit", .letter = 'n', .value = "N", .help = "At most this many, newest first (default 20)." },
+    { .name = "since", .value = "TIME", .help = "Not older than this: a time (2025-11-26T10:00:00Z) or a span before now (1h)." },
+    { .name = "until", .value = "TIME", .help = "Not newer than this." },
+    { 0 },
+};
+static const nx_cli_example list_examples[] = {
+    { "nexus runs list", "how the newest twenty runs ended" },
+    { "nexus runs list --status error --since 1h", "what failed in the last hour" },
+    { "nexus runs list --event @last --all", "every attempt and replay of the newest event" },
+    { 0 },
+};
+
+const nx_cli_command nx_cli_cmd_runs_list = {
+    .verb = "runs list",
+    .summary = "List runs, newest first",
+    .flags = list_flags,
+    .examples = list_examples,
+    .is_client = true,
+    .run = run_list,
+};
+
+/* ---- show ------------------------------------------------------------------------------------------------------- */
+
+static void print_text(const char *name, nx_slice text)
+{
+    if (text.n == 0)
+        return;
+    printf("%s\n", name);
+    while (text.n > 0) {
+        fputs("  ", stdout);
+        nx_cli_print_safe(stdout, nx_slice_split(text, '\n', &text));
+        putchar('\n');
+    }
+}
+
+static void print_field(const char *name, nx_slice value)
+{
+    if (value.n == 0)
+        return;
+    printf("%-12s ", name);
+    nx_cli_print_safe(stdout, value);
+    putchar('\n');
+}
+
+static void print_run(const nx_json *r)
+{
+    char took[16], memory[16], text[160];
+    nx_slice why = nx_json_get_str(r, "why");
+    nx_cli_format_ms(nx_json_get_double(r, "duration_ms", 0), took);
+    nx_cli_format_bytes(nx_json_get_u64(r, "memory_bytes", 0), memory);
+    print_field("run", nx_json_get_str(r, "run_id"));
+    print_field("event", nx_json_get_str(r, "event_id"));
+    snprintf(text, sizeof text, "%.*s %.*s", NX_SLICE_FMT(nx_json_get_str(r, "function")), NX_SLICE_FMT(nx_json_get_str(r, "version")));
+    print_field("function", nx_slice_cstr(text));
+    print_field("artifact", nx_json_get_str(r, "artifact"));
+    snprintf(text, sizeof text, "%.*s%s%.*s", NX_SLICE_FMT(nx_json_get_str(r, "status")), why.n ? ": " : "", NX_SLICE_FMT(why));
+    print_field("status", nx_slice_cstr(text));
+    print_field("message", nx_json_get_str(r, "message"));
+    snprintf(text, sizeof text, "%llu%s", (unsigned long long)nx_json_get_u64(r, "attempt", 0),
+             nx_json_get_bool(r, "is_replay", false) ? " (a replay)" : "");
+    print_field("attempt", nx_slice_cstr(text));
+    print_field("replay of", nx_json_get_str(r, "replay_of"));
+    print_field("started", nx_json_get_str(r, "time"));
+    snprintf(text, sizeof text, "%s%s, %llu fuel, %s of memory, %llu host calls", took,
+             nx_json_get_bool(r, "is_cold", false) ? " (cold)" : "", (unsigned long long)nx_json_get_u64(r, "fuel", 0), memory,
+             (unsigned long long)nx_json_get_u64(r, "host_calls", 0));
+    print_field("used", nx_slice_cstr(text));
+    print_field("trace", nx_json_get_str(r, "trace_id"));
+    const nx_json *emitted = nx_json_get(r, "emitted");
+    for (size_t i = 0; i < nx_json_len(emitted); i++) {
+        const nx_json *item = nx_json_at(emitted, i);
+        snprintf(text, sizeof text, "%.*s %.*s", NX_SLICE_FMT(nx_json_get_str(item, "event_id")), NX_SLICE_FMT(nx_json_get_str(item, "type")));
+        print_field("emitted", nx_slice_cstr(text));
+    }
+    print_text("backtrace", nx_json_get_str(r, "backtrace"));
+    print_text("output", nx_json_get_str(r, "output"));
+    if (nx_json_get(r, "output_base64"))
+        print_field("output", NX_SLICE("binary; see it with --json"));
+    print_text("logs", nx_json_get_str(r, "logs"));
+}
+
+static int run_show(nx_cli *c)
+{
+    NX_CLEANUP(nx_buf_done) nx_buf path = NX_BUF_INIT(PATH_BYTES);
+    nx_err e = nx_buf_append_cstr(&path, "/api/v1/runs/");
+    if (e == NX_OK)
+        e = nx_cli_path_segment(&path, c->args[0]);
+    const char *p = nx_buf_cstr(&path);
+    if (e != NX_OK || !p)
+        return nx_cli_fail(c, NX_ELIMIT, "the id is too long");
+    nx_cli_client node;
+    nx_httpc_resp reply;
+    if ((e = nx_cli_client_open(c, &node)) != NX_OK)
+        return nx_err_exit_code(e);
+    int code = nx_cli_call(&node, &(nx_cli_request){ .method = "GET", .path = p }, &reply);
+    nx_cli_client_close(&node);
+    if (code != NX_CLI_OK)
+        return code;
+    nx_slice body = nx_slice_trim(nx_buf_view(&reply.body));
+    nx_json *root = NULL;
+    nx_error err = NX_ERROR_INIT;
+    if (c->json) {
+        printf("%.*s\n", NX_SLICE_FMT(body));
+    } else if (nx_json_parse(body, NX_CLI_REPLY_BYTES, &root, &err) != NX_OK) {
+        code = nx_cli_fail(c, NX_EPARSE, "the node does not answer like one: %s", err.msg);
+    } else {
+        print_run(root);
+        nx_json_free(root);
+    }
+    nx_buf_done(&reply.body);
+    return code;
+}
+
+static const nx_cli_arg show_args[] = {
+    { .name = "run", .help = "Id of the run, its unique ending, or @last." },
+    { 0 },
+};
+static const nx_cli_example show_examples[] = {
+    { "nexus runs show @last", "the newest run: output, logs, backtrace" },
+    { "nexus runs show @last --json", "the whole record, with seed, environment and limits" },
+    { 0 },
+};
+
+const nx_cli_command nx_cli_cmd_runs_show = {
+    .verb = "runs show",
+    .summary = "Show one run",
+    .args = show_args,
+    .examples = show_examples,
+    .is_client = true,
+    .run = run_show,
+};

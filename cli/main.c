@@ -1,0 +1,11 @@
+/* main.c: the `nexus` command. */
+#include "cli.h"
+#include "nx/rt.h"
+
+int main(int argc, char **argv)
+{
+    /* The runtime starts this program again as the limited child that compiles modules. */
+    if (argc > 1 && strcmp(argv[1], NX_RT_CHILD_VERB) == 0)
+        return nx_rt_child_main(argc, argv);
+    return nx_cli_main(argc, argv);
+}

@@ -1,0 +1,171 @@
+/* project.c: the project's file, and the node's settings with all layers on top of each other. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "cli.h"
+
+extern char **environ;
+
+nx_err nx_cli_read_file(const char *path, nx_buf *ret, nx_error *reterr)
+{
+    int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
+    struct stat st;
+    nx_err e = NX_OK;
+    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+        e = nx_error_set(reterr, NX_EINVAL, "%s is a folder", path);
+    else if (S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size <= ret->max)
+        e = nx_buf_reserve(ret, (size_t)st.st_size + 1);
+    while (e == NX_OK) {
+        char piece[65536];
+        ssize_t n = read(fd, piece, sizeof piece);
+        if (n == 0)
+            break;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            e = nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
+        else if ((e = nx_buf_append(ret, piece, (size_t)n)) != NX_OK)
+            nx_error_set(reterr, e, "%s: more than %zu bytes", path, ret->max);
+    }
+    close(fd);
+    return e;
+}
+
+nx_err nx_cli_project_find(char *ret, size_t ret_bytes, nx_error *reterr)
+{
+    char dir[NX_CLI_PATH_BYTES];
+    if (!getcwd(dir, sizeof dir))
+        return nx_error_set(reterr, nx_err_from_errno(errno), "the current folder: %s", strerror(errno));
+    for (;;) {
+        int n = snprintf(ret, ret_bytes, "%s/" NX_CLI_PROJECT_FILE, strcmp(dir, "/") == 0 ? "" : dir);
+        if (n > 0 && (size_t)n < ret_bytes && access(ret, F_OK) == 0)
+            return NX_OK;
+        char *slash = strrchr(dir, '/');
+        if (!slash || !dir[1])
+            break;
+        slash[slash == dir] = 0;
+    }
+    return nx_error_set(reterr, NX_ENOENT,
+                        "no " NX_CLI_PROJECT_FILE " here or in a folder above; make a project with `nexus new my-app --lang=rust`");
+}
+
+int nx_cli_project_file(const nx_cli *c, char *ret, size_t ret_bytes)
+{
+    nx_error e = NX_ERROR_INIT;
+    const char *file = nx_cli_flag_text(c, "file");
+    if (!file) {
+        e.code = nx_cli_project_find(ret, ret_bytes, &e);
+        return e.code == NX_OK ? NX_CLI_OK : nx_cli_fail_error(c, &e);
+    }
+    struct stat st;
+    bool is_dir = stat(file, &st) == 0 && S_ISDIR(st.st_mode);
+    if (snprintf(ret, ret_bytes, is_dir ? "%s/" NX_CLI_PROJECT_FILE : "%s", file) >= (int)ret_bytes)
+        return nx_cli_fail_usage(c, "flag --file: the path is too long");
+    if (access(ret, R_OK) != 0)
+        return nx_cli_fail(c, nx_err_from_errno(errno), "flag --file: %s: %s", ret, strerror(errno));
+    return NX_CLI_OK;
+}
+
+/* ---- layers ----------------------------------------------------------------------------------------------------- */
+
+/* Flags of dev and serve that are settings. */
+static const struct {
+    const char *flag, *path;
+} setting_flags[] = {
+    { "listen", "listen" },         { "admin", "admin" },          { "data-dir", "data_dir" },
+    { "log-format", "log.format" }, { "log-level", "log.level" },  { "nats-url", "nats.url" },
+};
+
+#define OVERRIDES_MAX 256
+
+static const char *value_of(const nx_cli *c, const char *flag)
+{
+    const char *text = NULL;
+    for (unsigned i = 0; i < c->n_values; i++) {
+        if (strcmp(c->values[i].flag->name, flag) == 0)
+            text = c->values[i].text;
+    }
+    return text;
+}
+
+/* Environment first, then flags: later ones win. */
+static nx_err collect_overrides(const nx_cli *c, nx_arena *a, nx_config_override **ret, unsigned *ret_n, nx_error *reterr)
+{
+    nx_config_override *from_env = NULL;
+    unsigned n = 0;
+    nx_err e = nx_config_env_overrides(environ, a, &from_env, &n);
+    nx_config_override *all = nx_arena_calloc(a, OVERRIDES_MAX, sizeof *all);
+    if (e != NX_OK || !all || n > OVERRIDES_MAX / 2)
+        return nx_error_set(reterr, e != NX_OK ? e : NX_ENOMEM, "settings of the environment cannot be read");
+    if (n > 0)
+        memcpy(all, from_env, n * sizeof *all);
+    for (unsigned i = 0; i < NX_ARRAY_LEN(setting_flags); i++) {
+        const char *value = value_of(c, setting_flags[i].flag);
+        const char *origin = value ? nx_arena_printf(a, "--%s", setting_flags[i].flag) : NULL;
+        if (origin)
+            all[n++] = (nx_config_override){ nx_slice_cstr(setting_flags[i].path), nx_slice_cstr(value), nx_slice_cstr(origin) };
+    }
+    for (unsigned i = 0; i < c->n_values && n < OVERRIDES_MAX; i++) {
+        if (strcmp(c->values[i].flag->name, "set") != 0)
+            continue;
+        nx_slice value, key = nx_slice_split(nx_slice_cstr(c->values[i].text), '=', &value);
+        if (!strchr(c->values[i].text, '='))
+            return nx_error_set(reterr, NX_EINVAL, "flag --set: \"%s\" is not KEY=VALUE", c->values[i].text);
+        all[n++] = (nx_config_override){ key, value, NX_SLICE("--set") };
+    }
+    *ret = all;
+    *ret_n = n;
+    return NX_OK;
+}
+
+static const char *user_file(nx_arena *a)
+{
+    const char *base = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    if (base && base[0] == '/')
+        return nx_arena_printf(a, "%s/nexus/config.yaml", base);
+    return home && home[0] == '/' ? nx_arena_printf(a, "%s/.config/nexus/config.yaml", home) : NULL;
+}
+
+nx_err nx_cli_config_load(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_buf *problems, nx_error *reterr)
+{
+    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 20);
+    nx_config_layers layers = { .user_file = user_file(&a), .file = file };
+    nx_config_override *overrides = NULL;
+    unsigned n = 0;
+    nx_err e = collect_overrides(c, &a, &overrides, &n, reterr);
+    if (e != NX_OK)
+        return e;
+    layers.overrides = overrides;
+    layers.n_overrides = n;
+    nx_config_issues issues = { .file = nx_slice_cstr(file) };
+    e = nx_config_load_layers(&layers, flags, ret, &issues, reterr);
+    if (e != NX_OK && issues.n > 0) {
+        nx_err text = c->json ? nx_config_issues_json(&issues, problems) : nx_config_issues_text(&issues, problems);
+        if (text != NX_OK)
+            nx_error_set(reterr, text, "%s: %u problems, which do not fit into memory", file ? file : "settings", issues.n);
+    }
+    nx_config_issues_done(&issues);
+    return e;
+}
+
+int nx_cli_config_load_or_fail(const nx_cli *c, const char *file, unsigned flags, nx_config **ret)
+{
+    NX_CLEANUP(nx_buf_done) nx_buf problems = NX_BUF_INIT(1u << 20);
+    nx_error e = NX_ERROR_INIT;
+    nx_err err = nx_cli_config_load(c, file, flags, ret, &problems, &e);
+    if (err == NX_OK)
+        return NX_CLI_OK;
+    if (problems.n == 0) {
+        e.code = err;
+        return nx_cli_fail_error(c, &e);
+    }
+    fflush(stdout);
+    fprintf(stderr, "%.*s", NX_SLICE_FMT(nx_buf_view(&problems)));
+    if (problems.p[problems.n - 1] != '\n')
+        fputc('\n', stderr);
+    return nx_err_exit_code(err);
+}

@@ -1,0 +1,58 @@
+/* routes.c: routes of the admin API that need layers above the core: replays. */
+#include "host.h"
+#include "nx/gateway.h"
+#include "nx/replay.h"
+
+#define REQUEST_BYTES 65536
+#define RESULT_BYTES (64u << 20)
+
+typedef struct answer {
+    nx_gw_req *req;
+    nx_gw_resp *resp;
+} answer;
+
+/* One line each, sent as soon as it is known: a client sees the first verdict while the next function still runs. */
+static nx_err on_result(void *self, const nx_replay_result *r)
+{
+    answer *a = self;
+    NX_CLEANUP(nx_buf_done) nx_buf line = NX_BUF_INIT(RESULT_BYTES);
+    nx_jw w = NX_JW_INIT(&line);
+    nx_err e = nx_replay_result_to_json(r, &w);
+    if (e == NX_OK)
+        e = nx_jw_err(&w);
+    if (e == NX_OK)
+        e = nx_buf_append_char(&line, '\n');
+    if (e == NX_OK && nx_gw_req_is_canceled(a->req))
+        e = NX_ECLOSED;
+    return e == NX_OK ? nx_gw_resp_write(a->resp, nx_buf_view(&line)) : e;
+}
+
+static nx_err post_replays(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    nx_json *body = NULL;
+    nx_err e = nx_json_parse(nx_gw_req_body(req), REQUEST_BYTES, &body, reterr);
+    if (e != NX_OK)
+        return e;
+    nx_replay_request q = {
+        .event = nx_json_get_str(body, "event_id"),
+        .function = nx_json_get_str(body, "function"),
+        .against = nx_json_get_str(body, "against"),
+    };
+    answer a = { req, resp };
+    nx_gw_resp_content_type(resp, "application/x-ndjson");
+    if (q.event.n == 0)
+        e = nx_error_set(reterr, NX_EINVAL, "the body is {\"event_id\": id, \"function\": name, \"against\": version}; event_id is missing");
+    else
+        e = nx_replay_event(self, &q, on_result, &a, reterr);
+    nx_json_free(body);
+    return e;
+}
+
+const nx_gw_admin_route *nx_cli_host_routes(unsigned *ret_n)
+{
+    static const nx_gw_admin_route routes[] = {
+        { "POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, REQUEST_BYTES },
+    };
+    *ret_n = NX_ARRAY_LEN(routes);
+    return routes;
+}

@@ -1,0 +1,153 @@
+/* template.c: files of new projects. They build without a network: no packages beside the language's own library. */
+#include "template.h"
+
+static const char gitignore[] = "# what a node and builds leave behind\n"
+                                ".nexus/\n"
+                                "build/\n"
+                                "target/\n";
+
+/* ---- Rust ------------------------------------------------------------------------------------------------------- */
+
+static const char rust_yaml[] =
+    "# Every key: nexus schema, or docs/API_REFERENCE.md\n"
+    "version: v1\n"
+    "name: {{name}}\n"
+    "functions:\n"
+    "  - name: user-welcome\n"
+    "    on:\n"
+    "      http:\n"
+    "        method: POST\n"
+    "        path: /events/user.created\n"
+    "    runtime: wasi-preview1\n"
+    "    code: ./build/welcome.wasm\n"
+    "    build:\n"
+    "      # $NEXUS_WASI_TARGET is wasm32-wasip1 or wasm32-wasi, whichever is installed.\n"
+    "      command: cargo build --release --target \"$NEXUS_WASI_TARGET\" --target-dir target && cp \"target/$NEXUS_WASI_TARGET/release/welcome.wasm\" build/welcome.wasm\n"
+    "      watch: [src, Cargo.toml]\n"
+    "    timeout: 5s\n"
+    "    memory: 128Mi\n";
+
+static const char rust_cargo[] =
+    "[package]\n"
+    "name = \"{{name}}\"\n"
+    "version = \"0.1.0\"\n"
+    "edition = \"2021\"\n"
+    "publish = false\n"
+    "\n"
+    "[lib]\n"
+    "name = \"welcome\"\n"
+    "path = \"src/lib.rs\"\n"
+    "crate-type = [\"cdylib\"]\n"
+    "\n"
+    "[profile.release]\n"
+    "lto = true\n"
+    "# Names stay in the module, so that backtraces can be read.\n"
+    "strip = \"debuginfo\"\n"
+    "\n"
+    "# Its own workspace, also inside another project's folder.\n"
+    "[workspace]\n";
+
+static const char rust_source[] =
+    "use std::io::{stdin, stdout, Read, Write};\n"
+    "\n"
+    "/// Called for every event: its data on stdin, the answer on stdout, log lines on stderr.\n"
+    "#[no_mangle]\n"
+    "pub extern \"C\" fn handle_event() {\n"
+    "    let mut input = Vec::new();\n"
+    "    stdin().read_to_end(&mut input).unwrap();\n"
+    "\n"
+    "    eprintln!(\"Processing user event\");\n"
+    "\n"
+    "    let response = format!(\"Processed: {}\", String::from_utf8_lossy(&input));\n"
+    "    stdout().write_all(response.as_bytes()).unwrap();\n"
+    "}\n";
+
+static const char readme_head[] =
+    "# {{name}}\n"
+    "\n"
+    "A project of Nexus Functions. `nexus.yaml` says what runs and when; every event is stored, every run can be repeated.\n"
+    "\n"
+    "```sh\n"
+    "nexus dev\n"
+    "```\n"
+    "\n"
+    "builds the function, starts a node, and reloads on every save. In another terminal:\n"
+    "\n"
+    "```sh\n"
+    "curl -X POST http://localhost:8080/events/user.created -H \"Content-Type: application/json\" -d '{\"user_id\": \"u42\", \"email\": \"alice@example.com\"}'\n"
+    "nexus events list\n"
+    "nexus runs list\n"
+    "nexus replay @last\n"
+    "```\n"
+    "\n"
+    "`nexus invoke user-welcome --data '{}'` prints what the function answers; `nexus deploy` makes a version on a running node.\n";
+
+static const nx_cli_template_file rust_files[] = {
+    { "nexus.yaml", rust_yaml }, { "Cargo.toml", rust_cargo }, { "src/lib.rs", rust_source },
+    { "README.md", readme_head }, { ".gitignore", gitignore }, { 0 },
+};
+
+/* ---- C ---------------------------------------------------------------------------------------------------------- */
+
+static const char c_yaml[] =
+    "# Every key: nexus schema, or docs/API_REFERENCE.md\n"
+    "version: v1\n"
+    "name: {{name}}\n"
+    "functions:\n"
+    "  - name: user-welcome\n"
+    "    on:\n"
+    "      http:\n"
+    "        method: POST\n"
+    "        path: /events/user.created\n"
+    "    runtime: wasi-preview1\n"
+    "    code: ./build/welcome.wasm\n"
+    "    build:\n"
+    "      # $WASI_CC and $WASI_CFLAGS: clang for WASI as it is installed here.\n"
+    "      command: $WASI_CC $WASI_CFLAGS -Wall -mexec-model=reactor -o build/welcome.wasm src/welcome.c\n"
+    "      watch: [src]\n"
+    "    timeout: 5s\n"
+    "    memory: 128Mi\n";
+
+static const char c_source[] =
+    "#include <stdio.h>\n"
+    "\n"
+    "/* Called for every event: its data on stdin, the answer on stdout, log lines on stderr. */\n"
+    "__attribute__((export_name(\"handle_event\"))) void handle_event(void)\n"
+    "{\n"
+    "    char piece[4096];\n"
+    "    size_t n;\n"
+    "\n"
+    "    fputs(\"Processing user event\\n\", stderr);\n"
+    "\n"
+    "    fputs(\"Processed: \", stdout);\n"
+    "    while ((n = fread(piece, 1, sizeof piece, stdin)) > 0)\n"
+    "        fwrite(piece, 1, n, stdout);\n"
+    "    fflush(stdout);\n"
+    "}\n";
+
+static const nx_cli_template_file c_files[] = {
+    { "nexus.yaml", c_yaml }, { "src/welcome.c", c_source }, { "README.md", readme_head }, { ".gitignore", gitignore }, { 0 },
+};
+
+const nx_cli_template nx_cli_templates[] = {
+    { "rust", "Rust, built by cargo", rust_files },
+    { "c", "C, built by clang", c_files },
+    { 0 },
+};
+
+nx_err nx_cli_template_render(const char *text, const char *name, nx_buf *out)
+{
+    nx_err e = NX_OK;
+    while (*text && e == NX_OK) {
+        const char *mark = strstr(text, "{{");
+        e = nx_buf_append(out, text, mark ? (size_t)(mark - text) : strlen(text));
+        if (!mark)
+            break;
+        if (strncmp(mark, "{{name}}", 8) != 0)
+            return NX_EBUG;
+        if (e == NX_OK)
+            e = nx_buf_append_cstr(out, name);
+        text = mark + 8;
+    }
+    return e;
+}

@@ -1,0 +1,19 @@
+/* template.h: files of new projects. */
+#ifndef NX_CLI_TEMPLATE_H
+#define NX_CLI_TEMPLATE_H
+#include "nx/buf.h"
+
+typedef struct nx_cli_template_file {
+    const char *path, *text; /* {{name}} in text stands for the project's name; path NULL ends a list */
+} nx_cli_template_file;
+
+typedef struct nx_cli_template {
+    const char *lang, *says;
+    const nx_cli_template_file *files;
+} nx_cli_template;
+
+extern const nx_cli_template nx_cli_templates[]; /* ended by a NULL lang */
+
+/* The text with every {{name}} replaced; another {{…}} is our own bug (NX_EBUG). */
+nx_err nx_cli_template_render(const char *text, const char *name, nx_buf *out);
+#endif

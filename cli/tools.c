@@ -1,0 +1,237 @@
+/* tools.c: which compilers of this machine make WebAssembly with WASI. A toolchain counts when the target's standard library is
+ * really there: rustc names a folder for every target that it knows, installed or not. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "nx/clock.h"
+#include "tools.h"
+
+extern char **environ;
+
+#define PROBE_TIMEOUT_MS 20000
+
+static const char *const rust_targets[] = { "wasm32-wasip1", "wasm32-wasi", NULL };
+
+static bool is_executable(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+static bool find_in_path(const char *path, const char *program, char *ret, size_t ret_bytes)
+{
+    nx_slice rest = nx_slice_cstr(path);
+    while (rest.n > 0) {
+        nx_slice dir = nx_slice_split(rest, ':', &rest);
+        int n = snprintf(ret, ret_bytes, "%.*s/%s", NX_SLICE_FMT(dir), program);
+        if (dir.n > 0 && n > 0 && (size_t)n < ret_bytes && is_executable(ret))
+            return true;
+    }
+    ret[0] = 0;
+    return false;
+}
+
+static void folder_of(const char *path, char *ret, size_t ret_bytes)
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(ret, ret_bytes, "%.*s", slash ? (int)(slash - path) : 0, path);
+}
+
+/* First line that a program prints; false where it fails, hangs or prints nothing. */
+static bool first_line_of(const char *const *argv, char *ret, size_t ret_bytes)
+{
+    int pipe_fd[2], status = -1;
+    pid_t pid;
+    if (pipe2(pipe_fd, O_CLOEXEC) != 0)
+        return false;
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, pipe_fd[1], 1);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    int rc = posix_spawn(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(pipe_fd[1]);
+    size_t n = 0;
+    uint64_t deadline = nx_clock_ns() + PROBE_TIMEOUT_MS * NX_NS_PER_MS;
+    while (rc == 0 && n + 1 < ret_bytes) {
+        uint64_t now = nx_clock_ns();
+        struct pollfd p = { .fd = pipe_fd[0], .events = POLLIN };
+        if (now >= deadline || poll(&p, 1, (int)((deadline - now) / NX_NS_PER_MS) + 1) == 0) {
+            kill(pid, SIGKILL);
+            break;
+        }
+        ssize_t k = read(pipe_fd[0], ret + n, ret_bytes - 1 - n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            break;
+        n += (size_t)k;
+    }
+    close(pipe_fd[0]);
+    while (rc == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    ret[n] = 0;
+    ret[strcspn(ret, "\r\n")] = 0;
+    return rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && ret[0];
+}
+
+static bool has_library(const char *dir, const char *prefix)
+{
+    DIR *d = opendir(dir);
+    bool is_found = false;
+    for (struct dirent *e; d && !is_found && (e = readdir(d));)
+        is_found = strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+    if (d)
+        closedir(d);
+    return is_found;
+}
+
+/* ---- Rust ------------------------------------------------------------------------------------------------------- */
+
+static bool rust_take(nx_cli_tools *t, const nx_cli_tools_places *places, const char *rustc)
+{
+    char sysroot[1024], lib[1200], folder[1024], first[1024];
+    if (!first_line_of((const char *const[]){ rustc, "--print", "sysroot", NULL }, sysroot, sizeof sysroot))
+        return false;
+    for (const char *const *target = rust_targets; *target; target++) {
+        snprintf(lib, sizeof lib, "%s/lib/rustlib/%s/lib", sysroot, *target);
+        if (!has_library(lib, "libstd-"))
+            continue;
+        snprintf(t->rust_target, sizeof t->rust_target, "%s", *target);
+        snprintf(t->rustc, sizeof t->rustc, "%s", rustc);
+        folder_of(rustc, folder, sizeof folder);
+        /* A cargo of another release passes options that this rustc does not know, so only the one beside it will do. */
+        snprintf(lib, sizeof lib, "%s/cargo", folder);
+        snprintf(t->cargo, sizeof t->cargo, "%s", is_executable(lib) && strlen(lib) < sizeof t->cargo ? lib : "");
+        if (!find_in_path(places->path, "rustc", first, sizeof first) || strcmp(first, rustc) != 0)
+            snprintf(t->path_first, sizeof t->path_first, "%s", folder);
+        return t->has_rust = true;
+    }
+    return false;
+}
+
+static const char *sudo(void)
+{
+    return geteuid() == 0 ? "" : "sudo ";
+}
+
+static void rust_advise(nx_cli_tools *t, const nx_cli_tools_places *places)
+{
+    char found[1024];
+    if (find_in_path(places->path, "rustup", found, sizeof found))
+        snprintf(t->rust_advice, sizeof t->rust_advice, "rustup target add wasm32-wasip1");
+    else if (find_in_path(places->path, "apt-get", found, sizeof found))
+        snprintf(t->rust_advice, sizeof t->rust_advice, "%sapt-get install -y cargo rustc libstd-rust-dev-wasm32", sudo());
+    else
+        snprintf(t->rust_advice, sizeof t->rust_advice, "rustup target add wasm32-wasip1   (rustup: https://rustup.rs)");
+}
+
+/* ---- C ---------------------------------------------------------------------------------------------------------- */
+
+static void c_find(nx_cli_tools *t, const nx_cli_tools_places *places)
+{
+    char clang[1024], file[1200];
+    bool has_clang = find_in_path(places->path, "clang", clang, sizeof clang);
+    if (places->wasi_sdk && *places->wasi_sdk) {
+        snprintf(file, sizeof file, "%s/bin/clang", places->wasi_sdk);
+        if (is_executable(file)) {
+            snprintf(t->wasi_cc, sizeof t->wasi_cc, "%.900s --target=wasm32-wasi", file);
+            snprintf(t->wasi_cflags, sizeof t->wasi_cflags, "-O2 --sysroot=%.900s/share/wasi-sysroot", places->wasi_sdk);
+            t->has_c = true;
+            return;
+        }
+    }
+    for (const char *const *root = places->sysroots; has_clang && *root && !t->has_c; root++) {
+        snprintf(file, sizeof file, "%s/lib/wasm32-wasi/libc.a", *root);
+        if (access(file, R_OK) != 0)
+            continue;
+        t->has_c = true;
+        snprintf(t->wasi_cc, sizeof t->wasi_cc, "%.900s --target=wasm32-wasi", clang);
+        /* clang knows /usr without being told. */
+        if (strcmp(*root, "/usr") == 0)
+            snprintf(t->wasi_cflags, sizeof t->wasi_cflags, "-O2");
+        else
+            snprintf(t->wasi_cflags, sizeof t->wasi_cflags, "-O2 --sysroot=%.900s", *root);
+    }
+    if (find_in_path(places->path, "apt-get", file, sizeof file))
+        snprintf(t->c_advice, sizeof t->c_advice, "%sapt-get install -y clang lld wasi-libc libclang-rt-dev-wasm32", sudo());
+    else
+        snprintf(t->c_advice, sizeof t->c_advice, "export WASI_SDK_PATH=/path/to/wasi-sdk   (https://github.com/WebAssembly/wasi-sdk)");
+}
+
+void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret)
+{
+    char rustc[1024];
+    *ret = (nx_cli_tools){ 0 };
+    nx_slice rest = nx_slice_cstr(places->path);
+    /* Each rustc on PATH in turn: the first may be a rustup without the target, the next the system's with it. */
+    while (!ret->has_rust && rest.n > 0) {
+        nx_slice dir = nx_slice_split(rest, ':', &rest);
+        int n = snprintf(rustc, sizeof rustc, "%.*s/rustc", NX_SLICE_FMT(dir));
+        if (dir.n > 0 && n > 0 && (size_t)n < sizeof rustc && is_executable(rustc))
+            rust_take(ret, places, rustc);
+    }
+    for (const char *const *p = places->fallbacks; !ret->has_rust && *p; p++) {
+        if (is_executable(*p))
+            rust_take(ret, places, *p);
+    }
+    rust_advise(ret, places);
+    c_find(ret, places);
+}
+
+void nx_cli_tools_find(nx_cli_tools *ret)
+{
+    static const char *const fallbacks[] = { "/usr/bin/rustc", NULL };
+    static const char *const sysroots[] = { "/usr", "/opt/wasi-sysroot", "/usr/share/wasi-sysroot", NULL };
+    const char *path = getenv("PATH");
+    nx_cli_tools_find_in(&(nx_cli_tools_places){ path ? path : "/usr/local/bin:/usr/bin:/bin", fallbacks, getenv("WASI_SDK_PATH"), sysroots },
+                         ret);
+}
+
+void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self)
+{
+    if (t->has_rust) {
+        put(self, "NEXUS_WASI_TARGET", t->rust_target);
+        put(self, "RUSTC", t->rustc);
+    }
+    if (t->cargo[0])
+        put(self, "CARGO", t->cargo);
+    if (t->has_c) {
+        put(self, "WASI_CC", t->wasi_cc);
+        put(self, "WASI_CFLAGS", t->wasi_cflags);
+    }
+    if (t->path_first[0]) {
+        const char *path = getenv("PATH");
+        char *value = NULL;
+        if (asprintf(&value, "%s:%s", t->path_first, path ? path : "/usr/bin:/bin") > 0)
+            put(self, "PATH", value);
+        free(value);
+    }
+}
+
+static bool mentions(nx_slice command, const char *word)
+{
+    return command.n > 0 && memmem(command.p, command.n, word, strlen(word)) != NULL;
+}
+
+void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, char *ret, size_t ret_bytes)
+{
+    bool wants_cargo = mentions(command, "cargo") || mentions(command, "CARGO");
+    bool wants_rust = wants_cargo || mentions(command, "rustc") || mentions(command, "RUSTC") || mentions(command, "NEXUS_WASI_TARGET");
+    bool wants_c = mentions(command, "WASI_CC") || mentions(command, "--target=wasm32-wasi");
+    ret[0] = 0;
+    if (wants_rust && !t->has_rust)
+        snprintf(ret, ret_bytes, "no Rust toolchain with a WASI target is installed; install one with:  %s", t->rust_advice);
+    else if (wants_cargo && !t->cargo[0])
+        snprintf(ret, ret_bytes, "%s has the WASI target, but no cargo stands beside it; install one with:  %sapt-get install -y cargo", t->rustc, sudo());
+    else if (wants_c && !t->has_c)
+        snprintf(ret, ret_bytes, "no C compiler with a WASI library is installed; install one with:  %s", t->c_advice);
+}

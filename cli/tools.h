@@ -1,0 +1,77 @@
+/* tools.h: compilers that make WebAssembly, building functions with them, and what is out of date. */
+#ifndef NX_CLI_TOOLS_H
+#define NX_CLI_TOOLS_H
+#include "cli.h"
+
+/* ---- compilers (tools.c) ---------------------------------------------------------------------------------------- */
+
+typedef struct nx_cli_tools {
+    bool has_rust, has_c;
+    char rust_target[32];               /* "wasm32-wasip1" or "wasm32-wasi" */
+    char rustc[1024], cargo[1024];      /* cargo: "" where none stands beside that rustc */
+    char path_first[1024];              /* folder that has to come first in PATH, so that plain `cargo` is the right one; "" */
+    char wasi_cc[1024], wasi_cflags[1024]; /* compiler and its target; flags */
+    char rust_advice[512], c_advice[512];  /* the one command that installs what is missing */
+} nx_cli_tools;
+
+/* Where compilers are looked for; a test gives its own. */
+typedef struct nx_cli_tools_places {
+    const char *path;              /* PATH */
+    const char *const *fallbacks;  /* further rustc programs, NULL-terminated */
+    const char *wasi_sdk;          /* WASI_SDK_PATH; may be NULL */
+    const char *const *sysroots;   /* folders with include/wasm32-wasi and lib/wasm32-wasi, NULL-terminated */
+} nx_cli_tools_places;
+
+void nx_cli_tools_find(nx_cli_tools *ret); /* in the usual places; runs rustc, tens of milliseconds */
+void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret);
+/* NEXUS_WASI_TARGET=…, RUSTC=…, CARGO=…, WASI_CC=…, WASI_CFLAGS=…, PATH=…: calls put() for each that there is. */
+void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self);
+/* What a build command needs that is not there, as a sentence with the command that installs it; "" when nothing is missing. */
+void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, char *ret, size_t ret_bytes);
+
+/* ---- sources (sources.c) ---------------------------------------------------------------------------------------- */
+
+typedef struct nx_cli_sources {
+    uint64_t newest_ns;    /* latest change of any file; 0: none */
+    uint64_t fingerprint;  /* of paths, sizes and times: differs when anything was saved, added or removed */
+    unsigned n_files;
+    bool is_cut;           /* more than NX_CLI_SOURCES_MAX: build.watch should say less */
+} nx_cli_sources;
+
+#define NX_CLI_SOURCES_MAX 20000
+#define NX_CLI_SOURCE_DEPTH_MAX 16
+
+/* What a function is built from: build.watch, or everything in workdir but outputs, hidden files and documentation. */
+void nx_cli_sources_scan(const nx_config *cfg, const nx_fn_config *f, nx_cli_sources *ret);
+/* Calls put() for every folder that holds a source, to watch it; and for the folder of each watched file. */
+void nx_cli_sources_folders(const nx_config *cfg, const nx_fn_config *f, void (*put)(void *self, const char *folder), void *self);
+/* Time, size and identity of one file in one number; 0: not there. Another number: another file or content. */
+uint64_t nx_cli_file_fingerprint(const char *path);
+/* There is no artifact, or a source is newer. Functions without a build command are never out of date. */
+bool nx_cli_is_out_of_date(const nx_config *cfg, const nx_fn_config *f);
+
+/* ---- builds (build.c) ------------------------------------------------------------------------------------------- */
+
+typedef struct nx_cli_build nx_cli_build; /* one running command */
+struct uv_loop_s;
+
+typedef struct nx_cli_build_result {
+    const char *function;   /* lent during the call */
+    bool is_ok;
+    int exit_code, signal;  /* of the shell; signal 0: none */
+    uint64_t duration_ns;
+    char why[768];          /* where it could not even start, or left no module; else "" */
+} nx_cli_build_result;
+
+/* Runs build.command with sh in workdir, its output line by line on stderr (as_log: in the log) behind "name | ". done() is called on the loop, after
+ * which the build is gone. Where it cannot start, done() is not called and the reason is in reterr. Settings are copied. */
+nx_err nx_cli_build_start(struct uv_loop_s *loop, const nx_cli *c, const nx_cli_tools *tools, const nx_config *cfg, const nx_fn_config *f,
+                          bool as_log, void (*done)(void *self, const nx_cli_build_result *r), void *self, nx_cli_build **ret, nx_error *reterr);
+/* Ends the command and all it started; done() still comes. */
+void nx_cli_build_cancel(nx_cli_build *b);
+/* Prints "built user-welcome in 1.2s" or what failed. */
+void nx_cli_build_print(const nx_cli *c, const nx_cli_build_result *r);
+/* BLOCKING: builds the named functions (n_names 0: all) one after the other; those that are up to date only with `force`.
+ * Returns the exit code; *ret_built counts. */
+int nx_cli_build_all(const nx_cli *c, const nx_config *cfg, const char *const *names, unsigned n_names, bool force, unsigned *ret_built);
+#endif
