@@ -3,6 +3,7 @@
 #include "nx/digest.h"
 
 #include <errno.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -49,11 +50,12 @@ static EVP_MD_CTX *new_ctx(void)
 {
     (void)pthread_once(&crypto_once, crypto_init);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    /* The first init allocates the digest's state; later ones reuse it and cannot run out of memory. */
+    /* The first init allocates the digest's state. Later ones free it and allocate the same size at once, which cannot run out of memory. */
     if (ctx && EVP_DigestInit_ex2(ctx, sha256_md, NULL) != 1) {
         EVP_MD_CTX_free(ctx);
         ctx = NULL;
     }
+    if (!ctx) ERR_clear_error(); /* TLS on this thread would take a left-over error for its own */
     return ctx;
 }
 
@@ -165,6 +167,7 @@ nx_chacha *nx_chacha_new(const uint8_t seed[32])
     c->evp = EVP_CIPHER_CTX_new();
     if (!c->evp || EVP_EncryptInit_ex2(c->evp, chacha20, seed, counter_and_nonce, NULL) != 1) {
         nx_chacha_free(c);
+        ERR_clear_error();
         return NULL;
     }
     return c;

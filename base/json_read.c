@@ -21,6 +21,20 @@ static void line_and_column(nx_slice text, const char *at, unsigned *line, unsig
     }
 }
 
+/* jansson reports most failed allocations as wrong syntax. The text was scanned before, so the only syntax that it can object to is half of
+ * a surrogate pair, which RFC 8259 permits. */
+static bool is_out_of_memory(const json_error_t *je)
+{
+    switch (json_error_code(je)) {
+    case json_error_duplicate_key: case json_error_numeric_overflow: case json_error_null_byte_in_key: case json_error_null_character:
+        return false;
+    case json_error_invalid_syntax:
+        return !strstr(je->text, "Unicode");
+    default:
+        return true;
+    }
+}
+
 nx_err nx_json_parse(nx_slice text, size_t max_bytes, nx_json **ret, nx_error *reterr)
 {
     if (text.n > max_bytes) return nx_error_set(reterr, NX_ELIMIT, "JSON text of %zu bytes is over the limit of %zu", text.n, max_bytes);
@@ -38,7 +52,7 @@ nx_err nx_json_parse(nx_slice text, size_t max_bytes, nx_json **ret, nx_error *r
     json_error_t je;
     json_t *j = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
     if (!j) {
-        if (json_error_code(&je) == json_error_out_of_memory) return nx_error_set(reterr, NX_ENOMEM, "out of memory while reading JSON");
+        if (is_out_of_memory(&je)) return nx_error_set(reterr, NX_ENOMEM, "out of memory while reading JSON");
         return nx_error_set(reterr, NX_EPARSE, "line %d, column %d: %s", je.line, je.column, je.text);
     }
     *ret = (nx_json *)j;

@@ -216,6 +216,8 @@ static void test_json_parse_errors_name_the_place(void **state)
     assert_int_equal(nx_json_parse(NX_SLICE("[1,"), 4096, &j, &e), NX_EPARSE);
     assert_string_equal(e.msg, "line 1, column 4: JSON text ends too early");
     assert_int_equal(nx_json_parse(NX_SLICE("{\"a\":1,\"a\":2}"), 4096, &j, &e), NX_EPARSE);
+    static const char *const bad[] = { "\"\\ud800\"", "\"\\udc00x\"", "99999999999999999999", "1e999", "{\"\\u0000\":1}" }; /* grammatical, but no values of ours */
+    for (size_t i = 0; i < NX_ARRAY_LEN(bad); i++) assert_int_equal(nx_json_parse(nx_slice_cstr(bad[i]), 4096, &j, &e), NX_EPARSE);
     assert_int_equal(nx_json_parse(NX_SLICE("[1]"), 2, &j, &e), NX_ELIMIT);
     assert_int_equal(nx_json_parse(NX_SLICE_NULL, 2, &j, &e), NX_EPARSE);
     assert_null(j);
