@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -75,12 +76,14 @@ nx_err nx_gw_tls_ctx_new(nx_slice cert_path, nx_slice key_path, nx_gw_tls_ctx **
     SSL_CTX_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_alpn_select_cb(c->ssl, select_alpn, NULL);
     SSL_CTX_set_default_passwd_cb(c->ssl, no_password);
-    if (SSL_CTX_use_certificate_chain_file(c->ssl, cert) != 1)
+    if (SSL_CTX_use_certificate_chain_file(c->ssl, cert) != 1) {
         err = file_error("TLS certificate", cert, reterr);
-    else if (SSL_CTX_use_PrivateKey_file(c->ssl, key, SSL_FILETYPE_PEM) != 1)
+    } else if (SSL_CTX_use_PrivateKey_file(c->ssl, key, SSL_FILETYPE_PEM) != 1) {
+        bool is_other = ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH;
         err = file_error("TLS key", key, reterr);
-    else if (SSL_CTX_check_private_key(c->ssl) != 1)
-        err = nx_error_set(reterr, NX_EINVAL, "TLS key %s does not belong to the certificate %s", key, cert);
+        if (is_other)
+            err = nx_error_set(reterr, NX_EINVAL, "TLS key %s does not belong to the certificate %s", key, cert);
+    }
     if (err != NX_OK) {
         nx_gw_tls_ctx_free(c);
         return err;
