@@ -280,12 +280,52 @@ static void log_outcome(nx_core_run *r)
     log_run(r, NX_LOG_ERROR, "run.failed", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
 }
 
+/* The message comes back after a moment: the node could not run it, which is not the event's fault. */
+static void run_later(nx_core_run *r, uint64_t delay_ns)
+{
+    nx_fab_msg_nak(r->msg, delay_ns);
+    r->msg = NULL;
+    run_release(r);
+}
+
+static void settle(nx_core_run *r)
+{
+    count(r);
+    log_outcome(r);
+    if (r->rec.status == NX_RUN_OK && r->fn->settings->output_event.n)
+        emit_output(r);
+    else
+        store_record(r);
+}
+
+/* The compiled module is no longer in the cache: made again from the stored artifact. Gone there too, the run is dead. */
+static void module_job(nx_core_job *job)
+{
+    nx_core_run *r = (nx_core_run *)(void *)((char *)job - offsetof(nx_core_run, job));
+    nx_rt_program *program = NULL;
+    nx_sha256 artifact;
+    nx_error e = NX_ERROR_INIT;
+    nx_err err = nx_sha256_parse_hex(nx_slice_cstr(r->fn->artifact), &artifact);
+    if (err == NX_OK)
+        err = nx_core_program_get(r->d->node, &artifact, r->fn->settings->memory_bytes, &program, &e);
+    nx_rt_program_unref(program);
+    if (err == NX_ENOENT)
+        settle(r);
+    else
+        run_later(r, err == NX_OK ? 0 : NX_NS_PER_S);
+}
+
 static void on_done(nx_attempt *a)
 {
     nx_core_run *r = a->owner;
     const nx_outcome *o = &a->out;
     nx_core_journal_end(r->d->node->journal, r->journal_slot);
     nx_run *rec = &r->rec;
+    if (o->err != NX_OK) {
+        nx_log(NX_LOG_WARN, "run.not_possible", "run %s of '%s' could not be executed (%s); it is tried again", rec->run_id.s, r->fn->name, nx_err_text(o->err));
+        run_later(r, NX_NS_PER_S);
+        return;
+    }
     rec->status = o->status;
     rec->why = o->why;
     rec->exit_code = o->exit_code;
@@ -304,12 +344,9 @@ static void on_done(nx_attempt *a)
     rec->calls = nx_buf_view(&o->calls);
     rec->calls_sha256 = o->calls_sha256;
     rec->n_calls = o->n_calls;
-    count(r);
-    log_outcome(r);
-    if (rec->status == NX_RUN_OK && r->fn->settings->output_event.n)
-        emit_output(r);
-    else
-        store_record(r);
+    r->job.run = module_job;
+    if (rec->status != NX_RUN_DEAD || rec->why != NX_WHY_NO_MODULE || nx_core_jobs_post(r->d->node->jobs, &r->job) != NX_OK)
+        settle(r);
 }
 
 static void on_guest_line(nx_attempt *a, nx_slice line)
@@ -436,9 +473,7 @@ static void execute(nx_core_run *r)
     nx_error e = NX_ERROR_INIT;
     if (nx_rt_submit(n->rt, a, &e) != NX_OK) {
         nx_core_journal_end(n->journal, r->journal_slot);
-        nx_fab_msg_nak(r->msg, 100 * NX_NS_PER_MS);
-        r->msg = NULL;
-        run_release(r);
+        run_later(r, 100 * NX_NS_PER_MS);
     }
 }
 

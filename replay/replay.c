@@ -205,6 +205,8 @@ static void repeat(repetition *p, nx_slice against, char hex[NX_SHA256_HEX + 1])
     nx_trace_new(&p->run.trace); /* a new trace, linked to the old by replay_of and parent_span (DESIGN 7) */
     if (err == NX_OK)
         err = nx_rt_run(nx_core_runtime(p->node), &p->attempt, &e);
+    if (err == NX_OK)
+        err = p->attempt.out.err;
     if (err != NX_OK) {
         fail(p, "the run could not be repeated", e.msg[0] ? e.msg : nx_err_text(err));
         return;
