@@ -1,0 +1,139 @@
+"""NATS beside the node: a client of its private server, a server of the test's own, and reading whole streams.
+
+nats-py is asynchronous; run() makes one call of it, with its own connection, out of a plain test."""
+
+import asyncio
+import json
+import re
+import socket
+import subprocess
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import nats
+from nats.js.api import ConsumerConfig, AckPolicy, DeliverPolicy
+
+from . import processes
+from .paths import nats_server
+from .wait import wait_until
+
+
+def private_url(data_dir):
+    """nats://user:password@host:port of the node's private server, out of the file that it was started with."""
+    text = (Path(data_dir) / "nats" / "server.conf").read_text()
+    listen = re.search(r'listen: "([^"]+)"', text).group(1)
+    user = re.search(r'user: "([^"]+)"', text).group(1)
+    password = re.search(r'password: "([^"]+)"', text).group(1)
+    return f"nats://{user}:{password}@{listen}"
+
+
+@asynccontextmanager
+async def connected(url):
+    connection = await nats.connect(url, connect_timeout=5, max_reconnect_attempts=1, allow_reconnect=False)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def run(url, job):
+    """job(connection) is a coroutine function; its result."""
+    async def whole():
+        async with connected(url) as connection:
+            return await job(connection)
+
+    return asyncio.run(whole())
+
+
+def publish(url, subject, *payloads, headers=None):
+    async def job(connection):
+        for payload in payloads:
+            await connection.publish(subject, payload, headers=headers)
+        await connection.flush(5)
+
+    run(url, job)
+
+
+def stream_info(url, stream):
+    async def job(connection):
+        return json.loads((await connection.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5)).data)
+
+    return run(url, job)
+
+
+def stream_names(url):
+    async def job(connection):
+        return json.loads((await connection.request("$JS.API.STREAM.NAMES", b"", timeout=5)).data).get("streams") or []
+
+    return run(url, job)
+
+
+def read_stream(url, stream):
+    """All messages of a stream as (sequence, subject, headers), in order, by nats-py: nothing of the node is asked."""
+    async def job(connection):
+        js = connection.jetstream(timeout=30)
+        info = await js.stream_info(stream)
+        last, found = info.state.last_seq, []
+        if info.state.messages == 0:
+            return found
+        consumer = await js.pull_subscribe("", stream=stream, config=ConsumerConfig(
+            ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.ALL, headers_only=True, mem_storage=True, inactive_threshold=60))
+        while not found or found[-1][0] < last:
+            for message in await consumer.fetch(1000, timeout=30):
+                found.append((message.metadata.sequence.stream, message.subject, dict(message.headers or {})))
+        await consumer.unsubscribe()
+        return found
+
+    return run(url, job)
+
+
+class Server:
+    """A nats-server of the test's own, with JetStream; for `nats.url`."""
+
+    def __init__(self, folder, extra=""):
+        self.dir = Path(folder)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.conf = self.dir / "external.conf"
+        self.conf.write_text(f'listen: "127.0.0.1:{self.port}"\nserver_name: "external"\n'
+                             f'jetstream {{ store_dir: "{self.dir}/store" }}\nmax_payload: 8388608\n{extra}\n')
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self):
+        log = (self.dir / "external.log").open("ab")
+        self.process = subprocess.Popen([nats_server(), "-c", str(self.conf)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+        wait_until(self._answers, "the external nats-server", 20)
+        return self
+
+    def _answers(self):
+        assert self.process.poll() is None, (self.dir / "external.log").read_text()
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as s:
+                s.settimeout(1)
+                return s.recv(4096).startswith(b"INFO")
+        except OSError:
+            return False
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            processes.send(self.process.pid, 18)  # SIGCONT: it may be stopped
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()

@@ -1,0 +1,38 @@
+"""Waiting for conditions, never for time."""
+
+import threading
+import time
+
+_never = threading.Event()
+
+
+def pause(seconds):
+    """Between two looks at a condition, or where elapsed time itself is what is tested."""
+    _never.wait(seconds)
+
+
+def wait_until(condition, what, deadline=10.0, every=0.01, on_failure=None):
+    """The first true value of condition(), asked every `every` seconds for at most `deadline` seconds.
+
+    on_failure() returns text (logs) for the message of the failed assertion."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() >= end:
+            detail = f"\n{on_failure()}" if on_failure else ""
+            raise AssertionError(f"waited {deadline} s for {what}{detail}")
+        pause(every)
+
+
+class Stopwatch:
+    """with Stopwatch() as w: ...; w.ms"""
+
+    def __enter__(self):
+        self.began = time.monotonic()
+        return self
+
+    def __exit__(self, *_):
+        self.s = time.monotonic() - self.began
+        self.ms = self.s * 1000

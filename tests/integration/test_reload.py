@@ -1,0 +1,167 @@
+"""`nexus dev` follows the files: whole or not at all, quickly, and says what changed."""
+
+import os
+
+import pytest
+from nexus.node import Node, function
+from nexus.wait import Stopwatch, pause, wait_until
+
+RELOAD_S = 1.0  # the aim is 300 ms; the machine may be busy
+
+
+@pytest.fixture
+def node(project, guests):
+    project.write({"functions": [function("one", project.module(guests.wat("answer.wat", TEXT="one", LENGTH=3), "one.wasm"), respond="sync")]})
+    with Node(project) as node:
+        assert node.post("one", "").text == "one"
+        yield node
+
+
+def answered(node, name, text):
+    """How long it takes until a route answers so."""
+    with Stopwatch() as watch:
+        wait_until(lambda: node.post(name, "").text == text, f"{name} to answer {text!r}", 10, every=0.005, on_failure=node.log)
+    print(f"reloaded in {watch.ms:.0f} ms")
+    return watch.s
+
+
+def test_new_module_is_served_at_once(node, guests):
+    node.project.module(guests.wat("answer.wat", TEXT="two", LENGTH=3), "one.wasm")
+    assert answered(node, "one", "two") < RELOAD_S
+
+
+def test_module_written_in_place_is_served(node, guests):
+    content = guests.wat("answer.wat", TEXT="six", LENGTH=3).read_bytes()
+    with open(node.project.dir / "one.wasm", "r+b") as f:
+        f.truncate(0)
+        for i in range(0, len(content), 100):  # slowly: half a module is never served
+            f.write(content[i:i + 100])
+            f.flush()
+            pause(0.02)
+            assert node.post("one", "").text in ("one", "six")
+    assert answered(node, "one", "six") < RELOAD_S
+
+
+def test_new_function_is_served_at_once(node, guests):
+    project = node.project
+    two = function("two", project.module(guests.wat("answer.wat", TEXT="II", LENGTH=2), "two.wasm"), respond="sync")
+    project.write({"functions": [function("one", "./one.wasm", respond="sync"), two]})
+    assert answered(node, "two", "II") < RELOAD_S
+    node.wait_log("two")
+    assert node.post("one", "").text == "one"
+
+
+def test_saved_in_place_is_taken_like_renamed(node):
+    text = node.project.file.read_text()
+    node.project.file.write_text(text.replace("path: /events/one", "path: /renamed"))
+    assert answered(node, "/renamed", "one") < RELOAD_S
+    os.utime(node.project.file)
+    assert node.post("/renamed", "").text == "one"
+
+
+def test_removed_function_is_gone(node, guests):
+    project = node.project
+    project.write({"functions": [function("two", project.module(guests.wat("answer.wat", TEXT="II", LENGTH=2), "two.wasm"), respond="sync")]})
+    answered(node, "two", "II")
+    assert [f["name"] for f in node.api_list("functions")] == ["two"]
+    event_id = node.publish("one", "x")  # a type that nobody takes now
+    assert node.runs(event=event_id) == []
+
+
+def test_broken_save_keeps_the_last_good_configuration(node):
+    good = node.project.file.read_text()
+    node.project.write(good.replace("respond: sync", "respond: sink\n  timout: 5s"))
+    node.wait_log("respond")
+    text = node.wait_log("timout") and node.log()
+    assert "nexus.yaml:" in text and "sync" in text
+    assert node.post("one", "").text == "one"
+    # ... and the next good save is taken.
+    node.project.write(good.replace("path: /events/one", "path: /fixed"))
+    assert answered(node, "/fixed", "one") < RELOAD_S
+
+
+def test_broken_module_keeps_the_last_good_one(node, guests):
+    (node.project.dir / "one.wasm").write_bytes(b"\0asm\1\0\0\0garbage")
+    node.wait_log("one")
+    wait_until(lambda: any(w in node.log() for w in ("WARN", "ERROR")), "a complaint", on_failure=node.log)
+    assert node.post("one", "").text == "one"
+    (node.project.dir / "one.wasm").unlink()
+    pause(0.5)
+    assert node.post("one", "").text == "one"
+    node.project.module(guests.wat("answer.wat", TEXT="new", LENGTH=3), "one.wasm")
+    assert answered(node, "one", "new") < RELOAD_S
+
+
+def test_half_good_change_is_taken_not_at_all(node, guests):
+    project = node.project
+    good = function("two", project.module(guests.wat("answer.wat", TEXT="II", LENGTH=2), "two.wasm"), respond="sync")
+    bad = function("bad", project.module(guests.wat("no_entry.wat"), "bad.wasm"))
+    project.write({"functions": [function("one", "./one.wasm", respond="sync"), good, bad]})
+    node.wait_log("bad")
+    wait_until(lambda: "handle_event" in node.log(), "the reason", on_failure=node.log)
+    assert [f["name"] for f in node.api_list("functions")] == ["one"]
+    assert node.post("one", "").text == "one"
+
+
+def test_settings_change_makes_another_dev_version(node):
+    before = node.api_list("functions")[0]["version"]
+    text = node.project.file.read_text()
+    node.project.write(text + "  timeout: 7s\n")
+    wait_until(lambda: node.api_list("functions")[0]["version"] != before, "another version", on_failure=node.log)
+    event_id = node.publish("/events/one", "x", headers={"Prefer": "respond-async"})
+    assert node.run_of(event_id)["version"] == node.api_list("functions")[0]["version"]
+
+
+def test_quick_saves_end_with_the_last(node, guests):
+    modules = [guests.wat("answer.wat", TEXT=f"n{i:02}", LENGTH=3) for i in range(20)]
+    for module in modules:
+        node.project.module(module, "one.wasm")
+    answered(node, "one", "n19")
+    pause(0.3)
+    assert node.post("one", "").text == "n19"
+
+
+def test_no_request_fails_during_reloads(node, guests):
+    import threading
+    stop, seen, failed = threading.Event(), set(), []
+
+    def load():
+        import httpx
+        with httpx.Client(timeout=30) as client:
+            while not stop.is_set():
+                answer = client.post(f"{node.url}/events/one")
+                if answer.status_code != 200:
+                    failed.append((answer.status_code, answer.text))
+                seen.add(answer.text)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        for i in range(8):
+            node.project.module(guests.wat("answer.wat", TEXT=f"v{i}", LENGTH=2), "one.wasm")
+            wait_until(lambda i=i: f"v{i}" in seen, f"v{i}", 10, on_failure=node.log)
+    finally:
+        stop.set()
+        thread.join()
+    assert not failed, failed[:3]
+
+
+def test_build_command_runs_on_source_change(project):
+    source = project.dir / "src" / "main.rs"
+    source.parent.mkdir(parents=True)
+
+    def write(text):
+        source.write_text('#[no_mangle]\npub extern "C" fn handle_event() { print!("%s"); }\n' % text)
+
+    write("first")
+    project.write({"functions": [function("built", "./build/built.wasm", respond="sync", build={
+        "command": "$RUSTC --target $NEXUS_WASI_TARGET --crate-type cdylib -C opt-level=1 -o build/built.wasm src/main.rs", "watch": ["src"]})]})
+    with Node(project) as node:
+        assert node.post("built", "").text == "first"
+        write("second")
+        wait_until(lambda: node.post("built", "").text == "second", "the rebuilt function", 30, on_failure=node.log)
+        source.write_text("this is not Rust\n")
+        node.wait_log("error", 30)
+        assert node.post("built", "").text == "second"
+        write("third")
+        wait_until(lambda: node.post("built", "").text == "third", "the repaired function", 30, on_failure=node.log)
