@@ -135,16 +135,20 @@ static void run_guest(nx_rt_exec *x, const nx_rt_program *p, wasmtime_context_t 
 }
 
 /* After a trap or an exit: was it for want of memory? The engine does not tell of a refused memory.grow, so this goes by what is left:
- * a guest within 1 MiB of its limit, or one whose runtime said so (Rust's message of a failed allocation). */
-#define NEAR_LIMIT_BYTES (1u << 20)
+ * a guest that came close to its limit (a small one: all the way), or one whose runtime said so (Rust's message of a failed allocation). */
+static bool is_out_of_memory(const nx_rt_exec *x)
+{
+    const nx_attempt *a = x->world.attempt;
+    uint64_t margin = a->memory_bytes / 16, full = a->memory_bytes / NX_RT_PAGE_BYTES * NX_RT_PAGE_BYTES;
+    if (a->memory_bytes < 4u << 20) margin = 0;
+    return x->world.said_out_of_memory || a->out.memory_bytes + margin >= full;
+}
+
 static void blame_memory(nx_rt_exec *x)
 {
     const nx_attempt *a = x->world.attempt;
     nx_outcome *o = &x->world.attempt->out;
-    if (o->status != NX_RUN_ERROR || (o->why != NX_WHY_TRAP && o->why != NX_WHY_EXIT)) return;
-    bool is_near = a->memory_bytes < 4 * (uint64_t)NEAR_LIMIT_BYTES ? o->memory_bytes == a->memory_bytes / NX_RT_PAGE_BYTES * NX_RT_PAGE_BYTES
-                                                                     : o->memory_bytes + NEAR_LIMIT_BYTES > a->memory_bytes;
-    if (!is_near && !x->world.said_out_of_memory) return;
+    if (o->status != NX_RUN_ERROR || (o->why != NX_WHY_TRAP && o->why != NX_WHY_EXIT) || !is_out_of_memory(x)) return;
     o->why = NX_WHY_MEMORY_LIMIT;
     char size[32], before[160];
     (void)nx_size_format(a->memory_bytes, size);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "nx/log.h"
+#include "nx/clock.h"
 #include "rt_internal.h"
 
 #define FACTS_BYTES_MAX (64u << 20)
@@ -61,7 +61,7 @@ static void mapped_locked(nx_rt *r, nx_rt_program *p)
     p->is_mapped = p->is_new = p->is_verified = true;
     lru_push_locked(r, p);
     r->n_mapped++;
-    for (nx_rt_program *q = r->oldest; q && r->n_mapped > NX_RT_MAPPED_MAX;) {
+    for (nx_rt_program *q = r->oldest; q && r->n_mapped > r->mapped_max;) {
         nx_rt_program *next = q->newer;
         if (q != p && q->active == 0) unmap_locked(r, q);
         q = next;
@@ -79,14 +79,16 @@ static void free_locked(nx_rt *r, nx_rt_program *p)
 
 /* ---- mapping; without the lock, p->is_loading is set */
 
-/* What an exported function returns: -1 no such function, 0 nothing, 1 something. */
+/* How many values the exported function `name` returns; -1: there is none that takes nothing and returns at most one. */
 static int results_of(const wasm_exporttype_vec_t *exports, const char *name)
 {
     for (size_t i = 0; i < exports->size; i++) {
         const wasm_name_t *n = wasm_exporttype_name(exports->data[i]);
         const wasm_externtype_t *type = wasm_exporttype_type(exports->data[i]);
         if (n->size != strlen(name) || memcmp(n->data, name, n->size) != 0 || wasm_externtype_kind(type) != WASM_EXTERN_FUNC) continue;
-        return wasm_functype_results(wasm_externtype_as_functype_const(type))->size ? 1 : 0;
+        const wasm_functype_t *f = wasm_externtype_as_functype_const(type);
+        size_t n_results = wasm_functype_results(f)->size;
+        return wasm_functype_params(f)->size == 0 && n_results <= 1 ? (int)n_results : -1;
     }
     return -1;
 }
@@ -128,7 +130,12 @@ static nx_err map_file(nx_rt_program *p, int fd, nx_error *reterr)
         return nx_rt_engine_error(reterr, NX_EMODULE, "the module can't be linked", error);
     }
     note_exports(p);
-    return NX_OK;
+    if (p->entry != NX_RT_ENTRY_NONE) return NX_OK;
+    wasmtime_instance_pre_delete(p->pre);
+    wasmtime_module_delete(p->module);
+    p->pre = NULL;
+    p->module = NULL;
+    return nx_error_set(reterr, NX_EMODULE, "the module has no entry function");
 }
 
 /* NX_ENOENT: nothing usable in the cache. */
@@ -158,7 +165,9 @@ static nx_err compile_to_cache(nx_rt *r, const nx_sha256 *digest, nx_slice bytes
     while (r->n_children == NX_RT_CHILDREN_MAX) (void)pthread_cond_wait(&r->loaded, &r->programs_mu);
     r->n_children++;
     (void)pthread_mutex_unlock(&r->programs_mu);
+    uint64_t begin_ns = nx_clock_ns();
     err = nx_rt_compile(r->child_program, bytes, fd, reterr);
+    nx_obs_observe_ns(r->metrics.compile, nx_clock_ns() - begin_ns);
     (void)pthread_mutex_lock(&r->programs_mu);
     r->n_children--;
     (void)pthread_cond_broadcast(&r->loaded);

@@ -1,10 +1,8 @@
 /* rt.c: making and ending a runtime. */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "nx/log.h"
 #include "rt_internal.h"
 
 const char *nx_rt_world_identity(void) { return "nexus-wasi-1"; }
@@ -12,19 +10,11 @@ const char *nx_rt_world_identity(void) { return "nexus-wasi-1"; }
 /* The line of the engine, not its release: the releases of one line make the same code of a module, and burn the same fuel. */
 const char *nx_rt_engine_identity(nx_rt *r) { return r->identity; }
 
-static char *own_executable(void)
-{
-    char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n <= 0) return NULL;
-    path[n] = '\0';
-    return strdup(path);
-}
-
 static nx_err open_all(nx_rt *r, const nx_rt_options *o, nx_error *reterr)
 {
-    r->child_program = o->child_program ? strdup(o->child_program) : own_executable();
-    if (!r->child_program) return nx_error_set(reterr, NX_ENOMEM, "no program to compile modules with (is /proc there?)");
+    /* The link, not where it points to: an upgrade may have replaced that file. */
+    r->child_program = strdup(o->child_program ? o->child_program : "/proc/self/exe");
+    if (!r->child_program) return nx_error_set(reterr, NX_ENOMEM, "out of memory");
     nx_err err = nx_rt_cache_open(o->cache_dir, &r->cache_fd, reterr);
     if (err) return err;
     (void)pthread_mutex_lock(&r->programs_mu);
@@ -39,6 +29,7 @@ nx_err nx_rt_new(const nx_rt_options *o, nx_rt **ret, nx_error *reterr)
     if (!r) return nx_error_set(reterr, NX_ENOMEM, "out of memory");
     r->cache_fd = -1;
     r->pool_slots = o->pool_slots;
+    r->mapped_max = NX_RT_MAPPED_MAX;
     (void)pthread_mutex_init(&r->programs_mu, NULL);
     (void)pthread_cond_init(&r->loaded, NULL);
     (void)snprintf(r->identity, sizeof r->identity, "wasmtime-48 fuel-1 nan-canonical simd-deterministic stack-%uk",
@@ -47,6 +38,7 @@ nx_err nx_rt_new(const nx_rt_options *o, nx_rt **ret, nx_error *reterr)
     nx_err err_workers = nx_rt_workers_start(r, o, reterr);
     if (!err) err = err_workers;
     if (!err) err = open_all(r, o, reterr);
+    if (!err) nx_rt_metrics_open(r, o->metrics);
     if (err) {
         nx_rt_free(r);
         return err;
@@ -58,6 +50,7 @@ nx_err nx_rt_new(const nx_rt_options *o, nx_rt **ret, nx_error *reterr)
 void nx_rt_free(nx_rt *r)
 {
     if (!r) return;
+    nx_rt_metrics_close(r);
     nx_rt_workers_stop(r);
     nx_rt_epoch_stop(&r->epoch);
     nx_rt_programs_free(r);

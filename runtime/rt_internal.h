@@ -8,6 +8,7 @@
 #include <wasmtime.h>
 
 #include "module.h"
+#include "nx/metrics.h"
 #include "nx/rt.h"
 #include "wasi/world.h"
 
@@ -133,6 +134,15 @@ void nx_rt_workers_stop(nx_rt *r);
 /* Waits up to `ns` or until the deadline without a slot. */
 void nx_rt_wait_outside(void *exec, uint64_t ns);
 
+/* ---- metrics.c */
+typedef struct nx_rt_metrics {
+    nx_metrics *registry; /* NULL: none of them is counted */
+    nx_metric *queued, *running, *threads, *mapped;
+    nx_metric *refused, *compile;
+} nx_rt_metrics;
+void nx_rt_metrics_open(nx_rt *r, nx_metrics *registry);
+void nx_rt_metrics_close(nx_rt *r);
+
 /* ---- rt.c */
 #define NX_RT_BUCKETS 1024u
 #define NX_RT_MAPPED_MAX 256u
@@ -149,7 +159,8 @@ struct nx_rt {
     pthread_cond_t loaded; /* a program was loaded, or failed to; a child ended */
     nx_rt_program *buckets[NX_RT_BUCKETS];
     nx_rt_program *newest, *oldest;
-    unsigned n_mapped, n_children;
+    unsigned n_mapped, mapped_max, n_children;
+    nx_rt_metrics metrics;
     char identity[128];
 };
 #endif

@@ -170,6 +170,7 @@ nx_err nx_rt_submit(nx_rt *r, nx_attempt *a, nx_error *reterr)
         }
     }
     (void)pthread_mutex_unlock(&w->mu);
+    if (err == NX_EBUSY) nx_obs_inc(r->metrics.refused);
     if (err) return nx_error_set(reterr, err, err == NX_EBUSY ? "%u attempts wait for a worker" : "no worker (%u queued)", w->queue_max);
     return NX_OK;
 }
