@@ -156,7 +156,7 @@ static const char *fn_path(unsigned i, const char *key, char out[160])
 static void check_function(nx_cfg_ctx *x, unsigned i)
 {
     const nx_fn_config *f = &x->config->functions[i];
-    const nx_cfg_mark *marks = x->fn_marks[i];
+    const nx_cfg_mark *marks = nx_cfg_fn_marks(x, i);
     char path[160];
     const nx_cfg_mark *on = mark_in(marks, "functions[].on"), *method = mark_in(marks, "functions[].on.http.method");
     if (nx_cfg_is_set(on) && !on->is_wrong && !nx_cfg_is_set(mark_in(marks, "functions[].on.http")) && !nx_cfg_is_set(mark_in(marks, "functions[].on.nats")) &&
@@ -176,17 +176,21 @@ static int compare_slices(nx_slice a, nx_slice b)
     return order ? order : (a.n > b.n) - (a.n < b.n);
 }
 
+typedef struct fn_ref {
+    const nx_fn_config *f;
+} fn_ref;
+
 /* Functions lie in one array, so their addresses tell their order. */
 static int compare_names(const void *a, const void *b)
 {
-    const nx_fn_config *f = *(nx_fn_config *const *)a, *g = *(nx_fn_config *const *)b;
+    const nx_fn_config *f = ((const fn_ref *)a)->f, *g = ((const fn_ref *)b)->f;
     int order = compare_slices(f->name, g->name);
     return order ? order : (f > g) - (f < g);
 }
 
 static int compare_routes(const void *a, const void *b)
 {
-    const nx_fn_config *f = *(nx_fn_config *const *)a, *g = *(nx_fn_config *const *)b;
+    const nx_fn_config *f = ((const fn_ref *)a)->f, *g = ((const fn_ref *)b)->f;
     int order = compare_slices(f->http_path, g->http_path);
     if (!order)
         order = compare_slices(f->http_method, g->http_method);
@@ -197,7 +201,7 @@ static void report_twin_name(nx_cfg_ctx *x, const nx_fn_config *first, const nx_
 {
     char path[160], shown[NX_CFG_SHOW_BYTES];
     unsigned i = (unsigned)(twin - x->config->functions);
-    nx_cfg_issue(x, *mark_in(x->fn_marks[i], "functions[].name"), fn_path(i, "name", path), "choose another name",
+    nx_cfg_issue(x, *mark_in(nx_cfg_fn_marks(x, i), "functions[].name"), fn_path(i, "name", path), "choose another name",
                  "%s is the name of the function on line %u already", nx_cfg_show(twin->name, shown), first->line);
 }
 
@@ -208,34 +212,39 @@ static void report_twin_route(nx_cfg_ctx *x, const nx_fn_config *first, const nx
     if (nx_slice_starts(twin->http_path, NX_SLICE("/events/")))
         snprintf(suggestion, sizeof suggestion, "to run on the same events, write on: {event: %.*s} instead",
                  NX_SLICE_FMT(nx_slice_sub(twin->http_path, 8, 180)));
-    nx_cfg_issue(x, *mark_in(x->fn_marks[i], "functions[].on.http.path"), fn_path(i, "on.http.path", path), suggestion,
+    nx_cfg_issue(x, *mark_in(nx_cfg_fn_marks(x, i), "functions[].on.http.path"), fn_path(i, "on.http.path", path), suggestion,
                  "%.*s %.*s is the route of %.*s (line %u) already", NX_SLICE_FMT(twin->http_method), NX_SLICE_FMT(nx_slice_sub(twin->http_path, 0, 100)),
                  NX_SLICE_FMT(first->name), first->line);
 }
 
+static bool is_same_route(const nx_fn_config *f, const nx_fn_config *g)
+{
+    return nx_slice_eq(f->http_path, g->http_path) && nx_slice_eq(f->http_method, g->http_method);
+}
+
 static void check_twins(nx_cfg_ctx *x)
 {
-    nx_config *c = x->config;
-    const nx_fn_config **order = nx_arena_calloc(x->read, c->n_functions + 1, sizeof *order);
+    const nx_config *c = x->config;
+    fn_ref *order = nx_arena_calloc(x->read, c->n_functions, sizeof *order);
     if (!order) {
         x->err = NX_ENOMEM;
         return;
     }
     for (unsigned i = 0; i < c->n_functions; i++)
-        order[i] = &c->functions[i];
-    qsort(order, c->n_functions, sizeof(*order), compare_names);
+        order[i].f = &c->functions[i];
+    qsort(order, c->n_functions, sizeof *order, compare_names);
     for (unsigned i = 1, first = 0; i < c->n_functions; i++) {
-        if (!nx_slice_eq(order[i]->name, order[first]->name))
+        if (!nx_slice_eq(order[i].f->name, order[first].f->name))
             first = i;
-        else if (order[i]->name.n)
-            report_twin_name(x, order[first], order[i]);
+        else if (order[i].f->name.n)
+            report_twin_name(x, order[first].f, order[i].f);
     }
-    qsort(order, c->n_functions, sizeof(*order), compare_routes);
+    qsort(order, c->n_functions, sizeof *order, compare_routes);
     for (unsigned i = 1, first = 0; i < c->n_functions; i++) {
-        if (!nx_slice_eq(order[i]->http_path, order[first]->http_path) || !nx_slice_eq(order[i]->http_method, order[first]->http_method))
+        if (!is_same_route(order[i].f, order[first].f))
             first = i;
-        else if (order[i]->http_path.n)
-            report_twin_route(x, order[first], order[i]);
+        else if (order[i].f->http_path.n)
+            report_twin_route(x, order[first].f, order[i].f);
     }
 }
 

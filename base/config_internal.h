@@ -132,14 +132,14 @@ typedef struct nx_cfg_ctx {
     bool is_user_file;
     char path[160]; /* of what is read at the moment: "functions[0].on" */
     size_t path_n;
-    nx_cfg_mark *marks;     /* by row: where the value of a node's setting came from; line 0, source NULL: default */
-    nx_cfg_mark **fn_marks; /* the same for each function, by row */
+    nx_cfg_mark *marks;    /* by row: where the value of a node's setting came from; line 0, source NULL: default */
+    nx_cfg_mark *fn_marks; /* the same for each function: nx_cfg_n_rows for the first, then for the second, … */
 } nx_cfg_ctx;
 
 /* config_issue.c. `path` NULL: ctx->path; fmt makes the reason; suggestion may be NULL. */
 void nx_cfg_issue(nx_cfg_ctx *x, nx_cfg_mark at, const char *path, const char *suggestion, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
-void nx_cfg_issues_sort(nx_config_issues *i, unsigned from);
+void nx_cfg_issues_sort(nx_config_issues *all, unsigned from);
 /* A value for a message: printable UTF-8, quoted, cut after 40 characters; returns out. */
 #define NX_CFG_SHOW_BYTES 200
 const char *nx_cfg_show(nx_slice s, char out[NX_CFG_SHOW_BYTES]);
@@ -163,6 +163,7 @@ const char *nx_cfg_resolve(nx_arena *a, const char *dir, nx_slice path);       /
 /* config_read.c: one document into x->config. */
 void nx_cfg_read_root(nx_cfg_ctx *x, const nx_cfg_node *root);
 void nx_cfg_override(nx_cfg_ctx *x, const nx_config_override *o);
+static inline nx_cfg_mark *nx_cfg_fn_marks(const nx_cfg_ctx *x, unsigned i) { return x->fn_marks + (size_t)i * nx_cfg_n_rows; }
 static inline bool nx_cfg_is_set(const nx_cfg_mark *m) { return m->line > 0 || m->source; }
 
 /* config_format.c */

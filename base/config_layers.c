@@ -194,7 +194,7 @@ static void read_document(nx_cfg_ctx *x, nx_slice text)
         nx_cfg_read_root(x, root);
     else if (is_empty && !x->is_user_file)
         nx_cfg_issue(x, (nx_cfg_mark){x->source, 1, 1, false}, "", x->flags & NX_CONFIG_NO_FUNCTIONS ? "add version: v1" : minimal_file,
-                     x->flags & NX_CONFIG_NO_FUNCTIONS ? "the file is empty" : "the file is empty");
+                     "the file is empty");
 }
 
 /* Reads at most one byte more than is allowed, so that a file that grows meanwhile is noticed. */

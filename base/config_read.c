@@ -220,6 +220,12 @@ static int compare_vars(const void *a, const void *b)
     return compare_slices(((const nx_kv *)a)->key, ((const nx_kv *)b)->key);
 }
 
+static void put_list(const nx_cfg_row *row, void *base, void *items, unsigned count)
+{
+    memcpy((char *)base + row->at, &items, sizeof items);
+    memcpy((char *)base + row->count_at, &count, sizeof count);
+}
+
 static void add_item(nx_cfg_ctx *x, const nx_cfg_row *row, const nx_cfg_node *n, nx_slice *items, unsigned *count)
 {
     if (!is_kind(x, n, NX_CFG_NODE_SCALAR, "one value", NULL))
@@ -274,8 +280,7 @@ static void read_list(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, const nx
     /* Order means nothing where items are subscriptions; sorted, equal settings are equal bytes. */
     if (row->shape == NX_CFG_ONE_OR_LIST)
         qsort(items, count, sizeof *items, compare_items);
-    memcpy((char *)base + row->at, &items, sizeof items);
-    memcpy((char *)base + row->count_at, &count, sizeof count);
+    put_list(row, base, items, count);
 }
 
 static bool read_var(nx_cfg_ctx *x, const nx_cfg_row *row, const nx_cfg_node *n, nx_kv *ret)
@@ -330,8 +335,7 @@ static void read_env(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, const nx_
     if (bytes > NX_CFG_ENV_BYTES)
         nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, NULL, "has %zu bytes; at most %u are allowed", bytes, NX_CFG_ENV_BYTES);
     qsort(vars, count, sizeof *vars, compare_vars);
-    memcpy((char *)base + row->at, &vars, sizeof vars);
-    memcpy((char *)base + row->count_at, &count, sizeof count);
+    put_list(row, base, vars, count);
 }
 
 /* ---- sections */
@@ -341,12 +345,7 @@ static void read_section(nx_cfg_ctx *x, const char *prefix, void *base, nx_cfg_m
 static void read_function(nx_cfg_ctx *x, unsigned i, const nx_cfg_node *n)
 {
     nx_fn_config *f = &x->config->functions[i];
-    nx_cfg_mark *marks = nx_arena_calloc(x->read, nx_cfg_n_rows, sizeof *marks);
-    if (!marks) {
-        x->err = NX_ENOMEM;
-        return;
-    }
-    x->fn_marks[i] = marks;
+    nx_cfg_mark *marks = nx_cfg_fn_marks(x, i);
     marks[nx_cfg_row_index(nx_cfg_row_find("functions"))] = nx_cfg_mark_of(x, n);
     f->line = n->line;
     for (unsigned k = 0; k < nx_cfg_n_rows; k++) {
@@ -381,7 +380,7 @@ static void read_functions(nx_cfg_ctx *x, const nx_cfg_node *n)
         nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, "begin each function with - name: NAME", "is an empty list");
     nx_config *c = x->config;
     c->functions = nx_arena_calloc(x->arena, n->n + 1, sizeof *c->functions);
-    x->fn_marks = nx_arena_calloc(x->read, n->n + 1, sizeof(nx_cfg_mark *));
+    x->fn_marks = nx_arena_calloc(x->read, ((size_t)n->n + 1) * nx_cfg_n_rows, sizeof *x->fn_marks);
     if (!c->functions || !x->fn_marks) {
         x->err = NX_ENOMEM;
         return;

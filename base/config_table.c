@@ -18,7 +18,8 @@ static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", N
 #define NODE(field) .at = offsetof(nx_config, field), .width = WIDTH(nx_config, field)
 #define NODE_PATH(field) NODE(field), .is_path = true, .resolved_at = offsetof(nx_config, field)
 #define FN(field) .at = offsetof(nx_fn_config, field), .width = WIDTH(nx_fn_config, field)
-#define FN_LIST(field) FN(field), .count_at = offsetof(nx_fn_config, n_##field)
+/* Width is for numbers and texts; a list is always a pointer and a count. */
+#define FN_LIST(field) .at = offsetof(nx_fn_config, field), .count_at = offsetof(nx_fn_config, n_##field)
 #define FN_PATH(field, resolved) FN(field), .is_path = true, .resolved_at = offsetof(nx_fn_config, resolved)
 
 const nx_cfg_row nx_cfg_rows[] = {

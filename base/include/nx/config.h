@@ -22,11 +22,11 @@ typedef enum { NX_DURABILITY_PROCESS,
 
 typedef struct nx_fn_config {
     nx_slice name;
-    nx_slice http_method, http_path; /* empty: no HTTP trigger; method upper case */
+    nx_slice http_method, http_path; /* empty: no HTTP trigger; method upper case; path as it is after percent-decoding */
     nx_slice *nats;
-    unsigned n_nats; /* raw subjects */
+    unsigned n_nats; /* raw subjects; sorted, none twice */
     nx_slice *events;
-    unsigned n_events;                     /* type patterns of `on.event` */
+    unsigned n_events;                     /* type patterns of `on.event`; sorted, none twice. A path /events/TYPE stands only in http_path */
     nx_slice runtime;                      /* "wasi-preview1" */
     nx_slice code;                         /* as written; relative to the file */
     nx_slice code_path;                    /* resolved */
@@ -91,7 +91,9 @@ typedef enum {
     NX_CONFIG_STORED = 4        /* settings of stored versions: `code` may be missing (the artifact is known by its digest) */
 } nx_config_flags;
 
-/* Reads and validates `file` (YAML 1.1/1.2 subset, or JSON). On NX_EINVAL `issues` holds everything that is wrong; *ret is not set. */
+/* Reads and validates `file`: YAML 1.2 without anchors, aliases, merge keys, tags and further documents (refused, so a tree is never larger than its
+ * file), or JSON. On NX_EINVAL `issues` (zeroed before its first use; may be NULL) holds everything that is wrong, in the order of the file, and
+ * reterr the first of it; *ret is not set. Other errors (NX_ENOENT, NX_EDENIED, NX_EIO, NX_ENOMEM) are in reterr alone. `file` is lent to issues. */
 nx_err nx_config_load(const char *file, unsigned flags, nx_config **ret, nx_config_issues *issues, nx_error *reterr);
 /* The same from memory; `name` stands in messages, `dir` is the base of relative paths. */
 nx_err nx_config_parse(nx_slice text, const char *name, const char *dir, unsigned flags, nx_config **ret, nx_config_issues *issues, nx_error *reterr);
@@ -121,8 +123,9 @@ void nx_config_ref(nx_config *c);
 void nx_config_unref(nx_config *c); /* NULL allowed */
 void nx_config_issues_done(nx_config_issues *i);
 /* "nexus.yaml:14:7: functions[0].timeout: "5 parsecs" is not a duration (try 5s)", one line each. */
-nx_err nx_config_issues_text(const nx_config_issues *i, nx_buf *out);
-nx_err nx_config_issues_json(const nx_config_issues *i, nx_buf *out);
+nx_err nx_config_issues_text(const nx_config_issues *all, nx_buf *out);
+/* One object: {"valid", "file", "is_cut", "issues": [{"source", "line", "column", "path", "reason", "suggestion"}]}. */
+nx_err nx_config_issues_json(const nx_config_issues *all, nx_buf *out);
 const nx_fn_config *nx_config_function(const nx_config *c, nx_slice name);
 
 /* One function's settings as the JSON object that stands under functions[] in the file, normalised: every default written out, equal settings give
@@ -132,5 +135,5 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w);
 
 /* Generated documents. */
 nx_err nx_config_schema_json(nx_buf *out);  /* JSON Schema 2020-12 */
-nx_err nx_config_reference_md(nx_buf *out); /* table for docs/API_REFERENCE.md */
+nx_err nx_config_reference_md(nx_buf *out); /* the whole page docs/CONFIG_REFERENCE.md */
 #endif

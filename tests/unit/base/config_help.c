@@ -9,7 +9,7 @@
 
 parsed parse_flags(nx_slice text, unsigned flags)
 {
-    parsed p = { .err = NX_EBUG };
+    parsed p = {.err = NX_EBUG};
     p.err = nx_config_parse(text, "nexus.yaml", "/nowhere/my-app", flags, &p.config, &p.issues, &p.error);
     assert_true((p.err == NX_OK) == (p.config != NULL));
     assert_true((p.err == NX_OK) == (p.issues.n == 0));

@@ -288,14 +288,14 @@ static void test_config_equal_settings_are_equal_bytes(void **state)
 static void test_config_stored_settings_keep_every_character(void **state)
 {
     (void)state;
-    nx_fn_config f = { .name = NX_SLICE("f"), .runtime = NX_SLICE("wasi-preview1"), .timeout_ns = 1000000000, .memory_bytes = 65536 };
+    nx_fn_config f = {.name = NX_SLICE("f"), .runtime = NX_SLICE("wasi-preview1"), .timeout_ns = 1000000000, .memory_bytes = 65536};
     nx_slice type = NX_SLICE("a");
-    nx_kv var = { NX_SLICE("V"), NX_SLICE_NULL };
+    nx_kv var = {NX_SLICE("V"), NX_SLICE_NULL};
     f.events = &type;
     f.n_events = 1;
     f.env = &var;
     f.n_env = 1;
-    static const unsigned points[] = { 1, 8, 9, 10, 13, 31, 32, 34, 35, 39, 44, 58, 92, 127, 128, 133, 159, 160, 255, 0x2028, 0x2029, 0xd7ff, 0xe000, 0xfeff, 0xfffd, 0xfffe, 0xffff, 0x10000, 0x1f600, 0x10ffff };
+    static const unsigned points[] = {1, 8, 9, 10, 13, 31, 32, 34, 35, 39, 44, 58, 92, 127, 128, 133, 159, 160, 255, 0x2028, 0x2029, 0xd7ff, 0xe000, 0xfeff, 0xfffd, 0xfffe, 0xffff, 0x10000, 0x1f600, 0x10ffff};
     for (unsigned i = 0; i < NX_ARRAY_LEN(points); i++) {
         unsigned c = points[i];
         char value[8] = "x";
@@ -340,9 +340,16 @@ static void test_config_without_functions_where_allowed(void **state)
 static void test_config_project_name_comes_from_the_folder(void **state)
 {
     (void)state;
-    static const struct { const char *dir, *name; } cases[] = {
-        { "/a/My App_2", "my-app-2" }, { "/a/--x--", "x" }, { "/", "project" }, { "/a/\xc3\xa4", "project" },
-        { "/a/" "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" },
+    static const struct {
+        const char *dir, *name;
+    } cases[] = {
+        {"/a/My App_2", "my-app-2"},
+        {"/a/--x--", "x"},
+        {"/", "project"},
+        {"/a/\xc3\xa4", "project"},
+        {"/a/"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
     };
     for (unsigned i = 0; i < NX_ARRAY_LEN(cases); i++) {
         nx_config *c = NULL;

@@ -104,7 +104,7 @@ static void test_config_table_is_sound(void **state)
         }
         if (row->format) {
             assert_true(row->def || row->example);
-            nx_cfg_why why = { { 0 }, { 0 } };
+            nx_cfg_why why = {{0}, {0}};
             if (row->def && row->format->check && !row->format->check(nx_slice_cstr(row->def), &why)) fail_msg("%s: %s", row->path, why.reason);
             if (row->shape == NX_CFG_STRING && row->example && row->format->check && !row->format->check(nx_slice_cstr(row->example), &why))
                 fail_msg("%s: %s", row->path, why.reason);

@@ -66,7 +66,7 @@ void free(void *p)
 static nx_err try_once(nx_slice text, unsigned flags)
 {
     nx_config *c = NULL;
-    nx_config_issues issues = { 0 };
+    nx_config_issues issues = {0};
     nx_error e = NX_ERROR_INIT;
     nx_buf out = NX_BUF_INIT(1u << 16);
     nx_err err = nx_config_parse(text, "nexus.yaml", "/tmp", flags, &c, &issues, &e);

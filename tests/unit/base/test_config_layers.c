@@ -47,14 +47,14 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    static const char *const files[] = { "Project_A/nexus.yaml", "Project_A/big.yaml", "user/config.yaml" };
+    static const char *const files[] = {"Project_A/nexus.yaml", "Project_A/big.yaml", "user/config.yaml"};
     for (unsigned i = 0; i < NX_ARRAY_LEN(files); i++) unlink(path_of(files[i]));
     return rmdir(path_of("Project_A")) || rmdir(path_of("user")) || rmdir(root);
 }
 
 static parsed load(const nx_config_layers *layers, unsigned flags)
 {
-    parsed p = { .err = NX_EBUG };
+    parsed p = {.err = NX_EBUG};
     p.err = nx_config_load_layers(layers, flags, &p.config, &p.issues, &p.error);
     assert_true((p.err == NX_OK) == (p.config != NULL));
     return p;
@@ -63,7 +63,7 @@ static parsed load(const nx_config_layers *layers, unsigned flags)
 static void test_config_load_resolves_against_the_files_folder(void **state)
 {
     (void)state;
-    parsed p = { .err = NX_EBUG };
+    parsed p = {.err = NX_EBUG};
     write_text("Project_A/nexus.yaml", HEAD "functions:\n  - {name: f, on: {event: a}, code: ./b/f.wasm, build: {workdir: src}}\n");
     p.err = nx_config_load(path_of("Project_A/nexus.yaml"), 0, &p.config, &p.issues, &p.error);
     assert_int_equal(p.err, NX_OK);
@@ -90,7 +90,7 @@ static void test_config_load_says_what_file_is_wrong(void **state)
 {
     (void)state;
     nx_config *c = NULL;
-    nx_config_issues issues = { 0 };
+    nx_config_issues issues = {0};
     nx_error e = NX_ERROR_INIT;
     assert_int_equal(nx_config_load(path_of("none.yaml"), 0, &c, &issues, &e), NX_ENOENT);
     assert_non_null(strstr(e.msg, "none.yaml: No such file"));
@@ -117,28 +117,28 @@ static void test_config_precedence(void **state)
     (void)state;
     write_text("user/config.yaml", HEAD "listen: :1\nadmin: :2\nworkers: 3\nlog: {level: debug, format: json}\ndata_dir: ud\n");
     write_text("Project_A/nexus.yaml", HEAD "admin: :12\nworkers: 13\nlog: {level: warn}\n" ONE_FUNCTION);
-    char *env[] = { (char[]){ "NEXUS_WORKERS=23" }, (char[]){ "NEXUS_LOG_LEVEL=error" }, (char[]){ "NEXUS_ADMIN_URL=http://x" }, (char[]){ "NEXUS_CACHE=/c" },
-                    (char[]){ "NEXUS_BIN=/b" }, (char[]){ "NEXUS_NATS_SERVER=/s" }, (char[]){ "NEXUS_LISTEN=" }, (char[]){ "NEXUS_VERSION=9" },
-                    (char[]){ "NEXUS_FUNCTIONS=9" }, (char[]){ "PATH=/bin" }, (char[]){ "NEXUS_RETENTION_RUNS_MAX_AGE=2h" }, NULL };
+    char *env[] = {(char[]){"NEXUS_WORKERS=23"}, (char[]){"NEXUS_LOG_LEVEL=error"}, (char[]){"NEXUS_ADMIN_URL=http://x"}, (char[]){"NEXUS_CACHE=/c"},
+                   (char[]){"NEXUS_BIN=/b"}, (char[]){"NEXUS_NATS_SERVER=/s"}, (char[]){"NEXUS_LISTEN="}, (char[]){"NEXUS_VERSION=9"},
+                   (char[]){"NEXUS_FUNCTIONS=9"}, (char[]){"PATH=/bin"}, (char[]){"NEXUS_RETENTION_RUNS_MAX_AGE=2h"}, NULL};
     nx_arena a = NX_ARENA_INIT(1u << 16);
     nx_config_override *from_env, all[8];
     unsigned n = 0;
     assert_int_equal(nx_config_env_overrides(env, &a, &from_env, &n), NX_OK);
     assert_int_equal(n, 3);
     memcpy(all, from_env, n * sizeof *all);
-    all[n++] = (nx_config_override){ NX_SLICE("workers"), NX_SLICE("33"), NX_SLICE("--workers") };
-    all[n++] = (nx_config_override){ NX_SLICE("tls.cert"), NX_SLICE("c.pem"), NX_SLICE("--tls-cert") };
-    all[n++] = (nx_config_override){ NX_SLICE("tls.key"), NX_SLICE("/k.pem"), NX_SLICE("--tls-key") };
-    parsed p = load(&(nx_config_layers){ .user_file = path_of("user/config.yaml"), .file = path_of("Project_A/nexus.yaml"), .overrides = all, .n_overrides = n }, 0);
+    all[n++] = (nx_config_override){NX_SLICE("workers"), NX_SLICE("33"), NX_SLICE("--workers")};
+    all[n++] = (nx_config_override){NX_SLICE("tls.cert"), NX_SLICE("c.pem"), NX_SLICE("--tls-cert")};
+    all[n++] = (nx_config_override){NX_SLICE("tls.key"), NX_SLICE("/k.pem"), NX_SLICE("--tls-key")};
+    parsed p = load(&(nx_config_layers){.user_file = path_of("user/config.yaml"), .file = path_of("Project_A/nexus.yaml"), .overrides = all, .n_overrides = n}, 0);
     if (p.err) print_issues(&p.issues);
     assert_int_equal(p.err, NX_OK);
-    assert_slice(p.config->listen, ":1");             /* user */
-    assert_slice(p.config->admin, ":12");             /* project over user */
-    assert_int_equal(p.config->workers, 33);          /* flag over environment over project */
+    assert_slice(p.config->listen, ":1");                /* user */
+    assert_slice(p.config->admin, ":12");                /* project over user */
+    assert_int_equal(p.config->workers, 33);             /* flag over environment over project */
     assert_int_equal(p.config->log_level, NX_LOG_ERROR); /* environment over project */
     assert_true(p.config->log_json);
     assert_int_equal(p.config->runs_max_age_ns, 7200ull * 1000000000);
-    assert_int_equal(p.config->hop_limit, 16);        /* default */
+    assert_int_equal(p.config->hop_limit, 16);            /* default */
     assert_slice(p.config->data_dir, path_of("user/ud")); /* relative to the file it stands in */
     assert_slice(p.config->tls_key, "/k.pem");
     char cwd[PATH_MAX], cert[PATH_MAX + 8];
@@ -164,17 +164,16 @@ static void test_config_messages_name_the_layer(void **state)
     write_text("user/config.yaml", HEAD "workers: many\nname: x\nfunctions: []\nlistne: 1\n");
     write_text("Project_A/nexus.yaml", HEAD "hop_limit: 0\n" ONE_FUNCTION);
     const nx_config_override overrides[] = {
-        { NX_SLICE("listen"), NX_SLICE("8080"), NX_SLICE("NEXUS_LISTEN") },
-        { NX_SLICE("log.level"), NX_SLICE("loud"), NX_SLICE("--log-level") },
-        { NX_SLICE("data_dir"), NX_SLICE(""), NX_SLICE("--data-dir") },
-        { NX_SLICE("log.levle"), NX_SLICE("info"), NX_SLICE("--set") },
-        { NX_SLICE("functions"), NX_SLICE("info"), NX_SLICE("--set") },
-        { NX_SLICE("version"), NX_SLICE("v1"), NX_SLICE("--set") },
-        { NX_SLICE("nats.token"), NX_SLICE("a\xff"), NX_SLICE("NEXUS_NATS_TOKEN") },
-        { NX_SLICE("tls.cert"), NX_SLICE("x.pem"), NX_SLICE("NEXUS_TLS_CERT") },
+        {NX_SLICE("listen"), NX_SLICE("8080"), NX_SLICE("NEXUS_LISTEN")},
+        {NX_SLICE("log.level"), NX_SLICE("loud"), NX_SLICE("--log-level")},
+        {NX_SLICE("data_dir"), NX_SLICE(""), NX_SLICE("--data-dir")},
+        {NX_SLICE("log.levle"), NX_SLICE("info"), NX_SLICE("--set")},
+        {NX_SLICE("functions"), NX_SLICE("info"), NX_SLICE("--set")},
+        {NX_SLICE("version"), NX_SLICE("v1"), NX_SLICE("--set")},
+        {NX_SLICE("nats.token"), NX_SLICE("a\xff"), NX_SLICE("NEXUS_NATS_TOKEN")},
+        {NX_SLICE("tls.cert"), NX_SLICE("x.pem"), NX_SLICE("NEXUS_TLS_CERT")},
     };
-    parsed p = load(&(nx_config_layers){ .user_file = path_of("user/config.yaml"), .file = path_of("Project_A/nexus.yaml"), .overrides = overrides,
-                                         .n_overrides = NX_ARRAY_LEN(overrides) },
+    parsed p = load(&(nx_config_layers){.user_file = path_of("user/config.yaml"), .file = path_of("Project_A/nexus.yaml"), .overrides = overrides, .n_overrides = NX_ARRAY_LEN(overrides)},
                     0);
     assert_int_equal(p.err, NX_EINVAL);
     char expected[4096];
@@ -203,21 +202,21 @@ static void test_config_messages_name_the_layer(void **state)
 static void test_config_user_file_is_optional(void **state)
 {
     (void)state;
-    parsed p = load(&(nx_config_layers){ .user_file = path_of("user/none.yaml"), .dir = root }, NX_CONFIG_NO_FUNCTIONS);
+    parsed p = load(&(nx_config_layers){.user_file = path_of("user/none.yaml"), .dir = root}, NX_CONFIG_NO_FUNCTIONS);
     assert_int_equal(p.err, NX_OK);
     assert_slice(p.config->dir, root);
     parsed_done(&p);
     write_text("user/config.yaml", "");
-    p = load(&(nx_config_layers){ .user_file = path_of("user/config.yaml"), .dir = root }, NX_CONFIG_NO_FUNCTIONS);
+    p = load(&(nx_config_layers){.user_file = path_of("user/config.yaml"), .dir = root}, NX_CONFIG_NO_FUNCTIONS);
     assert_int_equal(p.err, NX_OK);
     parsed_done(&p);
     write_text("user/config.yaml", "workers: 2\n"); /* without a version, too: there is one format */
-    p = load(&(nx_config_layers){ .user_file = path_of("user/config.yaml"), .dir = root }, NX_CONFIG_NO_FUNCTIONS);
+    p = load(&(nx_config_layers){.user_file = path_of("user/config.yaml"), .dir = root}, NX_CONFIG_NO_FUNCTIONS);
     assert_int_equal(p.err, NX_OK);
     assert_int_equal(p.config->workers, 2);
     parsed_done(&p);
     write_text("user/config.yaml", "workers: [\n");
-    p = load(&(nx_config_layers){ .user_file = path_of("user/config.yaml"), .dir = root }, NX_CONFIG_NO_FUNCTIONS);
+    p = load(&(nx_config_layers){.user_file = path_of("user/config.yaml"), .dir = root}, NX_CONFIG_NO_FUNCTIONS);
     assert_int_equal(p.err, NX_EINVAL);
     assert_string_equal(p.issues.v[0].source, path_of("user/config.yaml"));
     parsed_done(&p);
@@ -229,8 +228,8 @@ static void test_config_layers_are_all_read(void **state)
     (void)state;
     write_text("user/config.yaml", "a: [\n");
     write_text("Project_A/nexus.yaml", "- [\n");
-    const nx_config_override o = { NX_SLICE("workers"), NX_SLICE("x"), NX_SLICE("--workers") };
-    parsed p = load(&(nx_config_layers){ .user_file = path_of("user/config.yaml"), .file = path_of("Project_A/nexus.yaml"), .overrides = &o, .n_overrides = 1 }, 0);
+    const nx_config_override o = {NX_SLICE("workers"), NX_SLICE("x"), NX_SLICE("--workers")};
+    parsed p = load(&(nx_config_layers){.user_file = path_of("user/config.yaml"), .file = path_of("Project_A/nexus.yaml"), .overrides = &o, .n_overrides = 1}, 0);
     assert_int_equal(p.err, NX_EINVAL);
     assert_int_equal(p.issues.n, 3);
     parsed_done(&p);

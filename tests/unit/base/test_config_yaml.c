@@ -14,39 +14,46 @@
 #include <cmocka.h>
 
 #define HEAD "version: v1\n"
-#define BYTES(literal) { "" literal, sizeof(literal) - 1 }
+#define BYTES(literal)                  \
+    {                                   \
+        "" literal, sizeof(literal) - 1 \
+    }
 
 static void test_config_bytes(void **state)
 {
     (void)state;
-    static const struct { nx_slice text; unsigned line, column; const char *reason, *suggestion; } cases[] = {
-        { BYTES(""), 1, 1, "the file is empty", "version: v1\nfunctions:\n  - name: hello\n" },
-        { BYTES("\xef\xbb\xbf"), 1, 1, "the file is empty", "version: v1\n" },
-        { BYTES("# nothing but\n\n   # comments\n"), 1, 1, "the file is empty", "version: v1\n" },
-        { BYTES("---\n"), 1, 1, "the file is empty", "version: v1\n" },
-        { BYTES("~\n"), 1, 1, "the file is empty", "version: v1\n" },
-        { BYTES("\xff\xfev\0e\0r\0"), 1, 1, "is UTF-16", "save it as UTF-8" },
-        { BYTES("\xfe\xff\0v\0e"), 1, 1, "is UTF-16", "save it as UTF-8" },
-        { BYTES(HEAD "name: a\0b\n"), 2, 8, "holds a NUL byte", "is this a text file?" },
-        { BYTES(HEAD "name: \xc3\xa4\xff\n"), 2, 8, "byte 0xff is not UTF-8", "save it as UTF-8" },
-        { BYTES(HEAD "name: \xc0\xaf\n"), 2, 7, "byte 0xc0 is not UTF-8", "save it as UTF-8" },
-        { BYTES(HEAD "name: \xed\xa0\x80\n"), 2, 7, "byte 0xed is not UTF-8", "save it as UTF-8" },
-        { BYTES(HEAD "name: \xf0\x9f\x98"), 2, 7, "byte 0xf0 is not UTF-8", "save it as UTF-8" },
-        { BYTES(HEAD "name: a\x01\n"), 2, 8, "the control character 0x01", "write it as an escape" },
-        { BYTES(HEAD "name: a\rb: c\n"), 2, 8, "a carriage return without a line feed", "line feed" },
-        { BYTES(HEAD "name: a\r"), 2, 8, "a carriage return without a line feed", "line feed" },
-        { BYTES(HEAD "log:\n\tlevel: info\n"), 3, 1, "indented with a tab", "indent with spaces" },
-        { BYTES(HEAD "log:\n  level: info\n \tformat: json\n"), 4, 2, "indented with a tab", "indent with spaces" },
-        { BYTES(HEAD "name: a: b\n"), 2, 8, "is not valid YAML: invalid nested block mapping", "quote a value that holds" },
-        { BYTES(HEAD "name: \"a\n"), 2, 8, "is not valid YAML: double-quoted scalar without closing quote", "" },
-        { BYTES(HEAD "http: {max_body: 1Mi\n"), 3, 1, "is not valid YAML", "" },
-        { BYTES(HEAD "name: @a\n"), 2, 7, "is not valid YAML", "" },
-        { BYTES(HEAD "a: b\n c: d\n"), 2, 4, "is not valid YAML", "" },
-        { BYTES("%TAG !a! b\n---\n" HEAD), 1, 1, "directives (%NAME) are not supported", "remove it" },
-        { BYTES("%YAML 1.2 x\n---\n" HEAD), 1, 1, "directives (%NAME) are not supported", "remove it" },
-        { BYTES("%YAML 2.0\n---\n" HEAD), 1, 1, "directives (%NAME) are not supported", "remove it" },
-        { BYTES(HEAD "? [a, b]\n: c\n"), 2, 3, "a list or a mapping cannot be a key", "write it as text" },
-        { BYTES(HEAD "{a: b}: c\n"), 2, 1, "a list or a mapping cannot be a key", "write it as text" },
+    static const struct {
+        nx_slice text;
+        unsigned line, column;
+        const char *reason, *suggestion;
+    } cases[] = {
+        {BYTES(""), 1, 1, "the file is empty", "version: v1\nfunctions:\n  - name: hello\n"},
+        {BYTES("\xef\xbb\xbf"), 1, 1, "the file is empty", "version: v1\n"},
+        {BYTES("# nothing but\n\n   # comments\n"), 1, 1, "the file is empty", "version: v1\n"},
+        {BYTES("---\n"), 1, 1, "the file is empty", "version: v1\n"},
+        {BYTES("~\n"), 1, 1, "the file is empty", "version: v1\n"},
+        {BYTES("\xff\xfev\0e\0r\0"), 1, 1, "is UTF-16", "save it as UTF-8"},
+        {BYTES("\xfe\xff\0v\0e"), 1, 1, "is UTF-16", "save it as UTF-8"},
+        {BYTES(HEAD "name: a\0b\n"), 2, 8, "holds a NUL byte", "is this a text file?"},
+        {BYTES(HEAD "name: \xc3\xa4\xff\n"), 2, 8, "byte 0xff is not UTF-8", "save it as UTF-8"},
+        {BYTES(HEAD "name: \xc0\xaf\n"), 2, 7, "byte 0xc0 is not UTF-8", "save it as UTF-8"},
+        {BYTES(HEAD "name: \xed\xa0\x80\n"), 2, 7, "byte 0xed is not UTF-8", "save it as UTF-8"},
+        {BYTES(HEAD "name: \xf0\x9f\x98"), 2, 7, "byte 0xf0 is not UTF-8", "save it as UTF-8"},
+        {BYTES(HEAD "name: a\x01\n"), 2, 8, "the control character 0x01", "write it as an escape"},
+        {BYTES(HEAD "name: a\rb: c\n"), 2, 8, "a carriage return without a line feed", "line feed"},
+        {BYTES(HEAD "name: a\r"), 2, 8, "a carriage return without a line feed", "line feed"},
+        {BYTES(HEAD "log:\n\tlevel: info\n"), 3, 1, "indented with a tab", "indent with spaces"},
+        {BYTES(HEAD "log:\n  level: info\n \tformat: json\n"), 4, 2, "indented with a tab", "indent with spaces"},
+        {BYTES(HEAD "name: a: b\n"), 2, 8, "is not valid YAML: invalid nested block mapping", "quote a value that holds"},
+        {BYTES(HEAD "name: \"a\n"), 2, 8, "is not valid YAML: double-quoted scalar without closing quote", ""},
+        {BYTES(HEAD "http: {max_body: 1Mi\n"), 3, 1, "is not valid YAML", ""},
+        {BYTES(HEAD "name: @a\n"), 2, 7, "is not valid YAML", ""},
+        {BYTES(HEAD "a: b\n c: d\n"), 2, 4, "is not valid YAML", ""},
+        {BYTES("%TAG !a! b\n---\n" HEAD), 1, 1, "directives (%NAME) are not supported", "remove it"},
+        {BYTES("%YAML 1.2 x\n---\n" HEAD), 1, 1, "directives (%NAME) are not supported", "remove it"},
+        {BYTES("%YAML 2.0\n---\n" HEAD), 1, 1, "directives (%NAME) are not supported", "remove it"},
+        {BYTES(HEAD "? [a, b]\n: c\n"), 2, 3, "a list or a mapping cannot be a key", "write it as text"},
+        {BYTES(HEAD "{a: b}: c\n"), 2, 1, "a list or a mapping cannot be a key", "write it as text"},
     };
     for (unsigned k = 0; k < NX_ARRAY_LEN(cases); k++) {
         parsed p = parse_flags(cases[k].text, 0);
@@ -64,16 +71,20 @@ static void test_config_bytes(void **state)
 static void test_config_refused_yaml(void **state)
 {
     (void)state;
-    static const struct { const char *text; unsigned line, column; const char *reason, *suggestion; } cases[] = {
-        { HEAD "name: &a x\n" ONE_FUNCTION, 2, 7, "anchors (&name) are not supported", "quote a text that begins with &" },
-        { HEAD "log: &a {level: info}\n" ONE_FUNCTION, 2, 6, "anchors (&name) are not supported", "write the value out" },
-        { HEAD "&a workers: 1\n" ONE_FUNCTION, 2, 1, "anchors (&name) are not supported", "write the value out" },
-        { HEAD "functions:\n  - {name: f, on: {nats: *.x}, code: f}\n", 3, 26, "aliases (*name) are not supported", "quote a text that begins with *" },
-        { HEAD "name: !!str x\n" ONE_FUNCTION, 2, 7, "tags (!name) are not supported", "leave it out" },
-        { HEAD "name: !x y\n" ONE_FUNCTION, 2, 7, "tags (!name) are not supported", "leave it out" },
-        { HEAD "data_dir: \"a\\0b\"\n" ONE_FUNCTION, 2, 11, "may not hold a NUL character", "" },
-        { HEAD ONE_FUNCTION "---\nversion: v1\n", 4, 1, "a second document begins", "keep one" },
-        { HEAD ONE_FUNCTION ": x\n", 2, 1, "a key is missing", "" },
+    static const struct {
+        const char *text;
+        unsigned line, column;
+        const char *reason, *suggestion;
+    } cases[] = {
+        {HEAD "name: &a x\n" ONE_FUNCTION, 2, 7, "anchors (&name) are not supported", "quote a text that begins with &"},
+        {HEAD "log: &a {level: info}\n" ONE_FUNCTION, 2, 6, "anchors (&name) are not supported", "write the value out"},
+        {HEAD "&a workers: 1\n" ONE_FUNCTION, 2, 1, "anchors (&name) are not supported", "write the value out"},
+        {HEAD "functions:\n  - {name: f, on: {nats: *.x}, code: f}\n", 3, 26, "aliases (*name) are not supported", "quote a text that begins with *"},
+        {HEAD "name: !!str x\n" ONE_FUNCTION, 2, 7, "tags (!name) are not supported", "leave it out"},
+        {HEAD "name: !x y\n" ONE_FUNCTION, 2, 7, "tags (!name) are not supported", "leave it out"},
+        {HEAD "data_dir: \"a\\0b\"\n" ONE_FUNCTION, 2, 11, "may not hold a NUL character", ""},
+        {HEAD ONE_FUNCTION "---\nversion: v1\n", 4, 1, "a second document begins", "keep one"},
+        {HEAD ONE_FUNCTION ": x\n", 2, 1, "a key is missing", ""},
     };
     for (unsigned k = 0; k < NX_ARRAY_LEN(cases); k++) {
         char text[512];
@@ -222,7 +233,7 @@ static void test_config_parser_is_silent(void **state)
     int file = mkstemp(path), saved = dup(STDERR_FILENO);
     assert_true(file >= 0 && saved >= 0);
     assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
-    static const char *const texts[] = { "a: [1", "\"", "- a\nb", "a: b\n\tc: d\n", "%YAML 9.9\n---\na: b\n", "a: *b\n", "%TAG ! x\n%TAG ! y\n--- a\n", "&&" };
+    static const char *const texts[] = {"a: [1", "\"", "- a\nb", "a: b\n\tc: d\n", "%YAML 9.9\n---\na: b\n", "a: *b\n", "%TAG ! x\n%TAG ! y\n--- a\n", "&&"};
     for (unsigned i = 0; i < NX_ARRAY_LEN(texts); i++) {
         nx_config *c = NULL;
         nx_config_parse(nx_slice_cstr(texts[i]), "f", ".", 0, &c, NULL, NULL);
