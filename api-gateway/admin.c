@@ -159,7 +159,7 @@ static void on_mail(nx_gw_loop *l, nx_mail *m)
     (void)l;
 
     if (!mail->is_done) {
-        nx_gw_call_pump(call);
+        nx_gw_call_piece_arrived(call);
         return;
     }
     call->is_finished = true;

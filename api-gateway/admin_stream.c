@@ -95,7 +95,6 @@ static nx_buf take_queue(nx_gw_call *call)
     (void)pthread_mutex_lock(&call->mu);
     nx_buf taken = call->queue;
     nx_buf_init(&call->queue, taken.max);
-    call->is_piece_posted = false;
     (void)pthread_cond_signal(&call->has_room);
     (void)pthread_mutex_unlock(&call->mu);
     return taken;
@@ -115,6 +114,14 @@ static void finish_stream(nx_gw_call *call)
         return;
     nx_gw_call_end(call);
     nx_gw_conn_unhold(c);
+}
+
+void nx_gw_call_piece_arrived(nx_gw_call *call)
+{
+    (void)pthread_mutex_lock(&call->mu);
+    call->is_piece_posted = false; /* only now: a mail must not be posted while it is still in a list */
+    (void)pthread_mutex_unlock(&call->mu);
+    nx_gw_call_pump(call);
 }
 
 void nx_gw_call_pump(nx_gw_call *call)
