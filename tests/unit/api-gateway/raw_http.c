@@ -158,9 +158,11 @@ void raw_read(raw_conn *c, bool is_head_request, raw_answer *ret)
             return;
         }
     }
-    if (end >= sizeof ret->head || sscanf(c->in.p, "HTTP/1.1 %d ", &ret->status) != 1)
+    if (end >= sizeof ret->head)
         abort();
     memcpy(ret->head, c->in.p, end);
+    if (sscanf(ret->head, "HTTP/1.1 %d ", &ret->status) != 1)
+        abort();
     take(c, end + 4);
     bool has_body = !is_head_request && ret->status >= 200 && ret->status != 204 && ret->status != 304;
     if (has_body && raw_header(ret, "Content-Length", value, sizeof value)) {
