@@ -67,6 +67,12 @@ static size_t on_header(char *p, size_t size, size_t count, void *self)
     transfer *t = self;
     nx_slice value, line = nx_slice_make(p, size * count);
     while (line.n && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r')) line.n--;
+    if (nx_slice_starts(line, NX_SLICE("HTTP/"))) { /* the head of an answer; the last one counts */
+        uint64_t status;
+        (void)nx_slice_split(line, ' ', &value);
+        if (nx_slice_u64(nx_slice_sub(value, 0, 3), 999, &status) == NX_OK) t->resp->status = (int)status;
+        return size * count;
+    }
     nx_slice name = nx_slice_split(line, ':', &value);
     if (nx_slice_ieq(name, NX_SLICE("nexus-event-id"))) copy_cut(t->resp->event_id, sizeof t->resp->event_id, nx_slice_trim(value));
     else if (nx_slice_ieq(name, NX_SLICE("content-type"))) copy_cut(t->resp->content_type, sizeof t->resp->content_type, nx_slice_trim(value));

@@ -24,7 +24,13 @@ static void add_member(void *self, const char *name, const char *value)
 static int print_env(nx_cli *c)
 {
     nx_cli_tools tools;
+    char file[NX_CLI_PATH_BYTES];
+    nx_config *cfg = NULL;
     nx_cli_tools_find(&tools);
+    if (nx_cli_project_find(file, sizeof file, NULL) == NX_OK &&
+        nx_cli_config_load(c, file, NX_CONFIG_NO_FUNCTIONS, &cfg, &(nx_buf)NX_BUF_INIT(0), NULL) == NX_OK)
+        nx_cli_tools_link(&tools, cfg);
+    nx_config_unref(cfg);
     if (!tools.has_rust && !tools.has_c)
         return nx_cli_fail(c, NX_ENOENT, "no compiler with a WASI target is installed; for Rust:  %s\nfor C:  %s", tools.rust_advice, tools.c_advice);
     if (!c->json) {

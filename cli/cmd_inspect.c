@@ -67,7 +67,7 @@ static int run(nx_cli *c)
     if ((e.code = nx_json_parse(nx_buf_view(&out), 64u << 20, &root, &e)) != NX_OK)
         return nx_cli_fail_error(c, &e);
     /* A module that cannot run here is told by the exit code too, so that a pipeline can ask. */
-    bool can_run = nx_json_get_bool(root, "runnable", nx_json_len(nx_json_get(root, "problems")) == 0);
+    bool can_run = nx_json_get_bool(root, "can_run", nx_json_len(nx_json_get(root, "problems")) == 0);
     if (c->json)
         printf("%.*s\n", NX_SLICE_FMT(nx_buf_view(&out)));
     else

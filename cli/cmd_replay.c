@@ -79,7 +79,10 @@ static void print_verdict(const nx_cli *c, const nx_json *r)
 {
     nx_slice verdict = nx_json_get_str(r, "verdict"), reason = nx_json_get_str(r, "reason");
     bool is_identical = nx_slice_eq_cstr(verdict, "identical");
-    printf("%.*s %.*s: %s%.*s%s", NX_SLICE_FMT(nx_json_get_str(r, "function")), NX_SLICE_FMT(nx_json_get_str(r, "version")),
+    nx_slice version = nx_json_get_str(r, "version");
+    bool is_digest = version.n == NX_SHA256_HEX; /* code that has no version: an uploaded module */
+    printf("%.*s %s%.*s%s: %s%.*s%s", NX_SLICE_FMT(nx_json_get_str(r, "function")), is_digest ? "sha256:" : "",
+           NX_SLICE_FMT(nx_slice_sub(version, 0, is_digest ? 12 : version.n)), is_digest ? "…" : "",
            nx_cli_paint(c->has_colour, is_identical ? NX_CLI_GREEN : NX_CLI_RED), NX_SLICE_FMT(verdict),
            nx_cli_paint(c->has_colour, NX_CLI_PLAIN));
     if (is_identical) {

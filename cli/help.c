@@ -3,35 +3,36 @@
 
 #define LINE_COLUMNS 100
 
-/* Words of `text` in lines of LINE_COLUMNS, all behind `indent` columns; the first line begins at `column`. Newlines of the text stay. */
-static void wrapped(const char *text, unsigned indent, unsigned column, FILE *out)
+static unsigned columns_of(const char *text, size_t n)
 {
+    unsigned columns = 0;
+    for (size_t i = 0; i < n; i++)
+        columns += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return columns;
+}
+
+/* Words of `text` in lines of LINE_COLUMNS behind `indent` columns, of which the first line has some already. An empty line parts
+ * paragraphs; a single newline is a space. */
+static void wrapped(const char *text, unsigned indent, FILE *out)
+{
+    unsigned column = indent;
     while (*text) {
-        if (*text == '\n') {
-            fprintf(out, "\n%*s", text[1] == '\n' ? 0 : (int)indent, "");
+        size_t gap = strspn(text, " \n"), n = strcspn(text + gap, " \n");
+        bool is_paragraph = gap >= 2 && memmem(text, gap, "\n\n", 2);
+        unsigned columns = columns_of(text + gap, n);
+        if (is_paragraph) {
+            fprintf(out, "\n\n%*s", (int)indent, "");
             column = indent;
-            text++;
-            continue;
-        }
-        size_t n = strcspn(text, " \n");
-        size_t shown = 0;
-        for (size_t i = 0; i < n; i++)
-            shown += ((unsigned char)text[i] & 0xc0) != 0x80;
-        if (column > indent && column + shown > LINE_COLUMNS) {
+        } else if (column > indent && column + 1 + columns > LINE_COLUMNS) {
             fprintf(out, "\n%*s", (int)indent, "");
             column = indent;
+        } else if (column > indent) {
+            fputc(' ', out);
+            column++;
         }
-        fwrite(text, 1, n, out);
-        column += (unsigned)shown;
-        text += n;
-        if (*text == ' ') {
-            size_t spaces = strspn(text, " ");
-            size_t next = strcspn(text + spaces, " \n");
-            if (column + spaces + next <= LINE_COLUMNS && text[spaces] && text[spaces] != '\n')
-                fprintf(out, "%*s", (int)spaces, "");
-            column += (unsigned)spaces;
-            text += spaces;
-        }
+        fwrite(text + gap, 1, n, out);
+        column += columns;
+        text += gap + n;
     }
     fputc('\n', out);
 }
@@ -68,7 +69,7 @@ static void flag_lines(const nx_cli_command *command, FILE *out)
         else
             fputs("      ", out);
         fprintf(out, "--%s%s%s%*s  ", f->name, f->value ? " " : "", f->value ? f->value : "", (int)(width - flag_width(f)), "");
-        wrapped(f->help, 10 + width, 10 + width, out);
+        wrapped(f->help, 10 + width, out);
     }
 }
 
@@ -77,7 +78,7 @@ void nx_cli_help(const nx_cli_command *command, bool with_colour, FILE *out)
     fprintf(out, "%s.\n", command->summary);
     if (command->text) {
         fputc('\n', out);
-        wrapped(command->text, 0, 0, out);
+        wrapped(command->text, 0, out);
     }
     head("Usage", with_colour, out);
     fputs("  ", out);
@@ -89,7 +90,7 @@ void nx_cli_help(const nx_cli_command *command, bool with_colour, FILE *out)
         head("Arguments", with_colour, out);
         for (const nx_cli_arg *a = command->args; a->name; a++) {
             fprintf(out, "  <%s>%*s  ", a->name, (int)(width - strlen(a->name)), "");
-            wrapped(a->help, 6 + width, 6 + width, out);
+            wrapped(a->help, 6 + width, out);
         }
     }
     head("Flags", with_colour, out);

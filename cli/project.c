@@ -38,16 +38,23 @@ nx_err nx_cli_read_file(const char *path, nx_buf *ret, nx_error *reterr)
 nx_err nx_cli_project_find(char *ret, size_t ret_bytes, nx_error *reterr)
 {
     char dir[NX_CLI_PATH_BYTES];
+    size_t n = 0;
     if (!getcwd(dir, sizeof dir))
         return nx_error_set(reterr, nx_err_from_errno(errno), "the current folder: %s", strerror(errno));
+    /* Relative, because it stands before every message about the file. */
     for (;;) {
-        int n = snprintf(ret, ret_bytes, "%s/" NX_CLI_PROJECT_FILE, strcmp(dir, "/") == 0 ? "" : dir);
-        if (n > 0 && (size_t)n < ret_bytes && access(ret, F_OK) == 0)
+        if (snprintf(ret + n, ret_bytes - n, NX_CLI_PROJECT_FILE) >= (int)(ret_bytes - n))
+            break;
+        if (access(ret, F_OK) == 0)
             return NX_OK;
         char *slash = strrchr(dir, '/');
         if (!slash || !dir[1])
             break;
         slash[slash == dir] = 0;
+        int k = snprintf(ret + n, ret_bytes - n, "../");
+        if (k < 0 || (size_t)k >= ret_bytes - n)
+            break;
+        n += (size_t)k;
     }
     return nx_error_set(reterr, NX_ENOENT,
                         "no " NX_CLI_PROJECT_FILE " here or in a folder above; make a project with `nexus new my-app --lang=rust`");

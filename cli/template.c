@@ -40,7 +40,6 @@ static const char rust_cargo[] =
     "crate-type = [\"cdylib\"]\n"
     "\n"
     "[profile.release]\n"
-    "lto = true\n"
     "# Names stay in the module, so that backtraces can be read.\n"
     "strip = \"debuginfo\"\n"
     "\n"

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "nx/clock.h"
+#include "rustc.h"
 #include "tools.h"
 
 extern char **environ;
@@ -196,10 +197,47 @@ void nx_cli_tools_find(nx_cli_tools *ret)
                          ret);
 }
 
+/* By rename, so that a build that runs meanwhile always finds one. */
+static bool link_to(const char *folder, const char *name, const char *target)
+{
+    char path[1200], temporary[1300], now[1024];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(temporary, sizeof temporary, "%s.%d", path, (int)getpid());
+    ssize_t n = readlink(path, now, sizeof now - 1);
+    if (n > 0 && (size_t)n == strlen(target) && memcmp(now, target, (size_t)n) == 0)
+        return true;
+    unlink(temporary);
+    return symlink(target, temporary) == 0 && rename(temporary, path) == 0;
+}
+
+void nx_cli_tools_link(nx_cli_tools *t, const nx_config *cfg)
+{
+    char folder[1024], self[1024];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (!t->has_rust || n <= 0 || cfg->data_dir.n + 8 > sizeof folder)
+        return;
+    self[n] = 0;
+    snprintf(folder, sizeof folder, "%.*s", NX_SLICE_FMT(cfg->data_dir));
+    (void)mkdir(folder, 0700);
+    snprintf(folder, sizeof folder, "%.*s/tools", NX_SLICE_FMT(cfg->data_dir));
+    (void)mkdir(folder, 0700);
+    if (!link_to(folder, "rustc", self) || (t->cargo[0] && !link_to(folder, "cargo", t->cargo)))
+        return;
+    snprintf(t->folder, sizeof t->folder, "%s", folder);
+    snprintf(t->path_first, sizeof t->path_first, "%s", folder);
+}
+
 void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self)
 {
     if (t->has_rust) {
         put(self, "NEXUS_WASI_TARGET", t->rust_target);
+    }
+    if (t->has_rust && t->folder[0]) {
+        char path[1100];
+        snprintf(path, sizeof path, "%s/rustc", t->folder);
+        put(self, "RUSTC", path);
+        put(self, NX_CLI_RUSTC_REAL, t->rustc);
+    } else if (t->has_rust) {
         put(self, "RUSTC", t->rustc);
     }
     if (t->cargo[0])

@@ -10,6 +10,7 @@ typedef struct nx_cli_tools {
     char rust_target[32];               /* "wasm32-wasip1" or "wasm32-wasi" */
     char rustc[1024], cargo[1024];      /* cargo: "" where none stands beside that rustc */
     char path_first[1024];              /* folder that has to come first in PATH, so that plain `cargo` is the right one; "" */
+    char folder[1024];                  /* of links by which this program stands in for rustc (rustc.h); "": it does not */
     char wasi_cc[1024], wasi_cflags[1024]; /* compiler and its target; flags */
     char rust_advice[512], c_advice[512];  /* the one command that installs what is missing */
 } nx_cli_tools;
@@ -24,6 +25,9 @@ typedef struct nx_cli_tools_places {
 
 void nx_cli_tools_find(nx_cli_tools *ret); /* in the usual places; runs rustc, tens of milliseconds */
 void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret);
+/* Makes data_dir/tools with the links by which builds get rustc with one function added (rustc.h). Where it cannot be made, builds use the
+ * compiler itself. */
+void nx_cli_tools_link(nx_cli_tools *t, const nx_config *cfg);
 /* NEXUS_WASI_TARGET=…, RUSTC=…, CARGO=…, WASI_CC=…, WASI_CFLAGS=…, PATH=…: calls put() for each that there is. */
 void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self);
 /* What a build command needs that is not there, as a sentence with the command that installs it; "" when nothing is missing. */

@@ -16,7 +16,7 @@ typedef struct nx_httpc_req {
     void *self;
 } nx_httpc_req;
 typedef struct nx_httpc_resp {
-    int status;
+    int status;                    /* known before the first on_data() */
     nx_buf body;                   /* max set by the caller before the call */
     char content_type[128];
     char event_id[64];             /* header Nexus-Event-Id, empty where absent */
