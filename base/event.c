@@ -80,7 +80,8 @@ static nx_err check_extensions(const nx_event *e, nx_error *reterr)
         for (size_t k = 0; is_good && k < name.n; k++) is_good = is_lower_alnum(name.p[k]);
         for (size_t k = 0; is_good && k < NX_ARRAY_LEN(core); k++) is_good = !nx_slice_eq_cstr(name, core[k]);
         if (!is_good)
-            return nx_error_set(reterr, NX_EINVAL, "extension attribute %u: a name is 1 to 64 characters of a-z and 0-9 and not one of CloudEvents' own", i);
+            return nx_error_set(reterr, NX_EINVAL, "extension attribute \"%.*s\" (number %u): a name is 1 to 64 characters of a-z and 0-9 and not one of CloudEvents' own",
+                                name.n <= 64 && is_ce_string(name) ? (int)name.n : 0, name.p ? name.p : "", i + 1);
         for (unsigned k = 0; k < i; k++)
             if (nx_slice_eq(e->ext[k].key, name)) return nx_error_set(reterr, NX_EINVAL, "extension attribute \"%.*s\" appears twice", NX_SLICE_FMT(name));
         char label[72];
