@@ -90,7 +90,7 @@ static void write_facts(nx_slice bytes, const nx_rt_facts *f, const nx_rt_proble
     nx_jw_kcstr(w, "kind", f->is_component ? "component" : "module");
     nx_jw_kcstr(w, "entry", entries[nx_rt_facts_entry(f)]);
     write_memory(f, w);
-    nx_jw_ku64(w, "functions", f->n_funcs - f->n_imported_funcs);
+    nx_jw_ku64(w, "functions", f->n_funcs > f->n_imported_funcs ? f->n_funcs - f->n_imported_funcs : 0);
     nx_jw_kbool(w, "has_start", f->has_start);
     nx_jw_kbool(w, "has_names", f->has_names);
     nx_jw_kbool(w, "has_debug_info", f->has_dwarf);

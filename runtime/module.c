@@ -257,6 +257,7 @@ nx_err nx_rt_facts_read(nx_slice bytes, nx_arena *a, nx_rt_facts *ret, nx_error 
     nx_rt_facts f = { 0 };
     nx_err err = read_preamble(bytes, &f, reterr);
     if (err) return err;
+    uint32_t seen = 0; /* a section of each kind at most, but custom ones: later counts and arrays would not fit together */
     reader r = { .start = (const uint8_t *)bytes.p, .p = (const uint8_t *)bytes.p + 8, .end = (const uint8_t *)bytes.p + bytes.n };
     while (!f.is_component && r.p < r.end) {
         uint8_t id = read_byte(&r);
@@ -265,6 +266,9 @@ nx_err nx_rt_facts_read(nx_slice bytes, nx_arena *a, nx_rt_facts *ret, nx_error 
         if (r.is_bad)
             return nx_error_set(reterr, NX_EMODULE, "not a valid WebAssembly module: it ends in the middle of a section (byte %zu of %zu)",
                                 (size_t)(r.p - r.start), bytes.n);
+        if (id >= 32 || (id && seen & 1u << id))
+            return nx_error_set(reterr, NX_EMODULE, "not a valid WebAssembly module: section %u is unknown or there twice", id);
+        seen |= 1u << id;
         const uint8_t *p = (const uint8_t *)body.p;
         reader section = { .start = r.start, .p = p, .end = p + body.n };
         err = read_section(id, &section, a, &f, reterr);

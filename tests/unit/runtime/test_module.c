@@ -71,6 +71,7 @@ static void test_module_that_is_none(void **state)
     refused(NX_SLICE("\0asm\x02\0\0\0"), 0, "version", "");
     refused(NX_SLICE("\0asm\1\0\0\0\1\x7f"), 0, "middle of a section", "");
     refused(NX_SLICE("\0asm\1\0\0\0\1\2\5\x60"), 0, "type section", "");
+    refused(NX_SLICE("\0asm\1\0\0\0\2\1\0\2\1\0"), 0, "there twice", "");
 }
 
 /* Valid sections, a body that no validator takes: found by the engine in the child. */
