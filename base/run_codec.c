@@ -34,8 +34,14 @@ static void put(enc *e, const void *p, size_t n)
     e->n += n;
 }
 
-static void put_uvarint(enc *e, uint64_t v)
+/* Nearly all tags and lengths have one byte. */
+static inline void put_uvarint(enc *e, uint64_t v)
 {
+    if (v < 0x80) {
+        if (e->p) e->p[e->n] = (char)v;
+        e->n++;
+        return;
+    }
     unsigned char tmp[10];
     size_t n = 0;
     for (; v >= 0x80; v >>= 7) tmp[n++] = (unsigned char)(v | 0x80);
@@ -64,9 +70,11 @@ static void put_text(enc *e, unsigned tag, const char *s) { put_bytes(e, tag, s,
 static void put_u64(enc *e, unsigned tag, uint64_t v)
 {
     if (v == 0) return; /* absent reads as 0 */
-    unsigned char tmp[10] = { (unsigned char)tag, 8 };
-    for (unsigned i = 0; i < 8; i++) tmp[2 + i] = (unsigned char)(v >> (8 * i));
-    put(e, tmp, sizeof tmp);
+    put_uvarint(e, tag);
+    put_uvarint(e, 8);
+    if (e->p)
+        for (unsigned i = 0; i < 8; i++) e->p[e->n + i] = (char)(v >> (8 * i));
+    e->n += 8;
 }
 
 static void put_digest(enc *e, unsigned tag, const uint8_t d[32])
@@ -186,8 +194,12 @@ static nx_err corrupt(const dec *d, const char *what)
 }
 
 /* Shortest form only, so that one record has one encoding. */
-static bool get_uvarint(const char **p, const char *end, uint64_t *ret)
+static inline bool get_uvarint(const char **p, const char *end, uint64_t *ret)
 {
+    if (*p < end && (unsigned char)**p < 0x80) {
+        *ret = (unsigned char)*(*p)++;
+        return true;
+    }
     uint64_t v = 0;
     for (unsigned shift = 0; shift < 64 && *p < end; shift += 7) {
         unsigned char c = (unsigned char)*(*p)++;
@@ -348,6 +360,21 @@ static bool split_counted(nx_slice v, nx_slice *ret_first, nx_slice *ret_rest)
     return true;
 }
 
+/* At the first effect: counts it and those that follow, so that their array is allocated once, in its size. */
+static nx_err allocate_effects(dec *d)
+{
+    dec ahead = *d;
+    size_t n = 1;
+    uint64_t tag;
+    nx_slice v;
+    nx_err err = NX_OK;
+    while (next_field(&ahead, &tag, &v, &err)) n += tag == TAG_EFFECT;
+    if (err) return err;
+    if (n > NX_RUN_EFFECTS_MAX) return corrupt(d, "too many effects");
+    d->r->effects = nx_arena_calloc(d->a, n, sizeof *d->r->effects);
+    return d->r->effects ? NX_OK : nx_error_set(d->reterr, NX_ENOMEM, "run record: out of memory for %zu effects", n);
+}
+
 static nx_err read_list_item(dec *d, uint64_t tag, nx_slice v)
 {
     nx_run *r = d->r;
@@ -357,7 +384,9 @@ static nx_err read_list_item(dec *d, uint64_t tag, nx_slice v)
         if (!split_counted(v, &kv->key, &kv->value)) return corrupt(d, "an environment variable is damaged");
         r->n_env++;
     } else if (tag == TAG_EFFECT) {
-        nx_effect *f = &r->effects[r->n_effects]; /* counted and allocated before */
+        nx_err err = r->effects ? NX_OK : allocate_effects(d);
+        if (err) return err;
+        nx_effect *f = &r->effects[r->n_effects];
         if (v.n < sizeof f->request.b || !split_counted(nx_slice_sub(v, sizeof f->request.b, v.n), &f->name, &f->answer))
             return corrupt(d, "an effect is damaged");
         memcpy(f->request.b, v.p, sizeof f->request.b);
@@ -370,23 +399,6 @@ static nx_err read_list_item(dec *d, uint64_t tag, nx_slice v)
         r->n_emitted++;
     }
     return NX_OK;
-}
-
-/* One pass over the fields without their contents: the array of effects is allocated once, in its size. */
-static nx_err allocate_effects(dec *d)
-{
-    const char *begin = d->p;
-    size_t n = 0;
-    uint64_t tag;
-    nx_slice v;
-    nx_err err = NX_OK;
-    while (next_field(d, &tag, &v, &err)) n += tag == TAG_EFFECT;
-    if (err) return err;
-    if (n > NX_RUN_EFFECTS_MAX) return corrupt(d, "too many effects");
-    d->p = begin;
-    if (n == 0) return NX_OK;
-    d->r->effects = nx_arena_calloc(d->a, n, sizeof *d->r->effects);
-    return d->r->effects ? NX_OK : nx_error_set(d->reterr, NX_ENOMEM, "run record: out of memory for %zu effects", n);
 }
 
 static nx_err finish(dec *d)
@@ -417,7 +429,7 @@ nx_err nx_run_decode(nx_slice bytes, nx_arena *a, nx_run *ret, nx_error *reterr)
     dec d = { .start = bytes.p, .p = bytes.p, .end = bytes.p ? bytes.p + bytes.n : NULL, .a = a, .r = ret, .reterr = reterr };
     if (!nx_slice_starts(bytes, NX_SLICE(MAGIC))) return corrupt(&d, "the mark \"" MAGIC "\" is missing");
     d.p += 4;
-    nx_err err = allocate_effects(&d);
+    nx_err err = NX_OK;
     uint64_t tag;
     nx_slice v;
     while (!err && next_field(&d, &tag, &v, &err))
