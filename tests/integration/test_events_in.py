@@ -312,14 +312,14 @@ def test_wrong_method_is_405_with_allow(node):
     assert node.request("PUT", "/things", content="put").text == "put"
 
 
-@pytest.mark.parametrize("bad", ["", "a..b", ".a", "a.", "%00", "a%0ab", "%ff", "x" * 300])
+@pytest.mark.parametrize("bad", ["", "%00", "a%0ab", "%ff", "x" * 300])
 def test_bad_types_are_refused(node, bad):
     answer = node.post(f"/events/{bad}", "x")
     assert answer.status_code in (400, 404, 414), answer.text
     problem(answer, answer.status_code)
 
 
-@pytest.mark.parametrize("good", ["a%20b", "ä", "with/slash", "UPPER.Case", "d-a-s-h_u", "a.b.c.d.e.f", "100%25"])
+@pytest.mark.parametrize("good", ["a%20b", "ä", "with/slash", "UPPER.Case", "d-a-s-h_u", "a.b.c.d.e.f", "100%25", "a..b", ".a", "a."])
 def test_unusual_types_are_kept(node, good):
     from urllib.parse import quote, unquote
     path = good if "%" in good else quote(good)

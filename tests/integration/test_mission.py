@@ -34,7 +34,7 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 @pytest.fixture(scope="module")
 def node(module_project, guests):
     module_project.write(MISSION_YAML)
-    module_project.module(guests.rust("mission.rs"), "build/welcome.wasm")
+    module_project.module(guests.mission(), "build/welcome.wasm")
     with Node(module_project) as node:
         yield node
 

@@ -151,17 +151,17 @@ def test_build_command_runs_on_source_change(project):
     source.parent.mkdir(parents=True)
 
     def write(text):
-        source.write_text('#[no_mangle]\npub extern "C" fn handle_event() { print!("%s"); }\n' % text)
+        source.write_text('#[no_mangle]\npub extern "C" fn handle_event() { println!("%s"); }\n' % text)
 
     write("first")
     project.write({"functions": [function("built", "./build/built.wasm", respond="sync", build={
         "command": "$RUSTC --target $NEXUS_WASI_TARGET --crate-type cdylib -C opt-level=1 -o build/built.wasm src/main.rs", "watch": ["src"]})]})
     with Node(project) as node:
-        assert node.post("built", "").text == "first"
+        assert node.post("built", "").text == "first\n"
         write("second")
-        wait_until(lambda: node.post("built", "").text == "second", "the rebuilt function", 30, on_failure=node.log)
+        wait_until(lambda: node.post("built", "").text == "second\n", "the rebuilt function", 30, on_failure=node.log)
         source.write_text("this is not Rust\n")
         node.wait_log("error", 30)
-        assert node.post("built", "").text == "second"
+        assert node.post("built", "").text == "second\n"
         write("third")
-        wait_until(lambda: node.post("built", "").text == "third", "the repaired function", 30, on_failure=node.log)
+        wait_until(lambda: node.post("built", "").text == "third\n", "the repaired function", 30, on_failure=node.log)

@@ -12,17 +12,6 @@ fn keep<T>(value: T) -> T {
     copy
 }
 
-#[inline(never)]
-fn recurse(depth: u64, bytes: &mut [u8]) -> u64 {
-    if depth == u64::MAX {
-        return 0; // never, but the compiler does not know
-    }
-    let mut local = [depth as u8; 256];
-    local[(depth % 256) as usize] ^= bytes[0];
-    let below = recurse(depth + 1, &mut local);
-    below + local[0] as u64 + bytes[0] as u64
-}
-
 fn spin() {
     let mut x = 0u64;
     loop {
@@ -83,7 +72,6 @@ pub extern "C" fn handle_event() {
         "trap" => core::arch::wasm32::unreachable(),
         "panic" => panic!("the guest gives up"),
         "spin" => spin(),
-        "recurse" => out.push(recurse(1, &mut [0u8; 256]) as u8),
         "grow" => out.extend(grow(number(words.next()) as usize).into_bytes()),
         "output" => {
             let n = number(words.next());

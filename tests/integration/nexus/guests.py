@@ -1,12 +1,13 @@
 """Functions, compiled once per session: Rust by whichever rustc has a WASI target, WAT by wabt, C by clang with wasi-libc."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 from functools import lru_cache
 from pathlib import Path
 
-from .paths import GUESTS
+from .paths import GUESTS, NEXUS
 
 
 @lru_cache(maxsize=1)
@@ -22,8 +23,16 @@ def rustc():
     raise AssertionError("no rustc with a WASI target: apt-get install rustc libstd-rust-dev-wasm32")
 
 
-def run(command):
-    result = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, timeout=120)
+FLUSH = """use std::io::Write;
+#[no_mangle]
+pub extern "C" fn __nexus_flush() {
+    let _ = std::io::stdout().flush();
+}
+"""
+
+
+def run(command, **options):
+    result = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, timeout=120, **options)
     assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
 
 
@@ -43,9 +52,30 @@ class Guests:
         out = self._output(source, kind, *options)
         if not out.exists():
             program, target = rustc()
+            flush = ["-C", f"link-arg={self._flush()}", "-C", "link-arg=--export=__nexus_flush"] if kind == "cdylib" else []
             run([program, "--target", target, "--crate-type", kind, "--edition", "2021", "-C", "opt-level=2", "-C", "strip=debuginfo",
-                 "-C", "panic=abort", *options, "-o", out, source])
+                 *flush, *options, "-o", out, source])
         return out
+
+    def _flush(self):
+        """What `nexus build` adds too: a library of Rust has no end of main() that writes out the rest of stdout's buffer."""
+        out = self.folder / "flush.o"
+        if not out.exists():
+            program, target = rustc()
+            (self.folder / "flush.rs").write_text(FLUSH)
+            run([program, "--target", target, "--crate-type", "lib", "--edition", "2021", "-O", "--emit=obj", "-o", out, self.folder / "flush.rs"])
+        return out
+
+    def mission(self):
+        """The mission's function, verbatim, in a project of `nexus new`, by `nexus build`."""
+        project = self.folder / "mission"
+        wasm = project / "build" / "welcome.wasm"
+        if not wasm.exists():
+            env = {k: v for k, v in os.environ.items() if not k.startswith("NEXUS_")}
+            run([NEXUS, "new", "mission", "--lang=rust"], cwd=self.folder, env=env)
+            shutil.copy(GUESTS / "mission.rs", project / "src" / "lib.rs")
+            run([NEXUS, "build"], cwd=project, env=env)
+        return wasm
 
     def wat(self, source, **replaced):
         """Names in capitals in the source are replaced by keyword arguments."""
