@@ -20,6 +20,7 @@ nx_err nx_gw_new(const nx_gw_options *o, nx_gw **ret, nx_error *reterr)
         return nx_error_set(reterr, NX_ENOMEM, "out of memory");
     gw->ops = o->ops;
     gw->ops_self = o->ops_self;
+    gw->metrics = o->metrics;
     gw->is_strict = o->is_strict;
     gw->is_batch_enabled = o->is_batch_enabled;
     if (!copy_text(&gw->strings[0], o->ns, "default", &gw->ns) ||
@@ -36,6 +37,8 @@ nx_err nx_gw_new(const nx_gw_options *o, nx_gw **ret, nx_error *reterr)
         free(gw);
         return err;
     }
+    gw->seconds = nx_obs_histogram(gw->metrics, "nexus_http_request_duration_seconds",
+                                   "From a whole request to its answer: storing, and waiting where asked for.", NULL, 0, 0, NULL);
     *ret = gw;
     return NX_OK;
 }
@@ -43,10 +46,12 @@ nx_err nx_gw_new(const nx_gw_options *o, nx_gw **ret, nx_error *reterr)
 nx_err nx_gw_start(nx_gw *gw, nx_error *reterr)
 {
     nx_err err = nx_gw_server_start(&gw->server, reterr);
-    if (err == NX_OK)
-        nx_log(NX_LOG_DEBUG, "gateway.listening", "events at http%s://%s, %u loops", gw->server.tls ? "s" : "",
-               gw->server.bound, gw->server.n_loops);
-    return err;
+    if (err != NX_OK)
+        return err;
+    nx_gw_metrics_register(gw);
+    nx_log(NX_LOG_DEBUG, "gateway.listening", "events at http%s://%s, %u loops", gw->server.tls ? "s" : "",
+           gw->server.bound, gw->server.n_loops);
+    return NX_OK;
 }
 
 void nx_gw_bound_address(const nx_gw *gw, char *ret, size_t size)
@@ -78,6 +83,7 @@ void nx_gw_free(nx_gw *gw)
 {
     if (!gw)
         return;
+    nx_gw_metrics_hide(gw);
     nx_gw_server_done(&gw->server);
     free(gw->strings[0]);
     free(gw->strings[1]);

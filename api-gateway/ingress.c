@@ -218,6 +218,7 @@ static void on_request(nx_gw_conn *c)
     nx_gw *gw = x->gw;
     nx_gw_fault f;
 
+    x->begin_ns = nx_clock_ns();
     if (!decode(x, &f)) {
         nx_gw_conn_refuse(c, &f, NX_SLICE_NULL);
         return;

@@ -7,8 +7,20 @@
 #include "prefer.h"
 #include "server.h"
 
+#define NX_GW_SERIES 14
+
+/* A number of nx_gw_stats as a metric. */
+typedef struct nx_gw_series {
+    nx_gw_server *server;
+    size_t index; /* into nx_gw_stats, as uint64_t */
+    nx_metric *metric;
+} nx_gw_series;
+
 struct nx_gw {
     nx_gw_server server;
+    nx_metrics *metrics;
+    nx_gw_series series[NX_GW_SERIES];
+    nx_metric *seconds; /* from a whole request to its answer */
     const nx_ingest_ops *ops;
     void *ops_self;
     nx_slice ns, default_source;
@@ -36,6 +48,7 @@ struct nx_gw_exchange {
     uint32_t wait_ms;
     nx_gw_item *items;
     unsigned n_items, n_pending;
+    uint64_t begin_ns;
 };
 
 /* ingress.c: from the head to publish() */
@@ -43,4 +56,8 @@ extern const nx_gw_app nx_gw_ingress_app;
 
 /* ingress_answer.c: from done() to the client */
 void nx_gw_ingress_answer(nx_gw_exchange *x);
+
+/* ingress_metrics.c */
+void nx_gw_metrics_register(nx_gw *gw);
+void nx_gw_metrics_hide(nx_gw *gw);
 #endif

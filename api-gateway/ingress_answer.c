@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "ingress.h"
+#include "nx/clock.h"
 #include "nx/json.h"
 
 static void count(nx_gw_loop *l, const nx_ingest *in)
@@ -165,6 +166,7 @@ static void answer_batch(nx_gw_exchange *x)
 
 void nx_gw_ingress_answer(nx_gw_exchange *x)
 {
+    nx_obs_observe_ns(x->gw->seconds, nx_clock_ns() - x->begin_ns);
     if (x->mode == NX_GW_MODE_BATCH)
         answer_batch(x);
     else

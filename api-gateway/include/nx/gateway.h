@@ -10,6 +10,7 @@
 #include "nx/arena.h"
 #include "nx/buf.h"
 #include "nx/ingest.h"
+#include "nx/metrics.h"
 
 /* `source` of events whose producer names none. */
 #define NX_GW_DEFAULT_SOURCE "/nexus/http"
@@ -45,6 +46,7 @@ typedef struct nx_gw_options {
     nx_slice default_source;     /* (NX_GW_DEFAULT_SOURCE) */
     bool is_strict;              /* a type that no function takes is 404 */
     bool is_batch_enabled;       /* application/cloudevents-batch+json; otherwise 415 */
+    nx_metrics *metrics;         /* NULL: none; must outlive the object. Series nexus_http_*, from nx_gw_start() to nx_gw_free() */
 } nx_gw_options;
 
 /* How ops->route() is called: `method` as sent; `path` percent-decoded once, without query, valid UTF-8 without control characters.

@@ -18,6 +18,7 @@
 #define PARENT "00-" TRACE "-b7ad6b7169203331-01"
 
 static fake_node node;
+static nx_metrics *metrics;
 static nx_gw *gw;
 static char address[NX_GW_ADDRESS_MAX];
 
@@ -467,12 +468,46 @@ static void test_gw_strict_refuses_types_nobody_takes(void **state)
     nx_gw_free(strict);
 }
 
+static void test_gw_counts(void **state)
+{
+    (void)state;
+    nx_buf text = NX_BUF_INIT(1 << 20);
+    nx_gw_stats stats;
+    post_expect("/events/t", "", "", 202);
+    post_expect("/nothing", "", "", 404);
+    for (int i = 0; i < 500; i++) { /* an answer may be read before it is counted as done */
+        struct timespec ms = { 0, 10000000 };
+        nx_gw_get_stats(gw, &stats);
+        if (stats.requests_in_flight == 0)
+            break;
+        (void)nanosleep(&ms, NULL);
+    }
+    assert_true(stats.responses[2] > 0 && stats.responses[4] > 0 && stats.responses[5] > 0);
+    assert_true(stats.events_accepted > 0 && stats.events_duplicate > 0 && stats.events_refused > 0);
+    assert_true(stats.answers_sync > 0 && stats.answers_late > 0);
+    assert_int_equal(stats.requests_in_flight, 0);
+    assert_int_equal(nx_metrics_expose(metrics, &text), NX_OK);
+    const char *s = nx_buf_cstr(&text);
+    char line[128];
+    (void)snprintf(line, sizeof line, "nexus_http_responses_total{class=\"2xx\"} %llu\n", (unsigned long long)stats.responses[2]);
+    assert_non_null(strstr(s, line));
+    assert_non_null(strstr(s, "nexus_http_request_duration_seconds_count"));
+    assert_non_null(strstr(s, "nexus_http_requests_in_flight 0\n"));
+    nx_buf_done(&text);
+}
+
 static int setup(void **state)
 {
     (void)state;
     nx_error e = NX_ERROR_INIT;
     fake_node_init(&node);
-    nx_gw_options o = { .listen = { .address = NX_SLICE("localhost:0") }, .ops = &node.ops, .ops_self = &node, .is_batch_enabled = true };
+    if (nx_metrics_new(0, &metrics) != NX_OK)
+        return 1;
+    nx_gw_options o = { .listen = { .address = NX_SLICE("localhost:0") },
+                        .ops = &node.ops,
+                        .ops_self = &node,
+                        .is_batch_enabled = true,
+                        .metrics = metrics };
     if (nx_gw_new(&o, &gw, &e) != NX_OK || nx_gw_start(gw, &e) != NX_OK) {
         print_error("%s\n", e.msg);
         return 1;
@@ -486,6 +521,7 @@ static int teardown(void **state)
     (void)state;
     nx_gw_free(gw);
     fake_node_done(&node);
+    nx_metrics_free(metrics);
     return 0;
 }
 
@@ -510,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_gw_own_routes),
         cmocka_unit_test(test_gw_what_is_not_stored_is_never_accepted),
         cmocka_unit_test(test_gw_strict_refuses_types_nobody_takes),
+        cmocka_unit_test(test_gw_counts),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
