@@ -319,6 +319,7 @@ struct nx_fab {
     unsigned callback_waiters;
     nx_fab_consumer **consumers;               /* by slot */
     unsigned n_consumers, consumers_cap, n_open;
+    uint32_t next_gen;
     nx_fab_consumer *by_name[NX_FAB_NAME_BUCKETS];
     nx_fab_consumer *starved, **starved_tail;
     unsigned granted, inflight;                /* sums */

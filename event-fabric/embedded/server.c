@@ -189,15 +189,18 @@ static char **make_env(const nx_fab_server *s, char *limit, size_t limit_bytes)
     size_t n = 0, k = 0;
     char **v;
 
-    snprintf(limit, limit_bytes, "GOMEMLIMIT=%llu", (unsigned long long)(s->o.memory_limit_bytes ? s->o.memory_limit_bytes : 64u << 20));
+    snprintf(limit, limit_bytes, "GOMEMLIMIT=%llu", (unsigned long long)(s->o.memory_limit_bytes ? s->o.memory_limit_bytes : 128u << 20));
     while (environ[n])
         n++;
-    v = calloc(n + 2, sizeof *v);
+    v = calloc(n + 3, sizeof *v);
     for (size_t i = 0; v && i < n; i++)
         if (strncmp(environ[i], "GOMEMLIMIT=", 11))
             v[k++] = environ[i];
-    if (v)
-        v[k] = limit;
+    if (v) {
+        v[k++] = limit;
+        if (!getenv("GOGC"))
+            v[k] = (char *)"GOGC=200"; /* half the collections of the default; the limit above bounds what that costs */
+    }
     return v;
 }
 
@@ -314,6 +317,8 @@ static nx_err wait_ready(nx_fab_server *s, nx_error *reterr)
         }
     }
     end_child(s);
+    if (atomic_load(&s->is_stopping))
+        return nx_error_set(reterr, NX_ECANCELED, "stopped");
     return nx_error_set(reterr, NX_ETIMEOUT, "nats-server is not ready after %llu s", START_NS / NX_NS_PER_S);
 }
 
@@ -390,7 +395,8 @@ static void *supervise(void *self)
                 tell(s, true, "");
                 break;
             }
-            nx_log(NX_LOG_ERROR, "server.restart", "cannot restart nats-server: %s", err.msg);
+            if (!atomic_load(&s->is_stopping))
+                nx_log(NX_LOG_ERROR, "server.restart", "cannot restart nats-server: %s", err.msg);
         }
     }
     end_child(s);

@@ -611,6 +611,7 @@ nx_err nx_fab_consumer_open(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_f
         if (!e) {
             f->n_open++;
             c->is_open = true;
+            c->gen = f->next_gen += 1000000; /* what still comes for the slot's last consumer is not for this one */
             c->target = base_target(f);
             pull(f, c);
         }

@@ -1,0 +1,261 @@
+/* fab_bench.c: what the event fabric alone can do on this machine: fab_bench [events] [window] [body bytes].
+ *   ingest    asynchronous publishes, `window` in flight
+ *   pull      pull and acknowledge what lies in the log
+ *   pipeline  publish -> pull -> run record -> its PubAck -> acknowledgement, as the node does it
+ *   latency   the same with one event at a time
+ *   get       look-up by id */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "nx/clock.h"
+#include "nx/fab.h"
+
+static nx_fab *F;
+static nx_fab_ns *N;
+static nx_error err;
+static char *body;
+static size_t body_bytes = 256;
+
+static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t cv = PTHREAD_COND_INITIALIZER;
+static unsigned window_free, done_events, done_runs, failed;
+static nx_id *ids;
+
+static void must(nx_err e, const char *what)
+{
+    if (!e)
+        return;
+    fprintf(stderr, "%s: %s: %s\n", what, nx_err_name(e), err.msg);
+    exit(1);
+}
+
+typedef struct job {
+    nx_fab_pub pub;
+    nx_fab_msg *msg;
+    struct job *next;
+} job;
+
+static job *jobs, **jobs_tail = &jobs, *free_pubs;
+
+static void on_event_stored(nx_fab_pub *p)
+{
+    job *j = (job *)p;
+
+    pthread_mutex_lock(&mu);
+    failed += p->err != NX_OK;
+    done_events++;
+    window_free++;
+    j->next = free_pubs;
+    free_pubs = j;
+    pthread_cond_broadcast(&cv);
+    pthread_mutex_unlock(&mu);
+}
+
+static void ingest(unsigned n, bool sync)
+{
+    nx_event e = { .ns = NX_SLICE("default"), .source = NX_SLICE("/bench"), .type = NX_SLICE("user.created"), .content_type = NX_SLICE("application/json"),
+                   .data = { body, body_bytes } };
+    char time[NX_RFC3339_MAX];
+
+    nx_trace_new(&e.trace);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t now = nx_clock_wall_ns();
+        job *j;
+
+        pthread_mutex_lock(&mu);
+        while (!free_pubs || (sync && done_runs < i))
+            pthread_cond_wait(&cv, &mu);
+        j = free_pubs;
+        free_pubs = j->next;
+        pthread_mutex_unlock(&mu);
+        j->pub.done = on_event_stored;
+        e.event_id = nx_ulid_new(now);
+        e.time = nx_slice_make(time, nx_clock_rfc3339(now, 3, time));
+        ids[i] = e.event_id;
+        must(nx_fab_publish_event(N, &e, NX_SLICE_NULL, NX_SLICE_NULL, &j->pub, &err), "publish");
+    }
+}
+
+static void wait_count(unsigned *what, unsigned n)
+{
+    pthread_mutex_lock(&mu);
+    while (*what < n)
+        pthread_cond_wait(&cv, &mu);
+    pthread_mutex_unlock(&mu);
+}
+
+static void on_msg_count(void *self, nx_fab_msg *m)
+{
+    (void)self;
+    nx_fab_msg_ack(m);
+    pthread_mutex_lock(&mu);
+    done_runs++;
+    pthread_cond_broadcast(&cv);
+    pthread_mutex_unlock(&mu);
+}
+
+static void on_msg_run(void *self, nx_fab_msg *m)
+{
+    job *j = calloc(1, sizeof *j);
+
+    (void)self;
+    j->msg = m;
+    pthread_mutex_lock(&mu);
+    *jobs_tail = j;
+    jobs_tail = &j->next;
+    pthread_cond_broadcast(&cv);
+    pthread_mutex_unlock(&mu);
+}
+
+static void on_run_stored(nx_fab_pub *p)
+{
+    job *j = (job *)p;
+
+    nx_fab_msg_ack(j->msg);
+    pthread_mutex_lock(&mu);
+    failed += p->err != NX_OK;
+    done_runs++;
+    pthread_cond_broadcast(&cv);
+    pthread_mutex_unlock(&mu);
+    free(j);
+}
+
+static void *worker(void *self)
+{
+    nx_arena a = NX_ARENA_INIT(1 << 20);
+    nx_run *run = calloc(1, sizeof *run);
+    nx_buf b = NX_BUF_INIT(1 << 20);
+    nx_event e;
+
+    (void)self;
+    for (;;) {
+        job *j;
+
+        pthread_mutex_lock(&mu);
+        while (!jobs)
+            pthread_cond_wait(&cv, &mu);
+        j = jobs;
+        jobs = j->next;
+        if (!jobs)
+            jobs_tail = &jobs;
+        pthread_mutex_unlock(&mu);
+        nx_arena_reset(&a);
+        must(nx_fab_msg_event(j->msg, &a, &e, &err), "event");
+        run->ns = e.ns;
+        run->event_id = e.event_id;
+        run->event_type = e.type;
+        run->function = NX_SLICE("bench");
+        run->version = NX_SLICE("v1");
+        run->attempt = 1;
+        run->is_final = true;
+        run->trace = e.trace;
+        run->output = NX_SLICE("ok");
+        run->output_bytes = 2;
+        run->run_id = nx_run_id_derive(e.ns, &e.event_id, e.wall_ns / NX_NS_PER_MS, run->function, 0);
+        nx_buf_clear(&b);
+        must(nx_run_encode(run, &b), "encode");
+        j->pub.done = on_run_stored;
+        must(nx_fab_publish_run(N, run, nx_buf_view(&b), &j->pub, &err), "publish run");
+    }
+    return NULL;
+}
+
+static double since(uint64_t t)
+{
+    return (double)(nx_clock_ns() - t) / 1e9;
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : 100000, window = argc > 2 ? (unsigned)atoi(argv[2]) : 256;
+    char dir[] = "/tmp/fab-bench.XXXXXX", command[64];
+    nx_fab_server_options so = { .data_dir = mkdtemp(dir), .memory_limit_bytes = getenv("FAB_BENCH_MEMORY") ? strtoull(getenv("FAB_BENCH_MEMORY"), NULL, 10) << 20 : 0 };
+    nx_fab_options fo = { .max_inflight = 512 };
+    nx_slice type = NX_SLICE("user.>");
+    nx_fab_consumer_options co = { .durable = "pull", .types = &type, .n_types = 1, .from_start = true, .on_msg = on_msg_count };
+    nx_fab_server *s;
+    nx_fab_consumer *c;
+    nx_arena a = NX_ARENA_INIT(1 << 24);
+    uint64_t t = nx_clock_ns(), *v;
+    pthread_t th;
+    nx_event e;
+
+    if (argc > 3)
+        body_bytes = (size_t)atoi(argv[3]);
+    body = malloc(body_bytes + 1);
+    memset(body, 'x', body_bytes);
+    ids = calloc(n, sizeof *ids);
+    v = calloc(n, sizeof *v);
+    for (unsigned i = 0; i < window; i++) {
+        job *j = calloc(1, sizeof *j);
+
+        j->next = free_pubs;
+        free_pubs = j;
+    }
+    must(nx_fab_server_start(&so, &s, &err), "server");
+    printf("start     %8.1f ms\n", since(t) * 1e3);
+    fo.url = nx_fab_server_url(s);
+    fo.node = nx_ulid_new(nx_clock_wall_ns());
+    must(nx_fab_open(&fo, &F, &err), "open");
+    must(nx_fab_ns_open(F, NX_SLICE("default"), &(nx_fab_ns_options){ .dedupe_window_ns = 60 * NX_NS_PER_S }, &N, &err), "namespace");
+
+    t = nx_clock_ns();
+    ingest(n, false);
+    wait_count(&done_events, n);
+    printf("ingest    %8.0f events/s\n", n / since(t));
+
+    t = nx_clock_ns();
+    must(nx_fab_consumer_open(N, &co, &c, &err), "consumer");
+    wait_count(&done_runs, n);
+    printf("pull+ack  %8.0f events/s\n", n / since(t));
+    nx_fab_consumer_close(c, true);
+
+    pthread_create(&th, NULL, worker, NULL);
+    co = (nx_fab_consumer_options){ .durable = "run", .types = &type, .n_types = 1, .on_msg = on_msg_run };
+    must(nx_fab_consumer_open(N, &co, &c, &err), "consumer");
+    done_events = done_runs = 0;
+    t = nx_clock_ns();
+    ingest(n, false);
+    wait_count(&done_runs, n);
+    printf("pipeline  %8.0f events/s\n", n / since(t));
+
+    done_runs = 0;
+    n = n / 20;
+    for (unsigned i = 0; i < n; i++) {
+        t = nx_clock_ns();
+        done_runs = 0;
+        ingest(1, false);
+        wait_count(&done_runs, 1);
+        v[i] = nx_clock_ns() - t;
+    }
+    qsort(v, n, sizeof *v, compare);
+    printf("latency   p50 %.0f us  p99 %.0f us (publish to acknowledged run)\n", (double)v[n / 2] / 1e3, (double)v[n * 99 / 100] / 1e3);
+
+    for (unsigned i = 0; i < 500; i++) {
+        nx_id id = ids[1 + (unsigned)rand() % (n * 20 - 1)];
+
+        t = nx_clock_ns();
+        nx_arena_reset(&a);
+        must(nx_fab_event_get(N, &id, &a, &e, &err), "get");
+        v[i] = nx_clock_ns() - t;
+    }
+    qsort(v, 500, sizeof *v, compare);
+    printf("get       p50 %.0f us  p99 %.0f us\n", (double)v[250] / 1e3, (double)v[495] / 1e3);
+    if (failed)
+        printf("FAILED    %u\n", failed);
+    nx_fab_consumer_close(c, true);
+    nx_fab_ns_close(N);
+    nx_fab_close(F);
+    nx_fab_server_stop(s);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    return system(command);
+}
