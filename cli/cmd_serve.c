@@ -28,9 +28,11 @@ static void on_hangup(void *self)
         err = nx_node_apply(s->node, cfg, &text, &e);
         nx_config_unref(cfg);
     }
+    /* What a search that found nothing left in `e` is no news. */
+    const char *otherwise = err == NX_OK ? "nothing changed" : e.msg;
     nx_log(err == NX_OK ? NX_LOG_INFO : NX_LOG_ERROR, err == NX_OK ? "config.applied" : "config.refused", "%s: %.*s",
            err == NX_OK ? "settings read again" : "settings not taken, the running ones stay",
-           NX_SLICE_FMT(text.n ? nx_slice_trim(nx_buf_view(&text)) : nx_slice_cstr(e.msg)));
+           NX_SLICE_FMT(text.n ? nx_slice_trim(nx_buf_view(&text)) : nx_slice_cstr(otherwise)));
 }
 
 static int run(nx_cli *c)

@@ -131,6 +131,20 @@ static void test_verdict_of_a_refused_emit_compares_what_the_guest_did(void **st
     assert_int_equal(p->r.verdict, NX_REPLAY_IDENTICAL);
 }
 
+/* Other code has two more variables, NEXUS_IS_REPLAY and NEXUS_ORIGINAL_TIMESTAMP. */
+static void test_verdict_of_other_code_compares_what_it_says(void **state)
+{
+    pair *p = fresh(state);
+    p->replayed.n_env = p->recorded.n_env + 2;
+    p->replayed.fuel++;
+    p->replayed.calls_sha256 = nx_sha256_of(NX_SLICE("other"));
+    compare(p);
+    assert_int_equal(p->r.verdict, NX_REPLAY_IDENTICAL);
+    assert_false(p->r.is_fuel_comparable);
+    p->replayed.output_sha256 = nx_sha256_of(NX_SLICE("no"));
+    assert_diverged(p, "output:");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +153,7 @@ int main(void)
         cmocka_unit_test(test_verdict_fuel_counts_only_on_the_same_engine_world_and_code),
         cmocka_unit_test(test_verdict_of_a_stack_overflow_compares_only_the_status),
         cmocka_unit_test(test_verdict_of_a_refused_emit_compares_what_the_guest_did),
+        cmocka_unit_test(test_verdict_of_other_code_compares_what_it_says),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
