@@ -32,7 +32,8 @@ static unsigned sextet(char c)
     if (c >= 'A' && c <= 'Z') return (unsigned)(c - 'A');
     if (c >= 'a' && c <= 'z') return (unsigned)(c - 'a') + 26;
     if (c >= '0' && c <= '9') return (unsigned)(c - '0') + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : 64;
+    return c == '+' ? 62 : c == '/' ? 63
+                                    : 64;
 }
 
 nx_err nx_base64_decode(nx_slice in, nx_slice *ret, char *out, size_t out_bytes)

@@ -21,7 +21,8 @@ nx_err nx_buf_reserve(nx_buf *b, size_t more)
     if (more <= b->cap - b->n) return NX_OK;
     if (b->n > b->max || more > b->max - b->n) return NX_ELIMIT;
     size_t want = b->n + more;
-    size_t cap = b->cap < BUF_FIRST_BYTES / 2 ? BUF_FIRST_BYTES : b->cap <= SIZE_MAX / 2 ? b->cap * 2 : SIZE_MAX;
+    size_t cap = b->cap < BUF_FIRST_BYTES / 2 ? BUF_FIRST_BYTES : b->cap <= SIZE_MAX / 2 ? b->cap * 2
+                                                                                         : SIZE_MAX;
     if (cap < want) cap = want;
     if (cap > b->max) cap = b->max;
     char *p = realloc(b->p, cap);

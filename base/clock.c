@@ -69,7 +69,7 @@ static bool two_digits(const char *p, unsigned max, unsigned *ret)
 
 static unsigned days_in_month(unsigned year, unsigned month)
 {
-    static const unsigned char days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     return month == 2 && is_leap ? 29 : days[month - 1];
 }
@@ -93,7 +93,7 @@ static bool scan_fraction(nx_slice s, size_t *at, unsigned *ret_ns)
 static bool scan_rfc3339(nx_slice s, rfc3339 *t)
 {
     unsigned century, hour, minute;
-    *t = (rfc3339){ 0 };
+    *t = (rfc3339){0};
     if (s.n < 20) return false;
     const char *p = s.p;
     if (!two_digits(p, 99, &century) || !two_digits(p + 2, 99, &t->year) || p[4] != '-' || !two_digits(p + 5, 12, &t->month) ||
@@ -143,9 +143,15 @@ typedef struct unit {
     uint64_t factor;
 } unit;
 
-static const unit duration_units[] = { /* from large to small */
-    { "d", 86400 * NX_NS_PER_S }, { "h", 3600 * NX_NS_PER_S }, { "m", 60 * NX_NS_PER_S }, { "s", NX_NS_PER_S },
-    { "ms", NX_NS_PER_MS },       { "us", 1000 },              { "ns", 1 },
+static const unit duration_units[] = {
+    /* from large to small */
+    {"d", 86400 * NX_NS_PER_S},
+    {"h", 3600 * NX_NS_PER_S},
+    {"m", 60 * NX_NS_PER_S},
+    {"s", NX_NS_PER_S},
+    {"ms", NX_NS_PER_MS},
+    {"us", 1000},
+    {"ns", 1},
 };
 
 /* "12" or "12.5" at *at; the fraction as digits over 10^n_fraction. */
@@ -263,8 +269,14 @@ size_t nx_duration_format(uint64_t ns, char *out)
 }
 
 static const unit size_units[] = {
-    { "Ki", 1ull << 10 }, { "Mi", 1ull << 20 }, { "Gi", 1ull << 30 }, { "Ti", 1ull << 40 },
-    { "k", 1000ull },     { "M", 1000000ull },  { "G", 1000000000ull }, { "T", 1000000000000ull },
+    {"Ki", 1ull << 10},
+    {"Mi", 1ull << 20},
+    {"Gi", 1ull << 30},
+    {"Ti", 1ull << 40},
+    {"k", 1000ull},
+    {"M", 1000000ull},
+    {"G", 1000000000ull},
+    {"T", 1000000000000ull},
 };
 
 nx_err nx_size_parse(nx_slice s, uint64_t *ret_bytes)

@@ -14,7 +14,7 @@ typedef struct err_row {
 } err_row;
 
 static const err_row table[] = {
-#define NX_ERR(sym, val, text, retry, http, exitc) { (val), #sym, (text), (retry) != 0, (http), (exitc) },
+#define NX_ERR(sym, val, text, retry, http, exitc) {(val), #sym, (text), (retry) != 0, (http), (exitc)},
 #include "err.def"
 #undef NX_ERR
 };
@@ -34,7 +34,9 @@ static void trim_partial_utf8(char *s, size_t n)
     while (back < 3 && back < n && ((unsigned char)s[n - 1 - back] & 0xC0u) == 0x80u) back++;
     if (back >= n) return;
     unsigned char lead = (unsigned char)s[n - 1 - back];
-    size_t need = lead >= 0xF0u ? 4 : lead >= 0xE0u ? 3 : lead >= 0xC0u ? 2 : 1;
+    size_t need = lead >= 0xF0u ? 4 : lead >= 0xE0u ? 3
+                                  : lead >= 0xC0u   ? 2
+                                                    : 1;
     if (need > back + 1) s[n - 1 - back] = '\0';
 }
 
@@ -76,17 +78,42 @@ nx_err nx_err_from_errno(int errno_value)
     switch (errno_value) {
     case 0: return NX_OK;
     case ENOMEM: return NX_ENOMEM;
-    case EINVAL: case ENAMETOOLONG: case ENOTDIR: case EISDIR: case ELOOP: return NX_EINVAL;
-    case ENOENT: case ESRCH: case ENXIO: return NX_ENOENT;
+    case EINVAL:
+    case ENAMETOOLONG:
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP: return NX_EINVAL;
+    case ENOENT:
+    case ESRCH:
+    case ENXIO: return NX_ENOENT;
     case EEXIST: return NX_EEXIST;
-    case ENOTEMPTY: case EADDRINUSE: case ETXTBSY: return NX_ECONFLICT;
-    case EACCES: case EPERM: case EROFS: return NX_EDENIED;
-    case EAGAIN: case EBUSY: case EMFILE: case ENFILE: return NX_EBUSY;
+    case ENOTEMPTY:
+    case EADDRINUSE:
+    case ETXTBSY: return NX_ECONFLICT;
+    case EACCES:
+    case EPERM:
+    case EROFS: return NX_EDENIED;
+    case EAGAIN:
+    case EBUSY:
+    case EMFILE:
+    case ENFILE: return NX_EBUSY;
     case ETIMEDOUT: return NX_ETIMEOUT;
-    case EPIPE: case ECONNRESET: case ECONNABORTED: case ESHUTDOWN: return NX_ECLOSED;
-    case ECONNREFUSED: case EHOSTUNREACH: case ENETUNREACH: case ENETDOWN: return NX_EUNAVAIL;
-    case E2BIG: case EFBIG: case ERANGE: case EOVERFLOW: case EMSGSIZE: return NX_ELIMIT;
-    case ENOSYS: case EOPNOTSUPP: case EAFNOSUPPORT: return NX_ENOTSUP;
+    case EPIPE:
+    case ECONNRESET:
+    case ECONNABORTED:
+    case ESHUTDOWN: return NX_ECLOSED;
+    case ECONNREFUSED:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN: return NX_EUNAVAIL;
+    case E2BIG:
+    case EFBIG:
+    case ERANGE:
+    case EOVERFLOW:
+    case EMSGSIZE: return NX_ELIMIT;
+    case ENOSYS:
+    case EOPNOTSUPP:
+    case EAFNOSUPPORT: return NX_ENOTSUP;
     case ECANCELED: return NX_ECANCELED;
     default: return NX_EIO;
     }

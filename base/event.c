@@ -72,7 +72,7 @@ static nx_err check_string(const char *name, nx_slice v, size_t max, bool is_req
 
 static nx_err check_extensions(const nx_event *e, nx_error *reterr)
 {
-    static const char *const core[] = { "id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time", "data" };
+    static const char *const core[] = {"id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time", "data"};
     if (e->n_ext > NX_EVENT_EXT_MAX) return nx_error_set(reterr, NX_ELIMIT, "more than %d extension attributes", NX_EVENT_EXT_MAX);
     for (unsigned i = 0; i < e->n_ext; i++) {
         nx_slice name = e->ext[i].key;
@@ -127,8 +127,8 @@ static bool dup_slice(nx_slice *s, nx_arena *a)
 nx_err nx_event_dup(const nx_event *e, nx_arena *a, nx_event *ret)
 {
     nx_event c = *e;
-    nx_slice *const slices[] = { &c.ns,         &c.id,            &c.source,     &c.type,  &c.subject, &c.time, &c.content_type,
-                                 &c.dataschema, &c.partition_key, &c.tracestate, &c.cause, &c.data };
+    nx_slice *const slices[] = {&c.ns, &c.id, &c.source, &c.type, &c.subject, &c.time, &c.content_type,
+                                &c.dataschema, &c.partition_key, &c.tracestate, &c.cause, &c.data};
     if (c.n_ext > NX_EVENT_EXT_MAX) return NX_ELIMIT;
     for (size_t i = 0; i < NX_ARRAY_LEN(slices); i++)
         if (!dup_slice(slices[i], a)) return NX_ENOMEM;

@@ -14,7 +14,7 @@ nx_err nx_event_header_encode(nx_slice value, nx_buf *out)
         err = nx_buf_append(out, value.p + run, i - run);
         if (err || i == value.n) break;
         unsigned char c = (unsigned char)value.p[i++];
-        char esc[3] = { '%', digits[c >> 4], digits[c & 15] };
+        char esc[3] = {'%', digits[c >> 4], digits[c & 15]};
         err = nx_buf_append(out, esc, sizeof esc);
     }
     if (err) out->n = before;

@@ -6,7 +6,7 @@
 
 static bool is_json_text(nx_slice s)
 {
-    nx_json_scan scan = { s.p, s.p ? s.p + s.n : NULL };
+    nx_json_scan scan = {s.p, s.p ? s.p + s.n : NULL};
     return s.n && nx_json_scan_document(&scan) == NX_OK;
 }
 
@@ -136,7 +136,7 @@ static nx_err add_extension(reader *r, nx_slice name, nx_slice raw)
     else if (nx_slice_eq_cstr(name, "partitionkey")) r->e.partition_key = value;
     else if (nx_slice_eq_cstr(name, "nexuseventid")) return NX_OK; /* ours to give, not the producer's */
     else if (r->e.n_ext == NX_EVENT_EXT_MAX) return nx_error_set(r->reterr, NX_ELIMIT, "more than %d extension attributes", NX_EVENT_EXT_MAX);
-    else r->e.ext[r->e.n_ext++] = (nx_kv){ name, value };
+    else r->e.ext[r->e.n_ext++] = (nx_kv){name, value};
     return NX_OK;
 }
 
@@ -146,9 +146,15 @@ static nx_err add_member(reader *r, nx_slice name, nx_slice raw)
         const char *name;
         nx_slice *to;
     } core[] = {
-        { "specversion", &r->specversion }, { "id", &r->e.id },           { "source", &r->e.source },
-        { "type", &r->e.type },             { "subject", &r->e.subject }, { "time", &r->e.time },
-        { "datacontenttype", &r->e.content_type }, { "dataschema", &r->e.dataschema }, { "data_base64", &r->data_base64 },
+        {"specversion", &r->specversion},
+        {"id", &r->e.id},
+        {"source", &r->e.source},
+        {"type", &r->e.type},
+        {"subject", &r->e.subject},
+        {"time", &r->e.time},
+        {"datacontenttype", &r->e.content_type},
+        {"dataschema", &r->e.dataschema},
+        {"data_base64", &r->data_base64},
     };
     for (unsigned i = 0; i < r->n_seen; i++)
         if (nx_slice_eq(r->seen[i], name)) return bad(r, name, "appears twice");
@@ -174,7 +180,7 @@ static nx_err add_member(reader *r, nx_slice name, nx_slice raw)
 
 static nx_err read_members(reader *r, nx_slice json)
 {
-    nx_json_scan s = { json.p, json.p ? json.p + json.n : NULL };
+    nx_json_scan s = {json.p, json.p ? json.p + json.n : NULL};
     bool is_first = true;
     nx_err err = nx_json_scan_object(&s);
     if (err) return nx_error_set(r->reterr, NX_EPARSE, "a structured CloudEvent is a JSON object");
@@ -213,14 +219,14 @@ static nx_err finish_data(reader *r)
 
 nx_err nx_event_from_json(nx_slice json, nx_arena *a, nx_event *ret, nx_error *reterr)
 {
-    reader r = { .a = a, .reterr = reterr };
+    reader r = {.a = a, .reterr = reterr};
     nx_err err = read_members(&r, json);
     if (!err && !nx_slice_eq_cstr(r.specversion, "1.0"))
         err = nx_error_set(reterr, NX_EINVAL, r.specversion.p ? "attribute \"specversion\" must be \"1.0\"" : "attribute \"specversion\" is missing");
     if (!err) err = finish_data(&r);
     if (err) return err;
     if (nx_trace_parse(r.traceparent, &r.e.trace) != NX_OK) {
-        r.e.trace = (nx_trace){ .trace_id = "" };
+        r.e.trace = (nx_trace){.trace_id = ""};
         r.e.tracestate = NX_SLICE_NULL; /* it belongs to the traceparent */
     } else if (!nx_tracestate_is_valid(r.e.tracestate)) {
         r.e.tracestate = NX_SLICE_NULL;

@@ -156,10 +156,16 @@ static nx_err map_failure(const nx_httpc *c, const transfer *t, CURLcode rc, nx_
         return nx_error_set(reterr, NX_EIO, "%s: %s", url, why);
     case CURLE_OPERATION_TIMEDOUT: return nx_error_set(reterr, NX_ETIMEOUT, "%s: %s", url, why);
     case CURLE_OUT_OF_MEMORY: return nx_error_set(reterr, NX_ENOMEM, "%s: out of memory", url);
-    case CURLE_URL_MALFORMAT: case CURLE_UNSUPPORTED_PROTOCOL: return nx_error_set(reterr, NX_EINVAL, "%s: %s", url, why);
-    case CURLE_COULDNT_RESOLVE_HOST: case CURLE_COULDNT_RESOLVE_PROXY: case CURLE_COULDNT_CONNECT:
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL: return nx_error_set(reterr, NX_EINVAL, "%s: %s", url, why);
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_CONNECT:
         return nx_error_set(reterr, NX_EUNAVAIL, "%s: %s", url, why);
-    case CURLE_GOT_NOTHING: case CURLE_SEND_ERROR: case CURLE_RECV_ERROR: case CURLE_PARTIAL_FILE:
+    case CURLE_GOT_NOTHING:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_PARTIAL_FILE:
         return nx_error_set(reterr, NX_ECLOSED, "%s: %s", url, why);
     default: return nx_error_set(reterr, NX_EIO, "%s: %s", url, why);
     }
@@ -167,7 +173,7 @@ static nx_err map_failure(const nx_httpc *c, const transfer *t, CURLcode rc, nx_
 
 nx_err nx_httpc_do(nx_httpc *c, const nx_httpc_req *req, nx_httpc_resp *resp, nx_error *reterr)
 {
-    transfer t = { req, resp, NX_OK };
+    transfer t = {req, resp, NX_OK};
     resp->status = 0;
     resp->content_type[0] = resp->event_id[0] = '\0';
     nx_buf_clear(&resp->body);

@@ -5,8 +5,8 @@
 
 #include <jansson.h>
 
-static json_t *in(const nx_json *j) { return (json_t *)j; }
-static const nx_json *out(const json_t *j) { return (const nx_json *)j; }
+static json_t *unwrap(const nx_json *j) { return (json_t *)j; }
+static const nx_json *wrap(const json_t *j) { return (const nx_json *)j; }
 
 static void line_and_column(nx_slice text, const char *at, unsigned *line, unsigned *column)
 {
@@ -26,7 +26,10 @@ static void line_and_column(nx_slice text, const char *at, unsigned *line, unsig
 static bool is_out_of_memory(const json_error_t *je)
 {
     switch (json_error_code(je)) {
-    case json_error_duplicate_key: case json_error_numeric_overflow: case json_error_null_byte_in_key: case json_error_null_character:
+    case json_error_duplicate_key:
+    case json_error_numeric_overflow:
+    case json_error_null_byte_in_key:
+    case json_error_null_character:
         return false;
     case json_error_invalid_syntax:
         return !strstr(je->text, "Unicode");
@@ -39,15 +42,15 @@ nx_err nx_json_parse(nx_slice text, size_t max_bytes, nx_json **ret, nx_error *r
 {
     if (text.n > max_bytes) return nx_error_set(reterr, NX_ELIMIT, "JSON text of %zu bytes is over the limit of %zu", text.n, max_bytes);
     if (text.n == 0) return nx_error_set(reterr, NX_EPARSE, "line 1, column 1: empty text is not JSON");
-    nx_json_scan s = { text.p, text.p + text.n };
+    nx_json_scan s = {text.p, text.p + text.n};
     nx_err err = nx_json_scan_document(&s);
     if (err) {
         unsigned line, column;
         line_and_column(text, s.p, &line, &column);
         return nx_error_set(reterr, err, "line %u, column %u: %s", line, column,
-                            err == NX_ELIMIT  ? "JSON nested deeper than 64 levels"
-                            : s.p == s.end    ? "JSON text ends too early"
-                                              : "not valid JSON");
+                            err == NX_ELIMIT ? "JSON nested deeper than 64 levels"
+                            : s.p == s.end   ? "JSON text ends too early"
+                                             : "not valid JSON");
     }
     json_error_t je;
     json_t *j = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
@@ -64,36 +67,37 @@ void nx_json_free(nx_json *root) { json_decref((json_t *)root); }
 nx_json_type nx_json_typeof(const nx_json *j)
 {
     if (!j) return NX_JSON_NULL;
-    switch (json_typeof(in(j))) {
+    switch (json_typeof(unwrap(j))) {
     case JSON_OBJECT: return NX_JSON_OBJECT;
     case JSON_ARRAY: return NX_JSON_ARRAY;
     case JSON_STRING: return NX_JSON_STR;
     case JSON_INTEGER: return NX_JSON_INT;
     case JSON_REAL: return NX_JSON_REAL;
-    case JSON_TRUE: case JSON_FALSE: return NX_JSON_BOOL;
+    case JSON_TRUE:
+    case JSON_FALSE: return NX_JSON_BOOL;
     case JSON_NULL: break;
     }
     return NX_JSON_NULL;
 }
 
-const nx_json *nx_json_get(const nx_json *obj, const char *key) { return obj ? out(json_object_get(in(obj), key)) : NULL; }
-const nx_json *nx_json_at(const nx_json *array, size_t i) { return array ? out(json_array_get(in(array), i)) : NULL; }
+const nx_json *nx_json_get(const nx_json *obj, const char *key) { return obj ? wrap(json_object_get(unwrap(obj), key)) : NULL; }
+const nx_json *nx_json_at(const nx_json *array, size_t i) { return array ? wrap(json_array_get(unwrap(array), i)) : NULL; }
 
 size_t nx_json_len(const nx_json *array_or_object)
 {
     if (!array_or_object) return 0;
-    return json_is_array(in(array_or_object)) ? json_array_size(in(array_or_object)) : json_object_size(in(array_or_object));
+    return json_is_array(unwrap(array_or_object)) ? json_array_size(unwrap(array_or_object)) : json_object_size(unwrap(array_or_object));
 }
 
 nx_slice nx_json_str(const nx_json *j)
 {
-    if (!j || !json_is_string(in(j))) return NX_SLICE_NULL;
-    return nx_slice_make(json_string_value(in(j)), json_string_length(in(j)));
+    if (!j || !json_is_string(unwrap(j))) return NX_SLICE_NULL;
+    return nx_slice_make(json_string_value(unwrap(j)), json_string_length(unwrap(j)));
 }
 
-int64_t nx_json_i64(const nx_json *j, int64_t otherwise) { return j && json_is_integer(in(j)) ? json_integer_value(in(j)) : otherwise; }
-double nx_json_double(const nx_json *j, double otherwise) { return j && json_is_number(in(j)) ? json_number_value(in(j)) : otherwise; }
-bool nx_json_bool(const nx_json *j, bool otherwise) { return j && json_is_boolean(in(j)) ? json_is_true(in(j)) : otherwise; }
+int64_t nx_json_i64(const nx_json *j, int64_t otherwise) { return j && json_is_integer(unwrap(j)) ? json_integer_value(unwrap(j)) : otherwise; }
+double nx_json_double(const nx_json *j, double otherwise) { return j && json_is_number(unwrap(j)) ? json_number_value(unwrap(j)) : otherwise; }
+bool nx_json_bool(const nx_json *j, bool otherwise) { return j && json_is_boolean(unwrap(j)) ? json_is_true(unwrap(j)) : otherwise; }
 
 nx_slice nx_json_get_str(const nx_json *obj, const char *key) { return nx_json_str(nx_json_get(obj, key)); }
 int64_t nx_json_get_i64(const nx_json *obj, const char *key, int64_t otherwise) { return nx_json_i64(nx_json_get(obj, key), otherwise); }
@@ -109,9 +113,9 @@ bool nx_json_get_bool(const nx_json *obj, const char *key, bool otherwise) { ret
 
 int nx_json_each(const nx_json *obj, int (*fn)(void *self, nx_slice key, const nx_json *value), void *self)
 {
-    if (!obj || !json_is_object(in(obj))) return 0;
-    for (void *it = json_object_iter(in(obj)); it; it = json_object_iter_next(in(obj), it)) {
-        int r = fn(self, nx_slice_cstr(json_object_iter_key(it)), out(json_object_iter_value(it)));
+    if (!obj || !json_is_object(unwrap(obj))) return 0;
+    for (void *it = json_object_iter(unwrap(obj)); it; it = json_object_iter_next(unwrap(obj), it)) {
+        int r = fn(self, nx_slice_cstr(json_object_iter_key(it)), wrap(json_object_iter_value(it)));
         if (r) return r;
     }
     return 0;
@@ -129,12 +133,12 @@ static int dump_piece(const char *p, size_t n, void *self)
     return d->err ? -1 : 0;
 }
 
-nx_err nx_json_dump(const nx_json *j, nx_buf *out_buf)
+nx_err nx_json_dump(const nx_json *j, nx_buf *out)
 {
-    if (!j) return nx_buf_append(out_buf, "null", 4);
-    size_t before = out_buf->n;
-    dump d = { out_buf, NX_OK };
-    if (json_dump_callback(in(j), dump_piece, &d, JSON_COMPACT | JSON_ENCODE_ANY) == 0) return NX_OK;
-    out_buf->n = before;
+    if (!j) return nx_buf_append(out, "null", 4);
+    size_t before = out->n;
+    dump d = {out, NX_OK};
+    if (json_dump_callback(unwrap(j), dump_piece, &d, JSON_COMPACT | JSON_ENCODE_ANY) == 0) return NX_OK;
+    out->n = before;
     return d.err ? d.err : NX_ENOMEM;
 }

@@ -20,7 +20,14 @@ static nx_err scan_escape(nx_json_scan *s)
 {
     if (s->end - s->p < 2) return NX_EPARSE;
     switch (s->p[1]) {
-    case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't':
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
         s->p += 2;
         return NX_OK;
     case 'u':
@@ -102,7 +109,7 @@ static nx_err scan_number(nx_json_scan *s)
 
 static nx_err scan_scalar(nx_json_scan *s)
 {
-    static const nx_slice words[] = { { "true", 4 }, { "false", 5 }, { "null", 4 } };
+    static const nx_slice words[] = {{"true", 4}, {"false", 5}, {"null", 4}};
     char c = *s->p;
     if (c == '"') return scan_string(s);
     if (c == '-' || (c >= '0' && c <= '9')) return scan_number(s);
@@ -288,7 +295,7 @@ static bool key_is(nx_slice raw, nx_slice key)
 
 nx_err nx_json_member_bytes(nx_slice text, nx_slice key, nx_slice *ret)
 {
-    nx_json_scan s = { text.p, text.p ? text.p + text.n : NULL };
+    nx_json_scan s = {text.p, text.p ? text.p + text.n : NULL};
     nx_slice found = NX_SLICE_NULL, k, v;
     bool is_first = true;
     nx_err err = nx_json_scan_object(&s);

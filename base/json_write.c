@@ -55,9 +55,42 @@ void nx_jw_array_end(nx_jw *w) { close_level(w, ']'); }
 
 /* 0: as it is; 'u': \u00XX; 'x': look at it as UTF-8; else the letter behind the backslash. */
 static const char escape_of[256] = {
-    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b', 't', 'n', 'u', 'f', 'r', 'u', 'u',
-    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u',
-    ['"'] = '"', ['\\'] = '\\', [0x7f] = 'u', [0x80 ... 0xff] = 'x',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'b',
+    't',
+    'n',
+    'u',
+    'f',
+    'r',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    'u',
+    ['"'] = '"',
+    ['\\'] = '\\',
+    [0x7f] = 'u',
+    [0x80 ... 0xff] = 'x',
 };
 
 nx_err nx_json_escape(nx_buf *out, nx_slice s)
@@ -80,10 +113,10 @@ nx_err nx_json_escape(nx_buf *out, nx_slice s)
             err = nx_buf_append(out, "\xEF\xBF\xBD", 3); /* U+FFFD */
         } else if (how == 'u') {
             static const char digits[] = "0123456789abcdef";
-            char esc[6] = { '\\', 'u', '0', '0', digits[c >> 4], digits[c & 15] };
+            char esc[6] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
             err = nx_buf_append(out, esc, sizeof esc);
         } else {
-            char esc[2] = { '\\', how };
+            char esc[2] = {'\\', how};
             err = nx_buf_append(out, esc, sizeof esc);
         }
         run = ++i;

@@ -12,7 +12,7 @@
 
 static void default_write(void *self, const nx_log_line *line);
 
-static nx_log_sink current_sink = { default_write, NULL };
+static nx_log_sink current_sink = {default_write, NULL};
 static atomic_int min_level = NX_LOG_INFO;
 
 static void default_write(void *self, const nx_log_line *line)
@@ -28,7 +28,7 @@ static void default_write(void *self, const nx_log_line *line)
 
 void nx_log_set_sink(nx_log_sink sink)
 {
-    if (!sink.write) sink = (nx_log_sink){ default_write, NULL };
+    if (!sink.write) sink = (nx_log_sink){default_write, NULL};
     current_sink = sink;
 }
 
@@ -56,11 +56,12 @@ void nx_log(nx_log_level level, const char *event, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(msg, sizeof msg, fmt, ap);
     va_end(ap);
-    size_t len = n < 0 ? 0 : (size_t)n < sizeof msg ? (size_t)n : sizeof msg - 1;
-    nx_log_emit(&(nx_log_line){ .level = level, .event = nx_slice_cstr(event), .msg = nx_slice_make(msg, len) });
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof msg ? (size_t)n
+                                                    : sizeof msg - 1;
+    nx_log_emit(&(nx_log_line){.level = level, .event = nx_slice_cstr(event), .msg = nx_slice_make(msg, len)});
 }
 
-static const char *const level_names[] = { "DEBUG", "INFO", "WARN", "ERROR" };
+static const char *const level_names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
 
 const char *nx_log_level_name(nx_log_level level)
 {

@@ -32,7 +32,7 @@ static nx_err append_visible(nx_buf *out, nx_slice s)
         nx_err err = nx_buf_append(out, s.p, run);
         s = nx_slice_sub(s, run, s.n - run);
         if (!err && s.n) {
-            char esc[4] = { '\\', 'x', 0, 0 };
+            char esc[4] = {'\\', 'x', 0, 0};
             esc[2] = "0123456789abcdef"[(unsigned char)s.p[0] >> 4];
             esc[3] = "0123456789abcdef"[(unsigned char)s.p[0] & 15u];
             err = nx_buf_append(out, esc, sizeof esc);
@@ -182,12 +182,12 @@ static nx_slice cut_message(nx_slice msg, char *storage, size_t room)
 size_t nx_log_format_fit(const nx_log_line *line, nx_log_form form, char *dst, size_t dst_bytes)
 {
     /* A buffer whose storage already has its full size is never reallocated, so it may lie anywhere. */
-    nx_buf out = { dst, 0, dst_bytes, dst_bytes };
+    nx_buf out = {dst, 0, dst_bytes, dst_bytes};
     if (format_as(line, form, &out) == NX_OK) return out.n;
 
     /* Too long. Keep who, when and which event, cut the rest: six bytes are the most that one byte becomes in either form. */
     nx_log_line cut = *line;
-    nx_slice *const names[] = { &cut.component, &cut.event, &cut.trace, &cut.event_id, &cut.run_id, &cut.function, &cut.ns };
+    nx_slice *const names[] = {&cut.component, &cut.event, &cut.trace, &cut.event_id, &cut.run_id, &cut.function, &cut.ns};
     for (size_t i = 0; i < NX_ARRAY_LEN(names); i++) *names[i] = nx_slice_sub(*names[i], 0, 64);
     const size_t head_bytes = 300 + NX_ARRAY_LEN(names) * 64 * 6;
     cut.fields = NULL;

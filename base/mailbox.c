@@ -19,7 +19,8 @@ nx_err nx_mailbox_post(nx_mailbox *m, nx_mail *node)
 {
     node->next = NULL;
     (void)pthread_mutex_lock(&m->mu);
-    nx_err err = m->is_closed ? NX_ECLOSED : m->count >= m->max ? NX_EBUSY : NX_OK;
+    nx_err err = m->is_closed ? NX_ECLOSED : m->count >= m->max ? NX_EBUSY
+                                                                : NX_OK;
     bool was_empty = m->count == 0;
     if (!err) {
         *m->tail = node;

@@ -2,9 +2,9 @@
 #include "nx/run.h"
 #include "nx/clock.h"
 
-static const char *const status_names[] = { "ok", "error", "timeout", "dead" };
-static const char *const why_names[] = { "none", "trap", "exit",       "stack_overflow", "memory_limit", "output_limit", "fuel",
-                                         "deadline", "node_crash", "hop_limit", "no_module", "emit" };
+static const char *const status_names[] = {"ok", "error", "timeout", "dead"};
+static const char *const why_names[] = {"none", "trap", "exit", "stack_overflow", "memory_limit", "output_limit", "fuel",
+                                        "deadline", "node_crash", "hop_limit", "no_module", "emit"};
 
 const char *nx_run_status_name(nx_run_status s) { return (unsigned)s < NX_ARRAY_LEN(status_names) ? status_names[s] : "unknown"; }
 const char *nx_run_why_name(nx_run_why w) { return (unsigned)w < NX_ARRAY_LEN(why_names) ? why_names[w] : "unknown"; }

@@ -8,18 +8,60 @@
 
 /* Values are stored for ever: a tag is never reused. Scalars stand at most once, lists once per element. */
 enum {
-    TAG_NS = 1, TAG_RUN_ID = 2, TAG_EVENT_ID = 3, TAG_EVENT_TYPE = 4, TAG_FUNCTION = 5, TAG_VERSION = 6, TAG_ARTIFACT = 7,
-    TAG_ATTEMPT = 8, TAG_GENERATION = 9, TAG_STATUS = 10, TAG_WHY = 11, TAG_EXIT_CODE = 12, TAG_MESSAGE = 13, TAG_BACKTRACE = 14,
-    TAG_FLAGS = 15, TAG_REPLAY_OF = 16, TAG_ORIGINAL_WALL_NS = 17, TAG_START_WALL_NS = 18, TAG_DURATION_NS = 19, TAG_FUEL = 20,
-    TAG_MEMORY_BYTES = 21, TAG_TRACE_ID = 22, TAG_SPAN_ID = 23, TAG_TRACE_FLAGS = 24, TAG_PARENT_SPAN = 25, TAG_OUTPUT = 26,
-    TAG_OUTPUT_BYTES = 27, TAG_OUTPUT_SHA256 = 28, TAG_LOGS = 29, TAG_LOGS_BYTES = 30, TAG_LOGS_SHA256 = 31, TAG_SEED = 32,
-    TAG_LIMIT_TIMEOUT_NS = 33, TAG_LIMIT_MEMORY_BYTES = 34, TAG_LIMIT_FUEL = 35, TAG_LIMIT_OUTPUT_BYTES = 36, TAG_CALLS_SHA256 = 37,
-    TAG_N_CALLS = 38, TAG_CALLS = 39, TAG_ENGINE = 40, TAG_WORLD = 41, TAG_ARCH = 42, TAG_NODE = 43, TAG_EVENT_SEQ = 44,
+    TAG_NS = 1,
+    TAG_RUN_ID = 2,
+    TAG_EVENT_ID = 3,
+    TAG_EVENT_TYPE = 4,
+    TAG_FUNCTION = 5,
+    TAG_VERSION = 6,
+    TAG_ARTIFACT = 7,
+    TAG_ATTEMPT = 8,
+    TAG_GENERATION = 9,
+    TAG_STATUS = 10,
+    TAG_WHY = 11,
+    TAG_EXIT_CODE = 12,
+    TAG_MESSAGE = 13,
+    TAG_BACKTRACE = 14,
+    TAG_FLAGS = 15,
+    TAG_REPLAY_OF = 16,
+    TAG_ORIGINAL_WALL_NS = 17,
+    TAG_START_WALL_NS = 18,
+    TAG_DURATION_NS = 19,
+    TAG_FUEL = 20,
+    TAG_MEMORY_BYTES = 21,
+    TAG_TRACE_ID = 22,
+    TAG_SPAN_ID = 23,
+    TAG_TRACE_FLAGS = 24,
+    TAG_PARENT_SPAN = 25,
+    TAG_OUTPUT = 26,
+    TAG_OUTPUT_BYTES = 27,
+    TAG_OUTPUT_SHA256 = 28,
+    TAG_LOGS = 29,
+    TAG_LOGS_BYTES = 30,
+    TAG_LOGS_SHA256 = 31,
+    TAG_SEED = 32,
+    TAG_LIMIT_TIMEOUT_NS = 33,
+    TAG_LIMIT_MEMORY_BYTES = 34,
+    TAG_LIMIT_FUEL = 35,
+    TAG_LIMIT_OUTPUT_BYTES = 36,
+    TAG_CALLS_SHA256 = 37,
+    TAG_N_CALLS = 38,
+    TAG_CALLS = 39,
+    TAG_ENGINE = 40,
+    TAG_WORLD = 41,
+    TAG_ARCH = 42,
+    TAG_NODE = 43,
+    TAG_EVENT_SEQ = 44,
     TAG_DELIVERY = 45,
-    TAG_ENV = 64, TAG_EFFECT = 65, TAG_EMITTED = 66,
+    TAG_ENV = 64,
+    TAG_EFFECT = 65,
+    TAG_EMITTED = 66,
 };
 
-enum { FLAG_REPLAY = 1, FLAG_FINAL = 2, FLAG_COLD = 4, FLAG_INPUT_CLOUDEVENT = 8 };
+enum { FLAG_REPLAY = 1,
+       FLAG_FINAL = 2,
+       FLAG_COLD = 4,
+       FLAG_INPUT_CLOUDEVENT = 8 };
 
 /* ---- writing ---- */
 
@@ -167,11 +209,11 @@ nx_err nx_run_encode(const nx_run *r, nx_buf *out)
 {
     if (r->n_env > NX_RUN_ENV_MAX || r->n_effects > NX_RUN_EFFECTS_MAX || r->n_emitted > NX_ARRAY_LEN(r->emitted)) return NX_ELIMIT;
     if (!r->run_id.s[0] || !r->event_id.s[0] || !r->function.n || r->output.n > r->output_bytes || r->logs.n > r->logs_bytes) return NX_EINVAL;
-    enc e = { NULL, 0 };
+    enc e = {NULL, 0};
     put_run(&e, r);
     nx_err err = nx_buf_reserve(out, e.n);
     if (err) return err;
-    e = (enc){ out->p + out->n, 0 };
+    e = (enc){out->p + out->n, 0};
     put_run(&e, r);
     out->n += e.n;
     return NX_OK;
@@ -426,7 +468,7 @@ static nx_err finish(dec *d)
 nx_err nx_run_decode(nx_slice bytes, nx_arena *a, nx_run *ret, nx_error *reterr)
 {
     memset(ret, 0, sizeof *ret);
-    dec d = { .start = bytes.p, .p = bytes.p, .end = bytes.p ? bytes.p + bytes.n : NULL, .a = a, .r = ret, .reterr = reterr };
+    dec d = {.start = bytes.p, .p = bytes.p, .end = bytes.p ? bytes.p + bytes.n : NULL, .a = a, .r = ret, .reterr = reterr};
     if (!nx_slice_starts(bytes, NX_SLICE(MAGIC))) return corrupt(&d, "the mark \"" MAGIC "\" is missing");
     d.p += 4;
     nx_err err = NX_OK;

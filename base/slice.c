@@ -25,7 +25,10 @@ bool nx_slice_ends(nx_slice s, nx_slice suffix)
 
 nx_slice nx_slice_trim(nx_slice s)
 {
-    while (s.n && (s.p[0] == ' ' || s.p[0] == '\t')) { s.p++; s.n--; }
+    while (s.n && (s.p[0] == ' ' || s.p[0] == '\t')) {
+        s.p++;
+        s.n--;
+    }
     while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t')) s.n--;
     return s;
 }

@@ -39,7 +39,8 @@ void nx_trace_child(const nx_trace *parent, nx_trace *ret)
     *ret = t;
 }
 
-static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                                                                      : -1; }
 
 static bool copy_id(const char *from, size_t n, char *to)
 {
@@ -72,7 +73,8 @@ nx_err nx_trace_parse(nx_slice traceparent, nx_trace *ret)
 
 size_t nx_trace_format(const nx_trace *t, char out[NX_TRACEPARENT_LEN + 1])
 {
-    memcpy(out, "00-", 3);
+    out[0] = out[1] = '0';
+    out[2] = '-';
     memcpy(out + 3, t->trace_id, NX_TRACE_ID_HEX);
     out[35] = '-';
     memcpy(out + 36, t->span_id, NX_SPAN_ID_HEX);

@@ -15,14 +15,53 @@ static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"; /* Crockford 
 /* Value of a character, 32 where it is none; lower case is accepted, the look-alikes I L O U are not. */
 static unsigned value_of(char c)
 {
-    static const signed char digit[] = {
-        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  -1, -1, -1, -1, -1, -1, -1, 10, 11, 12, 13, 14, 15, 16, 17, -1, 18,
-        19, -1, 20, 21, -1, 22, 23, 24, 25, 26, -1, 27, 28, 29, 30, 31,
+    static const unsigned char digit[] = {
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        32,
+        32,
+        32,
+        32,
+        32,
+        32,
+        32,
+        10,
+        11,
+        12,
+        13,
+        14,
+        15,
+        16,
+        17,
+        32,
+        18,
+        19,
+        32,
+        20,
+        21,
+        32,
+        22,
+        23,
+        24,
+        25,
+        26,
+        32,
+        27,
+        28,
+        29,
+        30,
+        31,
     };
     if (c >= 'a' && c <= 'z') c = (char)(c - 'a' + 'A');
-    if (c < '0' || c > 'Z') return 32;
-    int v = digit[c - '0'];
-    return v < 0 ? 32 : (unsigned)v;
+    return c < '0' || c > 'Z' ? 32 : digit[c - '0'];
 }
 
 static nx_id encode(u128 v)

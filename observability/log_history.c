@@ -5,7 +5,7 @@
 
 nx_err nx_log_history_init(nx_log_history *h, unsigned max_lines, size_t size)
 {
-    *h = (nx_log_history){ .size = size, .max_lines = max_lines, .first = 1, .next = 1 };
+    *h = (nx_log_history){.size = size, .max_lines = max_lines, .first = 1, .next = 1};
     h->bytes = malloc(size);
     h->entries = calloc(max_lines, sizeof *h->entries);
     if (h->bytes && h->entries) return NX_OK;
@@ -46,7 +46,7 @@ void nx_log_history_add(nx_log_history *h, nx_slice packed)
     if (h->next - h->first == h->max_lines) h->first++;
     while (h->first < h->next && meets_oldest(h, at, packed.n)) h->first++;
     memcpy(h->bytes + at, packed.p, packed.n);
-    *entry(h, h->next) = (struct nx_log_entry){ at, packed.n };
+    *entry(h, h->next) = (struct nx_log_entry){at, packed.n};
     h->next++;
 }
 

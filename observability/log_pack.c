@@ -12,7 +12,7 @@ typedef struct head {
 
 static void slices_of(const nx_log_line *line, nx_slice s[N_SLICES])
 {
-    const nx_slice all[N_SLICES] = { line->component, line->event, line->trace, line->event_id, line->run_id, line->function, line->ns, line->msg };
+    const nx_slice all[N_SLICES] = {line->component, line->event, line->trace, line->event_id, line->run_id, line->function, line->ns, line->msg};
     for (unsigned i = 0; i < N_SLICES; i++) s[i] = nx_slice_sub(all[i], 0, i == N_SLICES - 1 ? NX_LOG_PACK_MSG : NX_LOG_PACK_SMALL);
 }
 
@@ -40,7 +40,7 @@ void nx_log_pack(const nx_log_line *line, void *to)
 {
     nx_slice s[N_SLICES];
     slices_of(line, s);
-    head h = { .wall_ns = line->wall_ns, .level = (uint8_t)line->level, .is_replay = line->is_replay, .n_fields = (uint8_t)n_fields_of(line) };
+    head h = {.wall_ns = line->wall_ns, .level = (uint8_t)line->level, .is_replay = line->is_replay, .n_fields = (uint8_t)n_fields_of(line)};
     for (unsigned i = 0; i < N_SLICES; i++) h.lengths[i] = (uint32_t)s[i].n;
     char *p = put(to, &h, sizeof h);
     for (unsigned i = 0; i < N_SLICES; i++) p = put(p, s[i].p, s[i].n);
@@ -52,7 +52,7 @@ void nx_log_pack(const nx_log_line *line, void *to)
     }
     for (unsigned i = 0; i < n_fields_of(line); i++) {
         nx_slice k = field_key(&line->fields[i]), v = field_value(&line->fields[i]);
-        const uint32_t lengths[2] = { (uint32_t)k.n, (uint32_t)v.n };
+        const uint32_t lengths[2] = {(uint32_t)k.n, (uint32_t)v.n};
         p = put(p, lengths, sizeof lengths);
         p = put(p, k.p, k.n);
         p = put(p, v.p, v.n);
@@ -64,8 +64,8 @@ void nx_log_unpack(nx_slice packed, nx_log_line *line, nx_kv fields[NX_LOG_PACK_
     head h;
     memcpy(&h, packed.p, sizeof h);
     const char *p = packed.p + sizeof h;
-    *line = (nx_log_line){ .wall_ns = h.wall_ns, .level = (nx_log_level)h.level, .is_replay = h.is_replay != 0, .fields = fields, .n_fields = h.n_fields };
-    nx_slice *const s[N_SLICES] = { &line->component, &line->event, &line->trace, &line->event_id, &line->run_id, &line->function, &line->ns, &line->msg };
+    *line = (nx_log_line){.wall_ns = h.wall_ns, .level = (nx_log_level)h.level, .is_replay = h.is_replay != 0, .fields = fields, .n_fields = h.n_fields};
+    nx_slice *const s[N_SLICES] = {&line->component, &line->event, &line->trace, &line->event_id, &line->run_id, &line->function, &line->ns, &line->msg};
     for (unsigned i = 0; i < N_SLICES; i++) {
         *s[i] = nx_slice_make(p, h.lengths[i]);
         p += h.lengths[i];
@@ -74,7 +74,7 @@ void nx_log_unpack(nx_slice packed, nx_log_line *line, nx_kv fields[NX_LOG_PACK_
         uint32_t lengths[2];
         memcpy(lengths, p, sizeof lengths);
         p += sizeof lengths;
-        fields[i] = (nx_kv){ nx_slice_make(p, lengths[0]), nx_slice_make(p + lengths[0], lengths[1]) };
+        fields[i] = (nx_kv){nx_slice_make(p, lengths[0]), nx_slice_make(p + lengths[0], lengths[1])};
         p += lengths[0] + lengths[1];
     }
 }

@@ -6,10 +6,10 @@
 #define NX_LOG_PACK_H
 #include "nx/log.h"
 
-#define NX_LOG_PACK_FIELDS 16    /* further fields are left out */
-#define NX_LOG_PACK_MSG 8192     /* a longer message is cut, with "…" */
-#define NX_LOG_PACK_SMALL 256    /* a longer name, id or field key */
-#define NX_LOG_PACK_VALUE 1024   /* a longer field value */
+#define NX_LOG_PACK_FIELDS 16  /* further fields are left out */
+#define NX_LOG_PACK_MSG 8192   /* a longer message is cut, with "…" */
+#define NX_LOG_PACK_SMALL 256  /* a longer name, id or field key */
+#define NX_LOG_PACK_VALUE 1024 /* a longer field value */
 /* The most that a packed line can have. */
 #define NX_LOG_PACK_MAX (64 + 7 * NX_LOG_PACK_SMALL + NX_LOG_PACK_MSG + NX_LOG_PACK_FIELDS * (8 + NX_LOG_PACK_SMALL + NX_LOG_PACK_VALUE))
 

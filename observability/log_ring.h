@@ -11,7 +11,7 @@
 
 typedef struct nx_log_ring {
     char *bytes;
-    size_t size; /* power of two */
+    size_t size;                        /* power of two */
     _Alignas(64) _Atomic uint64_t head; /* where producers reserve; counts bytes for ever */
     _Alignas(64) _Atomic uint64_t tail; /* what the consumer has given back */
 } nx_log_ring;

@@ -8,7 +8,23 @@
 #define ARENA_BYTES (256u << 20) /* far above what max_series can take; series are what is bounded */
 
 const double nx_obs_seconds_bounds[NX_OBS_SECONDS_BOUNDS] = {
-    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 60,
+    0.00005,
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    5,
+    10,
+    60,
 };
 
 nx_err nx_metrics_new(unsigned max_series, nx_metrics **ret)
@@ -116,7 +132,8 @@ static nx_metric_family *find_family(nx_metrics *reg, nx_slice name)
 
 static nx_metric_family *add_family(nx_metrics *reg, const wanted *w, nx_slice label_names)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf help = NX_BUF_INIT(4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf help = NX_BUF_INIT(4096);
     nx_metric_family *f = nx_arena_calloc(&reg->arena, 1, sizeof *f);
     if (!f || append_escaped(&help, nx_slice_cstr(w->help), false) != NX_OK) return NULL;
     f->name = nx_arena_dup(&reg->arena, nx_slice_cstr(w->name));
@@ -194,8 +211,10 @@ static nx_metric *register_series(nx_metrics *reg, const wanted *w)
     bool is_valid = is_wanted_valid(w);
     assert(is_valid);
     if (!is_valid) return NULL;
-    NX_CLEANUP(nx_buf_done) nx_buf labels = NX_BUF_INIT(16384);
-    NX_CLEANUP(nx_buf_done) nx_buf names = NX_BUF_INIT(4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf labels = NX_BUF_INIT(16384);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf names = NX_BUF_INIT(4096);
     if (append_labels(&labels, &names, w) != NX_OK) return NULL;
     (void)pthread_mutex_lock(&reg->mu);
     nx_metric *m = register_locked(reg, w, nx_buf_view(&labels), nx_buf_view(&names));
@@ -205,12 +224,12 @@ static nx_metric *register_series(nx_metrics *reg, const wanted *w)
 
 nx_metric *nx_obs_counter(nx_metrics *reg, const char *name, const char *help, unsigned n_labels, const nx_kv *labels)
 {
-    return register_series(reg, &(wanted){ .name = name, .help = help, .type = NX_METRIC_COUNTER, .n_labels = n_labels, .labels = labels });
+    return register_series(reg, &(wanted){.name = name, .help = help, .type = NX_METRIC_COUNTER, .n_labels = n_labels, .labels = labels});
 }
 
 nx_metric *nx_obs_gauge(nx_metrics *reg, const char *name, const char *help, unsigned n_labels, const nx_kv *labels)
 {
-    return register_series(reg, &(wanted){ .name = name, .help = help, .type = NX_METRIC_GAUGE, .n_labels = n_labels, .labels = labels });
+    return register_series(reg, &(wanted){.name = name, .help = help, .type = NX_METRIC_GAUGE, .n_labels = n_labels, .labels = labels});
 }
 
 nx_metric *nx_obs_histogram(nx_metrics *reg, const char *name, const char *help, const double *bounds, unsigned n_bounds, unsigned n_labels,
@@ -220,22 +239,19 @@ nx_metric *nx_obs_histogram(nx_metrics *reg, const char *name, const char *help,
         bounds = nx_obs_seconds_bounds;
         n_bounds = NX_OBS_SECONDS_BOUNDS;
     }
-    return register_series(reg, &(wanted){ .name = name, .help = help, .type = NX_METRIC_HISTOGRAM, .bounds = bounds, .n_bounds = n_bounds,
-                                           .n_labels = n_labels, .labels = labels });
+    return register_series(reg, &(wanted){.name = name, .help = help, .type = NX_METRIC_HISTOGRAM, .bounds = bounds, .n_bounds = n_bounds, .n_labels = n_labels, .labels = labels});
 }
 
 nx_metric *nx_obs_gauge_fn(nx_metrics *reg, const char *name, const char *help, double (*read)(void *self), void *self, unsigned n_labels,
                            const nx_kv *labels)
 {
-    return register_series(reg, &(wanted){ .name = name, .help = help, .type = NX_METRIC_GAUGE, .read = read, .self = self,
-                                           .n_labels = n_labels, .labels = labels });
+    return register_series(reg, &(wanted){.name = name, .help = help, .type = NX_METRIC_GAUGE, .read = read, .self = self, .n_labels = n_labels, .labels = labels});
 }
 
 nx_metric *nx_obs_counter_fn(nx_metrics *reg, const char *name, const char *help, double (*read)(void *self), void *self, unsigned n_labels,
                              const nx_kv *labels)
 {
-    return register_series(reg, &(wanted){ .name = name, .help = help, .type = NX_METRIC_COUNTER, .read = read, .self = self,
-                                           .n_labels = n_labels, .labels = labels });
+    return register_series(reg, &(wanted){.name = name, .help = help, .type = NX_METRIC_COUNTER, .read = read, .self = self, .n_labels = n_labels, .labels = labels});
 }
 
 void nx_obs_hide(nx_metrics *reg, nx_metric *m)

@@ -76,7 +76,7 @@ static nx_err append_metric(nx_buf *out, const nx_metric *m)
 
 static nx_err append_family(nx_buf *out, const nx_metric_family *f)
 {
-    static const char *const types[] = { "counter", "gauge", "histogram" };
+    static const char *const types[] = {"counter", "gauge", "histogram"};
     bool has_head = false;
     nx_err err = NX_OK;
     for (const nx_metric *m = f->first; !err && m; m = m->next) {

@@ -10,7 +10,9 @@
 
 #define NX_METRICS_SHARDS_MAX 8u
 
-typedef enum { NX_METRIC_COUNTER, NX_METRIC_GAUGE, NX_METRIC_HISTOGRAM } nx_metric_type;
+typedef enum { NX_METRIC_COUNTER,
+               NX_METRIC_GAUGE,
+               NX_METRIC_HISTOGRAM } nx_metric_type;
 
 /* One cache line, so that threads on different cores do not write to the same one. */
 typedef struct nx_metric_cell {
@@ -30,8 +32,8 @@ struct nx_metric {
     nx_slice labels;   /* `a="b",c="d"`, escaped; may be empty */
     double (*read)(void *self);
     void *read_self;
-    nx_metric_cell *cells;             /* counter: a uint64; gauge: the bits of a double */
-    char *hist;                        /* n_shards times hist_stride bytes of nx_metric_hist_shard */
+    nx_metric_cell *cells; /* counter: a uint64; gauge: the bits of a double */
+    char *hist;            /* n_shards times hist_stride bytes of nx_metric_hist_shard */
     size_t hist_stride;
     const struct nx_metric_family *family;
 };

@@ -26,7 +26,7 @@ struct nx_obs_log {
     _Atomic uint64_t dropped;
     atomic_bool is_sleeping; /* without a limit: the next line has to wake the thread */
 
-    pthread_mutex_t mu; /* everything below */
+    pthread_mutex_t mu;     /* everything below */
     pthread_cond_t wake;    /* for the thread */
     pthread_cond_t written; /* for flushers */
     pthread_cond_t added;   /* for readers */
@@ -68,7 +68,7 @@ static void sink_write(void *self, const nx_log_line *line)
     wake_thread(log);
 }
 
-nx_log_sink nx_obs_log_sink(nx_obs_log *log) { return (nx_log_sink){ sink_write, log }; }
+nx_log_sink nx_obs_log_sink(nx_obs_log *log) { return (nx_log_sink){sink_write, log}; }
 uint64_t nx_obs_log_dropped(const nx_obs_log *log) { return atomic_load_explicit(&log->dropped, memory_order_relaxed); }
 
 /* ---- the thread ---- */
@@ -82,7 +82,7 @@ static void write_out(nx_obs_log *log)
         if (n > 0) {
             done += (size_t)n;
         } else if (n < 0 && errno == EAGAIN) { /* a terminal or pipe that somebody made non-blocking */
-            struct pollfd p = { .fd = log->fd, .events = POLLOUT };
+            struct pollfd p = {.fd = log->fd, .events = POLLOUT};
             if (poll(&p, 1, WRITE_WAIT_MS) == 0) break;
         } else if (n == 0 || errno != EINTR) {
             break;
@@ -101,13 +101,11 @@ static void report_drops(nx_obs_log *log)
     uint64_t dropped = nx_obs_log_dropped(log);
     if (dropped == log->reported_drops) return;
     char count[24];
-    nx_buf b = { count, 0, sizeof count, sizeof count };
+    nx_buf b = {count, 0, sizeof count, sizeof count};
     (void)nx_buf_append_u64(&b, dropped - log->reported_drops); /* 20 digits at most */
     log->reported_drops = dropped;
-    const nx_kv field = { NX_SLICE("lines"), nx_buf_view(&b) };
-    const nx_log_line line = { .wall_ns = nx_clock_wall_ns(), .level = NX_LOG_WARN, .component = NX_SLICE("nexus"), .event = NX_SLICE("log.dropped"),
-                               .msg = NX_SLICE("Log lines were dropped because they came faster than they could be written"),
-                               .fields = &field, .n_fields = 1 };
+    const nx_kv field = {NX_SLICE("lines"), nx_buf_view(&b)};
+    const nx_log_line line = {.wall_ns = nx_clock_wall_ns(), .level = NX_LOG_WARN, .component = NX_SLICE("nexus"), .event = NX_SLICE("log.dropped"), .msg = NX_SLICE("Log lines were dropped because they came faster than they could be written"), .fields = &field, .n_fields = 1};
     char packed[512];
     format_out(log, &line);
     nx_log_pack(&line, packed);
@@ -150,7 +148,7 @@ static unsigned drain(nx_obs_log *log)
 
 static void wait_until(pthread_cond_t *cond, pthread_mutex_t *mu, uint64_t deadline_ns)
 {
-    const struct timespec ts = { .tv_sec = (time_t)(deadline_ns / NX_NS_PER_S), .tv_nsec = (long)(deadline_ns % NX_NS_PER_S) };
+    const struct timespec ts = {.tv_sec = (time_t)(deadline_ns / NX_NS_PER_S), .tv_nsec = (long)(deadline_ns % NX_NS_PER_S)};
     (void)pthread_cond_timedwait(cond, mu, &ts);
 }
 
@@ -216,9 +214,9 @@ nx_err nx_obs_log_start(const nx_obs_log_options *options, nx_obs_log **ret, nx_
     init_locks(log);
     log->fd = options->fd;
     const char *no_color = getenv("NO_COLOR");
-    log->form = options->is_json                                                          ? NX_LOG_FORM_JSON
+    log->form = options->is_json                                                        ? NX_LOG_FORM_JSON
                 : options->fd >= 0 && isatty(options->fd) && !(no_color && no_color[0]) ? NX_LOG_FORM_COLOUR
-                                                                                          : NX_LOG_FORM_TEXT;
+                                                                                        : NX_LOG_FORM_TEXT;
     nx_err err = nx_log_ring_init(&log->ring, options->ring_bytes ? options->ring_bytes : 1u << 20);
     if (!err)
         err = nx_log_history_init(&log->history, options->history_lines ? options->history_lines : 8192,
@@ -249,7 +247,8 @@ nx_err nx_obs_log_flush(nx_obs_log *log, unsigned timeout_ms)
     log->n_flushers++;
     (void)pthread_cond_signal(&log->wake);
     while (log->written_pos < target && !log->is_stopped && nx_clock_ns() < deadline_ns) wait_until(&log->written, &log->mu, deadline_ns);
-    nx_err err = log->written_pos >= target ? NX_OK : log->is_stopped ? NX_ECLOSED : NX_ETIMEOUT;
+    nx_err err = log->written_pos >= target ? NX_OK : log->is_stopped ? NX_ECLOSED
+                                                                      : NX_ETIMEOUT;
     log->n_flushers--;
     (void)pthread_mutex_unlock(&log->mu);
     return err;
@@ -301,12 +300,10 @@ static nx_err skip_gap(nx_obs_log *log, uint64_t *cursor, nx_buf *out)
     *cursor = log->history.first;
     if (!missed) return NX_OK;
     char count[24];
-    nx_buf b = { count, 0, sizeof count, sizeof count };
+    nx_buf b = {count, 0, sizeof count, sizeof count};
     (void)nx_buf_append_u64(&b, missed);
-    const nx_kv field = { NX_SLICE("lines"), nx_buf_view(&b) };
-    return nx_log_format_json(&(nx_log_line){ .wall_ns = nx_clock_wall_ns(), .level = NX_LOG_WARN, .component = NX_SLICE("nexus"),
-                                              .event = NX_SLICE("log.gap"), .msg = NX_SLICE("Lines were overwritten before they were read"),
-                                              .fields = &field, .n_fields = 1 },
+    const nx_kv field = {NX_SLICE("lines"), nx_buf_view(&b)};
+    return nx_log_format_json(&(nx_log_line){.wall_ns = nx_clock_wall_ns(), .level = NX_LOG_WARN, .component = NX_SLICE("nexus"), .event = NX_SLICE("log.gap"), .msg = NX_SLICE("Lines were overwritten before they were read"), .fields = &field, .n_fields = 1},
                               out);
 }
 

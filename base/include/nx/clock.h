@@ -5,7 +5,7 @@
 #include "nx/slice.h"
 
 #define NX_NS_PER_MS 1000000ull
-#define NX_NS_PER_S  1000000000ull
+#define NX_NS_PER_S 1000000000ull
 
 uint64_t nx_clock_ns(void);      /* CLOCK_MONOTONIC */
 uint64_t nx_clock_wall_ns(void); /* CLOCK_REALTIME, ns since the epoch */

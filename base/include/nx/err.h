@@ -23,7 +23,10 @@ typedef struct nx_error {
     char msg[NX_ERROR_MSG_MAX]; /* NUL-terminated; cut when longer */
 } nx_error;
 
-#define NX_ERROR_INIT { 0, { 0 } }
+#define NX_ERROR_INIT \
+    {                 \
+        0, { 0 }      \
+    }
 
 /* Sets code and message where reterr is not NULL; returns code, so `return nx_error_set(e, NX_EINVAL, "…")` works. */
 nx_err nx_error_set(nx_error *reterr, nx_err code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

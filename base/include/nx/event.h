@@ -10,21 +10,21 @@
 #include "nx/trace.h"
 #include "nx/ulid.h"
 
-#define NX_EVENT_EXT_MAX 32        /* extension attributes */
-#define NX_EVENT_ATTR_BYTES 4096   /* any one attribute */
+#define NX_EVENT_EXT_MAX 32      /* extension attributes */
+#define NX_EVENT_ATTR_BYTES 4096 /* any one attribute */
 #define NX_EVENT_TYPE_BYTES 200
 #define NX_NAMESPACE_BYTES 32
-#define NX_HOP_MAX 16              /* default bound of chains of `output.event` */
+#define NX_HOP_MAX 16 /* default bound of chains of `output.event` */
 
 typedef struct nx_event {
-    nx_slice ns;         /* namespace; "default" */
-    nx_id event_id;      /* the ULID (or raw id) that every interface calls event_id */
-    nx_slice id;         /* CloudEvents id; equal to event_id where the producer gave none */
+    nx_slice ns;                                                    /* namespace; "default" */
+    nx_id event_id;                                                 /* the ULID (or raw id) that every interface calls event_id */
+    nx_slice id;                                                    /* CloudEvents id; equal to event_id where the producer gave none */
     nx_slice source, type, subject, time, content_type, dataschema; /* CloudEvents attributes; source, type never empty; time RFC 3339 */
-    nx_slice partition_key;            /* extension partitionkey; may be empty */
-    nx_kv ext[NX_EVENT_EXT_MAX];       /* other extensions, names lower case; without traceparent, tracestate, partitionkey, nexuseventid */
+    nx_slice partition_key;                                         /* extension partitionkey; may be empty */
+    nx_kv ext[NX_EVENT_EXT_MAX];                                    /* other extensions, names lower case; without traceparent, tracestate, partitionkey, nexuseventid */
     unsigned n_ext;
-    nx_trace trace;      /* trace_id never empty; span_id is the producer's or the gateway's span */
+    nx_trace trace; /* trace_id never empty; span_id is the producer's or the gateway's span */
     nx_slice tracestate;
     unsigned hop;        /* 0 from outside; +1 for each `output.event` or emit */
     nx_slice cause;      /* run_id that emitted it; empty from outside */
@@ -46,7 +46,7 @@ nx_err nx_event_from_json(nx_slice json, nx_arena *a, nx_event *ret, nx_error *r
 /* HTTP and NATS header values: percent-encoding of CloudEvents HTTP binding 3.1.3.2 (space, ", %, non-printable, non-ASCII as UTF-8). */
 nx_err nx_event_header_encode(nx_slice value, nx_buf *out);
 nx_err nx_event_header_decode(nx_slice value, nx_arena *a, nx_slice *ret); /* NX_EPARSE: not UTF-8 after decoding */
-bool nx_content_type_is_json(nx_slice content_type); /* application/json, text/json, +json; parameters ignored */
+bool nx_content_type_is_json(nx_slice content_type);                       /* application/json, text/json, +json; parameters ignored */
 
 /* Event type patterns of `on.event`: exact, or with '*' for one dot-separated token and a trailing '>' or '**' for the rest. */
 bool nx_event_type_matches(nx_slice pattern, nx_slice type);

@@ -7,19 +7,19 @@
 
 typedef struct nx_httpc nx_httpc;
 typedef struct nx_httpc_req {
-    const char *method, *url;      /* NUL-terminated */
-    const char *const *headers;    /* "Name: value", NULL-terminated list; may be NULL */
+    const char *method, *url;   /* NUL-terminated */
+    const char *const *headers; /* "Name: value", NULL-terminated list; may be NULL */
     nx_slice body;
-    uint64_t timeout_ms;           /* 0: none (streams) */
+    uint64_t timeout_ms; /* 0: none (streams) */
     /* Called with each piece of the body as it comes, instead of `body` below; a return other than 0 ends the transfer (NX_ECANCELED). May be NULL. */
     int (*on_data)(void *self, nx_slice piece);
     void *self;
 } nx_httpc_req;
 typedef struct nx_httpc_resp {
-    int status;                    /* known before the first on_data() */
-    nx_buf body;                   /* max set by the caller before the call */
+    int status;  /* known before the first on_data() */
+    nx_buf body; /* max set by the caller before the call */
     char content_type[128];
-    char event_id[64];             /* header Nexus-Event-Id, empty where absent */
+    char event_id[64]; /* header Nexus-Event-Id, empty where absent */
 } nx_httpc_resp;
 
 nx_err nx_httpc_new(nx_httpc **ret, nx_error *reterr);

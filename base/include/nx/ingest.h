@@ -10,36 +10,36 @@
 
 /* The answer to a waiting caller, shared by reference between node and gateway. */
 typedef struct nx_answer {
-    int status;              /* 200, or the HTTP status of the failure */
-    nx_slice content_type;   /* of body */
-    nx_slice body;           /* the function's stdout, or problem details */
+    int status;                              /* 200, or the HTTP status of the failure */
+    nx_slice content_type;                   /* of body */
+    nx_slice body;                           /* the function's stdout, or problem details */
     void (*release)(struct nx_answer *self); /* the gateway calls it once when the bytes are written */
 } nx_answer;
 
 typedef struct nx_ingest {
-    nx_mail mail;            /* for whoever holds it at the moment */
-    nx_event event;          /* event_id, trace, ns set by the gateway; data exact */
-    nx_slice dedupe_key;     /* empty: no dedupe; else Idempotency-Key, or source + 0x00 + id of the producer */
-    bool wants_wait;         /* a function's output is awaited */
-    uint32_t wait_ms;        /* bound of the wait; past it: `is_late`, and 202 */
-    nx_slice wait_function;  /* whose output; empty: the only subscriber of the type */
+    nx_mail mail;           /* for whoever holds it at the moment */
+    nx_event event;         /* event_id, trace, ns set by the gateway; data exact */
+    nx_slice dedupe_key;    /* empty: no dedupe; else Idempotency-Key, or source + 0x00 + id of the producer */
+    bool wants_wait;        /* a function's output is awaited */
+    uint32_t wait_ms;       /* bound of the wait; past it: `is_late`, and 202 */
+    nx_slice wait_function; /* whose output; empty: the only subscriber of the type */
     void (*done)(struct nx_ingest *self);
-    void *owner;             /* the gateway's own */
+    void *owner; /* the gateway's own */
     /* results, set before done() */
-    nx_err err;              /* NX_OK: stored */
+    nx_err err; /* NX_OK: stored */
     nx_error detail;
-    bool is_duplicate;       /* event_id and trace are then those of the first */
-    nx_answer *answer;       /* set when wants_wait and the run is recorded */
+    bool is_duplicate; /* event_id and trace are then those of the first */
+    nx_answer *answer; /* set when wants_wait and the run is recorded */
     bool is_late;
     uint64_t node_private[16];
 } nx_ingest;
 
 /* Where a request goes. */
 typedef struct nx_ingest_route {
-    nx_slice function;       /* whose own route it is; empty for POST /events/{type} */
-    nx_slice type;           /* type of the event, copied by the gateway before it returns to its loop */
-    bool is_sync;            /* respond: sync */
-    unsigned n_subscribers;  /* functions that take the type */
+    nx_slice function;      /* whose own route it is; empty for POST /events/{type} */
+    nx_slice type;          /* type of the event, copied by the gateway before it returns to its loop */
+    bool is_sync;           /* respond: sync */
+    unsigned n_subscribers; /* functions that take the type */
 } nx_ingest_route;
 
 typedef struct nx_ingest_ops {

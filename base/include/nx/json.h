@@ -15,7 +15,10 @@ typedef struct nx_jw {
     uint64_t has_item; /* bit per depth */
     bool after_key;
 } nx_jw;
-#define NX_JW_INIT(buf) { (buf), 0, 0, 0, false }
+#define NX_JW_INIT(buf)       \
+    {                         \
+        (buf), 0, 0, 0, false \
+    }
 void nx_jw_object(nx_jw *w);
 void nx_jw_object_end(nx_jw *w);
 void nx_jw_array(nx_jw *w);
@@ -41,15 +44,21 @@ nx_err nx_json_escape(nx_buf *out, nx_slice s); /* with the quotes */
 
 /* ---- reading */
 typedef struct nx_json nx_json;
-typedef enum { NX_JSON_NULL, NX_JSON_BOOL, NX_JSON_INT, NX_JSON_REAL, NX_JSON_STR, NX_JSON_ARRAY, NX_JSON_OBJECT } nx_json_type;
+typedef enum { NX_JSON_NULL,
+               NX_JSON_BOOL,
+               NX_JSON_INT,
+               NX_JSON_REAL,
+               NX_JSON_STR,
+               NX_JSON_ARRAY,
+               NX_JSON_OBJECT } nx_json_type;
 /* One whole document, any root value; duplicate keys and trailing bytes are NX_EPARSE. max_bytes bounds the input. */
 nx_err nx_json_parse(nx_slice text, size_t max_bytes, nx_json **ret, nx_error *reterr);
-void nx_json_free(nx_json *root); /* only a root from nx_json_parse() */
-nx_json_type nx_json_typeof(const nx_json *j);              /* NULL is NX_JSON_NULL */
+void nx_json_free(nx_json *root);                                /* only a root from nx_json_parse() */
+nx_json_type nx_json_typeof(const nx_json *j);                   /* NULL is NX_JSON_NULL */
 const nx_json *nx_json_get(const nx_json *obj, const char *key); /* NULL: absent or not an object */
 const nx_json *nx_json_at(const nx_json *array, size_t i);
 size_t nx_json_len(const nx_json *array_or_object);
-nx_slice nx_json_str(const nx_json *j);                      /* empty slice with p NULL where not a string */
+nx_slice nx_json_str(const nx_json *j); /* empty slice with p NULL where not a string */
 nx_slice nx_json_get_str(const nx_json *obj, const char *key);
 int64_t nx_json_get_i64(const nx_json *obj, const char *key, int64_t otherwise);
 uint64_t nx_json_get_u64(const nx_json *obj, const char *key, uint64_t otherwise);

@@ -5,10 +5,12 @@
  * Errors:    NX_EBUSY when `max` nodes wait, NX_ECLOSED after close; the node stays the poster's then. */
 #ifndef NX_MAILBOX_H
 #define NX_MAILBOX_H
-#include <pthread.h>
 #include "nx/err.h"
+#include <pthread.h>
 
-typedef struct nx_mail { struct nx_mail *next; } nx_mail;
+typedef struct nx_mail {
+    struct nx_mail *next;
+} nx_mail;
 
 typedef struct nx_mailbox {
     pthread_mutex_t mu;

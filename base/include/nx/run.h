@@ -15,28 +15,31 @@
 #define NX_RUN_EFFECTS_MAX 65536
 #define NX_RUN_EMITTED_MAX 256
 
-typedef enum { NX_RUN_OK, NX_RUN_ERROR, NX_RUN_TIMEOUT, NX_RUN_DEAD } nx_run_status; /* ends a run; "ok", "error", "timeout", "dead" */
+typedef enum { NX_RUN_OK,
+               NX_RUN_ERROR,
+               NX_RUN_TIMEOUT,
+               NX_RUN_DEAD } nx_run_status; /* ends a run; "ok", "error", "timeout", "dead" */
 
 /* Why a status other than ok. Text form in snake_case: "trap", "exit", "stack_overflow" … */
 typedef enum {
     NX_WHY_NONE,
-    NX_WHY_TRAP,           /* any WebAssembly trap not named below; `message` has it */
-    NX_WHY_EXIT,           /* proc_exit with a code other than 0 */
+    NX_WHY_TRAP, /* any WebAssembly trap not named below; `message` has it */
+    NX_WHY_EXIT, /* proc_exit with a code other than 0 */
     NX_WHY_STACK_OVERFLOW,
-    NX_WHY_MEMORY_LIMIT,   /* trapped or exited after a memory.grow was refused by the limit */
-    NX_WHY_OUTPUT_LIMIT,   /* stdout over max_output */
-    NX_WHY_FUEL,           /* fuel used up */
-    NX_WHY_DEADLINE,       /* timeout passed */
-    NX_WHY_NODE_CRASH,     /* dead: killed its node too often */
-    NX_WHY_HOP_LIMIT,      /* the emitted event was refused: chain too long */
-    NX_WHY_NO_MODULE,      /* dead: artifact gone or not loadable */
-    NX_WHY_EMIT            /* output.event: stdout could not become an event */
+    NX_WHY_MEMORY_LIMIT, /* trapped or exited after a memory.grow was refused by the limit */
+    NX_WHY_OUTPUT_LIMIT, /* stdout over max_output */
+    NX_WHY_FUEL,         /* fuel used up */
+    NX_WHY_DEADLINE,     /* timeout passed */
+    NX_WHY_NODE_CRASH,   /* dead: killed its node too often */
+    NX_WHY_HOP_LIMIT,    /* the emitted event was refused: chain too long */
+    NX_WHY_NO_MODULE,    /* dead: artifact gone or not loadable */
+    NX_WHY_EMIT          /* output.event: stdout could not become an event */
 } nx_run_why;
 
 typedef struct nx_effect {
-    nx_slice name;           /* host call: "http.request" */
-    nx_sha256 request;       /* digest of the request */
-    nx_slice answer;         /* recorded answer */
+    nx_slice name;     /* host call: "http.request" */
+    nx_sha256 request; /* digest of the request */
+    nx_slice answer;   /* recorded answer */
 } nx_effect;
 
 typedef struct nx_emitted {
@@ -46,25 +49,25 @@ typedef struct nx_emitted {
 
 typedef struct nx_run {
     nx_slice ns;
-    nx_id run_id;            /* derived from event, function, generation: nx_run_id_derive() */
+    nx_id run_id; /* derived from event, function, generation: nx_run_id_derive() */
     nx_id event_id;
     nx_slice event_type;
     nx_slice function, version, artifact; /* version "v3" or "dev-1a2b3c4d"; artifact: SHA-256 hex of the module */
-    unsigned attempt;        /* 1 is the first */
-    unsigned generation;     /* 0; +1 for each redrive */
+    unsigned attempt;                     /* 1 is the first */
+    unsigned generation;                  /* 0; +1 for each redrive */
     nx_run_status status;
     nx_run_why why;
-    int exit_code;           /* proc_exit; 0 else */
-    nx_slice message;        /* trap text, readable; may be empty */
-    nx_slice backtrace;      /* lines; may be empty */
+    int exit_code;      /* proc_exit; 0 else */
+    nx_slice message;   /* trap text, readable; may be empty */
+    nx_slice backtrace; /* lines; may be empty */
     bool is_replay, is_final;
-    nx_slice replay_of;      /* run_id of the original; replays only */
+    nx_slice replay_of;        /* run_id of the original; replays only */
     uint64_t original_wall_ns; /* start of the original attempt; replays only */
     uint64_t start_wall_ns, duration_ns;
-    uint64_t fuel;           /* used */
-    uint64_t memory_bytes;   /* peak linear memory */
-    bool is_cold;            /* the module was not mapped before */
-    nx_trace trace;          /* trace_id of the event; span_id of this run */
+    uint64_t fuel;         /* used */
+    uint64_t memory_bytes; /* peak linear memory */
+    bool is_cold;          /* the module was not mapped before */
+    nx_trace trace;        /* trace_id of the event; span_id of this run */
     nx_slice parent_span;
     nx_slice output;         /* stdout, cut at the record bound */
     uint64_t output_bytes;   /* whole */
@@ -73,17 +76,19 @@ typedef struct nx_run {
     uint64_t logs_bytes;
     nx_sha256 logs_sha256;
     uint8_t seed[32];
-    nx_kv env[NX_RUN_ENV_MAX];  /* byte for byte as the guest saw it, in order */
+    nx_kv env[NX_RUN_ENV_MAX]; /* byte for byte as the guest saw it, in order */
     unsigned n_env;
     uint64_t limit_timeout_ns, limit_memory_bytes, limit_fuel, limit_output_bytes;
-    nx_effect *effects; unsigned n_effects;
-    nx_emitted emitted[8]; unsigned n_emitted;
-    nx_sha256 calls_sha256;  /* digest of the host-call trace */
+    nx_effect *effects;
+    unsigned n_effects;
+    nx_emitted emitted[8];
+    unsigned n_emitted;
+    nx_sha256 calls_sha256; /* digest of the host-call trace */
     uint64_t n_calls;
-    nx_slice calls;          /* host-call trace itself, cut at the record bound (format: runtime/wasi); empty when not kept */
-    nx_slice engine;         /* "wasmtime 48 fuel=v1 nan=canonical …": fuel is comparable where equal */
-    nx_slice world, arch;    /* world ABI version, "x86_64" */
-    nx_slice node;           /* node id */
+    nx_slice calls;               /* host-call trace itself, cut at the record bound (format: runtime/wasi); empty when not kept */
+    nx_slice engine;              /* "wasmtime 48 fuel=v1 nan=canonical …": fuel is comparable where equal */
+    nx_slice world, arch;         /* world ABI version, "x86_64" */
+    nx_slice node;                /* node id */
     uint64_t event_seq, delivery; /* sequence of the event in the log; delivery count */
     bool input_is_cloudevent;
     uint64_t record_seq;     /* sequence of this record in its stream; set by readers */

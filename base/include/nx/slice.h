@@ -3,19 +3,19 @@
  * Threads:   any. */
 #ifndef NX_SLICE_H
 #define NX_SLICE_H
+#include "nx/err.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include "nx/err.h"
 
 typedef struct nx_slice {
     const char *p; /* may be NULL when n is 0 */
     size_t n;      /* bytes */
 } nx_slice;
 
-#define NX_SLICE_NULL ((nx_slice){ NULL, 0 })
-#define NX_SLICE(lit) ((nx_slice){ "" lit, sizeof(lit) - 1 })
+#define NX_SLICE_NULL ((nx_slice){NULL, 0})
+#define NX_SLICE(lit) ((nx_slice){"" lit, sizeof(lit) - 1})
 /* For printf: printf("%.*s", NX_SLICE_FMT(s)). */
 #define NX_SLICE_FMT(s) (int)((s).n > 0x7fffffff ? 0x7fffffff : (s).n), ((s).p ? (s).p : "")
 
@@ -23,15 +23,15 @@ typedef struct nx_kv {
     nx_slice key, value;
 } nx_kv;
 
-static inline nx_slice nx_slice_make(const void *p, size_t n) { return (nx_slice){ (const char *)p, n }; }
-static inline nx_slice nx_slice_cstr(const char *s) { return (nx_slice){ s, s ? strlen(s) : 0 }; }
+static inline nx_slice nx_slice_make(const void *p, size_t n) { return (nx_slice){(const char *)p, n}; }
+static inline nx_slice nx_slice_cstr(const char *s) { return (nx_slice){s, s ? strlen(s) : 0}; }
 static inline bool nx_slice_eq(nx_slice a, nx_slice b) { return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0); }
 static inline bool nx_slice_eq_cstr(nx_slice a, const char *s) { return nx_slice_eq(a, nx_slice_cstr(s)); }
 static inline bool nx_slice_empty(nx_slice a) { return a.n == 0; }
 bool nx_slice_ieq(nx_slice a, nx_slice b); /* ASCII case-insensitive */
 bool nx_slice_starts(nx_slice s, nx_slice prefix);
 bool nx_slice_ends(nx_slice s, nx_slice suffix);
-nx_slice nx_slice_trim(nx_slice s); /* without leading and trailing SP and HTAB */
+nx_slice nx_slice_trim(nx_slice s);                       /* without leading and trailing SP and HTAB */
 nx_slice nx_slice_sub(nx_slice s, size_t from, size_t n); /* clamped to s */
 /* Splits at the first `sep`; returns what stands before it and sets *rest to what follows (empty when there is none). */
 nx_slice nx_slice_split(nx_slice s, char sep, nx_slice *rest);

@@ -25,6 +25,6 @@ bool nx_id_is_raw(const nx_id *id, uint64_t *ret_seq);
 nx_err nx_id_parse(nx_slice s, nx_id *ret);
 uint64_t nx_id_time_ms(const nx_id *id); /* 0 for raw ids */
 unsigned nx_id_shard(const nx_id *id);
-unsigned nx_shard_of(nx_slice key);      /* FNV-1a, of a partition key */
+unsigned nx_shard_of(nx_slice key); /* FNV-1a, of a partition key */
 static inline nx_slice nx_id_slice(const nx_id *id) { return nx_slice_make(id->s, id->s[0] ? NX_ID_LEN : 0); }
 #endif

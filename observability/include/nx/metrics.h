@@ -38,11 +38,11 @@ void nx_obs_hide(nx_metrics *reg, nx_metric *m);
 #define NX_OBS_SECONDS_BOUNDS 17
 extern const double nx_obs_seconds_bounds[NX_OBS_SECONDS_BOUNDS]; /* 50 us to 60 s */
 
-void nx_obs_add(nx_metric *m, uint64_t v);         /* counter */
-void nx_obs_inc(nx_metric *m);                     /* counter */
-void nx_obs_set(nx_metric *m, double v);           /* gauge */
-void nx_obs_gauge_add(nx_metric *m, double v);     /* gauge; negative: down */
-void nx_obs_observe(nx_metric *m, double v);       /* histogram: seconds or bytes */
+void nx_obs_add(nx_metric *m, uint64_t v);     /* counter */
+void nx_obs_inc(nx_metric *m);                 /* counter */
+void nx_obs_set(nx_metric *m, double v);       /* gauge */
+void nx_obs_gauge_add(nx_metric *m, double v); /* gauge; negative: down */
+void nx_obs_observe(nx_metric *m, double v);   /* histogram: seconds or bytes */
 static inline void nx_obs_observe_ns(nx_metric *m, uint64_t ns) { nx_obs_observe(m, (double)ns * 1e-9); }
 /* What it stands at: the value of a counter or gauge, the count of a histogram. For tests and for the node's own reports. */
 double nx_obs_value(const nx_metric *m);

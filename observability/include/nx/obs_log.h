@@ -32,8 +32,8 @@ void nx_obs_log_free(nx_obs_log *log);
 uint64_t nx_obs_log_dropped(const nx_obs_log *log); /* lines lost because the ring was full */
 
 typedef struct nx_obs_log_filter { /* all that are set must match; zeroed: every line */
-    nx_slice function;      /* exact: the line's function, or its component */
-    nx_slice trace;         /* exact, or with "-replay" behind it */
+    nx_slice function;             /* exact: the line's function, or its component */
+    nx_slice trace;                /* exact, or with "-replay" behind it */
     nx_slice event_id, run_id, ns; /* exact */
     nx_log_level min_level;
     uint64_t since_wall_ns;

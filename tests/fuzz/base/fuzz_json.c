@@ -17,7 +17,7 @@ static void string_round_trip(nx_slice s)
 {
     nx_buf b = NX_BUF_INIT(SIZE_MAX);
     if (nx_json_escape(&b, s) == NX_OK) {
-        nx_json_scan scan = { b.p, b.p + b.n };
+        nx_json_scan scan = {b.p, b.p + b.n};
         require(nx_json_scan_document(&scan) == NX_OK);
         char *back = malloc(b.n);
         size_t n;
@@ -33,7 +33,7 @@ static void string_round_trip(nx_slice s)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     nx_slice text = nx_slice_make(data, size), member;
-    nx_json_scan scan = { text.p, text.p ? text.p + text.n : NULL };
+    nx_json_scan scan = {text.p, text.p ? text.p + text.n : NULL};
     nx_err scanned = nx_json_scan_document(&scan);
     nx_json *j = NULL;
     nx_error err = NX_ERROR_INIT;
@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(scanned != NX_ELIMIT || parsed == NX_ELIMIT);
     nx_err found = nx_json_member_bytes(text, NX_SLICE("data"), &member);
     if (found == NX_OK) {
-        nx_json_scan value = { member.p, member.p + member.n };
+        nx_json_scan value = {member.p, member.p + member.n};
         require(nx_json_scan_value(&value) == NX_OK && value.p == value.end);
         require(member.p >= text.p && member.p + member.n <= text.p + text.n);
         require(parsed != NX_OK || nx_json_get(j, "data") != NULL);
@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(found != NX_ENOENT || nx_json_get(j, "data") == NULL);
         nx_buf b = NX_BUF_INIT(SIZE_MAX);
         if (nx_json_dump(j, &b) == NX_OK) {
-            nx_json_scan dumped = { b.p, b.p + b.n };
+            nx_json_scan dumped = {b.p, b.p + b.n};
             require(nx_json_scan_document(&dumped) == NX_OK);
         }
         nx_buf_done(&b);

@@ -90,7 +90,7 @@ static nx_err do_json(void)
 static nx_err do_event(void)
 {
     nx_arena a = NX_ARENA_INIT(1u << 20);
-    nx_event e = { .wall_ns = 0 }, copy;
+    nx_event e = {.wall_ns = 0}, copy;
     nx_buf b = NX_BUF_INIT(4096);
     nx_err err = nx_event_from_json(event_json, &a, &e, NULL);
     if (!err) err = nx_event_dup(&e, &a, &copy);
@@ -104,8 +104,8 @@ static nx_run run, back;
 
 static nx_err do_run(void)
 {
-    nx_effect f = { .name = NX_SLICE("kv.get"), .answer = NX_SLICE("x") };
-    run = (nx_run){ .run_id = nx_raw_id(1), .event_id = nx_raw_id(2), .function = NX_SLICE("f"), .effects = &f, .n_effects = 1 };
+    nx_effect f = {.name = NX_SLICE("kv.get"), .answer = NX_SLICE("x")};
+    run = (nx_run){.run_id = nx_raw_id(1), .event_id = nx_raw_id(2), .function = NX_SLICE("f"), .effects = &f, .n_effects = 1};
     nx_arena a = NX_ARENA_INIT(1u << 20);
     nx_buf b = NX_BUF_INIT(1u << 20);
     nx_err err = nx_run_encode(&run, &b);
@@ -117,7 +117,7 @@ static nx_err do_run(void)
 
 static nx_err do_digest(void)
 {
-    const uint8_t seed[32] = { 1 };
+    const uint8_t seed[32] = {1};
     nx_sha256_ctx *c = nx_sha256_ctx_new();
     nx_chacha *r = c ? nx_chacha_new(seed) : NULL;
     nx_err err = c && r ? NX_OK : NX_ENOMEM;
@@ -185,6 +185,6 @@ static void test_every_allocation_may_fail(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_every_allocation_may_fail) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_allocation_may_fail)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

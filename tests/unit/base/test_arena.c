@@ -12,7 +12,8 @@
 static void test_arena_aligns_and_keeps_pieces_apart(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 20);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 20);
     unsigned char *pieces[500];
     for (size_t i = 0; i < NX_ARRAY_LEN(pieces); i++) {
         size_t n = i % 97 + (i % 50 == 0 ? 5000 : 0);
@@ -30,7 +31,8 @@ static void test_arena_aligns_and_keeps_pieces_apart(void **state)
 static void test_arena_cap_and_overflow(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(64);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(64);
     assert_non_null(nx_arena_alloc(&a, 48));
     assert_null(nx_arena_alloc(&a, 17));
     assert_non_null(nx_arena_alloc(&a, 16));
@@ -44,7 +46,8 @@ static void test_arena_cap_and_overflow(void **state)
 static void test_arena_reset_reuses_memory(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(10u << 20);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(10u << 20);
     for (int i = 0; i < 100; i++) assert_non_null(nx_arena_alloc(&a, 1000)); /* several chunks */
     nx_arena_reset(&a);
     struct nx_arena_chunk *kept = a.head;
@@ -66,7 +69,8 @@ static void test_arena_reset_reuses_memory(void **state)
 static void test_arena_strings(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 16);
     nx_slice s = nx_arena_dup(&a, NX_SLICE("ab\0c"));
     assert_int_equal(s.n, 4);
     assert_int_equal(s.p[4], 0);

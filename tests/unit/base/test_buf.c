@@ -13,7 +13,8 @@
 static void test_buf_append_over_cap_returns_elimit(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(10);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(10);
     assert_int_equal(nx_buf_append(&b, "0123456", 7), NX_OK);
     assert_int_equal(nx_buf_append(&b, "789x", 4), NX_ELIMIT);
     assert_int_equal(nx_buf_append_u64(&b, 1234), NX_ELIMIT);
@@ -30,7 +31,8 @@ static void test_buf_append_over_cap_returns_elimit(void **state)
 static void test_buf_huge_requests(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(SIZE_MAX);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(SIZE_MAX);
     assert_int_equal(nx_buf_append(&b, "x", 1), NX_OK);
     assert_int_equal(nx_buf_reserve(&b, SIZE_MAX), NX_ELIMIT);
     assert_int_equal(nx_buf_append_hex(&b, "x", SIZE_MAX), NX_ELIMIT);
@@ -40,7 +42,8 @@ static void test_buf_huge_requests(void **state)
 static void test_buf_formats(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(100000);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(100000);
     assert_int_equal(nx_buf_append_u64(&b, 0), NX_OK);
     assert_int_equal(nx_buf_append_char(&b, ' '), NX_OK);
     assert_int_equal(nx_buf_append_u64(&b, UINT64_MAX), NX_OK);
@@ -59,7 +62,8 @@ static void test_buf_formats(void **state)
 static void test_buf_printf_at_exact_cap(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(4);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(4);
     assert_int_equal(nx_buf_printf(&b, "abcd"), NX_OK); /* vsnprintf's NUL must not need a fifth byte */
     assert_true(nx_slice_eq_cstr(nx_buf_view(&b), "abcd"));
 }
@@ -87,7 +91,7 @@ static void test_buf_in_fixed_storage_is_never_reallocated(void **state)
 {
     (void)state;
     char storage[8];
-    nx_buf b = { storage, 0, sizeof storage, sizeof storage };
+    nx_buf b = {storage, 0, sizeof storage, sizeof storage};
     assert_int_equal(nx_buf_append_cstr(&b, "12345678"), NX_OK);
     assert_int_equal(nx_buf_append_char(&b, '9'), NX_ELIMIT);
     assert_ptr_equal(b.p, storage);
@@ -96,9 +100,12 @@ static void test_buf_in_fixed_storage_is_never_reallocated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_buf_append_over_cap_returns_elimit), cmocka_unit_test(test_buf_huge_requests),
-        cmocka_unit_test(test_buf_formats),                        cmocka_unit_test(test_buf_printf_at_exact_cap),
-        cmocka_unit_test(test_buf_take_and_done_twice),            cmocka_unit_test(test_buf_in_fixed_storage_is_never_reallocated),
+        cmocka_unit_test(test_buf_append_over_cap_returns_elimit),
+        cmocka_unit_test(test_buf_huge_requests),
+        cmocka_unit_test(test_buf_formats),
+        cmocka_unit_test(test_buf_printf_at_exact_cap),
+        cmocka_unit_test(test_buf_take_and_done_twice),
+        cmocka_unit_test(test_buf_in_fixed_storage_is_never_reallocated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

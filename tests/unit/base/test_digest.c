@@ -68,7 +68,7 @@ static void test_sha256_on_threads(void **state)
 {
     (void)state;
     pthread_t t[4];
-    bool is_good[4] = { true, true, true, true };
+    bool is_good[4] = {true, true, true, true};
     for (size_t i = 0; i < 4; i++) assert_int_equal(pthread_create(&t[i], NULL, hash_much, &is_good[i]), 0);
     for (size_t i = 0; i < 4; i++) {
         pthread_join(t[i], NULL);
@@ -91,8 +91,8 @@ static void test_chacha_vectors(void **state)
 {
     (void)state;
     static const uint8_t seed[32];
-    static const uint8_t block0[16] = { 0x76, 0xb8, 0xe0, 0xad, 0xa0, 0xf1, 0x3d, 0x90, 0x40, 0x5d, 0x6a, 0xe5, 0x53, 0x86, 0xbd, 0x28 };
-    static const uint8_t block1[16] = { 0x9f, 0x07, 0xe7, 0xbe, 0x55, 0x51, 0x38, 0x7a, 0x98, 0xba, 0x97, 0x7c, 0x73, 0x2d, 0x08, 0x0d };
+    static const uint8_t block0[16] = {0x76, 0xb8, 0xe0, 0xad, 0xa0, 0xf1, 0x3d, 0x90, 0x40, 0x5d, 0x6a, 0xe5, 0x53, 0x86, 0xbd, 0x28};
+    static const uint8_t block1[16] = {0x9f, 0x07, 0xe7, 0xbe, 0x55, 0x51, 0x38, 0x7a, 0x98, 0xba, 0x97, 0x7c, 0x73, 0x2d, 0x08, 0x0d};
     nx_chacha *c = nx_chacha_new(seed);
     assert_non_null(c);
     uint8_t all[200], pieces[200];
@@ -105,7 +105,7 @@ static void test_chacha_vectors(void **state)
         nx_chacha_fill(c, pieces + at, n);
     }
     assert_memory_equal(all, pieces, sizeof all); /* the stream does not depend on how it is asked for */
-    uint8_t other[32] = { 1 };
+    uint8_t other[32] = {1};
     nx_chacha_reseed(c, other);
     nx_chacha_fill(c, pieces, sizeof pieces);
     assert_memory_not_equal(all, pieces, sizeof all);
@@ -146,8 +146,7 @@ static void test_random_differs_also_after_fork(void **state)
 static void test_base64(void **state)
 {
     (void)state;
-    static const char *const vectors[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" },
-                                              { "fooba", "Zm9vYmE=" }, { "foobar", "Zm9vYmFy" } };
+    static const char *const vectors[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
     char out[32];
     nx_slice d;
     for (size_t i = 0; i < NX_ARRAY_LEN(vectors); i++) {
@@ -159,7 +158,7 @@ static void test_base64(void **state)
     }
     assert_int_equal(nx_base64_encode(NX_SLICE("\xfb\xff\xfe\x01"), true, out), 6);
     assert_string_equal(out, "-__-AQ");
-    static const char *const bad[] = { "Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm 9", "Zm9v\n", "=m9v", "Zg==Zg==", "Z===", "-__-", "====" };
+    static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm 9", "Zm9v\n", "=m9v", "Zg==Zg==", "Z===", "-__-", "===="};
     for (size_t i = 0; i < NX_ARRAY_LEN(bad); i++)
         if (nx_base64_decode(nx_slice_cstr(bad[i]), &d, out, sizeof out) != NX_EPARSE) fail_msg("%s", bad[i]);
     assert_int_equal(nx_base64_decode(NX_SLICE("Zm9vYmFy"), &d, out, 5), NX_ELIMIT);
@@ -183,10 +182,14 @@ static void test_base64_round_trip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sha256_vectors),   cmocka_unit_test(test_sha256_pieces_and_reuse),
-        cmocka_unit_test(test_sha256_on_threads), cmocka_unit_test(test_sha256_hex_parse),
-        cmocka_unit_test(test_chacha_vectors),   cmocka_unit_test(test_random_differs_also_after_fork),
-        cmocka_unit_test(test_base64),           cmocka_unit_test(test_base64_round_trip),
+        cmocka_unit_test(test_sha256_vectors),
+        cmocka_unit_test(test_sha256_pieces_and_reuse),
+        cmocka_unit_test(test_sha256_on_threads),
+        cmocka_unit_test(test_sha256_hex_parse),
+        cmocka_unit_test(test_chacha_vectors),
+        cmocka_unit_test(test_random_differs_also_after_fork),
+        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_base64_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

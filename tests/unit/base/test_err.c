@@ -15,14 +15,14 @@ static void test_err_table_is_dense_and_in_range(void **state)
 {
     (void)state;
     int expected = 0;
-#define NX_ERR(sym, val, text, retry, http, exitc)         \
-    assert_int_equal(sym, -expected);                      \
-    assert_string_equal(nx_err_name(sym), #sym);           \
-    assert_string_equal(nx_err_text(sym), text);           \
-    assert_int_equal(nx_err_is_retryable(sym), retry);     \
-    assert_int_equal(nx_err_http_status(sym), http);       \
-    assert_int_equal(nx_err_exit_code(sym), exitc);        \
-    assert_in_range((exitc), 0, 255);                      \
+#define NX_ERR(sym, val, text, retry, http, exitc)     \
+    assert_int_equal(sym, -expected);                  \
+    assert_string_equal(nx_err_name(sym), #sym);       \
+    assert_string_equal(nx_err_text(sym), text);       \
+    assert_int_equal(nx_err_is_retryable(sym), retry); \
+    assert_int_equal(nx_err_http_status(sym), http);   \
+    assert_int_equal(nx_err_exit_code(sym), exitc);    \
+    assert_in_range((exitc), 0, 255);                  \
     expected++;
 #include "err.def"
 #undef NX_ERR
@@ -89,9 +89,12 @@ static void test_err_from_errno(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_err_table_is_dense_and_in_range),     cmocka_unit_test(test_err_unknown_code_reads_as_bug),
-        cmocka_unit_test(test_error_set_without_storage_returns_code), cmocka_unit_test(test_error_set_cuts_between_characters),
-        cmocka_unit_test(test_error_prefix_keeps_code_and_message), cmocka_unit_test(test_err_from_errno),
+        cmocka_unit_test(test_err_table_is_dense_and_in_range),
+        cmocka_unit_test(test_err_unknown_code_reads_as_bug),
+        cmocka_unit_test(test_error_set_without_storage_returns_code),
+        cmocka_unit_test(test_error_set_cuts_between_characters),
+        cmocka_unit_test(test_error_prefix_keeps_code_and_message),
+        cmocka_unit_test(test_err_from_errno),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

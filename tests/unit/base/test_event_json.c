@@ -23,8 +23,9 @@ static nx_err read_event(const char *json, nx_arena *a, nx_event *e, nx_error *e
 static void test_event_json_specification_example(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
-    nx_event e = { .ns = NX_SLICE("default"), .wall_ns = 77, .event_id = nx_raw_id(5) };
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 16);
+    nx_event e = {.ns = NX_SLICE("default"), .wall_ns = 77, .event_id = nx_raw_id(5)};
     nx_error err = NX_ERROR_INIT;
     nx_slice json = NX_SLICE("{ \"specversion\" : \"1.0\", \"type\" : \"com.example.someevent\", \"source\" : \"/mycontext\", \"subject\": null,\n"
                              " \"id\" : \"C234-1234-1234\", \"time\" : \"2018-04-05T17:31:00Z\", \"comexampleextension1\" : \"value\", \"comexampleothervalue\" : 5,\n"
@@ -49,32 +50,52 @@ static void test_event_json_refuses(void **state)
         const char *json, *word; /* word: has to be in the message */
         nx_err err;
     } cases[] = {
-        { "", "object", NX_EPARSE }, { "[]", "object", NX_EPARSE }, { "{", "JSON", NX_EPARSE }, { "{" BASE "} x", "JSON", NX_EPARSE }, { "{" BASE ",}", "JSON", NX_EPARSE },
-        { "{\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\"}", "specversion", NX_EINVAL },
-        { "{\"specversion\":\"0.3\",\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\"}", "specversion", NX_EINVAL },
-        { "{\"specversion\":1.0,\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\"}", "specversion", NX_EINVAL },
-        { "{\"specversion\":\"1.0\",\"source\":\"/s\",\"type\":\"t\"}", "id", NX_EINVAL }, { "{\"specversion\":\"1.0\",\"id\":\"\",\"source\":\"/s\",\"type\":\"t\"}", "id", NX_EINVAL },
-        { "{\"specversion\":\"1.0\",\"id\":null,\"source\":\"/s\",\"type\":\"t\"}", "id", NX_EINVAL }, { "{\"specversion\":\"1.0\",\"id\":5,\"source\":\"/s\",\"type\":\"t\"}", "id", NX_EINVAL },
-        { "{" BASE ",\"subject\":\"\"}", "subject", NX_EINVAL }, { "{" BASE ",\"id\":\"2\"}", "twice", NX_EINVAL }, { "{" BASE ",\"\\u0069d\":\"2\"}", "twice", NX_EINVAL },
-        { "{" BASE ",\"Upper\":\"x\"}", "extension", NX_EINVAL }, { "{" BASE ",\"x\":{}}", "x", NX_EINVAL }, { "{" BASE ",\"x\":[1]}", "x", NX_EINVAL },
-        { "{" BASE ",\"x\":1.5}", "x", NX_EINVAL }, { "{" BASE ",\"x\":2147483648}", "x", NX_EINVAL }, { "{" BASE ",\"x\":1e2}", "x", NX_EINVAL },
-        { "{" BASE ",\"x\":\"a\\u0000b\"}", "x", NX_EINVAL }, { "{" BASE ",\"x\":\"\\ud800\"}", "surrogate", NX_EPARSE },
-        { "{" BASE ",\"data\":1,\"data_base64\":\"AA==\"}", "exclude", NX_EINVAL }, { "{" BASE ",\"data_base64\":\"A\"}", "base64", NX_EINVAL }, { "{" BASE ",\"data_base64\":5}", "data_base64", NX_EINVAL },
-        { "{" BASE ",\"time\":\"now\"}", "time", NX_EINVAL }, { "{" BASE ",\"datacontenttype\":5}", "datacontenttype", NX_EINVAL }, { "{" BASE ",\"data\":tru}", "JSON", NX_EPARSE },
-        { "{" BASE ",\"data\":1,\"data\":2}", "twice", NX_EINVAL },
+        {"", "object", NX_EPARSE},
+        {"[]", "object", NX_EPARSE},
+        {"{", "JSON", NX_EPARSE},
+        {"{" BASE "} x", "JSON", NX_EPARSE},
+        {"{" BASE ",}", "JSON", NX_EPARSE},
+        {"{\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\"}", "specversion", NX_EINVAL},
+        {"{\"specversion\":\"0.3\",\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\"}", "specversion", NX_EINVAL},
+        {"{\"specversion\":1.0,\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\"}", "specversion", NX_EINVAL},
+        {"{\"specversion\":\"1.0\",\"source\":\"/s\",\"type\":\"t\"}", "id", NX_EINVAL},
+        {"{\"specversion\":\"1.0\",\"id\":\"\",\"source\":\"/s\",\"type\":\"t\"}", "id", NX_EINVAL},
+        {"{\"specversion\":\"1.0\",\"id\":null,\"source\":\"/s\",\"type\":\"t\"}", "id", NX_EINVAL},
+        {"{\"specversion\":\"1.0\",\"id\":5,\"source\":\"/s\",\"type\":\"t\"}", "id", NX_EINVAL},
+        {"{" BASE ",\"subject\":\"\"}", "subject", NX_EINVAL},
+        {"{" BASE ",\"id\":\"2\"}", "twice", NX_EINVAL},
+        {"{" BASE ",\"\\u0069d\":\"2\"}", "twice", NX_EINVAL},
+        {"{" BASE ",\"Upper\":\"x\"}", "extension", NX_EINVAL},
+        {"{" BASE ",\"x\":{}}", "x", NX_EINVAL},
+        {"{" BASE ",\"x\":[1]}", "x", NX_EINVAL},
+        {"{" BASE ",\"x\":1.5}", "x", NX_EINVAL},
+        {"{" BASE ",\"x\":2147483648}", "x", NX_EINVAL},
+        {"{" BASE ",\"x\":1e2}", "x", NX_EINVAL},
+        {"{" BASE ",\"x\":\"a\\u0000b\"}", "x", NX_EINVAL},
+        {"{" BASE ",\"x\":\"\\ud800\"}", "surrogate", NX_EPARSE},
+        {"{" BASE ",\"data\":1,\"data_base64\":\"AA==\"}", "exclude", NX_EINVAL},
+        {"{" BASE ",\"data_base64\":\"A\"}", "base64", NX_EINVAL},
+        {"{" BASE ",\"data_base64\":5}", "data_base64", NX_EINVAL},
+        {"{" BASE ",\"time\":\"now\"}", "time", NX_EINVAL},
+        {"{" BASE ",\"datacontenttype\":5}", "datacontenttype", NX_EINVAL},
+        {"{" BASE ",\"data\":tru}", "JSON", NX_EPARSE},
+        {"{" BASE ",\"data\":1,\"data\":2}", "twice", NX_EINVAL},
     };
     for (size_t i = 0; i < NX_ARRAY_LEN(cases); i++) {
-        NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
+        NX_CLEANUP(nx_arena_done)
+        nx_arena a = NX_ARENA_INIT(1u << 16);
         nx_event e;
         nx_error err = NX_ERROR_INIT;
         if (read_event(cases[i].json, &a, &e, &err) != cases[i].err || !strstr(err.msg, cases[i].word)) fail_msg("%s: %s", cases[i].json, err.msg);
         assert_int_equal(e.id.n, 0); /* nothing is set on failure */
     }
     nx_event e;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 16);
     assert_int_equal(read_event("{" BASE ",\"x\":-2147483648,\"y\":2147483647,\"data\":null}", &a, &e, NULL), NX_OK);
     assert_true(nx_slice_eq_cstr(e.data, "null"));
-    NX_CLEANUP(nx_arena_done) nx_arena tiny = NX_ARENA_INIT(64);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena tiny = NX_ARENA_INIT(64);
     assert_int_equal(read_event("{" BASE ",\"data\":\"0123456789012345678901234567890123456789\"}", &tiny, &e, NULL), NX_ELIMIT);
 }
 
@@ -86,7 +107,8 @@ static void test_event_json_many_attributes(void **state)
         size_t len = (size_t)sprintf(json, "{" BASE);
         for (unsigned i = 0; i < n; i++) len += (size_t)sprintf(json + len, ",\"x%u\":\"\"", i);
         sprintf(json + len, "}");
-        NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
+        NX_CLEANUP(nx_arena_done)
+        nx_arena a = NX_ARENA_INIT(1u << 16);
         nx_event e;
         assert_int_equal(read_event(json, &a, &e, NULL), n <= NX_EVENT_EXT_MAX ? NX_OK : NX_ELIMIT);
     }
@@ -99,17 +121,18 @@ static void test_event_json_data_forms(void **state)
         const char *json, *data;
         bool is_base64;
     } cases[] = {
-        { "{" BASE "}", "", false },
-        { "{" BASE ",\"data\":\"x\"}", "\"x\"", false }, /* no content type: JSON, so the quotes belong to the data */
-        { "{" BASE ",\"datacontenttype\":\"text/plain\",\"data\":\"a\\nb\\u20ac\"}", "a\nb\xE2\x82\xAC", false },
-        { "{" BASE ",\"datacontenttype\":\"application/json\",\"data\":\"a\\nb\"}", "\"a\\nb\"", false },
-        { "{" BASE ",\"datacontenttype\":\"application/xml\",\"data\":{\"a\":1}}", "{\"a\":1}", false },
-        { "{" BASE ",\"datacontenttype\":\"image/png\",\"data_base64\":\"aGk=\"}", "hi", true },
-        { "{" BASE ",\"data_base64\":\"\"}", "", true },
-        { "{" BASE ",\"data_base64\":null,\"data\":1}", "1", false },
+        {"{" BASE "}", "", false},
+        {"{" BASE ",\"data\":\"x\"}", "\"x\"", false}, /* no content type: JSON, so the quotes belong to the data */
+        {"{" BASE ",\"datacontenttype\":\"text/plain\",\"data\":\"a\\nb\\u20ac\"}", "a\nb\xE2\x82\xAC", false},
+        {"{" BASE ",\"datacontenttype\":\"application/json\",\"data\":\"a\\nb\"}", "\"a\\nb\"", false},
+        {"{" BASE ",\"datacontenttype\":\"application/xml\",\"data\":{\"a\":1}}", "{\"a\":1}", false},
+        {"{" BASE ",\"datacontenttype\":\"image/png\",\"data_base64\":\"aGk=\"}", "hi", true},
+        {"{" BASE ",\"data_base64\":\"\"}", "", true},
+        {"{" BASE ",\"data_base64\":null,\"data\":1}", "1", false},
     };
     for (size_t i = 0; i < NX_ARRAY_LEN(cases); i++) {
-        NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
+        NX_CLEANUP(nx_arena_done)
+        nx_arena a = NX_ARENA_INIT(1u << 16);
         nx_event e;
         if (read_event(cases[i].json, &a, &e, NULL) != NX_OK || !nx_slice_eq_cstr(e.data, cases[i].data) || e.data_is_base64 != cases[i].is_base64)
             fail_msg("%s", cases[i].json);
@@ -119,7 +142,8 @@ static void test_event_json_data_forms(void **state)
 static void test_event_json_trace(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 16);
     nx_event e;
     assert_int_equal(read_event("{" BASE ",\"traceparent\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\",\"tracestate\":\"a=1\",\"nexuseventid\":\"x\"}", &a, &e, NULL), NX_OK);
     assert_string_equal(e.trace.trace_id, "0af7651916cd43dd8448eb211c80319c");
@@ -135,13 +159,12 @@ static void test_event_json_trace(void **state)
 static void test_event_to_json_form(void **state)
 {
     (void)state;
-    nx_event e = { .id = NX_SLICE("a\"b"), .source = NX_SLICE("/s"), .type = NX_SLICE("t"), .subject = NX_SLICE("u"), .time = NX_SLICE("2018-04-05T17:31:00Z"),
-                   .content_type = NX_SLICE("application/json"), .dataschema = NX_SLICE("x:y"), .partition_key = NX_SLICE("p"), .tracestate = NX_SLICE("a=1"),
-                   .data = NX_SLICE("{\"n\": 1.0}"), .event_id = nx_raw_id(3) };
-    e.ext[e.n_ext++] = (nx_kv){ NX_SLICE("ext"), NX_SLICE("v") };
+    nx_event e = {.id = NX_SLICE("a\"b"), .source = NX_SLICE("/s"), .type = NX_SLICE("t"), .subject = NX_SLICE("u"), .time = NX_SLICE("2018-04-05T17:31:00Z"), .content_type = NX_SLICE("application/json"), .dataschema = NX_SLICE("x:y"), .partition_key = NX_SLICE("p"), .tracestate = NX_SLICE("a=1"), .data = NX_SLICE("{\"n\": 1.0}"), .event_id = nx_raw_id(3)};
+    e.ext[e.n_ext++] = (nx_kv){NX_SLICE("ext"), NX_SLICE("v")};
     strcpy(e.trace.trace_id, "0af7651916cd43dd8448eb211c80319c");
     strcpy(e.trace.span_id, "b7ad6b7169203331");
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(4096);
     assert_int_equal(nx_event_to_json(&e, &b), NX_OK);
     assert_string_equal(nx_buf_cstr(&b),
                         "{\"specversion\":\"1.0\",\"id\":\"a\\\"b\",\"source\":\"/s\",\"type\":\"t\",\"subject\":\"u\",\"time\":\"2018-04-05T17:31:00Z\","
@@ -158,16 +181,17 @@ static void test_event_to_json_form(void **state)
 static void test_event_json_data_round_trips(void **state)
 {
     (void)state;
-    static const nx_slice types[] = { { "", 0 }, { "application/json", 16 }, { "text/plain", 10 }, { "application/octet-stream", 24 }, { "x/y+json", 8 } };
-    static const nx_slice bodies[] = { { "", 0 }, { "{\"a\":1}", 7 }, { "not json", 8 }, { "\"quoted\"", 8 }, { "\xff\xfe\x00\x01", 4 }, { "a\0b", 3 }, { "\xE2\x82\xAC", 3 },
-                                       { "123", 3 }, { "{\"a\":", 5 }, { "null", 4 } };
+    static const nx_slice types[] = {{"", 0}, {"application/json", 16}, {"text/plain", 10}, {"application/octet-stream", 24}, {"x/y+json", 8}};
+    static const nx_slice bodies[] = {{"", 0}, {"{\"a\":1}", 7}, {"not json", 8}, {"\"quoted\"", 8}, {"\xff\xfe\x00\x01", 4}, {"a\0b", 3}, {"\xE2\x82\xAC", 3}, {"123", 3}, {"{\"a\":", 5}, {"null", 4}};
     for (size_t t = 0; t < NX_ARRAY_LEN(types); t++)
         for (size_t d = 0; d < NX_ARRAY_LEN(bodies); d++)
             for (int base64 = 0; base64 < 2; base64++) {
-                nx_event e = { .id = NX_SLICE("1"), .source = NX_SLICE("/s"), .type = NX_SLICE("t"), .content_type = types[t], .data = bodies[d], .data_is_base64 = base64 };
-                NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(4096);
-                NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
-                nx_event back = { .wall_ns = 0 };
+                nx_event e = {.id = NX_SLICE("1"), .source = NX_SLICE("/s"), .type = NX_SLICE("t"), .content_type = types[t], .data = bodies[d], .data_is_base64 = base64};
+                NX_CLEANUP(nx_buf_done)
+                nx_buf b = NX_BUF_INIT(4096);
+                NX_CLEANUP(nx_arena_done)
+                nx_arena a = NX_ARENA_INIT(1u << 16);
+                nx_event back = {.wall_ns = 0};
                 assert_int_equal(nx_event_to_json(&e, &b), NX_OK);
                 assert_int_equal(nx_event_from_json(nx_buf_view(&b), &a, &back, NULL), NX_OK);
                 if (!nx_slice_eq(back.data, bodies[d])) fail_msg("%s: %s", types[t].p, nx_buf_cstr(&b));
@@ -177,8 +201,12 @@ static void test_event_json_data_round_trips(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_event_json_specification_example), cmocka_unit_test(test_event_json_refuses), cmocka_unit_test(test_event_json_many_attributes),
-        cmocka_unit_test(test_event_json_data_forms), cmocka_unit_test(test_event_json_trace), cmocka_unit_test(test_event_to_json_form),
+        cmocka_unit_test(test_event_json_specification_example),
+        cmocka_unit_test(test_event_json_refuses),
+        cmocka_unit_test(test_event_json_many_attributes),
+        cmocka_unit_test(test_event_json_data_forms),
+        cmocka_unit_test(test_event_json_trace),
+        cmocka_unit_test(test_event_to_json_form),
         cmocka_unit_test(test_event_json_data_round_trips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,8 +2,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
-#include <stdatomic.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ static void test_mailbox_order_bound_and_wakes(void **state)
     nx_mailbox m;
     nx_mailbox_init(&m, 3, count_wake, &wakes);
     assert_null(nx_mailbox_drain(&m));
-    item items[4] = { { .number = 0 }, { .number = 1 }, { .number = 2 }, { .number = 3 } };
+    item items[4] = {{.number = 0}, {.number = 1}, {.number = 2}, {.number = 3}};
     for (int i = 0; i < 3; i++) assert_int_equal(nx_mailbox_post(&m, &items[i].mail), NX_OK);
     assert_int_equal(wakes, 1); /* only the post into the empty box */
     assert_int_equal(nx_mailbox_post(&m, &items[3].mail), NX_EBUSY);
@@ -46,7 +46,8 @@ static void test_mailbox_order_bound_and_wakes(void **state)
     nx_mailbox_done(&m);
 }
 
-enum { POSTERS = 3, EACH = 3000 };
+enum { POSTERS = 3,
+       EACH = 3000 };
 
 typedef struct posting {
     nx_mailbox *box;
@@ -70,11 +71,11 @@ static void test_mailbox_many_posters(void **state)
     posting p[POSTERS];
     pthread_t t[POSTERS];
     for (unsigned i = 0; i < POSTERS; i++) {
-        p[i] = (posting){ &m, items + i * EACH };
-        for (unsigned k = 0; k < EACH; k++) items[i * EACH + k] = (item){ .poster = i, .number = k };
+        p[i] = (posting){&m, items + i * EACH};
+        for (unsigned k = 0; k < EACH; k++) items[i * EACH + k] = (item){.poster = i, .number = k};
         assert_int_equal(pthread_create(&t[i], NULL, post_all, &p[i]), 0);
     }
-    unsigned next[POSTERS] = { 0 }, got = 0;
+    unsigned next[POSTERS] = {0}, got = 0;
     while (got < POSTERS * EACH) {
         nx_mail *mail = nx_mailbox_drain(&m);
         if (!mail) sched_yield();
@@ -91,6 +92,6 @@ static void test_mailbox_many_posters(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_mailbox_order_bound_and_wakes), cmocka_unit_test(test_mailbox_many_posters) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_mailbox_order_bound_and_wakes), cmocka_unit_test(test_mailbox_many_posters)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

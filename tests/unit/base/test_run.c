@@ -46,18 +46,18 @@ static void fill(nx_run *r, nx_effect effects[2])
     r->logs_bytes = 9;
     r->logs_sha256 = nx_sha256_of(r->logs);
     memset(r->seed, 0xab, sizeof r->seed);
-    r->env[0] = (nx_kv){ NX_SLICE("A"), NX_SLICE("1") };
-    r->env[1] = (nx_kv){ NX_SLICE("EMPTY"), NX_SLICE("") };
+    r->env[0] = (nx_kv){NX_SLICE("A"), NX_SLICE("1")};
+    r->env[1] = (nx_kv){NX_SLICE("EMPTY"), NX_SLICE("")};
     r->n_env = 2;
     r->limit_timeout_ns = 5 * NX_NS_PER_S;
     r->limit_memory_bytes = 128u << 20;
     r->limit_fuel = 1000000;
     r->limit_output_bytes = 1u << 20;
-    effects[0] = (nx_effect){ NX_SLICE("http.request"), nx_sha256_of(NX_SLICE("q")), NX_SLICE("answer") };
-    effects[1] = (nx_effect){ NX_SLICE("kv.get"), nx_sha256_of(NX_SLICE("k")), NX_SLICE("") };
+    effects[0] = (nx_effect){NX_SLICE("http.request"), nx_sha256_of(NX_SLICE("q")), NX_SLICE("answer")};
+    effects[1] = (nx_effect){NX_SLICE("kv.get"), nx_sha256_of(NX_SLICE("k")), NX_SLICE("")};
     r->effects = effects;
     r->n_effects = 2;
-    r->emitted[0] = (nx_emitted){ nx_raw_id(9), NX_SLICE("mail.wanted") };
+    r->emitted[0] = (nx_emitted){nx_raw_id(9), NX_SLICE("mail.wanted")};
     r->n_emitted = 1;
     r->calls_sha256 = nx_sha256_of(NX_SLICE("calls"));
     r->n_calls = 12;
@@ -75,19 +75,70 @@ static void assert_same_run(const nx_run *a, const nx_run *b)
 #define SAME(f) assert_true(a->f == b->f)
 #define SAME_SLICE(f) assert_true(nx_slice_eq(a->f, b->f))
 #define SAME_BYTES(f) assert_memory_equal(&a->f, &b->f, sizeof a->f)
-    SAME_SLICE(ns); SAME_SLICE(event_type); SAME_SLICE(function); SAME_SLICE(version); SAME_SLICE(artifact); SAME_SLICE(message);
-    SAME_SLICE(backtrace); SAME_SLICE(replay_of); SAME_SLICE(parent_span); SAME_SLICE(output); SAME_SLICE(logs); SAME_SLICE(calls);
-    SAME_SLICE(engine); SAME_SLICE(world); SAME_SLICE(arch); SAME_SLICE(node);
-    SAME_BYTES(run_id); SAME_BYTES(event_id); SAME_BYTES(seed); SAME_BYTES(output_sha256); SAME_BYTES(logs_sha256); SAME_BYTES(calls_sha256);
+    SAME_SLICE(ns);
+    SAME_SLICE(event_type);
+    SAME_SLICE(function);
+    SAME_SLICE(version);
+    SAME_SLICE(artifact);
+    SAME_SLICE(message);
+    SAME_SLICE(backtrace);
+    SAME_SLICE(replay_of);
+    SAME_SLICE(parent_span);
+    SAME_SLICE(output);
+    SAME_SLICE(logs);
+    SAME_SLICE(calls);
+    SAME_SLICE(engine);
+    SAME_SLICE(world);
+    SAME_SLICE(arch);
+    SAME_SLICE(node);
+    SAME_BYTES(run_id);
+    SAME_BYTES(event_id);
+    SAME_BYTES(seed);
+    SAME_BYTES(output_sha256);
+    SAME_BYTES(logs_sha256);
+    SAME_BYTES(calls_sha256);
     assert_string_equal(a->trace.trace_id, b->trace.trace_id);
     assert_string_equal(a->trace.span_id, b->trace.span_id);
-    SAME(trace.flags); SAME(attempt); SAME(generation); SAME(status); SAME(why); SAME(exit_code); SAME(is_replay); SAME(is_final); SAME(is_cold);
-    SAME(input_is_cloudevent); SAME(original_wall_ns); SAME(start_wall_ns); SAME(duration_ns); SAME(fuel); SAME(memory_bytes); SAME(output_bytes);
-    SAME(logs_bytes); SAME(limit_timeout_ns); SAME(limit_memory_bytes); SAME(limit_fuel); SAME(limit_output_bytes); SAME(n_calls); SAME(event_seq);
-    SAME(delivery); SAME(n_env); SAME(n_effects); SAME(n_emitted);
-    for (unsigned i = 0; i < a->n_env; i++) { SAME_SLICE(env[i].key); SAME_SLICE(env[i].value); }
-    for (unsigned i = 0; i < a->n_effects; i++) { SAME_SLICE(effects[i].name); SAME_SLICE(effects[i].answer); SAME_BYTES(effects[i].request); }
-    for (unsigned i = 0; i < a->n_emitted; i++) { SAME_SLICE(emitted[i].type); SAME_BYTES(emitted[i].event_id); }
+    SAME(trace.flags);
+    SAME(attempt);
+    SAME(generation);
+    SAME(status);
+    SAME(why);
+    SAME(exit_code);
+    SAME(is_replay);
+    SAME(is_final);
+    SAME(is_cold);
+    SAME(input_is_cloudevent);
+    SAME(original_wall_ns);
+    SAME(start_wall_ns);
+    SAME(duration_ns);
+    SAME(fuel);
+    SAME(memory_bytes);
+    SAME(output_bytes);
+    SAME(logs_bytes);
+    SAME(limit_timeout_ns);
+    SAME(limit_memory_bytes);
+    SAME(limit_fuel);
+    SAME(limit_output_bytes);
+    SAME(n_calls);
+    SAME(event_seq);
+    SAME(delivery);
+    SAME(n_env);
+    SAME(n_effects);
+    SAME(n_emitted);
+    for (unsigned i = 0; i < a->n_env; i++) {
+        SAME_SLICE(env[i].key);
+        SAME_SLICE(env[i].value);
+    }
+    for (unsigned i = 0; i < a->n_effects; i++) {
+        SAME_SLICE(effects[i].name);
+        SAME_SLICE(effects[i].answer);
+        SAME_BYTES(effects[i].request);
+    }
+    for (unsigned i = 0; i < a->n_emitted; i++) {
+        SAME_SLICE(emitted[i].type);
+        SAME_BYTES(emitted[i].event_id);
+    }
 }
 
 static nx_run run, back; /* large */
@@ -96,8 +147,10 @@ static nx_effect effects[2];
 static void test_run_round_trip(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(1u << 16);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 16);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(1u << 16);
     nx_error err = NX_ERROR_INIT;
     fill(&run, effects);
     assert_int_equal(nx_buf_append_cstr(&b, "before"), NX_OK);
@@ -105,7 +158,7 @@ static void test_run_round_trip(void **state)
     assert_int_equal(nx_run_decode(nx_slice_sub(nx_buf_view(&b), 6, b.n), &a, &back, &err), NX_OK);
     assert_same_run(&run, &back);
     /* The least that is a record. */
-    nx_run least = { .run_id = run.run_id, .event_id = run.event_id, .function = NX_SLICE("f") };
+    nx_run least = {.run_id = run.run_id, .event_id = run.event_id, .function = NX_SLICE("f")};
     nx_buf_clear(&b);
     assert_int_equal(nx_run_encode(&least, &b), NX_OK);
     assert_int_equal(b.n, 4 + 2 * (2 + 26) + 3);
@@ -116,7 +169,8 @@ static void test_run_round_trip(void **state)
 static void test_run_encode_refuses(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(1u << 16);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(1u << 16);
     fill(&run, effects);
     run.n_env = NX_RUN_ENV_MAX + 1;
     assert_int_equal(nx_run_encode(&run, &b), NX_ELIMIT);
@@ -151,10 +205,11 @@ static uint64_t uvarint(const unsigned char **p)
 static void test_run_record_matches_its_documentation(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(1u << 16);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(1u << 16);
     fill(&run, effects);
     assert_int_equal(nx_run_encode(&run, &b), NX_OK);
-    bool is_written[256] = { false }, is_documented[256] = { false };
+    bool is_written[256] = {false}, is_documented[256] = {false};
     for (const unsigned char *p = (const unsigned char *)b.p + 4; p < (const unsigned char *)b.p + b.n;) {
         uint64_t tag = uvarint(&p), n = uvarint(&p);
         assert_true(tag < 256);
@@ -189,11 +244,13 @@ static void test_run_record_matches_its_documentation(void **state)
 static void test_run_decode_survives_damage(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(1u << 16);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(1u << 16);
     fill(&run, effects);
     assert_int_equal(nx_run_encode(&run, &b), NX_OK);
     for (size_t n = 0; n < b.n; n++) {
-        NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
+        NX_CLEANUP(nx_arena_done)
+        nx_arena a = NX_ARENA_INIT(1u << 16);
         char *copy = malloc(n ? n : 1);
         memcpy(copy, b.p, n);
         nx_error err = NX_ERROR_INIT;
@@ -204,7 +261,8 @@ static void test_run_decode_survives_damage(void **state)
     }
     for (size_t at = 0; at < b.n; at++)
         for (int bit = 0; bit < 8; bit++) {
-            NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
+            NX_CLEANUP(nx_arena_done)
+            nx_arena a = NX_ARENA_INIT(1u << 16);
             b.p[at] = (char)(b.p[at] ^ (1 << bit));
             nx_err rc = nx_run_decode(nx_buf_view(&b), &a, &back, NULL);
             assert_true(rc == NX_OK || rc == NX_ECORRUPT);
@@ -215,32 +273,34 @@ static void test_run_decode_survives_damage(void **state)
 static void test_run_decode_refuses(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(1u << 16);
-    nx_run least = { .run_id = nx_raw_id(1), .event_id = nx_raw_id(2), .function = NX_SLICE("f") };
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(1u << 16);
+    nx_run least = {.run_id = nx_raw_id(1), .event_id = nx_raw_id(2), .function = NX_SLICE("f")};
     static const struct {
         const char *extra;
         size_t n;
         nx_err err;
     } cases[] = {
-        { "\x3f\x02xy", 4, NX_OK },                                    /* unknown tag 63 */
-        { "\xff\x01\x00", 3, NX_OK },                                  /* unknown tag 255 */
-        { "\x05\x01g", 3, NX_ECORRUPT },                               /* function twice */
-        { "\x0a\x07\0\0\0\0\0\0\0", 9, NX_ECORRUPT },                  /* status of seven bytes */
-        { "\x0a\x08\x04\0\0\0\0\0\0\0", 10, NX_ECORRUPT },             /* status 4 */
-        { "\x0b\x08\x0c\0\0\0\0\0\0\0", 10, NX_ECORRUPT },             /* reason 12 */
-        { "\x1c\x01z", 3, NX_ECORRUPT },                               /* digest of one byte */
-        { "\x1a\x01z", 3, NX_ECORRUPT },                               /* output longer than its recorded length */
-        { "\x16\x02zz", 4, NX_ECORRUPT },                              /* trace id */
-        { "\x40\x01\x05", 3, NX_ECORRUPT },                            /* variable whose name is longer than itself */
-        { "\x41\x01z", 3, NX_ECORRUPT },                               /* effect without a digest */
-        { "\x42\x01z", 3, NX_ECORRUPT },                               /* emitted without an id */
-        { "\x88\x00\x00", 3, NX_ECORRUPT },                            /* tag 8 in a longer form than needed */
-        { "\x0d\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, NX_ECORRUPT },
-        { "\x0d\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11, NX_ECORRUPT },
-        { "\x0d", 1, NX_ECORRUPT },
+        {"\x3f\x02xy", 4, NX_OK},                        /* unknown tag 63 */
+        {"\xff\x01\x00", 3, NX_OK},                      /* unknown tag 255 */
+        {"\x05\x01g", 3, NX_ECORRUPT},                   /* function twice */
+        {"\x0a\x07\0\0\0\0\0\0\0", 9, NX_ECORRUPT},      /* status of seven bytes */
+        {"\x0a\x08\x04\0\0\0\0\0\0\0", 10, NX_ECORRUPT}, /* status 4 */
+        {"\x0b\x08\x0c\0\0\0\0\0\0\0", 10, NX_ECORRUPT}, /* reason 12 */
+        {"\x1c\x01z", 3, NX_ECORRUPT},                   /* digest of one byte */
+        {"\x1a\x01z", 3, NX_ECORRUPT},                   /* output longer than its recorded length */
+        {"\x16\x02zz", 4, NX_ECORRUPT},                  /* trace id */
+        {"\x40\x01\x05", 3, NX_ECORRUPT},                /* variable whose name is longer than itself */
+        {"\x41\x01z", 3, NX_ECORRUPT},                   /* effect without a digest */
+        {"\x42\x01z", 3, NX_ECORRUPT},                   /* emitted without an id */
+        {"\x88\x00\x00", 3, NX_ECORRUPT},                /* tag 8 in a longer form than needed */
+        {"\x0d\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, NX_ECORRUPT},
+        {"\x0d\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11, NX_ECORRUPT},
+        {"\x0d", 1, NX_ECORRUPT},
     };
     for (size_t i = 0; i < NX_ARRAY_LEN(cases); i++) {
-        NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
+        NX_CLEANUP(nx_arena_done)
+        nx_arena a = NX_ARENA_INIT(1u << 16);
         nx_buf_clear(&b);
         assert_int_equal(nx_run_encode(&least, &b), NX_OK);
         assert_int_equal(nx_buf_append(&b, cases[i].extra, cases[i].n), NX_OK);
@@ -248,7 +308,8 @@ static void test_run_decode_refuses(void **state)
         nx_err rc = nx_run_decode(nx_buf_view(&b), &a, &back, &err);
         if (rc != cases[i].err) fail_msg("case %zu: %s", i, err.msg);
     }
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 16);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 16);
     assert_int_equal(nx_run_decode(NX_SLICE_NULL, &a, &back, NULL), NX_ECORRUPT);
     assert_int_equal(nx_run_decode(NX_SLICE("NXR2"), &a, &back, NULL), NX_ECORRUPT);
     assert_int_equal(nx_run_decode(NX_SLICE("NXR1"), &a, &back, NULL), NX_ECORRUPT);
@@ -257,9 +318,11 @@ static void test_run_decode_refuses(void **state)
 static void test_run_decode_bounds_lists(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(1u << 20);
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 24);
-    nx_run least = { .run_id = nx_raw_id(1), .event_id = nx_raw_id(2), .function = NX_SLICE("f") };
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(1u << 20);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 24);
+    nx_run least = {.run_id = nx_raw_id(1), .event_id = nx_raw_id(2), .function = NX_SLICE("f")};
     assert_int_equal(nx_run_encode(&least, &b), NX_OK);
     for (int i = 0; i < NX_RUN_ENV_MAX; i++) assert_int_equal(nx_buf_append(&b, "\x40\x02\x01k", 4), NX_OK);
     assert_int_equal(nx_run_decode(nx_buf_view(&b), &a, &back, NULL), NX_OK);
@@ -277,9 +340,9 @@ static void test_run_id_derive(void **state)
     assert_string_equal(a.s, again.s);
     assert_int_equal(nx_id_shard(&a), 19);
     assert_true(nx_id_time_ms(&a) == 1764152625123ull);
-    nx_id others[] = { nx_run_id_derive(NX_SLICE("other"), &event, 1764152625123ull, NX_SLICE("f"), 0),
-                       nx_run_id_derive(NX_SLICE("default"), &event, 1764152625123ull, NX_SLICE("g"), 0),
-                       nx_run_id_derive(NX_SLICE("default"), &event, 1764152625123ull, NX_SLICE("f"), 1) };
+    nx_id others[] = {nx_run_id_derive(NX_SLICE("other"), &event, 1764152625123ull, NX_SLICE("f"), 0),
+                      nx_run_id_derive(NX_SLICE("default"), &event, 1764152625123ull, NX_SLICE("g"), 0),
+                      nx_run_id_derive(NX_SLICE("default"), &event, 1764152625123ull, NX_SLICE("f"), 1)};
     for (size_t i = 0; i < NX_ARRAY_LEN(others); i++) assert_string_not_equal(a.s, others[i].s);
     char long1[300], long2[300];
     memset(long1, 'x', sizeof long1);
@@ -302,7 +365,8 @@ static void test_run_id_derive_is_fixed(void **state)
 static void test_run_json(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(1u << 16);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(1u << 16);
     fill(&run, effects);
     run.fuel = 421337;
     nx_jw w = NX_JW_INIT(&b);
@@ -356,9 +420,15 @@ static void test_run_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_run_round_trip),     cmocka_unit_test(test_run_encode_refuses), cmocka_unit_test(test_run_record_matches_its_documentation),
-        cmocka_unit_test(test_run_decode_survives_damage), cmocka_unit_test(test_run_decode_refuses), cmocka_unit_test(test_run_decode_bounds_lists),
-        cmocka_unit_test(test_run_id_derive),      cmocka_unit_test(test_run_id_derive_is_fixed), cmocka_unit_test(test_run_json),
+        cmocka_unit_test(test_run_round_trip),
+        cmocka_unit_test(test_run_encode_refuses),
+        cmocka_unit_test(test_run_record_matches_its_documentation),
+        cmocka_unit_test(test_run_decode_survives_damage),
+        cmocka_unit_test(test_run_decode_refuses),
+        cmocka_unit_test(test_run_decode_bounds_lists),
+        cmocka_unit_test(test_run_id_derive),
+        cmocka_unit_test(test_run_id_derive_is_fixed),
+        cmocka_unit_test(test_run_json),
         cmocka_unit_test(test_run_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

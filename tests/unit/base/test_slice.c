@@ -52,7 +52,7 @@ static void test_slice_u64(void **state)
     assert_int_equal(nx_slice_u64(NX_SLICE("18446744073709551616"), UINT64_MAX, &v), NX_ELIMIT);
     assert_int_equal(nx_slice_u64(NX_SLICE("99999999999999999999999x"), UINT64_MAX, &v), NX_EPARSE);
     assert_int_equal(nx_slice_u64(NX_SLICE("11"), 10, &v), NX_ELIMIT);
-    static const char *const bad[] = { "", "+1", "-1", " 1", "1 ", "0x1", "1.0" };
+    static const char *const bad[] = {"", "+1", "-1", " 1", "1 ", "0x1", "1.0"};
     for (size_t i = 0; i < NX_ARRAY_LEN(bad); i++) assert_int_equal(nx_slice_u64(nx_slice_cstr(bad[i]), UINT64_MAX, &v), NX_EPARSE);
     assert_int_equal(v, 7); /* never touched on failure */
     assert_int_equal(nx_slice_u64(NX_SLICE("007"), 10, &v), NX_OK);
@@ -63,7 +63,10 @@ static bool reference_is_utf8(const unsigned char *p, size_t n)
 {
     for (size_t i = 0; i < n;) {
         unsigned c = p[i];
-        size_t k = c < 0x80 ? 1 : c >= 0xC0 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF8 ? 4 : 0;
+        size_t k = c < 0x80 ? 1 : c >= 0xC0 && c < 0xE0 ? 2
+                              : c >= 0xE0 && c < 0xF0   ? 3
+                              : c >= 0xF0 && c < 0xF8   ? 4
+                                                        : 0;
         if (k == 0 || n - i < k) return false;
         unsigned v = k == 1 ? c : c & (0x7Fu >> k);
         for (size_t j = 1; j < k; j++) {
@@ -86,10 +89,10 @@ static void test_slice_utf8_against_reference(void **state)
         b[2] = (unsigned char)v;
         if (nx_slice_is_utf8(nx_slice_make(b, 3)) != reference_is_utf8(b, 3)) fail_msg("%02x %02x %02x", b[0], b[1], b[2]);
     }
-    static const unsigned char leads[] = { 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xF8, 0xFF };
+    static const unsigned char leads[] = {0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xF8, 0xFF};
     for (size_t l = 0; l < sizeof leads; l++)
         for (unsigned second = 0; second < 256; second++) {
-            unsigned char f[4] = { leads[l], (unsigned char)second, 0x80, 0xBF };
+            unsigned char f[4] = {leads[l], (unsigned char)second, 0x80, 0xBF};
             assert_int_equal(nx_slice_is_utf8(nx_slice_make(f, 4)), reference_is_utf8(f, 4));
         }
 }

@@ -24,7 +24,7 @@ static void test_ulid_form_and_time(void **state)
     assert_memory_equal(id.s, "01KAZV1HZ3", 10);
     assert_int_equal(nx_id_parse(nx_id_slice(&id), &back), NX_OK);
     assert_string_equal(back.s, id.s);
-    nx_id none = { { 0 } };
+    nx_id none = {{0}};
     assert_int_equal(nx_id_slice(&none).n, 0);
     assert_int_equal(nx_id_time_ms(&none), 0);
 }
@@ -33,7 +33,7 @@ static void test_ulid_monotonic_within_a_thread(void **state)
 {
     (void)state;
     nx_id last = nx_ulid_new(T0);
-    unsigned seen[NX_SHARDS] = { 0 };
+    unsigned seen[NX_SHARDS] = {0};
     for (unsigned i = 0; i < 20000; i++) {
         uint64_t when = T0 + (i / 5000) * NX_NS_PER_MS - (i % 7 == 0 ? 300 * NX_NS_PER_MS : 0); /* small steps back included */
         nx_id id = i % 3 == 0 ? nx_ulid_new(when) : nx_ulid_new_in_shard(when, i % NX_SHARDS);
@@ -60,7 +60,8 @@ static int compare_ids(const void *a, const void *b) { return memcmp(a, b, NX_ID
 static void test_ulid_unique_across_threads(void **state)
 {
     (void)state;
-    enum { THREADS = 4, EACH = 5000 };
+    enum { THREADS = 4,
+           EACH = 5000 };
     nx_id *ids = calloc(THREADS * EACH, sizeof *ids);
     pthread_t t[THREADS];
     for (size_t i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&t[i], NULL, make_ids, ids + i * EACH), 0);
@@ -73,7 +74,7 @@ static void test_ulid_unique_across_threads(void **state)
 static void test_ulid_derive_is_deterministic(void **state)
 {
     (void)state;
-    const uint8_t d[10] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+    const uint8_t d[10] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
     nx_id a = nx_ulid_derive((1ull << 48) - 1, d, 31), b = nx_ulid_derive(0, d, 0);
     assert_string_equal(a.s, "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
     assert_string_equal(b.s, "0000000000ZZZZZZZZZZZZZZZ0");
@@ -84,7 +85,7 @@ static void test_ulid_derive_is_deterministic(void **state)
 static void test_raw_ids(void **state)
 {
     (void)state;
-    static const uint64_t seqs[] = { 0, 1, 31, 32, 123456789, UINT64_MAX };
+    static const uint64_t seqs[] = {0, 1, 31, 32, 123456789, UINT64_MAX};
     for (size_t i = 0; i < NX_ARRAY_LEN(seqs); i++) {
         nx_id id = nx_raw_id(seqs[i]), back;
         uint64_t seq = 1;
@@ -103,9 +104,19 @@ static void test_id_parse_refuses(void **state)
     (void)state;
     nx_id id;
     static const char *const bad[] = {
-        "", "01KAZFQ9Y3", "01KAZFQ9Y3000000000000000000", "81KAZFQ9Y30000000000000000", "01KAZFQ9Y3000000000000000I", "01KAZFQ9Y3000000000000000L",
-        "01KAZFQ9Y3000000000000000O", "01KAZFQ9Y3000000000000000U", "01KAZFQ9Y3000000000000000-", "01KAZFQ9Y3000000000000000\x80",
-        "R000000000000G000000000000" /* 2^64 */, "R1000000000000000000000000", "Z1KAZFQ9Y30000000000000000",
+        "",
+        "01KAZFQ9Y3",
+        "01KAZFQ9Y3000000000000000000",
+        "81KAZFQ9Y30000000000000000",
+        "01KAZFQ9Y3000000000000000I",
+        "01KAZFQ9Y3000000000000000L",
+        "01KAZFQ9Y3000000000000000O",
+        "01KAZFQ9Y3000000000000000U",
+        "01KAZFQ9Y3000000000000000-",
+        "01KAZFQ9Y3000000000000000\x80",
+        "R000000000000G000000000000" /* 2^64 */,
+        "R1000000000000000000000000",
+        "Z1KAZFQ9Y30000000000000000",
     };
     for (size_t i = 0; i < NX_ARRAY_LEN(bad); i++)
         if (nx_id_parse(nx_slice_cstr(bad[i]), &id) != NX_EPARSE) fail_msg("%s", bad[i]);
@@ -116,7 +127,7 @@ static void test_id_parse_refuses(void **state)
 static void test_shard_of_spreads_and_is_stable(void **state)
 {
     (void)state;
-    unsigned seen[NX_SHARDS] = { 0 };
+    unsigned seen[NX_SHARDS] = {0};
     char key[16];
     for (int i = 0; i < 3200; i++) {
         int n = snprintf(key, sizeof key, "user-%d", i);
@@ -133,9 +144,12 @@ static void test_shard_of_spreads_and_is_stable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ulid_form_and_time),         cmocka_unit_test(test_ulid_monotonic_within_a_thread),
-        cmocka_unit_test(test_ulid_unique_across_threads), cmocka_unit_test(test_ulid_derive_is_deterministic),
-        cmocka_unit_test(test_raw_ids),                    cmocka_unit_test(test_id_parse_refuses),
+        cmocka_unit_test(test_ulid_form_and_time),
+        cmocka_unit_test(test_ulid_monotonic_within_a_thread),
+        cmocka_unit_test(test_ulid_unique_across_threads),
+        cmocka_unit_test(test_ulid_derive_is_deterministic),
+        cmocka_unit_test(test_raw_ids),
+        cmocka_unit_test(test_id_parse_refuses),
         cmocka_unit_test(test_shard_of_spreads_and_is_stable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,17 +15,16 @@
 static void test_log_pack_round_trip(void **state)
 {
     (void)state;
-    nx_kv fields[] = { { NX_SLICE("k"), NX_SLICE("v") }, { NX_SLICE("empty"), NX_SLICE("") } };
-    nx_log_line l = { .wall_ns = 5, .level = NX_LOG_WARN, .component = NX_SLICE("c"), .event = NX_SLICE("e"), .trace = NX_SLICE("t"), .event_id = NX_SLICE("i"),
-                      .run_id = NX_SLICE("r"), .function = NX_SLICE("f"), .ns = NX_SLICE("n"), .msg = NX_SLICE("m\n"), .is_replay = true, .fields = fields, .n_fields = 2 };
+    nx_kv fields[] = {{NX_SLICE("k"), NX_SLICE("v")}, {NX_SLICE("empty"), NX_SLICE("")}};
+    nx_log_line l = {.wall_ns = 5, .level = NX_LOG_WARN, .component = NX_SLICE("c"), .event = NX_SLICE("e"), .trace = NX_SLICE("t"), .event_id = NX_SLICE("i"), .run_id = NX_SLICE("r"), .function = NX_SLICE("f"), .ns = NX_SLICE("n"), .msg = NX_SLICE("m\n"), .is_replay = true, .fields = fields, .n_fields = 2};
     size_t n = nx_log_pack_bytes(&l);
     char *packed = malloc(n);
     nx_log_pack(&l, packed);
     nx_log_line back;
     nx_kv back_fields[NX_LOG_PACK_FIELDS];
     nx_log_unpack(nx_slice_make(packed, n), &back, back_fields);
-    const nx_slice a[] = { l.component, l.event, l.trace, l.event_id, l.run_id, l.function, l.ns, l.msg };
-    const nx_slice b[] = { back.component, back.event, back.trace, back.event_id, back.run_id, back.function, back.ns, back.msg };
+    const nx_slice a[] = {l.component, l.event, l.trace, l.event_id, l.run_id, l.function, l.ns, l.msg};
+    const nx_slice b[] = {back.component, back.event, back.trace, back.event_id, back.run_id, back.function, back.ns, back.msg};
     for (size_t i = 0; i < NX_ARRAY_LEN(a); i++) assert_true(nx_slice_eq(a[i], b[i]));
     assert_true(back.wall_ns == 5 && back.level == NX_LOG_WARN && back.is_replay && back.n_fields == 2);
     assert_true(nx_slice_eq_cstr(back.fields[0].value, "v") && nx_slice_eq_cstr(back.fields[1].key, "empty") && back.fields[1].value.n == 0);
@@ -42,8 +41,8 @@ static void test_log_pack_is_bounded(void **state)
         for (size_t i = shift; i + 3 <= BIG; i += 3) memcpy(big + i, "\xE2\x82\xAC", 3);
         nx_slice s = nx_slice_make(big, BIG);
         nx_kv fields[40];
-        for (size_t i = 0; i < NX_ARRAY_LEN(fields); i++) fields[i] = (nx_kv){ s, s };
-        nx_log_line l = { .component = s, .event = s, .trace = s, .event_id = s, .run_id = s, .function = s, .ns = s, .msg = s, .fields = fields, .n_fields = 40 };
+        for (size_t i = 0; i < NX_ARRAY_LEN(fields); i++) fields[i] = (nx_kv){s, s};
+        nx_log_line l = {.component = s, .event = s, .trace = s, .event_id = s, .run_id = s, .function = s, .ns = s, .msg = s, .fields = fields, .n_fields = 40};
         size_t n = nx_log_pack_bytes(&l);
         assert_true(n <= NX_LOG_PACK_MAX);
         char *packed = malloc(n);
@@ -68,7 +67,7 @@ static void test_log_history_keeps_the_newest(void **state)
     nx_log_history h;
     assert_int_equal(nx_log_history_init(&h, 50, 2000), NX_OK);
     unsigned x = 7;
-    size_t lengths[6000] = { 0 };
+    size_t lengths[6000] = {0};
     for (unsigned number = 1; number < 6000; number++) {
         x = x * 1103515245u + 12345u;
         size_t n = 1 + (x >> 16) % (number % 3 ? 20 : 500);

@@ -80,7 +80,8 @@ static void test_log_ring_wraps(void **state)
     nx_log_ring_done(&r);
 }
 
-enum { PRODUCERS = 4, EACH = 20000 };
+enum { PRODUCERS = 4,
+       EACH = 20000 };
 typedef struct producing {
     nx_log_ring *ring;
     unsigned id;
@@ -109,10 +110,10 @@ static void test_log_ring_many_producers(void **state)
     producing p[PRODUCERS];
     pthread_t t[PRODUCERS];
     for (unsigned i = 0; i < PRODUCERS; i++) {
-        p[i] = (producing){ &r, i };
+        p[i] = (producing){&r, i};
         assert_int_equal(pthread_create(&t[i], NULL, produce, &p[i]), 0);
     }
-    unsigned next[PRODUCERS] = { 0 };
+    unsigned next[PRODUCERS] = {0};
     for (unsigned got = 0; got < PRODUCERS * EACH;) {
         nx_slice s = nx_log_ring_peek(&r);
         if (!s.p) {

@@ -2,8 +2,8 @@
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
-#include <stdatomic.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ static int teardown(void **state)
 static const char *exposition(void)
 {
     static char text[65536];
-    nx_buf b = { text, 0, sizeof text - 1, sizeof text - 1 };
+    nx_buf b = {text, 0, sizeof text - 1, sizeof text - 1};
     assert_int_equal(nx_metrics_expose(reg, &b), NX_OK);
     text[b.n] = '\0';
     return text;
@@ -42,8 +42,8 @@ static const char *exposition(void)
 static void test_metrics_counter_and_gauge_form(void **state)
 {
     (void)state;
-    const nx_kv ok[] = { { NX_SLICE("function"), NX_SLICE("user-welcome") }, { NX_SLICE("status"), NX_SLICE("ok") } };
-    const nx_kv odd[] = { { NX_SLICE("function"), NX_SLICE("a\"b\\c\nd\xff") }, { NX_SLICE("status"), NX_SLICE("\xE2\x82\xAC") } };
+    const nx_kv ok[] = {{NX_SLICE("function"), NX_SLICE("user-welcome")}, {NX_SLICE("status"), NX_SLICE("ok")}};
+    const nx_kv odd[] = {{NX_SLICE("function"), NX_SLICE("a\"b\\c\nd\xff")}, {NX_SLICE("status"), NX_SLICE("\xE2\x82\xAC")}};
     nx_metric *a = nx_obs_counter(reg, "nexus_runs_total", "Runs by outcome.\nTwo \\ lines.", 2, ok);
     nx_metric *b = nx_obs_counter(reg, "nexus_runs_total", "ignored", 2, odd);
     nx_metric *g = nx_obs_gauge(reg, "nexus_queue_depth", "Depth.", 0, NULL);
@@ -62,8 +62,8 @@ static void test_metrics_counter_and_gauge_form(void **state)
 static void test_metrics_histogram_form(void **state)
 {
     (void)state;
-    static const double bounds[] = { 0.1, 1 };
-    const nx_kv l[] = { { NX_SLICE("f"), NX_SLICE("x") } };
+    static const double bounds[] = {0.1, 1};
+    const nx_kv l[] = {{NX_SLICE("f"), NX_SLICE("x")}};
     nx_metric *h = nx_obs_histogram(reg, "nexus_run_duration_seconds", "Duration.", bounds, 2, 1, l);
     nx_obs_observe(h, 0.1); /* a bound belongs to its bucket */
     nx_obs_observe_ns(h, 500000000);
@@ -85,7 +85,7 @@ static void test_metrics_histogram_form(void **state)
 static void test_metrics_same_series_is_the_same_metric(void **state)
 {
     (void)state;
-    const nx_kv a[] = { { NX_SLICE("k"), NX_SLICE("1") } }, b[] = { { NX_SLICE("k"), NX_SLICE("2") } };
+    const nx_kv a[] = {{NX_SLICE("k"), NX_SLICE("1")}}, b[] = {{NX_SLICE("k"), NX_SLICE("2")}};
     nx_metric *m = nx_obs_counter(reg, "n_total", "h", 1, a);
     assert_non_null(m);
     assert_ptr_equal(nx_obs_counter(reg, "n_total", "h", 1, a), m);
@@ -119,12 +119,13 @@ static void test_metrics_bound_of_series(void **state)
     char text[16];
     for (int i = 0; i < 5; i++) {
         int n = snprintf(text, sizeof text, "%d", i);
-        const nx_kv l[] = { { NX_SLICE("i"), nx_slice_make(text, (size_t)n) } };
+        const nx_kv l[] = {{NX_SLICE("i"), nx_slice_make(text, (size_t)n)}};
         nx_metric *m = nx_obs_counter(small, "n_total", "h", 1, l);
         assert_int_equal(m != NULL, i < 3);
         nx_obs_inc(m);
     }
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(4096);
     assert_int_equal(nx_metrics_expose(small, &b), NX_OK);
     assert_non_null(strstr(nx_buf_cstr(&b), "nexus_metrics_refused_total 2\n"));
     nx_buf tiny = NX_BUF_INIT(20);
@@ -153,7 +154,8 @@ static void test_metrics_callbacks_and_hiding(void **state)
     assert_non_null(strstr(exposition(), "nexus_mailbox_depth 4\n"));
 }
 
-enum { THREADS = 4, EACH = 20000 };
+enum { THREADS = 4,
+       EACH = 20000 };
 static nx_metric *hot_counter, *hot_gauge, *hot_histogram;
 static atomic_bool is_over;
 

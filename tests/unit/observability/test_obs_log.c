@@ -52,12 +52,12 @@ static char *content(FILE *f, size_t *ret_n)
 static void test_obs_log_writes_text_and_json(void **state)
 {
     (void)state;
-    static const char *const want[] = { "[2025-11-26T10:23:45Z INFO user-welcome] [trace=abc] Processing user event\n",
-                                        "{\"time\":\"2025-11-26T10:23:45.000Z\",\"level\":\"INFO\",\"component\":\"user-welcome\",\"trace_id\":\"abc\",\"message\":\"Processing user event\"}\n" };
+    static const char *const want[] = {"[2025-11-26T10:23:45Z INFO user-welcome] [trace=abc] Processing user event\n",
+                                       "{\"time\":\"2025-11-26T10:23:45.000Z\",\"level\":\"INFO\",\"component\":\"user-welcome\",\"trace_id\":\"abc\",\"message\":\"Processing user event\"}\n"};
     for (int is_json = 0; is_json < 2; is_json++) {
         FILE *f = scratch();
-        nx_obs_log *log = start((nx_obs_log_options){ .fd = fileno(f), .is_json = is_json });
-        say(log, &(nx_log_line){ .wall_ns = T0, .level = NX_LOG_INFO, .component = NX_SLICE("user-welcome"), .trace = NX_SLICE("abc"), .msg = NX_SLICE("Processing user event") });
+        nx_obs_log *log = start((nx_obs_log_options){.fd = fileno(f), .is_json = is_json});
+        say(log, &(nx_log_line){.wall_ns = T0, .level = NX_LOG_INFO, .component = NX_SLICE("user-welcome"), .trace = NX_SLICE("abc"), .msg = NX_SLICE("Processing user event")});
         assert_int_equal(nx_obs_log_flush(log, WAIT_MS), NX_OK);
         char *text = content(f, NULL);
         assert_string_equal(text, want[is_json]);
@@ -74,8 +74,8 @@ static void test_obs_log_stop_writes_what_is_left(void **state)
 {
     (void)state;
     FILE *f = scratch();
-    nx_obs_log *log = start((nx_obs_log_options){ .fd = fileno(f) });
-    for (int i = 0; i < 1000; i++) say(log, &(nx_log_line){ .wall_ns = T0, .component = NX_SLICE("c"), .msg = NX_SLICE("x") });
+    nx_obs_log *log = start((nx_obs_log_options){.fd = fileno(f)});
+    for (int i = 0; i < 1000; i++) say(log, &(nx_log_line){.wall_ns = T0, .component = NX_SLICE("c"), .msg = NX_SLICE("x")});
     nx_obs_log_stop(log);
     char *text = content(f, NULL);
     size_t lines = 0;
@@ -87,7 +87,8 @@ static void test_obs_log_stop_writes_what_is_left(void **state)
     fclose(f);
 }
 
-enum { WRITERS = 4, EACH = 5000 };
+enum { WRITERS = 4,
+       EACH = 5000 };
 typedef struct writing {
     nx_obs_log *log;
     unsigned id;
@@ -100,7 +101,7 @@ static void *write_lines(void *self)
     int c = snprintf(component, sizeof component, "w%u", w->id);
     for (unsigned i = 0; i < EACH; i++) {
         int n = snprintf(msg, sizeof msg, "line %u", i);
-        say(w->log, &(nx_log_line){ .wall_ns = T0, .level = NX_LOG_INFO, .component = nx_slice_make(component, (size_t)c), .msg = nx_slice_make(msg, (size_t)n) });
+        say(w->log, &(nx_log_line){.wall_ns = T0, .level = NX_LOG_INFO, .component = nx_slice_make(component, (size_t)c), .msg = nx_slice_make(msg, (size_t)n)});
     }
     return NULL;
 }
@@ -138,7 +139,7 @@ static void *read_lines(void *self)
     reading *r = self;
     uint64_t cursor = 0;
     nx_buf b = NX_BUF_INIT(8192);
-    nx_obs_log_filter filter = { .function = nx_slice_cstr(r->component) };
+    nx_obs_log_filter filter = {.function = nx_slice_cstr(r->component)};
     for (;;) {
         nx_buf_clear(&b);
         nx_err err = nx_obs_log_read(r->log, &cursor, WAIT_MS, &filter, &b);
@@ -155,13 +156,13 @@ static void test_obs_log_many_writers_and_readers(void **state)
 {
     (void)state;
     FILE *f = scratch();
-    nx_obs_log *log = start((nx_obs_log_options){ .fd = fileno(f), .ring_bytes = 4u << 20, .history_lines = WRITERS * EACH, .history_bytes = 4u << 20 });
+    nx_obs_log *log = start((nx_obs_log_options){.fd = fileno(f), .ring_bytes = 4u << 20, .history_lines = WRITERS * EACH, .history_bytes = 4u << 20});
     writing w[WRITERS];
-    reading r[2] = { { .log = log, .component = "w0", .is_ordered = true }, { .log = log, .component = "w3", .is_ordered = true } };
+    reading r[2] = {{.log = log, .component = "w0", .is_ordered = true}, {.log = log, .component = "w3", .is_ordered = true}};
     pthread_t wt[WRITERS], rt[2];
     for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&rt[i], NULL, read_lines, &r[i]), 0);
     for (unsigned i = 0; i < WRITERS; i++) {
-        w[i] = (writing){ log, i };
+        w[i] = (writing){log, i};
         assert_int_equal(pthread_create(&wt[i], NULL, write_lines, &w[i]), 0);
     }
     for (int i = 0; i < WRITERS; i++) pthread_join(wt[i], NULL);
@@ -175,7 +176,7 @@ static void test_obs_log_many_writers_and_readers(void **state)
         assert_int_equal(r[i].n_gap, 0);
     }
     char *text = content(f, NULL);
-    unsigned next[WRITERS] = { 0 };
+    unsigned next[WRITERS] = {0};
     for (nx_slice line, rest = nx_slice_cstr(text); rest.n;) {
         unsigned id = 99, number = 0;
         line = nx_slice_split(rest, '\n', &rest);
@@ -207,21 +208,21 @@ static void test_obs_log_drops_with_count_when_full(void **state)
     (void)state;
     int fds[2];
     assert_int_equal(pipe(fds), 0);
-    nx_obs_log *log = start((nx_obs_log_options){ .fd = fds[1], .ring_bytes = 4096 });
+    nx_obs_log *log = start((nx_obs_log_options){.fd = fds[1], .ring_bytes = 4096});
     char msg[900];
     memset(msg, 'm', sizeof msg);
     unsigned said = 0;
     /* Until the thread stands in write(2): the pipe holds 64 KiB, its buffer as much, the ring 4 KiB. */
     while (nx_obs_log_flush(log, 20) != NX_ETIMEOUT) {
-        for (int i = 0; i < 20; i++, said++) say(log, &(nx_log_line){ .wall_ns = T0, .component = NX_SLICE("c"), .msg = nx_slice_make(msg, sizeof msg) });
+        for (int i = 0; i < 20; i++, said++) say(log, &(nx_log_line){.wall_ns = T0, .component = NX_SLICE("c"), .msg = nx_slice_make(msg, sizeof msg)});
         assert_true(said < 10000);
     }
-    for (int i = 0; i < 20; i++, said++) say(log, &(nx_log_line){ .wall_ns = T0, .component = NX_SLICE("c"), .msg = nx_slice_make(msg, sizeof msg) });
+    for (int i = 0; i < 20; i++, said++) say(log, &(nx_log_line){.wall_ns = T0, .component = NX_SLICE("c"), .msg = nx_slice_make(msg, sizeof msg)});
     assert_true(nx_obs_log_dropped(log) >= 10);
     char *all = malloc(16u << 20), piece[65536];
     size_t n = 0;
     pthread_t t;
-    stopping end = { log, fds[1] }; /* draining has to go on while the log stops */
+    stopping end = {log, fds[1]}; /* draining has to go on while the log stops */
     assert_int_equal(pthread_create(&t, NULL, stop_and_close, &end), 0);
     for (ssize_t got; (got = read(fds[0], piece, sizeof piece)) > 0; n += (size_t)got) memcpy(all + n, piece, (size_t)got);
     pthread_join(t, NULL);
@@ -241,7 +242,8 @@ static unsigned lines_of(nx_obs_log *log, nx_obs_log_filter filter)
 {
     uint64_t cursor = 0;
     unsigned n = 0;
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(65536);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(65536);
     while (nx_obs_log_read(log, &cursor, 0, &filter, &b) == NX_OK) {
         for (size_t i = 0; i < b.n; i++) n += b.p[i] == '\n';
         nx_buf_clear(&b);
@@ -252,29 +254,30 @@ static unsigned lines_of(nx_obs_log *log, nx_obs_log_filter filter)
 static void test_obs_log_filters(void **state)
 {
     (void)state;
-    nx_obs_log *log = start((nx_obs_log_options){ .fd = -1 });
-    say(log, &(nx_log_line){ .wall_ns = 10, .level = NX_LOG_INFO, .component = NX_SLICE("nexus"), .function = NX_SLICE("f"), .trace = NX_SLICE("abc"), .event_id = NX_SLICE("E1"), .run_id = NX_SLICE("R1"), .ns = NX_SLICE("default") });
-    say(log, &(nx_log_line){ .wall_ns = 20, .level = NX_LOG_WARN, .component = NX_SLICE("f"), .trace = NX_SLICE("abc-replay"), .event_id = NX_SLICE("E1") });
-    say(log, &(nx_log_line){ .wall_ns = 30, .level = NX_LOG_ERROR, .component = NX_SLICE("g"), .trace = NX_SLICE("abcd") });
+    nx_obs_log *log = start((nx_obs_log_options){.fd = -1});
+    say(log, &(nx_log_line){.wall_ns = 10, .level = NX_LOG_INFO, .component = NX_SLICE("nexus"), .function = NX_SLICE("f"), .trace = NX_SLICE("abc"), .event_id = NX_SLICE("E1"), .run_id = NX_SLICE("R1"), .ns = NX_SLICE("default")});
+    say(log, &(nx_log_line){.wall_ns = 20, .level = NX_LOG_WARN, .component = NX_SLICE("f"), .trace = NX_SLICE("abc-replay"), .event_id = NX_SLICE("E1")});
+    say(log, &(nx_log_line){.wall_ns = 30, .level = NX_LOG_ERROR, .component = NX_SLICE("g"), .trace = NX_SLICE("abcd")});
     assert_int_equal(nx_obs_log_flush(log, WAIT_MS), NX_OK);
-    assert_int_equal(lines_of(log, (nx_obs_log_filter){ .min_level = NX_LOG_DEBUG }), 3);
-    assert_int_equal(lines_of(log, (nx_obs_log_filter){ .function = NX_SLICE("f") }), 2);
-    assert_int_equal(lines_of(log, (nx_obs_log_filter){ .trace = NX_SLICE("abc") }), 2);
-    assert_int_equal(lines_of(log, (nx_obs_log_filter){ .trace = NX_SLICE("abcd") }), 1);
-    assert_int_equal(lines_of(log, (nx_obs_log_filter){ .trace = NX_SLICE("ab") }), 0);
-    assert_int_equal(lines_of(log, (nx_obs_log_filter){ .event_id = NX_SLICE("E1"), .min_level = NX_LOG_WARN }), 1);
-    assert_int_equal(lines_of(log, (nx_obs_log_filter){ .run_id = NX_SLICE("R1") }), 1);
-    assert_int_equal(lines_of(log, (nx_obs_log_filter){ .ns = NX_SLICE("other") }), 0);
-    assert_int_equal(lines_of(log, (nx_obs_log_filter){ .since_wall_ns = 20 }), 2);
+    assert_int_equal(lines_of(log, (nx_obs_log_filter){.min_level = NX_LOG_DEBUG}), 3);
+    assert_int_equal(lines_of(log, (nx_obs_log_filter){.function = NX_SLICE("f")}), 2);
+    assert_int_equal(lines_of(log, (nx_obs_log_filter){.trace = NX_SLICE("abc")}), 2);
+    assert_int_equal(lines_of(log, (nx_obs_log_filter){.trace = NX_SLICE("abcd")}), 1);
+    assert_int_equal(lines_of(log, (nx_obs_log_filter){.trace = NX_SLICE("ab")}), 0);
+    assert_int_equal(lines_of(log, (nx_obs_log_filter){.event_id = NX_SLICE("E1"), .min_level = NX_LOG_WARN}), 1);
+    assert_int_equal(lines_of(log, (nx_obs_log_filter){.run_id = NX_SLICE("R1")}), 1);
+    assert_int_equal(lines_of(log, (nx_obs_log_filter){.ns = NX_SLICE("other")}), 0);
+    assert_int_equal(lines_of(log, (nx_obs_log_filter){.since_wall_ns = 20}), 2);
     nx_obs_log_free(log); /* stops it, too */
 }
 
 static void test_obs_log_cursors_and_gaps(void **state)
 {
     (void)state;
-    nx_obs_log *log = start((nx_obs_log_options){ .fd = -1, .history_lines = 10 });
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(65536);
-    const nx_log_line line = { .wall_ns = T0, .component = NX_SLICE("c"), .msg = NX_SLICE("x") };
+    nx_obs_log *log = start((nx_obs_log_options){.fd = -1, .history_lines = 10});
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(65536);
+    const nx_log_line line = {.wall_ns = T0, .component = NX_SLICE("c"), .msg = NX_SLICE("x")};
     uint64_t cursor = 0, newest = NX_OBS_LOG_NEW_ONLY;
     say(log, &line);
     assert_int_equal(nx_obs_log_flush(log, WAIT_MS), NX_OK);
@@ -321,11 +324,12 @@ static void test_obs_log_cursors_and_gaps(void **state)
 static void test_obs_log_idle_line_is_not_delayed(void **state)
 {
     (void)state;
-    nx_obs_log *log = start((nx_obs_log_options){ .fd = -1 });
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(65536);
+    nx_obs_log *log = start((nx_obs_log_options){.fd = -1});
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(65536);
     uint64_t cursor = 0;
     for (int i = 0; i < 20; i++) {
-        say(log, &(nx_log_line){ .wall_ns = T0, .component = NX_SLICE("c"), .msg = NX_SLICE("x") });
+        say(log, &(nx_log_line){.wall_ns = T0, .component = NX_SLICE("c"), .msg = NX_SLICE("x")});
         nx_buf_clear(&b);
         assert_int_equal(nx_obs_log_read(log, &cursor, 1000, NULL, &b), NX_OK);
     }
@@ -335,9 +339,12 @@ static void test_obs_log_idle_line_is_not_delayed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_obs_log_writes_text_and_json),     cmocka_unit_test(test_obs_log_stop_writes_what_is_left),
-        cmocka_unit_test(test_obs_log_many_writers_and_readers), cmocka_unit_test(test_obs_log_drops_with_count_when_full),
-        cmocka_unit_test(test_obs_log_filters),                  cmocka_unit_test(test_obs_log_cursors_and_gaps),
+        cmocka_unit_test(test_obs_log_writes_text_and_json),
+        cmocka_unit_test(test_obs_log_stop_writes_what_is_left),
+        cmocka_unit_test(test_obs_log_many_writers_and_readers),
+        cmocka_unit_test(test_obs_log_drops_with_count_when_full),
+        cmocka_unit_test(test_obs_log_filters),
+        cmocka_unit_test(test_obs_log_cursors_and_gaps),
         cmocka_unit_test(test_obs_log_idle_line_is_not_delayed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
