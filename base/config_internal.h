@@ -2,6 +2,7 @@
  * Why:       one table (config_table.c) says what nexus.yaml may hold; reading, checking, the schema and the reference all walk it.
  * Files:     config_table.c   the rows
  *            config_yaml.c    bytes -> tree of nodes with positions (libfyaml)
+ *            config_scalar.c  the text of a scalar: quotes, escapes, folding
  *            config_format.c  checks of single strings: names, addresses, subjects, paths
  *            config_value.c   text -> one field, by its row
  *            config_read.c    tree -> nx_config
@@ -148,6 +149,15 @@ const char *nx_cfg_nearest_key(const char *prefix, nx_slice key);
 const char *nx_cfg_nearest_choice(const char *const *choices, nx_slice value);
 static inline nx_cfg_mark nx_cfg_mark_of(const nx_cfg_ctx *x, const nx_cfg_node *n) { return (nx_cfg_mark){x->source, n->line, n->column, false}; }
 static inline nx_cfg_mark nx_cfg_mark_key(const nx_cfg_ctx *x, const nx_cfg_node *n) { return (nx_cfg_mark){x->source, n->key_line, n->key_column, false}; }
+
+/* config_scalar.c: the text of the scalar at file[from, to): without its quotes, or the lines of a block.
+ * NX_EPARSE: an escape makes no character; NX_ENOTSUP: an indentation indicator (|2); NX_ENOMEM. */
+typedef enum { NX_CFG_PLAIN,
+               NX_CFG_SINGLE,
+               NX_CFG_DOUBLE,
+               NX_CFG_LITERAL,
+               NX_CFG_FOLDED } nx_cfg_style;
+nx_err nx_cfg_scalar_decode(nx_arena *a, nx_slice file, size_t from, size_t to, nx_cfg_style style, nx_slice *ret);
 
 /* config_yaml.c. *ret is NULL when there were issues, or when the text holds no document. */
 void nx_cfg_yaml_read(nx_cfg_ctx *x, nx_slice text, nx_cfg_node **ret);

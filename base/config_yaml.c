@@ -116,34 +116,41 @@ static void stop_with(builder *b, nx_cfg_mark at, const char *suggestion, const 
     b->is_over = true;
 }
 
-static bool token_text(builder *b, struct fy_token *token, nx_slice *ret)
+static nx_cfg_style style_of(struct fy_token *token)
 {
-    size_t n = 0;
-    const char *p = token ? fy_token_get_text(token, &n) : "";
-    if (!p) {
-        stop(b, NX_ENOMEM);
-        return false;
+    switch (token ? fy_scalar_token_get_style(token) : FYSS_PLAIN) {
+    case FYSS_SINGLE_QUOTED:
+        return NX_CFG_SINGLE;
+    case FYSS_DOUBLE_QUOTED:
+        return NX_CFG_DOUBLE;
+    case FYSS_LITERAL:
+        return NX_CFG_LITERAL;
+    case FYSS_FOLDED:
+        return NX_CFG_FOLDED;
+    default:
+        return NX_CFG_PLAIN;
     }
-    *ret = nx_arena_dup(b->x->read, nx_slice_make(p, n));
-    if (!ret->p) {
-        stop(b, NX_ENOMEM);
-        return false;
-    }
-    return true;
 }
 
-/* Escapes can make what the bytes of the file may not hold. */
-static bool text_is_usable(builder *b, nx_slice text, nx_cfg_mark at)
+/* Escapes can make what the bytes of the file may not hold. False: reported, or the end. */
+static bool token_text(builder *b, struct fy_token *token, nx_cfg_mark at, nx_slice *ret)
 {
-    if (memchr(text.p, '\0', text.n)) {
-        nx_cfg_issue(b->x, at, "", NULL, "a string may not hold a NUL character");
-        return false;
-    }
-    if (!nx_slice_is_utf8(text)) {
+    *ret = NX_SLICE("");
+    const struct fy_mark *from = token ? fy_token_start_mark(token) : NULL, *to = token ? fy_token_end_mark(token) : NULL;
+    if (!from || !to)
+        return true;
+    nx_err err = nx_cfg_scalar_decode(b->x->read, b->text, from->input_pos, to->input_pos, style_of(token), ret);
+    if (err == NX_EPARSE)
         nx_cfg_issue(b->x, at, "", NULL, "an escape makes something that is not Unicode");
-        return false;
-    }
-    return true;
+    else if (err == NX_ENOTSUP)
+        nx_cfg_issue(b->x, at, "", "write the text in double quotes", "indentation indicators (|2) are not supported");
+    else if (err)
+        stop(b, err);
+    else if (memchr(ret->p, '\0', ret->n))
+        nx_cfg_issue(b->x, at, "", NULL, "a string may not hold a NUL character");
+    else
+        return true;
+    return false;
 }
 
 static nx_cfg_node *node_new(builder *b, nx_cfg_node_kind kind, nx_cfg_mark at)
@@ -208,14 +215,13 @@ static bool is_null_text(nx_slice s)
 
 static void on_scalar(builder *b, struct fy_event *e)
 {
-    /* A value that is absent has no token. */
-    bool is_plain = !e->scalar.value || fy_scalar_token_get_style(e->scalar.value) == FYSS_PLAIN;
+    bool is_plain = style_of(e->scalar.value) == NX_CFG_PLAIN; /* a value that is absent has no token */
     nx_cfg_mark at = mark_of(b, fy_event_start_mark(e), is_plain ? "" : "\"'");
     nx_slice text;
     bool is_decorated = has_decoration(b, e);
-    if (!token_text(b, e->scalar.value, &text))
+    bool is_usable = token_text(b, e->scalar.value, at, &text);
+    if (b->is_over)
         return;
-    bool is_usable = text_is_usable(b, text, at);
     if (is_key_next(b)) {
         if (!is_usable)
             text = NX_SLICE("?");

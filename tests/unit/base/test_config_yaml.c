@@ -104,6 +104,59 @@ static void test_config_refused_yaml(void **state)
     }
 }
 
+/* Texts as the YAML specification decodes them; libfyaml itself gets several of these wrong, and leaks on some. */
+static void test_config_texts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *written, *text; /* NULL: refused */
+    } cases[] = {
+        {"plain text", "plain text"},
+        {"a\n        b\n\n        c", "a b\nc"},
+        {"'it''''s'", "it''s"},
+        {"''''''''''''''''''''''''''''''''''", "''''''''''''''''"},
+        {"'a  \n\n\n          b '", "a\n\nb "},
+        {"' \\n '", " \\n "},
+        {"\"\\\"\\\\\\\"\"", "\"\\\""},
+        {"\"a\\\\\\\n          b\"", "a\\b"},
+        {"\"a \\\n          \\  b\"", "a   b"},
+        {"\"a\\t \n  \n        b\"", "a\t\nb"},
+        {"\"\\x41\\u00e9\\U0001F600\\N\\_\\L\\P\"", "A\xc3\xa9\xf0\x9f\x98\x80\xc2\x85\xc2\xa0\xe2\x80\xa8\xe2\x80\xa9"},
+        {"\"\\a\\b\\t\\n\\v\\f\\r\\e\\ \\/\"", "\a\b\t\n\v\f\r\033 /"},
+        {"|\n        a\n         b\n\n\n", "a\n b\n"},
+        {"|-\n        a\n\n\n", "a"},
+        {"|+\n        a\n\n\n", "a\n\n\n\n"},
+        {"|\n\n        a\n", "\na\n"},
+        {"|+\n         \n\n", "\n\n\n"},
+        {"| # > comment\n        a\n", "a\n"},
+        {">\n        a\n        b\n\n        c\n         d\n        e\n", "a b\nc\n d\ne\n"},
+        {">-\n        a\n\n         b\n\n\n        c\n", "a\n\n b\n\n\nc"},
+        {">\n\n\n", ""},
+        {"|2\n          a\n", NULL},
+        {">-1\n         a\n", NULL},
+        {"\"\\ud800\"", NULL},
+        {"\"\\U00110000\"", NULL},
+        {"\"\\xg0\"", NULL},
+        {"\"\\q\"", NULL},
+    };
+    for (unsigned k = 0; k < NX_ARRAY_LEN(cases); k++) {
+        char text[512];
+        snprintf(text, sizeof text, HEAD "functions:\n  - name: f\n    on: {event: a}\n    code: f\n    env:\n      V: %s\n", cases[k].written);
+        parsed p = parse(text);
+        if ((p.err == NX_OK) != (cases[k].text != NULL)) {
+            print_issues(&p.issues);
+            fail_msg("case %u: %s", k, nx_err_name(p.err));
+        }
+        if (p.config && !nx_slice_eq_cstr(p.config->functions[0].env[0].value, cases[k].text))
+            fail_msg("case %u: [%s]", k, p.config->functions[0].env[0].value.p);
+        parsed_done(&p);
+    }
+    /* Halves, as JSON writes what lies above U+FFFF. */
+    parsed p = parse_good("{\"version\":\"v1\",\"data_dir\":\"\\ud83d\\ude00\",\"functions\":[]}", NX_CONFIG_NO_FUNCTIONS);
+    assert_true(nx_slice_ends(p.config->data_dir, NX_SLICE("/\xf0\x9f\x98\x80")));
+    parsed_done(&p);
+}
+
 /* The classic: nine levels of nine aliases each. Nothing is ever expanded. */
 static void test_config_alias_bomb(void **state)
 {
@@ -252,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config_bytes),
         cmocka_unit_test(test_config_refused_yaml),
+        cmocka_unit_test(test_config_texts),
         cmocka_unit_test(test_config_alias_bomb),
         cmocka_unit_test(test_config_hostile_files),
         cmocka_unit_test(test_config_many_functions),
