@@ -1,0 +1,302 @@
+"""The log away, slow, full or without space; a clock that jumps; a stop under load. Nothing accepted is lost, the answers are honest, and
+all comes back without a restart."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from nexus import nats, processes
+from nexus.load import Load, check_nothing_lost
+from nexus.node import Node, Project, function
+from nexus.wait import Stopwatch, pause, wait_until
+
+PAUSE_S = float(os.environ.get("NX_PAUSE_S", "10"))
+STORED = int(os.environ.get("NX_STORED", "100000"))
+
+
+@pytest.fixture
+def node(project, guests):
+    probe = project.module(guests.rust("probe.rs"))
+    project.write({"functions": [function("load", probe), function("slow", probe, timeout="60s")]})
+    with Node(project) as node:
+        yield node
+
+
+def not_ready_reason(node):
+    answer = node.client.get(f"{node.admin_url}/readyz")
+    return answer.json()["reason"] if answer.status_code == 503 else None
+
+
+# ---- a server that does not answer
+
+
+@pytest.mark.timeout(150)
+def test_paused_server_is_503_and_comes_back(node):
+    load = Load(lambda: node.url, threads=3)
+    with load:
+        wait_until(lambda: load.count > 100, "events", 20, on_failure=node.log)
+        server = node.nats_pid()
+        os.kill(server, 19)
+        paused_at = time.monotonic()
+        try:
+            reason = wait_until(lambda: not_ready_reason(node), "/readyz to say so", 15, on_failure=node.log)
+            print(f"/readyz: {reason} after {time.monotonic() - paused_at:.1f} s")
+            wait_until(lambda: len([r for r in load.refused if r[2] > paused_at]) > 3, "refusals", 15, on_failure=node.log)
+            # Once the node knows, an answer comes at once.
+            with Stopwatch() as watch:
+                answer = node.post("load", "x")
+            assert answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1
+            assert answer.json()["code"]
+            assert watch.s < 2
+            assert node.client.get(f"{node.admin_url}/healthz").status_code == 200
+            pause(max(0.0, PAUSE_S - (time.monotonic() - paused_at)))
+        finally:
+            os.kill(server, 18)
+        with Stopwatch() as watch:
+            wait_until(node.is_ready, "readiness", 30, every=0.02, on_failure=node.log)
+        print(f"ready again {watch.s:.1f} s after the pause")
+        before = load.count
+        wait_until(lambda: load.count > before + 100, "events again", 20, on_failure=node.log)
+    during = [r for r in load.refused if r[2] > paused_at]
+    assert all(status == 503 and after and int(after) >= 1 for status, after, _ in during), during[:5]
+    assert node.nats_pid() == server and node.starts == 1
+    check_nothing_lost(node, load)
+
+
+@pytest.mark.timeout(120)
+def test_runs_during_a_pause_are_recorded_after_it(node):
+    """The record of a run that ends while the log is away is stored when it is back."""
+    ids = [node.publish("slow", "sleep 1500") for _ in range(3)]
+    node.wait_log(r"Function 'slow' started", count=2)
+    server = node.nats_pid()
+    os.kill(server, 19)
+    try:
+        pause(4)
+    finally:
+        os.kill(server, 18)
+    for event_id in ids:
+        assert node.run_of(event_id, deadline=40)["status"] == "ok"
+        assert len(node.runs(event=event_id)) == 1
+
+
+# ---- no room
+
+
+def full_log(node, deadline=60):
+    """Posts large events until the log refuses one; the accepted ids and the refusal."""
+    accepted, end = [], time.monotonic() + deadline
+    while time.monotonic() < end:
+        answer = node.post("hold", b"x" * 500_000)
+        if answer.status_code != 202:
+            return accepted, answer
+        accepted.append(answer.json()["event_id"])
+    raise AssertionError(f"{len(accepted)} events of 500 kB fit into the log")
+
+
+@pytest.mark.timeout(150)
+def test_full_stream_is_503_until_its_events_are_handled(project, guests):
+    """16 MiB of events that wait for a function: none is dropped; once they are handled there is room again."""
+    probe = project.module(guests.rust("probe.rs"))
+    answer = project.module(guests.wat("answer.wat", TEXT="done", LENGTH=4))
+    config = {"retention": {"events": {"max_bytes": "16Mi"}}, "functions": [
+        function("load", answer),
+        function("hold", probe, on={"http": {"path": "/events/hold"}}, input="data", concurrency=1, timeout="60s", max_output="2Mi"),
+        function("gate", probe, on={"event": "hold"}, concurrency=1, timeout="60s", env={"GATE": "1"}),
+    ]}
+    # `gate` sleeps for each event, so nothing is done with while the log fills.
+    config["functions"][2]["code"] = project.module(guests.rust("slow.rs"))
+    project.write(config)
+    with Node(project) as node:
+        accepted, refusal = full_log(node)
+        assert refusal.status_code == 503, refusal.text
+        assert refusal.headers["content-type"].startswith("application/problem+json")
+        assert int(refusal.headers["retry-after"]) >= 1
+        assert "full" in refusal.json()["detail"].lower()
+        assert len(accepted) >= 25
+        # What is accepted is all there.
+        listed = {e["event_id"] for e in node.api_list("events", limit=1000)}
+        assert set(accepted) <= listed
+        # The function lets go: events are handled, acknowledged, trimmed.
+        config["functions"][2]["code"] = answer
+        project.write(config)
+        wait_until(lambda: node.post("load", "x").status_code == 202, "room again", 60, every=0.1, on_failure=node.log)
+        for event_id in accepted[-3:]:
+            wait_until(lambda e=event_id: nats_runs(project).get(e, 0) >= 2, "its runs", 60, every=0.2, on_failure=node.log)
+        counts = nats_runs(project)
+        assert all(counts.get(e) == 2 for e in accepted), {e: counts.get(e) for e in accepted if counts.get(e) != 2}
+
+
+def nats_runs(project):
+    """event id -> functions whose final record is in the log."""
+    found = {}
+    for _, _, headers in nats.read_stream(nats.private_url(project.data_dir), "NX_RUNS_default"):
+        if headers.get("Nats-Msg-Id"):
+            found.setdefault(headers["nx-event-id"], set()).add(headers["Nats-Msg-Id"])
+    return {event: len(ids) for event, ids in found.items()}
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 96 MiB, for a data folder."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small file system")
+    at = tmp_path / "disk"
+    at.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m,mode=0700", "tmpfs", str(at)], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        pytest.skip(f"cannot mount: {made.stderr.strip()}")
+    yield at
+    subprocess.run(["umount", "-l", str(at)], check=False)
+
+
+@pytest.mark.timeout(240)
+def test_full_disk_loses_nothing(tmp_path, guests, small_disk):
+    project = Project(tmp_path / "project")
+    project.data_dir = small_disk / "data"
+    project.write({"functions": [function("load", project.module(guests.rust("probe.rs")))]})
+    with Node(project) as node:
+        load = Load(lambda: node.url, threads=2, body=lambda i: f"event {i} " + "x" * 2000)
+        with load:
+            wait_until(lambda: load.count > 50, "events", 20, on_failure=node.log)
+            ballast = small_disk / "ballast"
+            with ballast.open("wb") as f:
+                try:
+                    while True:
+                        f.write(b"\0" * (1 << 18))
+                        f.flush()
+                except OSError:
+                    pass
+            full_at = time.monotonic()
+            wait_until(lambda: [r for r in load.refused if r[2] > full_at], "a refusal", 60, on_failure=node.log)
+            pause(2)
+            assert node.client.get(f"{node.admin_url}/healthz").status_code == 200
+            ballast.unlink()
+            freed_at, before = time.monotonic(), load.count
+            wait_until(lambda: load.count > before + 50, "events again", 90, on_failure=node.log)
+            print(f"accepting again {time.monotonic() - freed_at:.1f} s after space was freed; {load.count} accepted, {len(load.refused)} refused")
+        assert all(status == 503 for status, _, _ in load.refused), {r[0] for r in load.refused}
+        check_nothing_lost(node, load, deadline=120)
+        assert node.starts == 1
+
+
+# ---- the clock
+
+
+FAKETIME = next((str(p) for p in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+
+
+@pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed (apt-get install faketime)")
+@pytest.mark.timeout(120)
+def test_clock_set_back_an_hour_loses_nothing(project, guests):
+    """Ids hold the time, and look-ups go by it: events from before, during and after the jump are all found, run and repeated."""
+    offset = project.dir / "offset"
+    offset.write_text("+0")
+    project.write({"functions": [function("load", project.module(guests.rust("probe.rs")))]})
+    env = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+           "FAKETIME_DONT_RESET": "1"}
+    with Node(project, env=env) as node:
+        ids = [node.publish("load", f"before {i}") for i in range(5)]
+        offset.write_text("-1h")
+        began = node.client.get(f"{node.admin_url}/healthz").status_code
+        assert began == 200
+        ids += [node.publish("load", f"during {i}") for i in range(5)]
+        assert node.call("load", "answered").text == "answered"
+        for event_id in ids:
+            assert node.run_of(event_id)["status"] == "ok"
+            assert [v["verdict"] for v in node.replay(event_id)] == ["identical"]
+        offset.write_text("+0")
+        ids += [node.publish("load", f"after {i}") for i in range(5)]
+        listed = {e["event_id"] for e in node.api_list("events", limit=100)}
+        assert set(ids) <= listed
+        assert len(set(ids)) == len(ids)
+        for event_id in ids:
+            assert node.run_of(event_id)["status"] == "ok"
+            assert node.nexus("events", "show", event_id).stdout
+        assert node.is_ready()
+    # A node that starts with its clock an hour behind serves what is there.
+    with Node(project, env={**env, "FAKETIME": "-1h", "FAKETIME_TIMESTAMP_FILE": None}) as node:
+        assert all(v["verdict"] == "identical" for e in ids[::5] for v in node.replay(e))
+        assert node.call("load", "behind").text == "behind"
+
+
+# ---- stopping
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("signal_number", [15, 2])
+def test_stop_under_load_loses_no_accepted_request(node, signal_number):
+    load = Load(lambda: node.url, threads=4, body=lambda i: "sleep 20" if i % 5 == 0 else f"event {i}")
+    with load:
+        wait_until(lambda: load.count > 200, "events", 20, on_failure=node.log)
+        waiting = []
+        thread = threading.Thread(target=lambda: waiting.append(node.call("slow", "sleep 700")))
+        thread.start()
+        node.wait_log(r"Function 'slow' started")
+        with Stopwatch() as watch:
+            node.signal(signal_number)
+            node.process.wait(40)
+        thread.join()
+        assert node.process.returncode == 0, node.log()
+        print(f"stopped in {watch.s:.1f} s; {load.count} accepted")
+        # Who waited for an output got an answer, not a cut connection.
+        assert waiting and waiting[0].status_code in (200, 202), waiting
+        node.start()
+        before = load.count
+        wait_until(lambda: load.count > before + 20, "events after the restart", 20, on_failure=node.log)
+    assert all(status == 503 for status, _, _ in load.refused), {r[0] for r in load.refused}
+    check_nothing_lost(node, load)
+
+
+@pytest.mark.timeout(90)
+def test_stop_ends_though_a_function_runs_long(node):
+    """A function that would run for a minute is left to the next node; the stop is bounded."""
+    event_id = node.publish("slow", "sleep 55000")
+    node.wait_log(r"Function 'slow' started")
+    with Stopwatch() as watch:
+        node.stop()
+    print(f"stopped in {watch.s:.1f} s")
+    assert watch.s < 35
+    node.start()
+    wait_until(lambda: "Function 'slow' started" in node.log(), "the run to begin anew", 20, on_failure=node.log)
+    assert node.runs(event=event_id) == []
+
+
+# ---- a large log
+
+
+@pytest.mark.timeout(120 + STORED // 2000)
+def test_restart_with_many_stored_events_is_quick(project, guests):
+    """Ready within two seconds, after a clean stop and after kill -9."""
+    project.write({"ingest": {"batch": True}, "http": {"max_body": "1Mi"}, "functions": [function("load", project.module(guests.rust("probe.rs")))]})
+    batch = 250
+    with Node(project) as node:
+        first = node.publish("load", "the first")
+        node.run_of(first)
+        with Stopwatch() as watch, httpx.Client(timeout=60) as client:
+            for n in range(STORED // batch):
+                events = [{"specversion": "1.0", "id": f"{n}-{i}", "source": "/stored", "type": "stored.event", "data": {"n": i}} for i in range(batch)]
+                answer = client.post(f"{node.url}/events/stored.event", content=json.dumps(events),
+                                     headers={"Content-Type": "application/cloudevents-batch+json"})
+                assert answer.status_code == 202, answer.text
+        middle = answer.json()[0]["event_id"]
+        print(f"stored {STORED} events in {watch.s:.0f} s")
+        for how in ("stop", "kill"):
+            node.stop() if how == "stop" else node.kill()
+            with Stopwatch() as watch:
+                node.start()
+            print(f"ready {watch.s:.2f} s after {how} with {STORED} events")
+            assert watch.s < 2.0 * float(os.environ.get("NX_SLOW", "1"))
+            assert node.api(f"events/{middle}").json()["type"] == "stored.event"
+            assert [v["verdict"] for v in node.replay(first)] == ["identical"]
+            assert node.call("load", "served").text == "served"
+        memory = processes.resident_bytes(node.pid)
+        print(f"the node holds {memory / 1e6:.0f} MB")
+        assert re.search(r"^nexus_", node.client.get(f"{node.admin_url}/metrics").text, re.M)
+    shutil.rmtree(project.data_dir)
