@@ -297,7 +297,7 @@ static void invoke_event(nx_node *n, nx_gw_req *req, const nx_core_fn *fn, char 
     uint64_t now = nx_clock_wall_ns();
     *e = (nx_event){ .ns = nx_fab_ns_name(n->ns), .event_id = nx_ulid_new(now), .wall_ns = now, .data = nx_gw_req_body(req) };
     e->id = nx_id_slice(&e->event_id);
-    e->type = type.n ? type : nx_slice_cstr(fn->type[0] ? fn->type : fn->invoke_type);
+    e->type = type.n ? type : nx_slice_cstr(fn->invoke_type);
     e->source = source.n ? source : NX_SLICE("/nexus/invoke");
     e->subject = nx_gw_req_query(req, "subject");
     e->content_type = content_type.n ? content_type : NX_SLICE("application/json");

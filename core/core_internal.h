@@ -80,7 +80,7 @@ struct nx_core_fn {
     const nx_fn_config *settings;
     nx_rt_program *program;      /* reference */
     char type[NX_EVENT_TYPE_BYTES + 32]; /* of events from its own route; "" without one */
-    char invoke_type[NX_FUNCTION_NAME_BYTES + 16];
+    char invoke_type[NX_EVENT_TYPE_BYTES + 32]; /* of events from `nexus invoke` */
     nx_slice *types; unsigned n_types;   /* every type pattern it takes */
     nx_core_fn_metrics m;
 };

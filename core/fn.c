@@ -62,6 +62,8 @@ nx_err nx_core_settings_digest(const nx_fn_config *f, nx_sha256 *ret)
     return err;
 }
 
+bool nx_core_is_type_pattern(nx_slice type) { return memchr(type.p, '*', type.n) || memchr(type.p, '>', type.n); }
+
 /* The type of events that come in by the function's own route: /events/TYPE has that type; other paths have the one exact type
  * that `on.event` names, else nexus.http.<function>. */
 static void own_type(nx_core_fn *fn, const nx_fn_config *f)
@@ -70,23 +72,34 @@ static void own_type(nx_core_fn *fn, const nx_fn_config *f)
         return;
     if (nx_slice_starts(f->http_path, NX_SLICE("/events/")))
         snprintf(fn->type, sizeof fn->type, "%.*s", (int)f->http_path.n - 8, f->http_path.p + 8);
-    else if (f->n_events == 1 && !memchr(f->events[0].p, '*', f->events[0].n) && !memchr(f->events[0].p, '>', f->events[0].n))
+    else if (f->n_events == 1 && !nx_core_is_type_pattern(f->events[0]))
         snprintf(fn->type, sizeof fn->type, "%.*s", NX_SLICE_FMT(f->events[0]));
     else
         snprintf(fn->type, sizeof fn->type, "nexus.http.%s", fn->name);
 }
 
+/* The type of events that `nexus invoke` makes: the function's own, else the first exact one that it takes, else one of its own name.
+ * Only the last is a further filter of the consumer: the server looks up messages for one filter much faster than for two. */
 static nx_err collect_types(nx_core_fn *fn, const nx_fn_config *f)
 {
     fn->types = calloc(f->n_events + 2u, sizeof *fn->types);
     if (!fn->types)
         return NX_ENOMEM;
-    fn->types[fn->n_types++] = nx_slice_cstr(fn->invoke_type);
+    nx_slice invoke = nx_slice_cstr(fn->type);
     if (fn->type[0])
-        fn->types[fn->n_types++] = nx_slice_cstr(fn->type);
-    for (unsigned i = 0; i < f->n_events; i++)
+        fn->types[fn->n_types++] = invoke;
+    for (unsigned i = 0; i < f->n_events; i++) {
+        if (!invoke.n && !nx_core_is_type_pattern(f->events[i]))
+            invoke = f->events[i];
         if (!nx_slice_eq_cstr(f->events[i], fn->type))
             fn->types[fn->n_types++] = f->events[i];
+    }
+    if (invoke.n) {
+        snprintf(fn->invoke_type, sizeof fn->invoke_type, "%.*s", NX_SLICE_FMT(invoke));
+    } else {
+        snprintf(fn->invoke_type, sizeof fn->invoke_type, "nexus.invoke.%s", fn->name);
+        fn->types[fn->n_types++] = nx_slice_cstr(fn->invoke_type);
+    }
     return NX_OK;
 }
 
@@ -106,7 +119,6 @@ nx_err nx_core_fn_new(nx_config *cfg, const nx_fn_config *f, const char *version
     fn->settings_sha256 = *settings;
     snprintf(fn->name, sizeof fn->name, "%.*s", NX_SLICE_FMT(f->name));
     snprintf(fn->version, sizeof fn->version, "%s", version);
-    snprintf(fn->invoke_type, sizeof fn->invoke_type, "nexus.invoke.%s", fn->name);
     nx_sha256_hex(artifact, fn->artifact);
     own_type(fn, f);
     nx_err err = collect_types(fn, f);

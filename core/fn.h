@@ -11,6 +11,8 @@ nx_err nx_core_settings_digest(const nx_fn_config *f, nx_sha256 *ret); /* equal 
 nx_err nx_core_fn_new(nx_config *cfg, const nx_fn_config *f, const char *version, const nx_sha256 *artifact, const nx_sha256 *settings,
                       nx_rt_program *take_program, nx_core_fn **ret);
 
+bool nx_core_is_type_pattern(nx_slice type); /* not one exact type */
+
 /* The set of functions that one apply wants to have. */
 typedef struct nx_core_fn_set {
     nx_core_fn **v; /* references */

@@ -33,8 +33,6 @@ static int type_cmp(const void *a, const void *b)
     return slice_cmp(((const type_entry *)a)->type, ((const type_entry *)b)->type);
 }
 
-static bool is_pattern(nx_slice t) { return memchr(t.p, '*', t.n) || memchr(t.p, '>', t.n); }
-
 nx_err nx_core_snapshot_new(const nx_core_fn_set *set, nx_core_snapshot **ret)
 {
     unsigned n_types = 0;
@@ -60,7 +58,7 @@ nx_err nx_core_snapshot_new(const nx_core_fn_set *set, nx_core_snapshot **ret)
             s->routes[s->n_routes++] = fn;
         for (unsigned k = 0; k < fn->n_types; k++) {
             type_entry e = { fn->types[k], fn };
-            if (is_pattern(e.type))
+            if (nx_core_is_type_pattern(e.type))
                 s->patterns[s->n_patterns++] = e;
             else
                 s->exact[s->n_exact++] = e;
