@@ -121,6 +121,7 @@ static void run_guest(nx_rt_exec *x, const nx_rt_program *p, wasmtime_context_t 
     int32_t returned = 0;
     wasmtime_error_t *error = wasmtime_instance_pre_instantiate(p->pre, context, &instance, &trap);
     if (ended(x, error, trap, reterr)) return;
+    nx_rt_memory_take_over(x->rt);
     if (!x->has_memory && wasmtime_instance_export_get(context, &instance, "memory", sizeof "memory" - 1, &item) &&
         item.kind == WASMTIME_EXTERN_MEMORY) {
         x->memory = item.of.memory;
@@ -196,6 +197,7 @@ static void run_in_store(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr
         x->deadline_ns = allowed_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + allowed_ns;
         nx_rt_epoch_enter(&x->rt->epoch);
         run_guest(x, p, context, reterr);
+        nx_rt_memory_hand_over(x->rt);
         nx_rt_epoch_leave(&x->rt->epoch);
         measure(x, context, fuel);
     }

@@ -3,12 +3,22 @@
 #include "rt_internal.h"
 #include "wasi/table.h"
 
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+void nx_rt_memory_take_over(nx_rt *r) { __tsan_acquire(r); }
+void nx_rt_memory_hand_over(nx_rt *r) { __tsan_release(r); }
+#else
+void nx_rt_memory_take_over(nx_rt *r) { (void)r; }
+void nx_rt_memory_hand_over(nx_rt *r) { (void)r; }
+#endif
+
 /* The memory is looked up once an instance exists; a start function runs before that. */
 static bool find_memory(nx_rt_exec *x, wasmtime_caller_t *caller)
 {
     wasmtime_extern_t item;
     if (!wasmtime_caller_export_get(caller, "memory", sizeof "memory" - 1, &item)) return false;
     if (item.kind != WASMTIME_EXTERN_MEMORY) return false;
+    nx_rt_memory_take_over(x->rt);
     x->memory = item.of.memory;
     x->has_memory = true;
     return true;

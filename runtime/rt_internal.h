@@ -65,6 +65,10 @@ typedef struct nx_rt_exec {
     bool has_slot;         /* runs on a worker, in a running slot */
     uint64_t deadline_ns;  /* nx_clock_ns() */
 } nx_rt_exec;
+/* The engine hands an instance's memory from one thread to the next under a lock of its own, which ThreadSanitizer can't see in the engine's
+ * library: these tell it of the hand-over, and do nothing else. */
+void nx_rt_memory_take_over(nx_rt *r); /* an instance was just made */
+void nx_rt_memory_hand_over(nx_rt *r); /* it is about to be dropped */
 nx_err nx_rt_hostcalls_define(wasmtime_linker_t *linker, nx_error *reterr);
 
 /* ---- program.c */
