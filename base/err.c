@@ -7,14 +7,14 @@
 #include <string.h>
 
 typedef struct err_row {
-    nx_err code;
     const char *name, *text;
-    bool is_retryable;
+    nx_err code;
     int http_status, exit_code;
+    bool is_retryable;
 } err_row;
 
 static const err_row table[] = {
-#define NX_ERR(sym, val, text, retry, http, exitc) {(val), #sym, (text), (retry) != 0, (http), (exitc)},
+#define NX_ERR(sym, val, text, retry, http, exitc) {#sym, (text), (val), (http), (exitc), (retry) != 0},
 #include "err.def"
 #undef NX_ERR
 };

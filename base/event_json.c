@@ -185,7 +185,7 @@ static nx_err read_members(reader *r, nx_slice json)
     nx_err err = nx_json_scan_object(&s);
     if (err) return nx_error_set(r->reterr, NX_EPARSE, "a structured CloudEvent is a JSON object");
     for (;;) {
-        nx_slice key, raw, name;
+        nx_slice key = NX_SLICE_NULL, raw = NX_SLICE_NULL, name = NX_SLICE_NULL;
         err = nx_json_scan_member(&s, &is_first, &key, &raw);
         if (err) {
             return nx_error_set(r->reterr, err, "%s at byte %zu", err == NX_ELIMIT ? "JSON nested deeper than 64 levels" : "not valid JSON",

@@ -179,6 +179,7 @@ static nx_slice cut_message(nx_slice msg, char *storage, size_t room)
     return nx_slice_make(storage, keep + sizeof CUT_NOTE - 1);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the buffer writes there */
 size_t nx_log_format_fit(const nx_log_line *line, nx_log_form form, char *dst, size_t dst_bytes)
 {
     /* A buffer whose storage already has its full size is never reallocated, so it may lie anywhere. */

@@ -61,12 +61,13 @@ typedef struct nx_run {
     nx_slice message;   /* trap text, readable; may be empty */
     nx_slice backtrace; /* lines; may be empty */
     bool is_replay, is_final;
+    bool is_cold;              /* the module was not mapped before */
+    bool input_is_cloudevent;  /* stdin was the whole CloudEvent */
     nx_slice replay_of;        /* run_id of the original; replays only */
     uint64_t original_wall_ns; /* start of the original attempt; replays only */
     uint64_t start_wall_ns, duration_ns;
     uint64_t fuel;         /* used */
     uint64_t memory_bytes; /* peak linear memory */
-    bool is_cold;          /* the module was not mapped before */
     nx_trace trace;        /* trace_id of the event; span_id of this run */
     nx_slice parent_span;
     nx_slice output;         /* stdout, cut at the record bound */
@@ -90,9 +91,8 @@ typedef struct nx_run {
     nx_slice world, arch;         /* world ABI version, "x86_64" */
     nx_slice node;                /* node id */
     uint64_t event_seq, delivery; /* sequence of the event in the log; delivery count */
-    bool input_is_cloudevent;
-    uint64_t record_seq;     /* sequence of this record in its stream; set by readers */
-    uint64_t record_wall_ns; /* when it was stored; set by readers */
+    uint64_t record_seq;          /* sequence of this record in its stream; set by readers */
+    uint64_t record_wall_ns;      /* when it was stored; set by readers */
 } nx_run;
 
 const char *nx_run_status_name(nx_run_status s);
