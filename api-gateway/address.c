@@ -6,7 +6,7 @@
 
 nx_err nx_gw_address_parse(nx_slice text, nx_gw_address *ret, nx_error *reterr)
 {
-    nx_gw_address a = { 0 };
+    nx_gw_address a = {0};
     struct sockaddr_in *v4 = (struct sockaddr_in *)&a.sa;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&a.sa;
     uint64_t port = 0;

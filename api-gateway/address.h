@@ -8,8 +8,8 @@
 
 typedef struct nx_gw_address {
     struct sockaddr_storage sa;
-    char host[64];    /* as written, with brackets; "" for ":8080" */
-    bool is_any;      /* all addresses of the machine */
+    char host[64]; /* as written, with brackets; "" for ":8080" */
+    bool is_any;   /* all addresses of the machine */
 } nx_gw_address;
 
 /* "127.0.0.1:8080", "[::1]:0", "localhost:8080" (127.0.0.1), ":8080", "*:8080", "0.0.0.0:80". Other names are refused: what a listener

@@ -6,10 +6,11 @@
 
 #include "nx/log.h"
 
-#define WORKERS       8u
-#define WORKER_QUEUE  64u
-#define STREAMS       16u
+#define WORKERS 8u
+#define WORKER_QUEUE 64u
+#define STREAMS 16u
 #define HEADERS_BYTES 2048u
+#define KEEPALIVE_S 60u
 
 /* ---- a call */
 
@@ -66,7 +67,7 @@ static void on_head(nx_gw_conn *c)
     nx_gw_fault f;
 
     if (c->parser.head.target.form == NX_GW_TARGET_ASTERISK)
-        nx_gw_conn_reply(c, &(nx_gw_reply){ .status = 204 });
+        nx_gw_conn_reply(c, &(nx_gw_reply){.status = 204});
     else if (!find_call(c, a, &extra, &f))
         nx_gw_conn_refuse(c, &f, extra);
 }
@@ -78,7 +79,7 @@ static void run_job(nx_gw_job *job)
     nx_gw_loop *l = call->conn->loop;
 
     call->err = route->handler(call->admin->self, &call->req, &call->resp, &call->detail);
-    (void)nx_mailbox_post(&l->box, &call->done.mail); /* afterwards the call is the loop's; never full, see server.c */
+    nx_gw_loop_post(l, &call->done.mail); /* afterwards the call is the loop's */
 }
 _Static_assert(offsetof(nx_gw_call, job) == 0, "a call is found by its job");
 _Static_assert(offsetof(nx_gw_call_mail, mail) == 0, "a call is found by its mail");
@@ -91,8 +92,8 @@ static void begin_call(nx_gw_call *call)
     nx_buf_init(&call->resp.headers, HEADERS_BYTES);
     nx_buf_init(&call->resp.body, NX_GW_RESP_BODY_MAX);
     nx_buf_init(&call->queue, NX_GW_STREAM_QUEUE_BYTES * 2);
-    call->piece = (nx_gw_call_mail){ .call = call, .is_done = false };
-    call->done = (nx_gw_call_mail){ .call = call, .is_done = true };
+    call->piece = (nx_gw_call_mail){.call = call, .is_done = false};
+    call->done = (nx_gw_call_mail){.call = call, .is_done = true};
     call->job.run = run_job;
 }
 
@@ -137,6 +138,8 @@ static void on_request(nx_gw_conn *c)
         answer(call);
     } else {
         begin_sync(call);
+        if (route->flags & NX_GW_ROUTE_STREAM) /* a client that vanished without a word would keep its thread for ever */
+            (void)uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
         nx_err err = nx_gw_pool_submit(route->flags & NX_GW_ROUTE_STREAM ? &call->admin->streams : &call->admin->workers,
                                        &call->job);
         if (err == NX_OK)

@@ -70,7 +70,7 @@ extern const nx_gw_app nx_gw_admin_app;
 /* admin_stream.c, on the loop */
 void nx_gw_call_piece_arrived(nx_gw_call *call); /* its mail */
 void nx_gw_call_pump(nx_gw_call *call);          /* sends what is queued, as far as the kernel takes it */
-void nx_gw_call_end(nx_gw_call *call); /* destroys what the arena does not own */
+void nx_gw_call_end(nx_gw_call *call);           /* destroys what the arena does not own */
 nx_gw_reply nx_gw_call_reply(nx_gw_call *call);
 bool nx_gw_call_is_canceled(nx_gw_call *call);
 #endif

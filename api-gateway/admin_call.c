@@ -41,7 +41,7 @@ size_t nx_gw_req_query_count(const nx_gw_req *r)
 
 nx_kv nx_gw_req_query_at(const nx_gw_req *r, size_t i)
 {
-    return i < r->n_query ? r->query[i] : (nx_kv){ NX_SLICE_NULL, NX_SLICE_NULL };
+    return i < r->n_query ? r->query[i] : (nx_kv){NX_SLICE_NULL, NX_SLICE_NULL};
 }
 
 nx_slice nx_gw_req_header(const nx_gw_req *r, const char *name)
@@ -81,7 +81,7 @@ void nx_gw_resp_content_type(nx_gw_resp *r, const char *type)
 
 nx_err nx_gw_resp_header(nx_gw_resp *r, const char *name, nx_slice value)
 {
-    static const char *const ours[] = { "content-length", "connection", "date", "transfer-encoding", "content-type" };
+    static const char *const ours[] = {"content-length", "connection", "date", "transfer-encoding", "content-type"};
     size_t n = strlen(name);
 
     if (r->has_begun || n == 0 || !is_field_text(name, n) || strpbrk(name, ": ") || !is_field_text(value.p, value.n))

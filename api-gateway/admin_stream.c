@@ -5,7 +5,7 @@
 #include "nx/clock.h"
 
 #define PIECE_BYTES (64u << 10)
-#define POLL_MS     200u /* how soon a writer that waits for room sees that the node stops */
+#define POLL_MS 200u /* how soon a writer that waits for room sees that the node stops */
 
 bool nx_gw_call_is_canceled(nx_gw_call *call)
 {
@@ -18,7 +18,7 @@ static bool wait_for_room_locked(nx_gw_call *call)
 {
     while (call->queue.n >= NX_GW_STREAM_QUEUE_BYTES && !nx_gw_call_is_canceled(call)) {
         uint64_t until_ns = nx_clock_ns() + POLL_MS * NX_NS_PER_MS;
-        struct timespec ts = { (time_t)(until_ns / NX_NS_PER_S), (long)(until_ns % NX_NS_PER_S) };
+        struct timespec ts = {(time_t)(until_ns / NX_NS_PER_S), (long)(until_ns % NX_NS_PER_S)};
         (void)pthread_cond_timedwait(&call->has_room, &call->mu, &ts);
     }
     return !nx_gw_call_is_canceled(call);
@@ -29,7 +29,7 @@ static void post_piece_locked(nx_gw_call *call)
     if (call->is_piece_posted)
         return;
     call->is_piece_posted = true;
-    (void)nx_mailbox_post(&call->conn->loop->box, &call->piece.mail);
+    nx_gw_loop_post(call->conn->loop, &call->piece.mail);
 }
 
 nx_err nx_gw_resp_write(nx_gw_resp *r, nx_slice s)
@@ -65,12 +65,12 @@ static void free_body(void *self)
 nx_gw_reply nx_gw_call_reply(nx_gw_call *call)
 {
     nx_gw_resp *resp = &call->resp;
-    return (nx_gw_reply){ .status = resp->status,
-                          .content_type = nx_slice_cstr(resp->content_type),
-                          .headers = nx_buf_view(&resp->headers),
-                          .body = nx_buf_view(&resp->body),
-                          .release = free_body,
-                          .release_self = &resp->body };
+    return (nx_gw_reply){.status = resp->status,
+                         .content_type = nx_slice_cstr(resp->content_type),
+                         .headers = nx_buf_view(&resp->headers),
+                         .body = nx_buf_view(&resp->body),
+                         .release = free_body,
+                         .release_self = &resp->body};
 }
 
 void nx_gw_call_end(nx_gw_call *call)
@@ -140,7 +140,8 @@ void nx_gw_call_pump(nx_gw_call *call)
         nx_gw_conn_stream_begin(c, &r);
     }
     while (!is_empty && !c->is_closing && !nx_gw_conn_has_output(c)) {
-        NX_CLEANUP(nx_buf_done) nx_buf taken = take_queue(call);
+        NX_CLEANUP(nx_buf_done)
+        nx_buf taken = take_queue(call);
         is_empty = taken.n == 0;
         nx_gw_conn_stream_piece(c, nx_buf_view(&taken));
     }

@@ -79,13 +79,13 @@ static nx_slice *attribute_of(nx_event *e, nx_slice name)
         const char *name;
         nx_slice *where;
     } table[] = {
-        { "id", &e->id },
-        { "source", &e->source },
-        { "type", &e->type },
-        { "subject", &e->subject },
-        { "time", &e->time },
-        { "dataschema", &e->dataschema },
-        { "partitionkey", &e->partition_key },
+        {"id", &e->id},
+        {"source", &e->source},
+        {"type", &e->type},
+        {"subject", &e->subject},
+        {"time", &e->time},
+        {"dataschema", &e->dataschema},
+        {"partitionkey", &e->partition_key},
     };
     for (size_t i = 0; i < NX_ARRAY_LEN(table); i++)
         if (nx_slice_eq_cstr(name, table[i].name))
@@ -122,7 +122,7 @@ static bool add_extension(nx_event *e, nx_slice name, nx_slice value, nx_gw_faul
             return nx_gw_fault_set(f, 400, NX_EINVAL, "ce-%.*s is given twice", NX_SLICE_FMT(name));
     if (e->n_ext == NX_EVENT_EXT_MAX)
         return nx_gw_fault_set(f, 400, NX_ELIMIT, "more than %d extension attributes", NX_EVENT_EXT_MAX);
-    e->ext[e->n_ext++] = (nx_kv){ name, value };
+    e->ext[e->n_ext++] = (nx_kv){name, value};
     return true;
 }
 
@@ -161,7 +161,9 @@ static bool add_binary_field(nx_event *e, binary_fields *b, nx_kv field, nx_aren
 
 static bool check_required(nx_slice specversion, const nx_event *e, const char *prefix, nx_gw_fault *f)
 {
-    const char *missing = specversion.n == 0 ? "specversion" : e->id.n == 0 ? "id" : e->source.n == 0 ? "source" : NULL;
+    const char *missing = specversion.n == 0 ? "specversion" : e->id.n == 0   ? "id"
+                                                           : e->source.n == 0 ? "source"
+                                                                              : NULL;
     if (!missing && e->type.n == 0)
         missing = "type";
     if (missing)
@@ -175,7 +177,7 @@ static bool check_required(nx_slice specversion, const nx_event *e, const char *
 
 static bool decode_binary(const nx_gw_parser *p, nx_arena *a, nx_event *e, nx_gw_fault *f)
 {
-    binary_fields b = { NX_SLICE_NULL, NX_SLICE_NULL, NX_SLICE_NULL, NX_SLICE_NULL };
+    binary_fields b = {NX_SLICE_NULL, NX_SLICE_NULL, NX_SLICE_NULL, NX_SLICE_NULL};
 
     for (unsigned i = 0; i < p->head.n_fields; i++) {
         nx_kv field = nx_gw_parser_field(p, i);

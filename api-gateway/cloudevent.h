@@ -7,7 +7,10 @@
 #include "nx/event.h"
 #include "parser.h"
 
-typedef enum { NX_GW_MODE_PLAIN, NX_GW_MODE_BINARY, NX_GW_MODE_STRUCTURED, NX_GW_MODE_BATCH } nx_gw_event_mode;
+typedef enum { NX_GW_MODE_PLAIN,
+               NX_GW_MODE_BINARY,
+               NX_GW_MODE_STRUCTURED,
+               NX_GW_MODE_BATCH } nx_gw_event_mode;
 
 /* What events get that do not bring it along. */
 typedef struct nx_gw_event_defaults {

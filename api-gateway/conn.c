@@ -5,11 +5,11 @@
 #include "nx/log.h"
 #include "server.h"
 
-#define PENDING_STOP_BYTES (16u << 10)  /* of the next requests of a pipeline; reading goes on when they are parsed */
-#define PENDING_MAX_BYTES  (256u << 10) /* one more read and what TLS makes of it always fit on top of PENDING_STOP_BYTES */
-#define OUT_MAX_BYTES      (2u << 20)   /* heads and small bodies; larger ones are lent, see nx_gw_tail */
-#define ARENA_EXTRA_BYTES  (4u << 20)   /* decoded attributes, a batch's events */
-#define REFUSED_MAX        64u          /* connections over the limit that are told so; the others are just closed */
+#define PENDING_STOP_BYTES (16u << 10) /* of the next requests of a pipeline; reading goes on when they are parsed */
+#define PENDING_MAX_BYTES (256u << 10) /* one more read and what TLS makes of it always fit on top of PENDING_STOP_BYTES */
+#define OUT_MAX_BYTES (2u << 20)       /* heads and small bodies; larger ones are lent, see nx_gw_tail */
+#define ARENA_EXTRA_BYTES (4u << 20)   /* decoded attributes, a batch's events */
+#define REFUSED_MAX 64u                /* connections over the limit that are told so; the others are just closed */
 
 /* ---- begin */
 

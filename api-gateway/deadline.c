@@ -2,7 +2,7 @@
  * and since a phase has one length, inserting starts at the end and is done at once. */
 #include "server.h"
 
-#define LINGER_MS      1000u
+#define LINGER_MS 1000u
 #define PROGRESS_BYTES (256u << 10) /* that much moved within one deadline earns another */
 
 static void unlink_conn(nx_gw_conn *c)

@@ -15,7 +15,7 @@ static bool host_is_ours(const nx_gw_guard *g, nx_slice name)
 
 static bool same_host(nx_slice origin, nx_slice host)
 {
-    nx_slice prefixes[] = { NX_SLICE("http://"), NX_SLICE("https://") };
+    nx_slice prefixes[] = {NX_SLICE("http://"), NX_SLICE("https://")};
     for (size_t i = 0; i < NX_ARRAY_LEN(prefixes); i++)
         if (nx_slice_starts(origin, prefixes[i]))
             return nx_slice_ieq(nx_slice_sub(origin, prefixes[i].n, origin.n), host);

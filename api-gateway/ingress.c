@@ -95,7 +95,7 @@ static void on_head(nx_gw_conn *c)
     nx_slice extra = NX_SLICE_NULL;
 
     if (c->parser.head.target.form == NX_GW_TARGET_ASTERISK) { /* OPTIONS *: about the server as a whole */
-        nx_gw_conn_reply(c, &(nx_gw_reply){ .status = 204, .headers = NX_SLICE("Allow: POST, OPTIONS\r\n") });
+        nx_gw_conn_reply(c, &(nx_gw_reply){.status = 204, .headers = NX_SLICE("Allow: POST, OPTIONS\r\n")});
         return;
     }
     nx_gw_exchange *x = nx_arena_calloc(&c->arena, 1, sizeof *x);
@@ -117,8 +117,7 @@ static void on_head(nx_gw_conn *c)
 static void ingest_done(nx_ingest *in)
 {
     const nx_gw_item *item = in->owner;
-    /* Never full and never closed while a connection is held, so it can't fail. */
-    (void)nx_mailbox_post(&item->exchange->conn->loop->box, &in->mail);
+    nx_gw_loop_post(item->exchange->conn->loop, &in->mail);
 }
 
 /* An Idempotency-Key is about one type (RFC draft: one resource); a producer's own id is about its source. The two can't be mistaken for
@@ -169,7 +168,7 @@ static bool finish_item(nx_gw_exchange *x, nx_gw_item *item, unsigned index, boo
 static bool decode_batch(nx_gw_exchange *x, const nx_gw_event_defaults *d, nx_gw_fault *f)
 {
     nx_gw_conn *c = x->conn;
-    nx_gw_batch batch = { nx_buf_view(&c->parser.body), 0, false };
+    nx_gw_batch batch = {nx_buf_view(&c->parser.body), 0, false};
     nx_slice json;
     unsigned n = 0;
     nx_err err;
@@ -182,7 +181,7 @@ static bool decode_batch(nx_gw_exchange *x, const nx_gw_event_defaults *d, nx_gw
     x->items = nx_arena_calloc(&c->arena, n ? n : 1, sizeof *x->items);
     if (!x->items)
         return nx_gw_fault_from(f, NX_ENOMEM, NULL);
-    batch = (nx_gw_batch){ nx_buf_view(&c->parser.body), 0, false };
+    batch = (nx_gw_batch){nx_buf_view(&c->parser.body), 0, false};
     while (nx_gw_batch_next(&batch, &json) == NX_OK) {
         nx_gw_item *item = &x->items[x->n_items];
         if (!nx_gw_event_decode_json(&c->parser, json, d, &c->arena, &item->in.event, f)) {
@@ -200,7 +199,7 @@ static bool decode(nx_gw_exchange *x, nx_gw_fault *f)
 {
     nx_gw_conn *c = x->conn;
     bool is_own = false;
-    const nx_gw_event_defaults d = { x->gw->ns, x->gw->default_source, x->route.type, nx_clock_wall_ns() };
+    const nx_gw_event_defaults d = {x->gw->ns, x->gw->default_source, x->route.type, nx_clock_wall_ns()};
 
     if (x->mode == NX_GW_MODE_BATCH)
         return decode_batch(x, &d, f);

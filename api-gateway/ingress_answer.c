@@ -99,10 +99,10 @@ static void answer_one(nx_gw_exchange *x)
         nx_gw_conn_close(c);
         return;
     }
-    nx_gw_conn_reply(c, &(nx_gw_reply){ .status = 202,
-                                        .content_type = NX_SLICE("application/json"),
-                                        .headers = event_headers(x, in, headers, sizeof headers),
-                                        .body = nx_buf_view(body) });
+    nx_gw_conn_reply(c, &(nx_gw_reply){.status = 202,
+                                       .content_type = NX_SLICE("application/json"),
+                                       .headers = event_headers(x, in, headers, sizeof headers),
+                                       .body = nx_buf_view(body)});
 }
 
 static nx_err batch_json(nx_gw_exchange *x, nx_buf *out)
@@ -138,7 +138,7 @@ static void answer_batch(nx_gw_exchange *x)
     nx_gw_conn *c = x->conn;
     nx_buf *body = &c->loop->scratch;
     const nx_ingest *failed = NULL;
-    nx_gw_reply r = { .status = 202, .content_type = NX_SLICE("application/json") };
+    nx_gw_reply r = {.status = 202, .content_type = NX_SLICE("application/json")};
     nx_gw_fault f;
     nx_err err;
 

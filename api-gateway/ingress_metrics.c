@@ -14,10 +14,15 @@ static double read_series(void *self)
 
 void nx_gw_metrics_register(nx_gw *gw)
 {
-#define PLAIN(field, is_gauge, name, help) { NX_GW_STAT_INDEX(field), is_gauge, name, help, NULL }
-#define CLASS(n)                                                                                                                 \
-    { NX_GW_STAT_INDEX(responses) + (n), false, "nexus_http_responses_total", "Answers of the event listener by class of status.",  \
-      #n "xx" }
+#define PLAIN(field, is_gauge, name, help)                  \
+    {                                                       \
+        NX_GW_STAT_INDEX(field), is_gauge, name, help, NULL \
+    }
+#define CLASS(n)                                                                                                                     \
+    {                                                                                                                                \
+        NX_GW_STAT_INDEX(responses) + (n), false, "nexus_http_responses_total", "Answers of the event listener by class of status.", \
+            #n "xx"                                                                                                                  \
+    }
     static const struct {
         size_t index;
         bool is_gauge;
@@ -33,14 +38,17 @@ void nx_gw_metrics_register(nx_gw *gw)
         PLAIN(aborted_total, false, "nexus_http_aborted_total", "Clients that left before their answer."),
         PLAIN(bytes_in, false, "nexus_http_received_bytes_total", "Bytes received."),
         PLAIN(bytes_out, false, "nexus_http_sent_bytes_total", "Bytes sent."),
-        CLASS(2), CLASS(3), CLASS(4), CLASS(5),
+        CLASS(2),
+        CLASS(3),
+        CLASS(4),
+        CLASS(5),
     };
 #undef PLAIN
 #undef CLASS
     _Static_assert(NX_ARRAY_LEN(table) == NX_GW_SERIES, "one series for each row");
     for (size_t i = 0; i < NX_GW_SERIES; i++) {
         nx_gw_series *s = &gw->series[i];
-        nx_kv label = { NX_SLICE("class"), nx_slice_cstr(table[i].class_of_status) };
+        nx_kv label = {NX_SLICE("class"), nx_slice_cstr(table[i].class_of_status)};
         unsigned n_labels = table[i].class_of_status ? 1 : 0;
         s->server = &gw->server;
         s->index = table[i].index;

@@ -33,7 +33,7 @@ void nx_gw_conn_drop_output(nx_gw_conn *c)
     clear(&c->out);
     clear(&c->sealed);
     c->out_sent = c->sealed_sent = c->tail_sent = 0;
-    c->tail = (nx_gw_tail){ NX_SLICE_NULL, NULL, NULL };
+    c->tail = (nx_gw_tail){NX_SLICE_NULL, NULL, NULL};
     if (tail.release)
         tail.release(tail.self);
 }

@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 
-#define KEEP_BYTES      (32u << 10) /* buffers up to this size stay with a connection between requests */
-#define EXTENSION_BYTES 4096u       /* chunk extensions of one request: nobody uses them, so nobody needs more */
-#define SPANS_START     16u
+#define KEEP_BYTES (32u << 10) /* buffers up to this size stay with a connection between requests */
+#define EXTENSION_BYTES 4096u  /* chunk extensions of one request: nobody uses them, so nobody needs more */
+#define SPANS_START 16u
 
 static nx_gw_parser *parser_of(llhttp_t *ll)
 {
@@ -72,7 +72,7 @@ static int begin_field(nx_gw_parser *p)
         p->spans = grown;
         p->spans_cap = cap;
     }
-    p->spans[p->head.n_fields++] = (nx_gw_span){ (uint32_t)p->raw.n, 0, (uint32_t)p->raw.n, 0 };
+    p->spans[p->head.n_fields++] = (nx_gw_span){(uint32_t)p->raw.n, 0, (uint32_t)p->raw.n, 0};
     p->in_value = false;
     return 0;
 }
@@ -366,8 +366,8 @@ void nx_gw_parser_next(nx_gw_parser *p)
 nx_kv nx_gw_parser_field(const nx_gw_parser *p, unsigned i)
 {
     const nx_gw_span *s = &p->spans[i];
-    return (nx_kv){ nx_slice_make(p->raw.p + s->name, s->name_n),
-                    nx_slice_trim(nx_slice_make(p->raw.p + s->value, s->value_n)) };
+    return (nx_kv){nx_slice_make(p->raw.p + s->name, s->name_n),
+                   nx_slice_trim(nx_slice_make(p->raw.p + s->value, s->value_n))};
 }
 
 nx_slice nx_gw_parser_find(const nx_gw_parser *p, const char *name, unsigned *ret_count)

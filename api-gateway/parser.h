@@ -25,10 +25,10 @@ typedef struct nx_gw_span {
 typedef struct nx_gw_head {
     nx_slice method;
     nx_gw_target target;
-    nx_slice host;          /* authority of the target where absolute, else the Host field; empty in HTTP/1.0 without one */
+    nx_slice host; /* authority of the target where absolute, else the Host field; empty in HTTP/1.0 without one */
     unsigned n_fields;
-    uint8_t minor;          /* 0 or 1 */
-    bool has_body;          /* Content-Length above 0, or chunked */
+    uint8_t minor; /* 0 or 1 */
+    bool has_body; /* Content-Length above 0, or chunked */
     bool is_chunked;
     uint64_t content_length; /* 0 when chunked */
     bool expects_continue;
@@ -48,7 +48,7 @@ typedef struct nx_gw_parser {
     bool (*on_head)(void *self);
     void *self;
     nx_gw_head head;
-    nx_buf raw;          /* target, then names and values */
+    nx_buf raw; /* target, then names and values */
     nx_gw_span *spans;
     unsigned spans_cap;
     uint32_t url_n, header_n, extension_n; /* bytes so far */
@@ -57,8 +57,8 @@ typedef struct nx_gw_parser {
     bool in_value, is_head_done, is_started, is_keep_alive;
     nx_buf body;
     uint64_t body_max;
-    uint64_t body_seen;  /* bytes, discarded ones too */
-    bool is_discarding;  /* the answer is decided: take the body off the stream, up to body_max, without keeping it */
+    uint64_t body_seen; /* bytes, discarded ones too */
+    bool is_discarding; /* the answer is decided: take the body off the stream, up to body_max, without keeping it */
     nx_gw_fault fault;
     const char *feed_start; /* of the feed() in progress, to tell an unknown method from garbage */
 } nx_gw_parser;

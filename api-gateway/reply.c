@@ -105,7 +105,7 @@ void nx_gw_conn_reply(nx_gw_conn *c, const nx_gw_reply *r)
     if (err == NX_OK && sends_body && !r->release)
         err = nx_buf_append_slice(&c->out, r->body);
     if (r->release) {
-        c->tail = (nx_gw_tail){ sends_body && err == NX_OK ? r->body : NX_SLICE_NULL, r->release, r->release_self };
+        c->tail = (nx_gw_tail){sends_body && err == NX_OK ? r->body : NX_SLICE_NULL, r->release, r->release_self};
         c->tail_sent = 0;
     }
     if (err == NX_OK)
@@ -129,7 +129,7 @@ nx_err nx_gw_problem_json(const nx_gw_fault *f, nx_buf *out)
 
 void nx_gw_conn_refuse(nx_gw_conn *c, const nx_gw_fault *f, nx_slice extra)
 {
-    nx_gw_reply r = { .status = f->status, .content_type = NX_SLICE("application/problem+json"), .headers = extra };
+    nx_gw_reply r = {.status = f->status, .content_type = NX_SLICE("application/problem+json"), .headers = extra};
     nx_buf *body = &c->loop->scratch;
 
     nx_buf_clear(body);

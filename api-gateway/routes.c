@@ -13,7 +13,7 @@ static nx_err compile_segment(const nx_gw_admin_route *r, nx_slice text, bool is
 {
     if (text.n == 0 && !is_last)
         return bad_pattern(r, "empty segment", reterr);
-    *ret = (nx_gw_segment){ text, NX_GW_SEGMENT_LITERAL };
+    *ret = (nx_gw_segment){text, NX_GW_SEGMENT_LITERAL};
     if (text.n == 0 || text.p[0] != '{')
         return NX_OK;
     if (text.p[text.n - 1] != '}' || text.n < 3)
@@ -67,10 +67,12 @@ static int compare_shape(const nx_gw_compiled_route *a, const nx_gw_compiled_rou
         if (x->kind == NX_GW_SEGMENT_LITERAL && !nx_slice_eq(x->text, y->text)) {
             size_t n = x->text.n < y->text.n ? x->text.n : y->text.n;
             int order = n > 0 ? memcmp(x->text.p, y->text.p, n) : 0;
-            return order != 0 ? order : x->text.n < y->text.n ? -1 : 1;
+            return order != 0 ? order : x->text.n < y->text.n ? -1
+                                                              : 1;
         }
     }
-    return a->n_segments == b->n_segments ? 0 : a->n_segments < b->n_segments ? -1 : 1;
+    return a->n_segments == b->n_segments ? 0 : a->n_segments < b->n_segments ? -1
+                                                                              : 1;
 }
 
 static int compare_routes(const void *a, const void *b)
@@ -121,7 +123,7 @@ static bool matches(const nx_gw_compiled_route *r, nx_slice path, nx_kv raw[NX_G
         if (is_at_end)
             return false;
         if (s->kind == NX_GW_SEGMENT_REST) {
-            raw[n++] = (nx_kv){ s->text, rest };
+            raw[n++] = (nx_kv){s->text, rest};
             *ret_n = n;
             return true;
         }
@@ -131,7 +133,7 @@ static bool matches(const nx_gw_compiled_route *r, nx_slice path, nx_kv raw[NX_G
         if (s->kind == NX_GW_SEGMENT_LITERAL ? !nx_slice_eq(text, s->text) : text.n == 0)
             return false;
         if (s->kind == NX_GW_SEGMENT_PARAM)
-            raw[n++] = (nx_kv){ s->text, text };
+            raw[n++] = (nx_kv){s->text, text};
     }
     *ret_n = n;
     return is_at_end;
@@ -153,7 +155,7 @@ static bool fill(nx_gw_match *m, const nx_gw_admin_route *r, const nx_kv *raw, u
             return nx_gw_fault_from(f, err, NULL);
         if (err != NX_OK)
             return nx_gw_fault_set(f, 400, err, "the path is not percent-encoded UTF-8 text");
-        m->params[i] = (nx_kv){ raw[i].key, value };
+        m->params[i] = (nx_kv){raw[i].key, value};
     }
     return true;
 }

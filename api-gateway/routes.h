@@ -11,7 +11,9 @@
 
 typedef struct nx_gw_segment {
     nx_slice text; /* literal, or name of the parameter */
-    enum { NX_GW_SEGMENT_LITERAL, NX_GW_SEGMENT_PARAM, NX_GW_SEGMENT_REST } kind;
+    enum { NX_GW_SEGMENT_LITERAL,
+           NX_GW_SEGMENT_PARAM,
+           NX_GW_SEGMENT_REST } kind;
 } nx_gw_segment;
 
 typedef struct nx_gw_compiled_route {

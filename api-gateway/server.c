@@ -1,5 +1,6 @@
 #include "server.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -7,7 +8,7 @@
 #include "nx/clock.h"
 #include "nx/log.h"
 
-#define TICK_MS        100u
+#define TICK_MS 100u
 #define DRAIN_GRACE_MS 250u /* for a client that is just about to use its idle connection */
 
 /* ---- options */
@@ -30,7 +31,8 @@ static void fill_defaults(nx_gw_server *s, bool is_single)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned loops = cores >= 2 ? 2 : 1;
 
-    s->n_loops = is_single ? 1 : o->loops ? o->loops : loops;
+    s->n_loops = is_single ? 1 : o->loops ? o->loops
+                                          : loops;
     if (s->n_loops > 64)
         s->n_loops = 64;
     o->max_body_bytes = or_default(o->max_body_bytes, 1u << 20);
@@ -41,7 +43,7 @@ static void fill_defaults(nx_gw_server *s, bool is_single)
     o->head_timeout_ms = (uint32_t)or_default(o->head_timeout_ms, 10000);
     o->body_timeout_ms = (uint32_t)or_default(o->body_timeout_ms, 30000);
     o->idle_timeout_ms = (uint32_t)or_default(o->idle_timeout_ms, 75000);
-    s->limits = (nx_gw_parser_limits){ o->max_url_bytes, o->max_header_bytes, o->max_headers, o->max_body_bytes };
+    s->limits = (nx_gw_parser_limits){o->max_url_bytes, o->max_header_bytes, o->max_headers, o->max_body_bytes};
 }
 
 nx_err nx_gw_server_init(nx_gw_server *s, const nx_gw_listen *o, const char *thread_name, const nx_gw_app *app,
@@ -78,6 +80,14 @@ nx_err nx_gw_server_init(nx_gw_server *s, const nx_gw_listen *o, const char *thr
 static void wake_loop(void *self)
 {
     (void)uv_async_send(&((nx_gw_loop *)self)->wake);
+}
+
+/* The loop may take the mail, end with it, and be freed before the poster has left this function: nx_gw_server_done() waits for that. */
+void nx_gw_loop_post(nx_gw_loop *l, nx_mail *m)
+{
+    atomic_fetch_add(&l->n_posting, 1);
+    (void)nx_mailbox_post(&l->box, m);
+    atomic_fetch_sub(&l->n_posting, 1);
 }
 
 static void close_listener(nx_gw_loop *l)
@@ -254,7 +264,7 @@ void nx_gw_server_conn_ended(nx_gw_server *s)
 nx_err nx_gw_server_drain(nx_gw_server *s, uint32_t deadline_ms)
 {
     uint64_t until_ns = nx_clock_ns() + deadline_ms * NX_NS_PER_MS;
-    struct timespec ts = { (time_t)(until_ns / NX_NS_PER_S), (long)(until_ns % NX_NS_PER_S) };
+    struct timespec ts = {(time_t)(until_ns / NX_NS_PER_S), (long)(until_ns % NX_NS_PER_S)};
     int rc = 0;
 
     if (!s->is_started || s->is_joined)
@@ -288,6 +298,8 @@ void nx_gw_server_done(nx_gw_server *s)
         nx_gw_loop *l = &s->loops[i];
         if (!l->has_uv)
             continue;
+        while (atomic_load(&l->n_posting) > 0)
+            (void)sched_yield();
         nx_buf_done(&l->scratch);
         nx_mailbox_done(&l->box);
         if (uv_loop_close(&l->uv) != 0)

@@ -49,7 +49,7 @@ typedef enum {
     NX_GW_PHASE_HANDSHAKE,
     NX_GW_PHASE_HEAD,
     NX_GW_PHASE_BODY,
-    NX_GW_PHASE_WAIT,   /* for the app; no deadline here */
+    NX_GW_PHASE_WAIT, /* for the app; no deadline here */
     NX_GW_PHASE_WRITE,
     NX_GW_PHASE_IDLE,
     NX_GW_PHASE_LINGER, /* the last answer is out; bytes are read and dropped, so that the kernel does not cut the answer off with a reset */
@@ -85,8 +85,8 @@ struct nx_gw_conn {
     nx_buf sealed;
     size_t sealed_sent;
     uv_write_t write;
-    uint64_t bytes_written; /* so far, for progress */
-    unsigned refs;          /* 1 for the handle, 1 for a hold */
+    uint64_t bytes_written;                                              /* so far, for progress */
+    unsigned refs;                                                       /* 1 for the handle, 1 for a hold */
     bool is_held, is_writing, is_reading, is_eof, is_answered, is_whole; /* is_whole: the request was read to its end */
     bool is_streaming, is_chunked;
     bool must_close, is_lingering, is_closing, in_input, is_refused, is_fresh;
@@ -106,12 +106,13 @@ struct nx_gw_loop {
     nx_mailbox box;
     pthread_t thread;
     nx_gw_list phases[NX_GW_PHASES];
-    unsigned n_conns;    /* whose memory is in use: open, closing, held */
-    unsigned n_refused;  /* of them, over the limit of connections */
-    uv_tcp_t spare;      /* takes a connection for which there is no memory */
-    nx_buf scratch;      /* bodies of problems and small answers while they are built */
+    unsigned n_conns;   /* whose memory is in use: open, closing, held */
+    unsigned n_refused; /* of them, over the limit of connections */
+    uv_tcp_t spare;     /* takes a connection for which there is no memory */
+    nx_buf scratch;     /* bodies of problems and small answers while they are built */
     uint64_t date_until_ms;
-    char date[40];       /* "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" */
+    char date[40];              /* "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" */
+    _Atomic unsigned n_posting; /* threads inside nx_gw_loop_post() */
     bool is_listening, is_ticking, is_stopping, is_draining, has_thread, has_uv, is_spare_busy, is_spare_wanted;
     char name[20];
     char read_buf[65536];
@@ -148,6 +149,8 @@ void nx_gw_server_stop(nx_gw_server *s);
 void nx_gw_server_done(nx_gw_server *s);
 void nx_gw_server_stats(const nx_gw_server *s, nx_gw_stats *ret);
 void nx_gw_server_conn_ended(nx_gw_server *s); /* a counted connection was closed */
+/* Any thread. Never fails: the box is not bounded but by what is in flight, and open while a connection is held. */
+void nx_gw_loop_post(nx_gw_loop *l, nx_mail *m);
 void nx_gw_loop_finish_if_empty(nx_gw_loop *l);
 void nx_gw_loop_tick_on(nx_gw_loop *l);
 
@@ -171,8 +174,8 @@ void nx_gw_conn_close(nx_gw_conn *c);
 void nx_gw_conn_hold(nx_gw_conn *c);
 /* Ends the hold. Afterwards c may be gone, unless it was answered first. */
 void nx_gw_conn_unhold(nx_gw_conn *c);
-void nx_gw_conn_flushed(nx_gw_conn *c);  /* output: everything is with the kernel */
-void nx_gw_conn_settle(nx_gw_conn *c);   /* after any step: goes on with pending input, sets phase, deadline and reading */
+void nx_gw_conn_flushed(nx_gw_conn *c); /* output: everything is with the kernel */
+void nx_gw_conn_settle(nx_gw_conn *c);  /* after any step: goes on with pending input, sets phase, deadline and reading */
 
 /* ---- deadline.c */
 void nx_gw_conn_set_phase(nx_gw_conn *c, nx_gw_phase phase);

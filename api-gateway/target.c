@@ -38,7 +38,7 @@ static bool target_chars_are_valid(nx_slice s)
 
 nx_err nx_gw_target_parse(nx_slice target, nx_gw_target *ret)
 {
-    nx_gw_target t = { NX_GW_TARGET_ORIGIN, NX_SLICE_NULL, NX_SLICE_NULL, NX_SLICE_NULL };
+    nx_gw_target t = {NX_GW_TARGET_ORIGIN, NX_SLICE_NULL, NX_SLICE_NULL, NX_SLICE_NULL};
     nx_slice rest = target;
 
     if (!target_chars_are_valid(target) || target.n == 0)
@@ -49,7 +49,8 @@ nx_err nx_gw_target_parse(nx_slice target, nx_gw_target *ret)
         return NX_OK;
     }
     if (rest.p[0] != '/') {
-        size_t scheme = starts_with_no_case(rest, "http://") ? 7 : starts_with_no_case(rest, "https://") ? 8 : 0;
+        size_t scheme = starts_with_no_case(rest, "http://") ? 7 : starts_with_no_case(rest, "https://") ? 8
+                                                                                                         : 0;
         size_t end = scheme;
         nx_slice name, port;
         if (scheme == 0)

@@ -6,7 +6,9 @@
 #define NX_GW_TARGET_H
 #include "nx/arena.h"
 
-typedef enum { NX_GW_TARGET_ORIGIN, NX_GW_TARGET_ABSOLUTE, NX_GW_TARGET_ASTERISK } nx_gw_target_form;
+typedef enum { NX_GW_TARGET_ORIGIN,
+               NX_GW_TARGET_ABSOLUTE,
+               NX_GW_TARGET_ASTERISK } nx_gw_target_form;
 
 typedef struct nx_gw_target {
     nx_gw_target_form form;

@@ -10,10 +10,10 @@ typedef struct nx_gw_tls_ctx nx_gw_tls_ctx;
 typedef struct nx_gw_tls nx_gw_tls;
 
 typedef enum {
-    NX_GW_TLS_OK,    /* bytes were moved, or the handshake is done */
-    NX_GW_TLS_MORE,  /* more ciphertext from the peer is needed */
-    NX_GW_TLS_EOF,   /* the peer ended its side (close_notify) */
-    NX_GW_TLS_ERROR  /* give the connection up; what _output() still has (an alert) may be sent before */
+    NX_GW_TLS_OK,   /* bytes were moved, or the handshake is done */
+    NX_GW_TLS_MORE, /* more ciphertext from the peer is needed */
+    NX_GW_TLS_EOF,  /* the peer ended its side (close_notify) */
+    NX_GW_TLS_ERROR /* give the connection up; what _output() still has (an alert) may be sent before */
 } nx_gw_tls_result;
 
 /* Certificate chain and key, both PEM. TLS 1.2 or later, ALPN http/1.1. */

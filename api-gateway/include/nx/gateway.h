@@ -18,21 +18,21 @@
 #define NX_GW_MAX_WAIT_MS 300000u    /* Prefer: wait is cut to this */
 #define NX_GW_BATCH_MAX 256u         /* events of one batched request */
 #define NX_GW_IDEMPOTENCY_KEY_BYTES 255u
-#define NX_GW_ADDRESS_MAX 80         /* bytes that nx_gw_bound_address() needs at most */
+#define NX_GW_ADDRESS_MAX 80 /* bytes that nx_gw_bound_address() needs at most */
 
 /* What both listeners have. A zero means the default in parentheses. */
 typedef struct nx_gw_listen {
-    nx_slice address;            /* "127.0.0.1:8080", "[::1]:0", "localhost:8080", ":8080" (all addresses); port 0: any free one */
-    unsigned loops;              /* (cores, at most 2; the admin listener always has 1) */
-    nx_slice tls_cert, tls_key;  /* PEM files, chain first certificate first; empty: plain HTTP */
-    uint64_t max_body_bytes;     /* (1 MiB) */
-    uint32_t max_header_bytes;   /* names and values of one request, trailers too (16 KiB) */
-    uint32_t max_url_bytes;      /* (8 KiB) */
-    unsigned max_headers;        /* (100) */
-    unsigned max_connections;    /* over all loops (4096) */
-    uint32_t head_timeout_ms;    /* first byte to end of the head, and the TLS handshake (10 s) */
-    uint32_t body_timeout_ms;    /* whole body; also: an answer that the client does not take (30 s) */
-    uint32_t idle_timeout_ms;    /* connection without a request (75 s) */
+    nx_slice address;           /* "127.0.0.1:8080", "[::1]:0", "localhost:8080", ":8080" (all addresses); port 0: any free one */
+    unsigned loops;             /* (cores, at most 2; the admin listener always has 1) */
+    nx_slice tls_cert, tls_key; /* PEM files, chain first certificate first; empty: plain HTTP */
+    uint64_t max_body_bytes;    /* (1 MiB) */
+    uint32_t max_header_bytes;  /* names and values of one request, trailers too (16 KiB) */
+    uint32_t max_url_bytes;     /* (8 KiB) */
+    unsigned max_headers;       /* (100) */
+    unsigned max_connections;   /* over all loops (4096) */
+    uint32_t head_timeout_ms;   /* first byte to end of the head, and the TLS handshake (10 s) */
+    uint32_t body_timeout_ms;   /* whole body; also: an answer that the client does not take (30 s) */
+    uint32_t idle_timeout_ms;   /* connection without a request (75 s) */
 } nx_gw_listen;
 
 /* ------------------------------------------------------------------ events in */
@@ -42,11 +42,11 @@ typedef struct nx_gw_options {
     nx_gw_listen listen;
     const nx_ingest_ops *ops;
     void *ops_self;
-    nx_slice ns;                 /* namespace of every event ("default") */
-    nx_slice default_source;     /* (NX_GW_DEFAULT_SOURCE) */
-    bool is_strict;              /* a type that no function takes is 404 */
-    bool is_batch_enabled;       /* application/cloudevents-batch+json; otherwise 415 */
-    nx_metrics *metrics;         /* NULL: none; must outlive the object. Series nexus_http_*, from nx_gw_start() to nx_gw_free() */
+    nx_slice ns;             /* namespace of every event ("default") */
+    nx_slice default_source; /* (NX_GW_DEFAULT_SOURCE) */
+    bool is_strict;          /* a type that no function takes is 404 */
+    bool is_batch_enabled;   /* application/cloudevents-batch+json; otherwise 415 */
+    nx_metrics *metrics;     /* NULL: none; must outlive the object. Series nexus_http_*, from nx_gw_start() to nx_gw_free() */
 } nx_gw_options;
 
 /* How ops->route() is called: `method` as sent; `path` percent-decoded once, without query, valid UTF-8 without control characters.
@@ -71,12 +71,12 @@ typedef struct nx_gw_stats {
     uint64_t connections;                            /* open now */
     uint64_t requests_total, requests_in_flight;
     uint64_t events_accepted, events_duplicate, events_refused; /* refused: publish() or done() with an error */
-    uint64_t answers_sync, answers_late;             /* function outputs sent; waits that ended as 202 */
-    uint64_t responses[6];                           /* by status class: [2] = 2xx */
-    uint64_t malformed_total;                        /* requests refused by the parser or the rules of RFC 9112 */
-    uint64_t timeouts_total;                         /* head, body, handshake and write deadlines */
-    uint64_t aborted_total;                          /* clients that left while a request waited */
-    uint64_t bytes_in, bytes_out;                    /* of the connection (ciphertext with TLS) */
+    uint64_t answers_sync, answers_late;                        /* function outputs sent; waits that ended as 202 */
+    uint64_t responses[6];                                      /* by status class: [2] = 2xx */
+    uint64_t malformed_total;                                   /* requests refused by the parser or the rules of RFC 9112 */
+    uint64_t timeouts_total;                                    /* head, body, handshake and write deadlines */
+    uint64_t aborted_total;                                     /* clients that left while a request waited */
+    uint64_t bytes_in, bytes_out;                               /* of the connection (ciphertext with TLS) */
 } nx_gw_stats;
 void nx_gw_get_stats(const nx_gw *gw, nx_gw_stats *ret);
 
@@ -91,13 +91,13 @@ typedef struct nx_gw_resp nx_gw_resp;
 typedef nx_err (*nx_gw_handler)(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 
 typedef enum {
-    NX_GW_ROUTE_FAST = 1,   /* runs on the loop: must not block, no nx_gw_resp_write(); e.g. /healthz, /metrics */
-    NX_GW_ROUTE_STREAM = 2  /* may run long: uses one of the 16 stream threads instead of the 8 others */
+    NX_GW_ROUTE_FAST = 1,  /* runs on the loop: must not block, no nx_gw_resp_write(); e.g. /healthz, /metrics */
+    NX_GW_ROUTE_STREAM = 2 /* may run long: uses one of the 16 stream threads instead of the 8 others */
 } nx_gw_route_flags;
 
 typedef struct nx_gw_admin_route {
-    const char *method;     /* "GET" (answers HEAD too), "POST", … */
-    const char *pattern;    /* "/api/v1/events/{id}": a {name} takes one non-empty segment; a last "{name...}" takes the rest (may be empty) */
+    const char *method;  /* "GET" (answers HEAD too), "POST", … */
+    const char *pattern; /* "/api/v1/events/{id}": a {name} takes one non-empty segment; a last "{name...}" takes the rest (may be empty) */
     nx_gw_handler handler;
     unsigned flags;
     uint64_t max_body_bytes; /* 0: the listener's; at most 64 MiB */
@@ -110,7 +110,8 @@ typedef struct nx_gw_admin_route {
 
 typedef struct nx_gw_admin_options {
     nx_gw_listen listen;
-    const nx_slice *allowed_hosts; unsigned n_allowed_hosts; /* further names that a Host header may carry (without port) */
+    const nx_slice *allowed_hosts;
+    unsigned n_allowed_hosts; /* further names that a Host header may carry (without port) */
 } nx_gw_admin_options;
 
 /* Where two patterns match, the one with the earlier literal segment wins. NX_EINVAL names a bad or double pattern.
@@ -127,10 +128,10 @@ void nx_gw_admin_free(nx_gw_admin *a); /* NULL allowed */
 
 /* The request, valid until the handler returns; slices are lent as long. */
 nx_slice nx_gw_req_method(const nx_gw_req *r);
-nx_slice nx_gw_req_path(const nx_gw_req *r);                     /* percent-decoded */
+nx_slice nx_gw_req_path(const nx_gw_req *r); /* percent-decoded */
 nx_slice nx_gw_req_body(const nx_gw_req *r);
-nx_slice nx_gw_req_param(const nx_gw_req *r, const char *name);  /* percent-decoded path segment; p NULL: no such name */
-nx_slice nx_gw_req_query(const nx_gw_req *r, const char *name);  /* decoded, first of that name; p NULL: absent, n 0: empty */
+nx_slice nx_gw_req_param(const nx_gw_req *r, const char *name); /* percent-decoded path segment; p NULL: no such name */
+nx_slice nx_gw_req_query(const nx_gw_req *r, const char *name); /* decoded, first of that name; p NULL: absent, n 0: empty */
 size_t nx_gw_req_query_count(const nx_gw_req *r);
 nx_kv nx_gw_req_query_at(const nx_gw_req *r, size_t i);          /* in order, repeated names too */
 nx_slice nx_gw_req_header(const nx_gw_req *r, const char *name); /* case-insensitive; first of that name; p NULL: absent */
@@ -139,10 +140,10 @@ nx_arena *nx_gw_req_arena(nx_gw_req *r);                         /* scratch of t
 bool nx_gw_req_is_canceled(const nx_gw_req *r);
 
 void nx_gw_resp_status(nx_gw_resp *r, int status);
-void nx_gw_resp_content_type(nx_gw_resp *r, const char *type);   /* copied; default application/json */
+void nx_gw_resp_content_type(nx_gw_resp *r, const char *type); /* copied; default application/json */
 /* Further header; refused (NX_EINVAL) with control characters, NX_ELIMIT past 2 KiB of them. Not Content-Length, Connection, Date, Transfer-Encoding. */
 nx_err nx_gw_resp_header(nx_gw_resp *r, const char *name, nx_slice value);
-nx_buf *nx_gw_resp_body(nx_gw_resp *r);                          /* what is in it when the handler returns is the body; cap NX_GW_RESP_BODY_MAX */
+nx_buf *nx_gw_resp_body(nx_gw_resp *r); /* what is in it when the handler returns is the body; cap NX_GW_RESP_BODY_MAX */
 /* Streaming instead of a body: sends the head first (status and headers are fixed then), then `s` as a piece of the body, at once.
  * Blocks while more than 256 KiB wait for the client. An empty slice sends only the head, or just tells whether the client is there.
  * NX_ECLOSED: the client left or the node stops: return. */

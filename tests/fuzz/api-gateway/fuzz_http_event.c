@@ -37,10 +37,10 @@ static bool on_head(void *self)
 {
     fuzz_run *r = self;
     nx_gw_fault f;
-    nx_gw_prefer prefer = { 0 };
+    nx_gw_prefer prefer = {0};
     nx_slice path, query;
     static nx_gw_address address;
-    const nx_gw_guard guard = { &address, NULL, 0 };
+    const nx_gw_guard guard = {&address, NULL, 0};
 
     must(r->parser.head.minor <= 1);
     must(r->parser.head.minor == 0 || r->parser.head.host.n > 0);
@@ -84,8 +84,8 @@ static void check_event(fuzz_run *r, nx_event *e)
 
 static void on_request(fuzz_run *r)
 {
-    const nx_gw_event_defaults d = { NX_SLICE("default"), NX_SLICE("/nexus/http"), NX_SLICE("t"), 1700000000000000000ull };
-    nx_gw_fault f = { 0 };
+    const nx_gw_event_defaults d = {NX_SLICE("default"), NX_SLICE("/nexus/http"), NX_SLICE("t"), 1700000000000000000ull};
+    nx_gw_fault f = {0};
     nx_event e;
     nx_slice json;
     bool is_own;
@@ -98,7 +98,7 @@ static void on_request(fuzz_run *r)
         else
             must(f.status >= 400);
     } else if (r->has_mode) {
-        nx_gw_batch batch = { nx_buf_view(&r->parser.body), 0, false };
+        nx_gw_batch batch = {nx_buf_view(&r->parser.body), 0, false};
         for (unsigned n = 0; n < NX_GW_BATCH_MAX && nx_gw_batch_next(&batch, &json) == NX_OK; n++)
             if (nx_gw_event_decode_json(&r->parser, json, &d, &r->arena, &e, &f))
                 check_event(r, &e);
@@ -109,7 +109,7 @@ static void on_request(fuzz_run *r)
 
 static void run(fuzz_run *r, const uint8_t *p, size_t n, size_t piece, bool is_batch_enabled)
 {
-    const nx_gw_parser_limits limits = { 512, 2048, 40, 65536 };
+    const nx_gw_parser_limits limits = {512, 2048, 40, 65536};
     memset(r, 0, sizeof *r);
     r->is_batch_enabled = is_batch_enabled;
     nx_arena_init(&r->arena, 4u << 20);

@@ -28,7 +28,7 @@ static nx_err fake_route(void *self, nx_slice method, nx_slice path, nx_arena *a
     static const struct {
         const char *method, *path, *function;
         bool is_sync;
-    } own[] = { { "POST", "/hello", "hello", true }, { "PUT", "/job", "job", false }, { "GET", "/hello/world", "get", true } };
+    } own[] = {{"POST", "/hello", "hello", true}, {"PUT", "/job", "job", false}, {"GET", "/hello/world", "get", true}};
     (void)self;
     (void)arena;
     for (size_t i = 0; i < NX_ARRAY_LEN(own); i++) {
@@ -44,7 +44,7 @@ static nx_err fake_route(void *self, nx_slice method, nx_slice path, nx_arena *a
     *ret_allow = NX_SLICE("POST");
     if (!nx_slice_eq_cstr(method, "POST"))
         return NX_ENOTSUP;
-    *ret = (nx_ingest_route){ .type = nx_slice_sub(path, 8, path.n), .n_subscribers = 1 };
+    *ret = (nx_ingest_route){.type = nx_slice_sub(path, 8, path.n), .n_subscribers = 1};
     if (nx_slice_eq_cstr(ret->type, "many"))
         ret->n_subscribers = 2;
     if (nx_slice_starts(ret->type, NX_SLICE("none")))
@@ -144,7 +144,7 @@ static nx_answer *make_answer(fake_node *f, const nx_ingest *in)
         memcpy(a->body + 11, in->event.data.p ? in->event.data.p : "", in->event.data.n);
     }
     a->node = f;
-    a->answer = (nx_answer){ 200, NX_SLICE("text/plain"), nx_slice_make(a->body, n), release_answer };
+    a->answer = (nx_answer){200, NX_SLICE("text/plain"), nx_slice_make(a->body, n), release_answer};
     if (type_is(in, "fail")) {
         a->answer.status = 502;
         a->answer.content_type = NX_SLICE("application/problem+json");
@@ -198,7 +198,7 @@ static void *fake_main(void *arg)
 void fake_node_init(fake_node *f)
 {
     memset(f, 0, sizeof *f);
-    f->ops = (nx_ingest_ops){ fake_route, fake_publish, fake_abandon, fake_is_ready };
+    f->ops = (nx_ingest_ops){fake_route, fake_publish, fake_abandon, fake_is_ready};
     (void)pthread_mutex_init(&f->mu, NULL);
     (void)pthread_cond_init(&f->changed, NULL);
     nx_arena_init(&f->arena, 256u << 20);
@@ -266,7 +266,7 @@ unsigned fake_node_count(fake_node *f)
 
 fake_event fake_node_last(fake_node *f)
 {
-    fake_event e = { 0 };
+    fake_event e = {0};
     (void)pthread_mutex_lock(&f->mu);
     if (f->n_events > 0)
         e = f->events[f->n_events - 1];

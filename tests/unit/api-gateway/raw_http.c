@@ -12,7 +12,7 @@
 
 void raw_open(raw_conn *c, const char *address)
 {
-    struct sockaddr_in sa = { .sin_family = AF_INET };
+    struct sockaddr_in sa = {.sin_family = AF_INET};
     const char *colon = strrchr(address, ':');
     const int on = 1;
 
@@ -78,7 +78,7 @@ static int receive(raw_conn *c)
 {
     char tmp[16384];
     ssize_t n;
-    struct pollfd p = { .fd = c->fd, .events = POLLIN };
+    struct pollfd p = {.fd = c->fd, .events = POLLIN};
 
     if (!(c->ssl && SSL_pending(c->ssl) > 0) && poll(&p, 1, RAW_TIMEOUT_MS) != 1)
         return -1;

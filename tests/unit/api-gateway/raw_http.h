@@ -15,10 +15,10 @@ typedef struct raw_conn {
 } raw_conn;
 
 typedef struct raw_answer {
-    int status;       /* 0: none came (closed, or time was up: see is_closed) */
-    bool is_closed;   /* the server closed before, or (after a whole answer) nothing is known */
-    char head[8192];  /* NUL-terminated, without the empty line */
-    char *body;       /* NUL-terminated; free with raw_answer_done() */
+    int status;      /* 0: none came (closed, or time was up: see is_closed) */
+    bool is_closed;  /* the server closed before, or (after a whole answer) nothing is known */
+    char head[8192]; /* NUL-terminated, without the empty line */
+    char *body;      /* NUL-terminated; free with raw_answer_done() */
     size_t body_n;
 } raw_answer;
 

@@ -1,9 +1,9 @@
 /* The admin listener: routes, handlers that block, errors, streams with back-pressure, refusal of foreign hosts and pages. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -24,7 +24,7 @@ typedef struct admin_state {
     _Atomic unsigned n_streams;
 } admin_state;
 
-static admin_state shared = { .mu = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+static admin_state shared = {.mu = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 static nx_gw_admin *admin;
 static char address[NX_GW_ADDRESS_MAX];
 
@@ -116,7 +116,7 @@ static nx_err endless(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *re
     if (nx_slice_eq_cstr(nx_gw_req_query(req, "quiet"), "1")) { /* waits for something to say */
         err = nx_gw_resp_write(resp, NX_SLICE_NULL);
         while (err == NX_OK && !nx_gw_req_is_canceled(req)) {
-            struct timespec ms = { 0, 10000000 };
+            struct timespec ms = {0, 10000000};
             (void)nanosleep(&ms, NULL);
         }
         err = nx_gw_resp_write(resp, NX_SLICE_NULL);
@@ -139,23 +139,23 @@ static nx_err large(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *rete
     nx_gw_resp_content_type(resp, "application/octet-stream");
     nx_err err = nx_buf_reserve(nx_gw_resp_body(resp), 8u << 20);
     for (unsigned i = 0; err == NX_OK && i < 8192; i++)
-        err = nx_buf_append(nx_gw_resp_body(resp), (char[1024]){ (char)i }, 1024);
+        err = nx_buf_append(nx_gw_resp_body(resp), (char[1024]){(char)i}, 1024);
     return err;
 }
 
 static const nx_gw_admin_route routes[] = {
-    { "GET", "/healthz", fast, NX_GW_ROUTE_FAST, 0 },
-    { "GET", "/api/v1/events", list, 0, 0 },
-    { "GET", "/api/v1/events/{id}", show, 0, 0 },
-    { "POST", "/api/v1/events/{id}", show, 0, 0 },
-    { "GET", "/api/v1/events/last", list, 0, 0 },
-    { "PUT", "/api/v1/artifacts/{id}", show, 0, 8u << 20 },
-    { "GET", "/assets/{rest...}", show, 0, 0 },
-    { "GET", "/fail/{what}", failing, 0, 0 },
-    { "GET", "/block", block, 0, 0 },
-    { "GET", "/lines", lines, NX_GW_ROUTE_STREAM, 0 },
-    { "GET", "/endless", endless, NX_GW_ROUTE_STREAM, 0 },
-    { "GET", "/large", large, 0, 0 },
+    {"GET", "/healthz", fast, NX_GW_ROUTE_FAST, 0},
+    {"GET", "/api/v1/events", list, 0, 0},
+    {"GET", "/api/v1/events/{id}", show, 0, 0},
+    {"POST", "/api/v1/events/{id}", show, 0, 0},
+    {"GET", "/api/v1/events/last", list, 0, 0},
+    {"PUT", "/api/v1/artifacts/{id}", show, 0, 8u << 20},
+    {"GET", "/assets/{rest...}", show, 0, 0},
+    {"GET", "/fail/{what}", failing, 0, 0},
+    {"GET", "/block", block, 0, 0},
+    {"GET", "/lines", lines, NX_GW_ROUTE_STREAM, 0},
+    {"GET", "/endless", endless, NX_GW_ROUTE_STREAM, 0},
+    {"GET", "/large", large, 0, 0},
 };
 
 static void request(const char *text, raw_answer *ret)
@@ -314,7 +314,7 @@ static void test_admin_stream_that_fails_is_cut(void **state)
 static bool eventually(bool (*is_so)(void))
 {
     for (int i = 0; i < 500; i++) {
-        struct timespec ms = { 0, 10000000 };
+        struct timespec ms = {0, 10000000};
         if (is_so())
             return true;
         (void)nanosleep(&ms, NULL);
@@ -342,7 +342,7 @@ static void test_admin_stream_has_back_pressure(void **state)
     raw_open(&c, address);
     assert_true(raw_puts(&c, "GET /endless HTTP/1.1\r\n" L "\r\n"));
     for (int i = 0; i < 100 && now != last; i++) {
-        struct timespec ms = { 0, 100000000 };
+        struct timespec ms = {0, 100000000};
         last = now;
         (void)nanosleep(&ms, NULL);
         now = atomic_load(&shared.written);
@@ -400,7 +400,7 @@ static void test_admin_full_pool_is_503(void **state)
     raw_answer_done(&a);
     expect("GET /healthz HTTP/1.1\r\n" L "\r\n", 200, "ok\n"); /* the loop is free */
     expect("GET /lines HTTP/1.1\r\n" L "\r\n", 200, NULL);     /* streams have their own threads */
-    raw_close(&c[0]); /* the handler of a client that left still ends well */
+    raw_close(&c[0]);                                          /* the handler of a client that left still ends well */
     (void)pthread_mutex_lock(&shared.mu);
     shared.may_go = true;
     (void)pthread_cond_broadcast(&shared.changed);
@@ -417,15 +417,15 @@ static void test_admin_bad_routes_are_said(void **state)
 {
     (void)state;
     static const nx_gw_admin_route bad[][2] = {
-        { { "GET", "x", fast, 0, 0 }, { "GET", "/y", fast, 0, 0 } },
-        { { "GET", "/a//b", fast, 0, 0 }, { "GET", "/y", fast, 0, 0 } },
-        { { "GET", "/{}", fast, 0, 0 }, { "GET", "/y", fast, 0, 0 } },
-        { { "GET", "/{a}b", fast, 0, 0 }, { "GET", "/y", fast, 0, 0 } },
-        { { "GET", "/{a...}/b", fast, 0, 0 }, { "GET", "/y", fast, 0, 0 } },
-        { { "GET", "/{a}/x", fast, 0, 0 }, { "GET", "/{b}/x", fast, 0, 0 } },
-        { { "GET", "/y", fast, 0, 128u << 20 }, { "GET", "/z", fast, 0, 0 } },
+        {{"GET", "x", fast, 0, 0}, {"GET", "/y", fast, 0, 0}},
+        {{"GET", "/a//b", fast, 0, 0}, {"GET", "/y", fast, 0, 0}},
+        {{"GET", "/{}", fast, 0, 0}, {"GET", "/y", fast, 0, 0}},
+        {{"GET", "/{a}b", fast, 0, 0}, {"GET", "/y", fast, 0, 0}},
+        {{"GET", "/{a...}/b", fast, 0, 0}, {"GET", "/y", fast, 0, 0}},
+        {{"GET", "/{a}/x", fast, 0, 0}, {"GET", "/{b}/x", fast, 0, 0}},
+        {{"GET", "/y", fast, 0, 128u << 20}, {"GET", "/z", fast, 0, 0}},
     };
-    nx_gw_admin_options o = { .listen = { .address = NX_SLICE("127.0.0.1:0") } };
+    nx_gw_admin_options o = {.listen = {.address = NX_SLICE("127.0.0.1:0")}};
     for (size_t i = 0; i < NX_ARRAY_LEN(bad); i++) {
         nx_gw_admin *a;
         nx_error e = NX_ERROR_INIT;
@@ -438,8 +438,8 @@ static int setup(void **state)
 {
     (void)state;
     nx_error e = NX_ERROR_INIT;
-    const nx_slice hosts[] = { NX_SLICE("admin.test") };
-    nx_gw_admin_options o = { .listen = { .address = NX_SLICE("127.0.0.1:0") }, .allowed_hosts = hosts, .n_allowed_hosts = 1 };
+    const nx_slice hosts[] = {NX_SLICE("admin.test")};
+    nx_gw_admin_options o = {.listen = {.address = NX_SLICE("127.0.0.1:0")}, .allowed_hosts = hosts, .n_allowed_hosts = 1};
     if (nx_gw_admin_new(&o, routes, NX_ARRAY_LEN(routes), &shared, &admin, &e) != NX_OK || nx_gw_admin_start(admin, &e) != NX_OK) {
         print_error("%s\n", e.msg);
         return 1;
@@ -459,7 +459,7 @@ static void test_admin_stop_cancels_streams(void **state)
     raw_open(&loud, address);
     assert_true(raw_puts(&loud, "GET /endless HTTP/1.1\r\n" L "\r\n"));
     for (int i = 0; i < 500 && atomic_load(&shared.n_streams) < 2; i++) {
-        struct timespec ms = { 0, 10000000 };
+        struct timespec ms = {0, 10000000};
         (void)nanosleep(&ms, NULL);
     }
     uint64_t begin = nx_clock_ns();

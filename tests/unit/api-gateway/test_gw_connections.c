@@ -26,7 +26,7 @@ static nx_gw *start(nx_gw_listen listen)
     nx_gw *gw;
     nx_error e = NX_ERROR_INIT;
     listen.address = NX_SLICE("127.0.0.1:0");
-    nx_gw_options o = { .listen = listen, .ops = &node.ops, .ops_self = &node };
+    nx_gw_options o = {.listen = listen, .ops = &node.ops, .ops_self = &node};
     if (nx_gw_new(&o, &gw, &e) != NX_OK || nx_gw_start(gw, &e) != NX_OK)
         fail_msg("%s", e.msg);
     nx_gw_bound_address(gw, address, sizeof address);
@@ -46,7 +46,7 @@ static void test_gw_pipeline_is_answered_in_order(void **state)
 {
     (void)state;
     enum { N = 200 };
-    nx_gw *gw = start((nx_gw_listen){ 0 });
+    nx_gw *gw = start((nx_gw_listen){0});
     nx_buf all = NX_BUF_INIT(1 << 20);
     raw_conn c;
     raw_answer a;
@@ -55,7 +55,8 @@ static void test_gw_pipeline_is_answered_in_order(void **state)
         char body[32];
         int n = snprintf(body, sizeof body, "%d", i);
         assert_int_equal(nx_buf_printf(&all, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s",
-                                       i % 5 == 4 ? "/nothing" : "/hello", n, body), NX_OK);
+                                       i % 5 == 4 ? "/nothing" : "/hello", n, body),
+                         NX_OK);
     }
     raw_open(&c, address);
     assert_true(raw_send(&c, all.p, all.n));
@@ -81,7 +82,7 @@ static void test_gw_pipeline_behind_a_waiting_request_is_bounded(void **state)
 {
     (void)state;
     static char block[65536];
-    nx_gw *gw = start((nx_gw_listen){ .loops = 1 });
+    nx_gw *gw = start((nx_gw_listen){.loops = 1});
     raw_conn c;
     size_t sent = 0;
     ssize_t n = 0;
@@ -95,7 +96,7 @@ static void test_gw_pipeline_behind_a_waiting_request_is_bounded(void **state)
     for (int i = 0; i < 200; i++) {
         size_t at = sent % whole;
         n = send(c.fd, block + at, whole - at, MSG_DONTWAIT | MSG_NOSIGNAL);
-        struct timespec ms = { 0, 1000000 };
+        struct timespec ms = {0, 1000000};
         if (n > 0)
             sent += (size_t)n;
         else
@@ -116,7 +117,7 @@ static void test_gw_pipeline_behind_a_waiting_request_is_bounded(void **state)
 static void test_gw_continue_is_sent_before_the_body(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ 0 });
+    nx_gw *gw = start((nx_gw_listen){0});
     raw_conn c;
     raw_open(&c, address);
     assert_true(raw_puts(&c, "POST /hello HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n"));
@@ -138,13 +139,13 @@ static uint64_t ms_since(uint64_t start_ns)
 static void test_gw_slow_head_is_408(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ .head_timeout_ms = 300 });
+    nx_gw *gw = start((nx_gw_listen){.head_timeout_ms = 300});
     raw_conn c;
     uint64_t begin = nx_clock_ns();
     raw_open(&c, address);
     assert_true(raw_puts(&c, "POST /events/t HTTP/1.1\r\n"));
     for (int i = 0; i < 100 && ms_since(begin) < 1000; i++) { /* a byte now and then does not move the deadline */
-        struct timespec ms = { 0, 20000000 };
+        struct timespec ms = {0, 20000000};
         if (!raw_puts(&c, "X"))
             break;
         (void)nanosleep(&ms, NULL);
@@ -164,7 +165,7 @@ static void test_gw_slow_head_is_408(void **state)
 static void test_gw_slow_body_is_408(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ .body_timeout_ms = 300 });
+    nx_gw *gw = start((nx_gw_listen){.body_timeout_ms = 300});
     raw_conn c;
     nx_gw_stats stats;
     raw_open(&c, address);
@@ -180,7 +181,7 @@ static void test_gw_slow_body_is_408(void **state)
 static void test_gw_idle_and_silent_connections_are_closed(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ .head_timeout_ms = 300, .idle_timeout_ms = 300 });
+    nx_gw *gw = start((nx_gw_listen){.head_timeout_ms = 300, .idle_timeout_ms = 300});
     raw_conn silent, idle;
     raw_open(&silent, address);
     raw_open(&idle, address);
@@ -196,17 +197,17 @@ static void test_gw_idle_and_silent_connections_are_closed(void **state)
 static void test_gw_client_that_reads_nothing_is_cut_off(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ .body_timeout_ms = 300, .loops = 1 });
+    nx_gw *gw = start((nx_gw_listen){.body_timeout_ms = 300, .loops = 1});
     raw_conn c;
     int small = 4096;
-    nx_gw_stats stats = { 0 };
+    nx_gw_stats stats = {0};
     uint64_t begin = nx_clock_ns();
     raw_open(&c, address);
     (void)setsockopt(c.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     assert_true(raw_puts(&c, "POST /events/big HTTP/1.1\r\nHost: a\r\nPrefer: wait=5\r\nContent-Length: 0\r\n\r\n"
                              "POST /events/big HTTP/1.1\r\nHost: a\r\nPrefer: wait=5\r\nContent-Length: 0\r\n\r\n"));
     while (stats.timeouts_total == 0 && ms_since(begin) < 5000) {
-        struct timespec ms = { 0, 10000000 };
+        struct timespec ms = {0, 10000000};
         (void)nanosleep(&ms, NULL);
         nx_gw_get_stats(gw, &stats);
     }
@@ -219,7 +220,7 @@ static void test_gw_client_that_reads_nothing_is_cut_off(void **state)
 static void test_gw_client_that_leaves_abandons_its_wait(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ 0 });
+    nx_gw *gw = start((nx_gw_listen){0});
     raw_conn c;
     unsigned before = node.n_abandoned;
     raw_open(&c, address);
@@ -233,7 +234,7 @@ static void test_gw_client_that_leaves_abandons_its_wait(void **state)
 static void test_gw_half_closed_client_gets_its_acceptance(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ 0 });
+    nx_gw *gw = start((nx_gw_listen){0});
     raw_conn c;
     raw_open(&c, address);
     assert_true(raw_puts(&c, "POST /events/hang HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n" GET_OK));
@@ -250,8 +251,8 @@ static void test_gw_half_closed_client_gets_its_acceptance(void **state)
 static void test_gw_reset_while_storing_is_survived(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ 0 });
-    struct linger hard = { 1, 0 };
+    nx_gw *gw = start((nx_gw_listen){0});
+    struct linger hard = {1, 0};
     for (int i = 0; i < 50; i++) {
         raw_conn c;
         raw_open(&c, address);
@@ -271,7 +272,7 @@ static void test_gw_reset_while_storing_is_survived(void **state)
 static void test_gw_connections_over_the_limit_are_503(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ .max_connections = 2 });
+    nx_gw *gw = start((nx_gw_listen){.max_connections = 2});
     raw_conn c[3];
     nx_gw_stats stats;
     for (int i = 0; i < 2; i++) {
@@ -317,8 +318,8 @@ static void *drain_main(void *arg)
 static void test_gw_drain_finishes_what_was_accepted(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ 0 });
-    drain_arg d = { gw, NX_EBUG };
+    nx_gw *gw = start((nx_gw_listen){0});
+    drain_arg d = {gw, NX_EBUG};
     pthread_t thread;
     raw_conn waiting, idle, busy;
     raw_answer a;
@@ -335,8 +336,8 @@ static void test_gw_drain_finishes_what_was_accepted(void **state)
     assert_true(fake_node_wait_hanging(&node, 1));
     assert_true(raw_puts(&busy, "POST /events/t HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{"));
     assert_int_equal(pthread_create(&thread, NULL, drain_main, &d), 0);
-    assert_true(raw_is_closed(&idle));          /* after its grace */
-    assert_true(raw_puts(&busy, "}"));          /* begun before: served, and told to go */
+    assert_true(raw_is_closed(&idle)); /* after its grace */
+    assert_true(raw_puts(&busy, "}")); /* begun before: served, and told to go */
     raw_read(&busy, false, &a);
     assert_int_equal(a.status, 202);
     assert_true(raw_header(&a, "Connection", value, sizeof value));
@@ -356,7 +357,7 @@ static void test_gw_drain_finishes_what_was_accepted(void **state)
 static void test_gw_drain_ends_at_its_deadline(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ 0 });
+    nx_gw *gw = start((nx_gw_listen){0});
     raw_conn c;
     unsigned before = node.n_abandoned;
     raw_open(&c, address);
@@ -372,10 +373,10 @@ static void test_gw_drain_ends_at_its_deadline(void **state)
 static void test_gw_address_in_use_is_said(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ .loops = 2 }), *second;
+    nx_gw *gw = start((nx_gw_listen){.loops = 2}), *second;
     nx_error e = NX_ERROR_INIT;
     for (unsigned loops = 1; loops <= 2; loops++) { /* also where both would set SO_REUSEPORT */
-        nx_gw_options o = { .listen = { .address = nx_slice_cstr(address), .loops = loops }, .ops = &node.ops, .ops_self = &node };
+        nx_gw_options o = {.listen = {.address = nx_slice_cstr(address), .loops = loops}, .ops = &node.ops, .ops_self = &node};
         assert_int_equal(nx_gw_new(&o, &second, &e), NX_OK);
         assert_int_equal(nx_gw_start(second, &e), NX_EEXIST);
         assert_non_null(strstr(e.msg, address));
@@ -387,11 +388,11 @@ static void test_gw_address_in_use_is_said(void **state)
 static void test_gw_bad_options_are_said(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "", "8080", "example.com:80", "127.0.0.1:99999", "127.0.0.1:", "[::1:80", "1.2.3:80" };
+    static const char *const bad[] = {"", "8080", "example.com:80", "127.0.0.1:99999", "127.0.0.1:", "[::1:80", "1.2.3:80"};
     nx_gw *gw;
     for (size_t i = 0; i < NX_ARRAY_LEN(bad); i++) {
         nx_error e = NX_ERROR_INIT;
-        nx_gw_options o = { .listen = { .address = nx_slice_cstr(bad[i]) }, .ops = &node.ops, .ops_self = &node };
+        nx_gw_options o = {.listen = {.address = nx_slice_cstr(bad[i])}, .ops = &node.ops, .ops_self = &node};
         assert_int_equal(nx_gw_new(&o, &gw, &e), NX_EINVAL);
         assert_true(e.msg[0] != '\0');
     }
@@ -437,7 +438,7 @@ static SSL_CTX *client_ctx(void)
 static void test_gw_tls(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ .tls_cert = nx_slice_cstr(cert), .tls_key = nx_slice_cstr(key) });
+    nx_gw *gw = start((nx_gw_listen){.tls_cert = nx_slice_cstr(cert), .tls_key = nx_slice_cstr(key)});
     SSL_CTX *ctx = client_ctx();
     raw_conn c;
     raw_answer a;
@@ -476,7 +477,7 @@ static void test_gw_tls(void **state)
 static void test_gw_tls_refuses_old_versions_and_plain_text(void **state)
 {
     (void)state;
-    nx_gw *gw = start((nx_gw_listen){ .tls_cert = nx_slice_cstr(cert), .tls_key = nx_slice_cstr(key), .head_timeout_ms = 300 });
+    nx_gw *gw = start((nx_gw_listen){.tls_cert = nx_slice_cstr(cert), .tls_key = nx_slice_cstr(key), .head_timeout_ms = 300});
     SSL_CTX *ctx = client_ctx();
     raw_conn c;
     static const unsigned char h2[] = "\x02h2";
@@ -512,18 +513,18 @@ static void test_gw_tls_file_errors_name_the_file(void **state)
     const struct {
         const char *cert, *key, *says;
     } table[] = {
-        { "/nonexistent/cert.pem", key, "/nonexistent/cert.pem" },
-        { cert, "/nonexistent/key.pem", "/nonexistent/key.pem" },
-        { cert, other_key, "does not belong" },
-        { key, key, key },
-        { cert, "", "the key is missing" },
+        {"/nonexistent/cert.pem", key, "/nonexistent/cert.pem"},
+        {cert, "/nonexistent/key.pem", "/nonexistent/key.pem"},
+        {cert, other_key, "does not belong"},
+        {key, key, key},
+        {cert, "", "the key is missing"},
     };
     for (size_t i = 0; i < NX_ARRAY_LEN(table); i++) {
         nx_gw *gw;
         nx_error e = NX_ERROR_INIT;
-        nx_gw_options o = { .listen = { .address = NX_SLICE("127.0.0.1:0"), .tls_cert = nx_slice_cstr(table[i].cert),
-                                        .tls_key = nx_slice_cstr(table[i].key) },
-                            .ops = &node.ops, .ops_self = &node };
+        nx_gw_options o = {.listen = {.address = NX_SLICE("127.0.0.1:0"), .tls_cert = nx_slice_cstr(table[i].cert), .tls_key = nx_slice_cstr(table[i].key)},
+                           .ops = &node.ops,
+                           .ops_self = &node};
         assert_int_not_equal(nx_gw_new(&o, &gw, &e), NX_OK);
         if (!strstr(e.msg, table[i].says))
             fail_msg("\"%s\" does not say \"%s\"", e.msg, table[i].says);

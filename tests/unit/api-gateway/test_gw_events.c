@@ -14,7 +14,7 @@
 #include "nx/json.h"
 #include "raw_http.h"
 
-#define TRACE  "0af7651916cd43dd8448eb211c80319c"
+#define TRACE "0af7651916cd43dd8448eb211c80319c"
 #define PARENT "00-" TRACE "-b7ad6b7169203331-01"
 
 static fake_node node;
@@ -370,7 +370,7 @@ static void test_gw_wait_outcomes(void **state)
     assert_int_equal(a.body_n, 4u << 20);
     raw_answer_done(&a);
     for (unsigned i = 0; i < 500 && atomic_load(&node.n_answers_out) > 0; i++) { /* the last is released behind its last byte */
-        struct timespec ms = { 0, 10000000 };
+        struct timespec ms = {0, 10000000};
         (void)nanosleep(&ms, NULL);
     }
     assert_int_equal(atomic_load(&node.n_answers_out), 0);
@@ -421,10 +421,10 @@ static void test_gw_what_is_not_stored_is_never_accepted(void **state)
         int status;
         const char *code;
     } table[] = {
-        { "/events/err.busy", 503, "NX_EBUSY" },
-        { "/events/err.types", 429, "NX_EMANY" },
-        { "/events/err.full", 503, "NX_EFULL" },
-        { "/events/err.lost", 503, "NX_ETIMEOUT" },
+        {"/events/err.busy", 503, "NX_EBUSY"},
+        {"/events/err.types", 429, "NX_EMANY"},
+        {"/events/err.full", 503, "NX_EFULL"},
+        {"/events/err.lost", 503, "NX_ETIMEOUT"},
     };
     raw_answer a;
     char value[64];
@@ -451,8 +451,7 @@ static void test_gw_strict_refuses_types_nobody_takes(void **state)
     raw_answer a;
     char where[NX_GW_ADDRESS_MAX];
     static const char none[] = "POST /events/none HTTP/1.1\r\nHost: a\r\n\r\n", some[] = "POST /events/t HTTP/1.1\r\nHost: a\r\n\r\n";
-    nx_gw_options o = { .listen = { .address = NX_SLICE("127.0.0.1:0"), .loops = 1 }, .ops = &node.ops, .ops_self = &node,
-                        .is_strict = true, .ns = NX_SLICE("team-a"), .default_source = NX_SLICE("/x") };
+    nx_gw_options o = {.listen = {.address = NX_SLICE("127.0.0.1:0"), .loops = 1}, .ops = &node.ops, .ops_self = &node, .is_strict = true, .ns = NX_SLICE("team-a"), .default_source = NX_SLICE("/x")};
     post_expect("/events/none", "", "", 202);
     assert_int_equal(nx_gw_new(&o, &strict, NULL), NX_OK);
     assert_int_equal(nx_gw_start(strict, NULL), NX_OK);
@@ -476,7 +475,7 @@ static void test_gw_counts(void **state)
     post_expect("/events/t", "", "", 202);
     post_expect("/nothing", "", "", 404);
     for (int i = 0; i < 500; i++) { /* an answer may be read before it is counted as done */
-        struct timespec ms = { 0, 10000000 };
+        struct timespec ms = {0, 10000000};
         nx_gw_get_stats(gw, &stats);
         if (stats.requests_in_flight == 0)
             break;
@@ -503,11 +502,11 @@ static int setup(void **state)
     fake_node_init(&node);
     if (nx_metrics_new(0, &metrics) != NX_OK)
         return 1;
-    nx_gw_options o = { .listen = { .address = NX_SLICE("localhost:0") },
-                        .ops = &node.ops,
-                        .ops_self = &node,
-                        .is_batch_enabled = true,
-                        .metrics = metrics };
+    nx_gw_options o = {.listen = {.address = NX_SLICE("localhost:0")},
+                       .ops = &node.ops,
+                       .ops_self = &node,
+                       .is_batch_enabled = true,
+                       .metrics = metrics};
     if (nx_gw_new(&o, &gw, &e) != NX_OK || nx_gw_start(gw, &e) != NX_OK) {
         print_error("%s\n", e.msg);
         return 1;

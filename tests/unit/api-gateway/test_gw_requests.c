@@ -16,17 +16,20 @@ static fake_node node;
 static nx_gw *gw;
 static char address[NX_GW_ADDRESS_MAX];
 
-#define H    "Host: a.example\r\n"
+#define H "Host: a.example\r\n"
 #define POST "POST /events/t HTTP/1.1\r\n" H
 
 typedef struct request_case {
     const char *name, *request;
-    size_t n;           /* of request; may hold NULs */
+    size_t n; /* of request; may hold NULs */
     int status;
-    bool keeps;         /* the connection stays usable */
+    bool keeps; /* the connection stays usable */
 } request_case;
 
-#define CASE(name, text, status, keeps) { name, text, sizeof(text) - 1, status, keeps }
+#define CASE(name, text, status, keeps)             \
+    {                                               \
+        name, text, sizeof(text) - 1, status, keeps \
+    }
 
 static const request_case cases[] = {
     /* well-formed */
@@ -125,7 +128,9 @@ static const request_case cases[] = {
     CASE("te chunked, identity", POST "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 400, false),
     CASE("te gzip, chunked", POST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, false),
     CASE("te quoted", POST "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", 400, false),
-    CASE("te with vertical tab", POST "Transfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n", 400, false),
+    CASE("te with vertical tab", POST "Transfer-Encoding: \x0b"
+                                      "chunked\r\n\r\n0\r\n\r\n",
+         400, false),
     CASE("te in http/1.0", "POST /events/t HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, false),
     CASE("te name with space", POST "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400, false),
     CASE("te name with underscore is another field", POST "Transfer_Encoding: chunked\r\n\r\n", 202, true),
@@ -146,13 +151,17 @@ static const request_case cases[] = {
     CASE("obs-fold", POST "X-A: 1\r\n 2\r\n\r\n", 400, false),
     CASE("obs-fold with tab", POST "X-A: 1\r\n\t2\r\n\r\n", 400, false),
     CASE("space before the first field", "POST /events/t HTTP/1.1\r\n " H "\r\n", 400, false),
-    CASE("bare lf", "POST /events/t HTTP/1.1\n" "Host: a\n\n", 400, false),
+    CASE("bare lf", "POST /events/t HTTP/1.1\n"
+                    "Host: a\n\n",
+         400, false),
     CASE("bare lf after a field", POST "X-A: 1\nX-B: 2\r\n\r\n", 400, false),
     CASE("bare cr in value", POST "X-A: 1\rX-B: 2\r\n\r\n", 400, false),
     CASE("bare cr in target", "POST /events/t\r HTTP/1.1\r\n" H "\r\n", 400, false),
     CASE("nul in value", POST "X-A: a\0b\r\n\r\n", 400, false),
     CASE("nul in name", POST "X\0A: b\r\n\r\n", 400, false),
-    CASE("del in value", POST "X-A: a\x7f" "b\r\n\r\n", 400, false),
+    CASE("del in value", POST "X-A: a\x7f"
+                              "b\r\n\r\n",
+         400, false),
     CASE("escape in value", POST "X-A: a\x1b[1m\r\n\r\n", 400, false),
     CASE("utf-8 in value", POST "X-A: \xc3\xa4\r\n\r\n", 202, true),
     /* Expect, content */
@@ -265,15 +274,15 @@ static void test_gw_long_targets_and_heads(void **state)
         unsigned n;
         int status;
     } table[] = {
-        { "POST /events/t?%0*d HTTP/1.1\r\n" H "\r\n", 8000, 202 },
-        { "POST /events/t?%0*d HTTP/1.1\r\n" H "\r\n", 8200, 414 },
-        { "POST /events/t HTTP/1.1\r\n" H "X-A: %0*d\r\n\r\n", 16000, 202 },
-        { "POST /events/t HTTP/1.1\r\n" H "X-A: %0*d\r\n\r\n", 17000, 431 },
-        { "POST /events/t HTTP/1.1\r\n" H "%0*d: x\r\n\r\n", 17000, 431 },
-        { "POST /events/t HTTP/1.1\r\n" H "Idempotency-Key: %0*d\r\n\r\n", 255, 202 },
-        { "POST /events/t HTTP/1.1\r\n" H "Idempotency-Key: %0*d\r\n\r\n", 256, 400 },
-        { "POST /events/t HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\nX-T: %0*d\r\n\r\n", 17000, 431 },
-        { "POST /events/t HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1;a=%0*d\r\nx\r\n0\r\n\r\n", 5000, 400 },
+        {"POST /events/t?%0*d HTTP/1.1\r\n" H "\r\n", 8000, 202},
+        {"POST /events/t?%0*d HTTP/1.1\r\n" H "\r\n", 8200, 414},
+        {"POST /events/t HTTP/1.1\r\n" H "X-A: %0*d\r\n\r\n", 16000, 202},
+        {"POST /events/t HTTP/1.1\r\n" H "X-A: %0*d\r\n\r\n", 17000, 431},
+        {"POST /events/t HTTP/1.1\r\n" H "%0*d: x\r\n\r\n", 17000, 431},
+        {"POST /events/t HTTP/1.1\r\n" H "Idempotency-Key: %0*d\r\n\r\n", 255, 202},
+        {"POST /events/t HTTP/1.1\r\n" H "Idempotency-Key: %0*d\r\n\r\n", 256, 400},
+        {"POST /events/t HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\nX-T: %0*d\r\n\r\n", 17000, 431},
+        {"POST /events/t HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1;a=%0*d\r\nx\r\n0\r\n\r\n", 5000, 400},
     };
     for (size_t i = 0; i < NX_ARRAY_LEN(table); i++) {
 #pragma GCC diagnostic push
@@ -325,7 +334,7 @@ static int setup(void **state)
     (void)state;
     nx_error e = NX_ERROR_INIT;
     fake_node_init(&node);
-    nx_gw_options o = { .listen = { .address = NX_SLICE("127.0.0.1:0") }, .ops = &node.ops, .ops_self = &node };
+    nx_gw_options o = {.listen = {.address = NX_SLICE("127.0.0.1:0")}, .ops = &node.ops, .ops_self = &node};
     if (nx_gw_new(&o, &gw, &e) != NX_OK || nx_gw_start(gw, &e) != NX_OK) {
         print_error("%s\n", e.msg);
         return 1;
@@ -345,9 +354,12 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gw_requests_get_their_status), cmocka_unit_test(test_gw_requests_in_single_bytes),
-        cmocka_unit_test(test_gw_refused_requests_store_nothing), cmocka_unit_test(test_gw_long_targets_and_heads),
-        cmocka_unit_test(test_gw_many_fields_are_431), cmocka_unit_test(test_gw_smuggled_request_is_not_served),
+        cmocka_unit_test(test_gw_requests_get_their_status),
+        cmocka_unit_test(test_gw_requests_in_single_bytes),
+        cmocka_unit_test(test_gw_refused_requests_store_nothing),
+        cmocka_unit_test(test_gw_long_targets_and_heads),
+        cmocka_unit_test(test_gw_many_fields_are_431),
+        cmocka_unit_test(test_gw_smuggled_request_is_not_served),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
