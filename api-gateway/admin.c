@@ -24,8 +24,6 @@ static bool take_query(nx_gw_conn *c, nx_gw_req *req, nx_gw_fault *f)
         if (nx_gw_pct_decode(key, true, &c->arena, &kv->key) != NX_OK ||
             nx_gw_pct_decode(value, true, &c->arena, &kv->value) != NX_OK)
             return nx_gw_fault_set(f, 400, NX_EINVAL, "the query is not percent-encoded UTF-8 text");
-        if (!kv->value.p)
-            kv->value = NX_SLICE("");
     }
     return true;
 }

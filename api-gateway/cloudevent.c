@@ -293,9 +293,14 @@ bool nx_gw_event_decode(const nx_gw_parser *p, nx_gw_event_mode mode, const nx_g
 
 /* ---- batches */
 
+static bool is_json_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static void skip_space(nx_gw_batch *b)
 {
-    while (b->at < b->text.n && memchr(" \t\r\n", b->text.p[b->at], 4))
+    while (b->at < b->text.n && is_json_space(b->text.p[b->at]))
         b->at++;
 }
 

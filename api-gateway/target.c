@@ -132,7 +132,11 @@ nx_err nx_gw_pct_decode(nx_slice s, bool is_plus_space, nx_arena *a, nx_slice *r
 {
     nx_slice out = s;
 
-    if (memchr(s.p ? s.p : "", '%', s.n) || (is_plus_space && memchr(s.p ? s.p : "", '+', s.n))) {
+    if (s.n == 0 || !s.p) {
+        *ret = NX_SLICE("");
+        return NX_OK;
+    }
+    if (memchr(s.p, '%', s.n) || (is_plus_space && memchr(s.p, '+', s.n))) {
         char *p = nx_arena_alloc(a, s.n);
         size_t n = 0;
         if (!p)

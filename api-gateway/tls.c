@@ -29,7 +29,8 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* An encrypted key must be an error, not a question on the terminal. */
+/* An encrypted key must be an error, not a question on the terminal.
+ * NOLINTNEXTLINE(readability-non-const-parameter): OpenSSL's signature */
 static int no_password(char *buf, int size, int is_writing, void *self)
 {
     (void)buf;
