@@ -137,6 +137,9 @@ static const struct {
 static nx_err problem_code(const nx_json *problem, int status)
 {
     nx_slice name = nx_json_get_str(problem, "code");
+    /* A run's own outcome ("trap", "deadline"), whatever status it was answered with. */
+    if (nx_json_get_str(problem, "run_id").n > 0)
+        return NX_EGUEST;
     for (unsigned i = 0; i < NX_ARRAY_LEN(error_names); i++) {
         if (nx_slice_eq_cstr(name, error_names[i].name))
             return error_names[i].code;
@@ -160,6 +163,10 @@ int nx_cli_fail_problem(const nx_cli *c, const nx_httpc_resp *reply)
         snprintf(text, sizeof text, "%.*s", NX_SLICE_FMT(detail.n > 0 ? detail : title));
     else
         snprintf(text, sizeof text, "the node answered with HTTP status %d", reply->status);
+    nx_slice run = parsed == NX_OK ? nx_json_get_str(problem, "run_id") : NX_SLICE_NULL;
+    size_t n = strlen(text);
+    if (run.n > 0)
+        snprintf(text + n, sizeof text - n, "; see: %s runs show %.*s", c->program, NX_SLICE_FMT(run));
     if (parsed == NX_OK)
         nx_json_free(problem);
     return nx_cli_fail(c, code, "%s", text);

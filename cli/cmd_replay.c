@@ -88,14 +88,14 @@ static void print_verdict(const nx_cli *c, const nx_json *r)
     if (is_identical) {
         nx_slice status = nx_json_get_str(r, "status");
         if (status.n && !nx_slice_eq_cstr(status, "ok"))
-            printf(" (again %.*s;", NX_SLICE_FMT(status));
+            printf(" (%.*s again,", NX_SLICE_FMT(status));
         else
             printf(" (output,");
         if (nx_json_get_bool(r, "fuel_comparable", true))
             printf(" fuel %llu,", (unsigned long long)nx_json_get_u64(r, "fuel", 0));
         printf(" %llu host calls)", (unsigned long long)nx_json_get_u64(r, "host_calls", 0));
         if (!nx_json_get_bool(r, "fuel_comparable", true))
-            printf("; fuel not comparable: recorded by another engine");
+            printf("; fuel not comparable: other code or another engine");
     }
     if (reason.n) {
         printf("%s", is_identical ? "; " : ": ");
