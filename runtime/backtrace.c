@@ -36,19 +36,23 @@ static const char *trap_text(wasmtime_trap_code_t code)
 }
 
 /* "    3:   0x1a2c - <unknown>!core::panicking::panic" -> "#3 0x1a2c core::panicking::panic" */
-static bool append_frame(nx_slice line, nx_buf *out)
+static void append_frame(nx_slice line, nx_buf *out)
 {
     line = nx_slice_trim(line);
     nx_slice rest, number = nx_slice_split(line, ':', &rest);
     uint64_t index;
-    if (nx_slice_u64(number, FRAMES_MAX - 1, &index)) return false;
+    if (nx_slice_u64(number, FRAMES_MAX - 1, &index)) return;
     rest = nx_slice_trim(rest);
-    if (!nx_slice_starts(rest, NX_SLICE("0x"))) return false;
+    if (!nx_slice_starts(rest, NX_SLICE("0x"))) return;
     nx_slice name, address = nx_slice_split(rest, ' ', &name);
     const char *bang = name.n ? memchr(name.p, '!', name.n) : NULL;
     if (bang) name = nx_slice_make(bang + 1, name.n - (size_t)(bang + 1 - name.p));
     name = nx_slice_sub(name, 0, FRAME_BYTES_MAX);
-    return nx_buf_printf(out, "#%u %.*s %.*s\n", (unsigned)index, NX_SLICE_FMT(address), NX_SLICE_FMT(name)) == NX_OK;
+    size_t begin = out->n;
+    if (nx_buf_printf(out, "#%u %.*s %.*s", (unsigned)index, NX_SLICE_FMT(address), NX_SLICE_FMT(name))) return;
+    for (size_t i = begin; i < out->n; i++) /* names are the guest's, and reach terminals */
+        if ((unsigned char)out->p[i] < ' ' || out->p[i] == 0x7f) out->p[i] = '?';
+    (void)nx_buf_append_char(out, '\n');
 }
 
 static void append_frames(nx_slice text, nx_buf *out)
@@ -56,7 +60,7 @@ static void append_frames(nx_slice text, nx_buf *out)
     out->max = BACKTRACE_BYTES;
     while (text.n) {
         nx_slice line = nx_slice_split(text, '\n', &text);
-        (void)append_frame(line, out);
+        append_frame(line, out);
     }
 }
 
@@ -89,6 +93,11 @@ static void set_by_code(nx_rt_exec *x, wasmtime_trap_code_t code, nx_slice text)
     case WASMTIME_TRAP_CODE_STACK_OVERFLOW:
         nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_STACK_OVERFLOW, "call stack exhausted: it is limited to %u KiB (endless recursion?)",
                           NX_RT_WASM_STACK_BYTES >> 10);
+        return;
+    case WASMTIME_TRAP_CODE_UNREACHABLE_CODE_REACHED:
+        nx_rt_logs_flush_line(&x->world); /* the panic's last line may still lack its end */
+        if (!x->world.panic[0]) break;
+        nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_TRAP, "%s", x->world.panic);
         return;
     default: break;
     }

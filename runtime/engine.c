@@ -110,7 +110,9 @@ static void set_pool(wasm_config_t *c, nx_rt_class_id id, unsigned slots)
     wasmtime_pooling_allocation_config_total_memories_set(p, slots);
     wasmtime_pooling_allocation_config_total_tables_set(p, slots);
     wasmtime_pooling_allocation_config_total_component_instances_set(p, 0);
+#ifdef WASMTIME_FEATURE_GC
     wasmtime_pooling_allocation_config_total_gc_heaps_set(p, 0);
+#endif
 #ifdef WASMTIME_FEATURE_ASYNC
     wasmtime_pooling_allocation_config_total_stacks_set(p, 0);
 #endif

@@ -52,10 +52,36 @@ static bool write_output(nx_rt_world *w, const uint8_t *p, size_t n)
     return take == n;
 }
 
+static void append_panic(nx_rt_world *w, nx_slice text)
+{
+    size_t have = strlen(w->panic), room = sizeof w->panic - 1 - have, n = text.n < room ? text.n : room;
+    for (size_t i = 0; i < n; i++) /* a guest's words reach terminals */
+        w->panic[have + i] = (unsigned char)text.p[i] < ' ' || text.p[i] == 0x7f ? '?' : text.p[i];
+    w->panic[have + n] = '\0';
+}
+
+/* What Rust's runtime says before it traps is what a person wants to read beside "unreachable":
+ * "thread '…' panicked at src/lib.rs:3:5:" and the message on the next line, or all on one line (before Rust 1.73). */
+static void note_runtime_words(nx_rt_world *w, nx_slice line)
+{
+    static const char thread[] = "thread '", panicked[] = "panicked at ", oom[] = "memory allocation of ";
+    const char *at;
+    if (w->is_panic_open) {
+        append_panic(w, NX_SLICE(" "));
+        append_panic(w, line);
+        w->is_panic_open = false;
+    } else if (nx_slice_starts(line, nx_slice_cstr(oom))) {
+        w->said_out_of_memory = true;
+    } else if (nx_slice_starts(line, nx_slice_cstr(thread)) && (at = memmem(line.p, line.n, panicked, sizeof panicked - 1))) {
+        w->panic[0] = '\0';
+        append_panic(w, nx_slice_make(at, line.n - (size_t)(at - line.p)));
+        w->is_panic_open = line.p[line.n - 1] == ':';
+    }
+}
+
 static void emit_line(nx_rt_world *w, nx_slice line)
 {
-    static const char rust_oom[] = "memory allocation of ";
-    if (nx_slice_starts(line, nx_slice_cstr(rust_oom))) w->said_out_of_memory = true;
+    note_runtime_words(w, line);
     if (w->attempt->on_log) w->attempt->on_log(w->attempt, line);
 }
 

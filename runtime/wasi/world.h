@@ -51,6 +51,8 @@ typedef struct nx_rt_world {
     bool is_calls_hashed; /* calls_sha has begun: the trace did not fit into the scratch */
     bool is_calls_cut;
     bool said_out_of_memory; /* stderr holds Rust's message of a failed allocation */
+    bool is_panic_open;      /* the next line of stderr belongs to `panic` */
+    char panic[200];         /* what Rust's runtime said of the last panic: "panicked at src/lib.rs:3:5: …" */
     size_t entry;            /* where the trace entry in the making begins */
     uint64_t blob_bytes;
     unsigned blob_kept;

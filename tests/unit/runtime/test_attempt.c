@@ -205,6 +205,27 @@ static void test_attempt_memory_limit(void **state)
     nx_attempt_done(&a);
 }
 
+static const char panic_source[] = "#[no_mangle]\npub extern \"C\" fn handle_event() {\n"
+                                   "    let v: Vec<usize> = Vec::new();\n    println!(\"{}\", v[std::env::args().count()]);\n}\n";
+
+static void test_attempt_rust_panic_is_the_message(void **state)
+{
+    (void)state;
+    nx_rt_program *p = rt_help_load(rt_help_rust("panics", panic_source));
+    nx_attempt a;
+    nx_attempt_init(&a);
+    rt_help_run(&a, p);
+    rt_help_assert_outcome(&a, NX_RUN_ERROR, NX_WHY_TRAP);
+    if (!strstr(a.out.message, "panicked at ") || !strstr(a.out.message, "index out of bounds") || !strstr(a.out.message, "panics.rs:4"))
+        fail_msg("message is: %s", a.out.message);
+    const char *frames = nx_buf_cstr(&a.out.backtrace);
+    assert_non_null(frames);
+    assert_non_null(strstr(frames, "handle_event"));
+    assert_non_null(strstr(frames, "core::panicking::"));
+    nx_attempt_done(&a);
+    nx_rt_program_unref(p);
+}
+
 static void test_attempt_backtrace_names_functions(void **state)
 {
     (void)state;
@@ -235,6 +256,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_attempt_output_over_limit),
         cmocka_unit_test(test_attempt_stderr_lines),
         cmocka_unit_test(test_attempt_memory_limit),
+        cmocka_unit_test(test_attempt_rust_panic_is_the_message),
         cmocka_unit_test(test_attempt_backtrace_names_functions),
     };
     if (argc > 1 && strcmp(argv[1], NX_RT_CHILD_VERB) == 0) return nx_rt_child_main(argc, argv);
