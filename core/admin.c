@@ -51,6 +51,16 @@ static nx_err metrics(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *re
 {
     (void)req, (void)reterr;
     nx_node *n = self;
+    pthread_rwlock_rdlock(&n->snap_mu);
+    for (nx_core_slot *s = n->slots; s; s = s->next) {
+        uint64_t pending, inflight;
+        nx_core_slot_depth(s, &pending, &inflight);
+        nx_obs_set(s->m_pending, (double)pending);
+    }
+    pthread_rwlock_unlock(&n->snap_mu);
+    if (atomic_load(&n->is_ready))
+        nx_obs_set(n->m_running, nx_core_dispatch_running(n->dispatch));
+    nx_obs_set(n->m_waiting, nx_core_waiters_count(n->waiters));
     nx_gw_resp_content_type(resp, NX_METRICS_CONTENT_TYPE);
     return nx_metrics_expose(n->metrics, nx_gw_resp_body(resp));
 }
@@ -140,8 +150,8 @@ static nx_err functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *
         nx_jw_kcstr(&w, "version", fn->version);
         nx_jw_kcstr(&w, "artifact", fn->artifact);
         nx_jw_kcstr(&w, "origin", fn->is_project ? "project" : "registry");
-        uint64_t pending = 0, inflight = 0;
-        nx_fab_consumer_depth(s->consumer, &pending, &inflight);
+        uint64_t pending, inflight;
+        nx_core_slot_depth(s, &pending, &inflight);
         nx_jw_ku64(&w, "pending", pending);
         nx_jw_ku64(&w, "in_flight", inflight);
         nx_jw_key(&w, "triggers");

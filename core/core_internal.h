@@ -59,6 +59,7 @@ void nx_core_waiters_settle(nx_core_waiters *w, nx_ingest *in);
 void nx_core_waiters_answer(nx_core_waiters *w, nx_slice token, nx_answer *take_answer);
 bool nx_core_waiters_abandon(nx_core_waiters *w, nx_ingest *in);
 void nx_core_waiters_tick(nx_core_waiters *w, uint64_t now_ns); /* ends waits that are over: is_late */
+unsigned nx_core_waiters_count(nx_core_waiters *w);
 void nx_core_waiters_fail_all(nx_core_waiters *w);              /* shutdown: every wait is over now */
 
 /* ---- the registry ------------------------------------------------------------------------------------------------------------------- */
@@ -93,6 +94,7 @@ typedef struct nx_core_slot {
     pthread_mutex_t mu;          /* guards fn */
     nx_core_fn *fn;              /* reference; NULL while it is being removed */
     nx_fab_consumer *consumer;
+    nx_metric *m_pending;
 } nx_core_slot;
 
 typedef struct nx_core_snapshot nx_core_snapshot; /* routes and types of one moment; registry.c */
@@ -100,6 +102,7 @@ typedef struct nx_core_snapshot nx_core_snapshot; /* routes and types of one mom
 nx_core_fn *nx_core_fn_ref(nx_core_fn *fn);
 void nx_core_fn_unref(nx_core_fn *fn);
 nx_core_fn *nx_core_slot_fn(nx_core_slot *s);     /* a reference, or NULL */
+void nx_core_slot_depth(nx_core_slot *s, uint64_t *ret_pending, uint64_t *ret_inflight);
 
 /* BLOCKING, under apply_mu: brings the node to project functions of `cfg` plus the registry's live versions. Whole or not at all. */
 nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr);
@@ -155,7 +158,7 @@ struct nx_node {
     char start_state[128];       /* what start is busy with, for /readyz; under tick_mu */
     char url[128], admin_url[128];
     uint64_t started_ns;
-    nx_metric *m_ingested, *m_refused, *m_waiting;
+    nx_metric *m_ingested, *m_refused, *m_publish, *m_running, *m_waiting;
     int lock_fd;
 };
 

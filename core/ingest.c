@@ -8,6 +8,7 @@ typedef struct ingest_state {
     nx_fab_pub pub;
     nx_core_job job;
     nx_node *node;
+    uint64_t published_ns;
 } ingest_state;
 
 /* The last element belongs to waiters.c. */
@@ -59,6 +60,7 @@ static void on_stored(nx_fab_pub *pub)
     nx_ingest *in = pub->owner;
     nx_node *n = state_of(in)->node;
     in->err = pub->err;
+    nx_obs_observe_ns(n->m_publish, nx_clock_ns() - state_of(in)->published_ns);
     if (pub->err != NX_OK) {
         nx_obs_add(n->m_refused, 1);
         if (!in->detail.msg[0])
@@ -93,6 +95,7 @@ static nx_err ingest_publish(void *self, nx_ingest *in, nx_error *reterr)
     }
     ingest_state *s = state_of(in);
     s->node = n;
+    s->published_ns = nx_clock_ns();
     s->pub = (nx_fab_pub){ .done = on_stored, .owner = in };
     nx_err err = nx_fab_publish_event(n->ns, &in->event, in->dedupe_key, nx_slice_cstr(reply), &s->pub, reterr);
     if (err != NX_OK) {

@@ -234,7 +234,10 @@ static nx_err start_log(nx_node *n, nx_error *reterr)
     if (err != NX_OK)
         return err;
     n->m_ingested = nx_obs_counter(n->metrics, "nexus_events_ingested_total", "Events stored for callers.", 0, NULL);
+    n->m_publish = nx_obs_histogram(n->metrics, "nexus_publish_duration_seconds", "From handing an event to the log to its acknowledgement.", NULL, 0, 0, NULL);
     n->m_refused = nx_obs_counter(n->metrics, "nexus_events_refused_total", "Events that could not be stored.", 0, NULL);
+    n->m_running = nx_obs_gauge(n->metrics, "nexus_runs_in_progress", "Runs whose event is taken and not yet acknowledged.", 0, NULL);
+    n->m_waiting = nx_obs_gauge(n->metrics, "nexus_callers_waiting", "Callers that wait for the outcome of a run.", 0, NULL);
     return NX_OK;
 }
 

@@ -65,8 +65,33 @@ static nx_core_slot *slot_find(const nx_node *n, const char *name)
     return NULL;
 }
 
+void nx_core_slot_depth(nx_core_slot *s, uint64_t *ret_pending, uint64_t *ret_inflight)
+{
+    *ret_pending = *ret_inflight = 0;
+    pthread_mutex_lock(&s->mu);
+    if (s->consumer)
+        nx_fab_consumer_depth(s->consumer, ret_pending, ret_inflight);
+    pthread_mutex_unlock(&s->mu);
+}
+
+/* Gives the slot another consumer, or none. Depth is read on other threads. */
+static void slot_consumer(nx_core_slot *s, nx_fab_consumer *c)
+{
+    pthread_mutex_lock(&s->mu);
+    s->consumer = c;
+    pthread_mutex_unlock(&s->mu);
+}
+
+static void slot_close(nx_core_slot *s, bool remove)
+{
+    nx_fab_consumer *c = s->consumer;
+    slot_consumer(s, NULL);
+    nx_fab_consumer_close(c, remove);
+}
+
 static void slot_free(nx_core_slot *s)
 {
+    nx_obs_set(s->m_pending, 0);
     slot_set(s, NULL);
     pthread_mutex_destroy(&s->mu);
     free(s);
@@ -102,6 +127,8 @@ static nx_err slot_open(nx_node *n, const nx_core_fn *fn, nx_core_slot **ret, nx
         slot_free(s);
         return err;
     }
+    nx_kv label[] = { { NX_SLICE("function"), nx_slice_cstr(s->name) } };
+    s->m_pending = nx_obs_gauge(n->metrics, "nexus_function_pending_events", "Stored events that wait for the function.", 1, label);
     *ret = s;
     return NX_OK;
 }
@@ -267,7 +294,7 @@ static void swap_in(nx_node *n, const nx_core_fn_set *set, nx_core_snapshot *sna
     nx_core_snapshot_free(old);
     while (gone) {
         nx_core_slot *next = gone->next;
-        nx_fab_consumer_close(gone->consumer, true);
+        slot_close(gone, true);
         slot_free(gone);
         gone = next;
     }
@@ -288,12 +315,12 @@ static nx_err open_consumers(nx_node *n, const nx_core_fn_set *now, const nx_cor
             }
         } else if (!before || !same_filters(before, fn)) {
             /* The durable consumer keeps its place; only its filters change. */
-            nx_fab_consumer_close(s->consumer, false);
-            s->consumer = NULL;
-            err = consumer_open(s, fn, &s->consumer, reterr);
-            nx_error ignored;
-            if (err != NX_OK && before)
-                consumer_open(s, before, &s->consumer, &ignored);
+            nx_fab_consumer *c = NULL;
+            slot_close(s, false);
+            err = consumer_open(s, fn, &c, reterr);
+            if (err != NX_OK && before) /* as it was; should that fail too, the next apply tries again */
+                consumer_open(s, before, &c, NULL);
+            slot_consumer(s, c);
         }
     }
     return err;
@@ -321,7 +348,7 @@ nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, n
         nx_core_snapshot_free(snap);
         while (fresh) {
             nx_core_slot *next = fresh->next;
-            nx_fab_consumer_close(fresh->consumer, true);
+            slot_close(fresh, true);
             slot_free(fresh);
             fresh = next;
         }
@@ -347,7 +374,7 @@ void nx_core_registry_clear(nx_node *n)
     nx_core_snapshot_free(snap);
     while (s) {
         nx_core_slot *next = s->next;
-        nx_fab_consumer_close(s->consumer, false);
+        slot_close(s, false);
         slot_free(s);
         s = next;
     }

@@ -165,6 +165,14 @@ static void end_waits(nx_core_waiters *w, uint64_t now_ns)
     }
 }
 
+unsigned nx_core_waiters_count(nx_core_waiters *w)
+{
+    pthread_mutex_lock(&w->mu);
+    unsigned n = w->n_used;
+    pthread_mutex_unlock(&w->mu);
+    return n;
+}
+
 void nx_core_waiters_tick(nx_core_waiters *w, uint64_t now_ns) { end_waits(w, now_ns); }
 
 void nx_core_waiters_fail_all(nx_core_waiters *w) { end_waits(w, UINT64_MAX); }
