@@ -19,25 +19,21 @@ typedef struct stored_version {
 static nx_err parse_settings(nx_slice settings, nx_slice name, nx_config **ret, nx_error *reterr)
 {
     NX_CLEANUP(nx_buf_done) nx_buf doc = NX_BUF_INIT(SETTINGS_BYTES_MAX + 256);
-    settings = nx_slice_trim(settings);
-    if (settings.n < 2 || settings.p[0] != '{')
-        return nx_error_set(reterr, NX_EPARSE, "settings are not a JSON object");
-    bool is_empty = nx_slice_trim(nx_slice_sub(settings, 1, settings.n - 2)).n == 0;
-    nx_err err = nx_buf_printf(&doc, "{\"version\":\"v1\",\"functions\":[{\"code\":\"module.wasm\"%s", is_empty ? "" : ",");
+    nx_err err = nx_buf_append_cstr(&doc, "{\"version\":\"v1\",\"functions\":[");
     if (err == NX_OK)
-        err = nx_buf_append(&doc, settings.p + 1, settings.n - 1);
+        err = nx_buf_append_slice(&doc, settings);
     if (err == NX_OK)
         err = nx_buf_append_cstr(&doc, "]}");
     if (err != NX_OK)
         return nx_error_set(reterr, err, "settings of more than %u bytes", SETTINGS_BYTES_MAX);
     nx_config_issues issues = { 0 };
     nx_config *cfg = NULL;
-    err = nx_config_parse(nx_buf_view(&doc), "settings", "/", 0, &cfg, &issues, reterr);
+    err = nx_config_parse(nx_buf_view(&doc), "settings", "/", NX_CONFIG_STORED, &cfg, &issues, reterr);
     if (err != NX_OK && issues.n)
         nx_error_set(reterr, err, "settings: %s: %s", issues.v[0].path, issues.v[0].reason);
     nx_config_issues_done(&issues);
-    if (err == NX_OK && !nx_slice_eq(cfg->functions[0].name, name)) {
-        err = nx_error_set(reterr, NX_EINVAL, "settings are of function \"%.*s\", not \"%.*s\"", NX_SLICE_FMT(cfg->functions[0].name), NX_SLICE_FMT(name));
+    if (err == NX_OK && (cfg->n_functions != 1 || !nx_slice_eq(cfg->functions[0].name, name))) {
+        err = nx_error_set(reterr, NX_EINVAL, "settings are not of one function with the name \"%.*s\"", NX_SLICE_FMT(name));
         nx_config_unref(cfg);
     }
     if (err == NX_OK)
