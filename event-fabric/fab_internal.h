@@ -121,7 +121,7 @@ typedef struct nx_fab_hdr {
 } nx_fab_hdr;
 #define NX_FAB_HDR_BYTES (60u << 10) /* nats-server's limit is 64 KiB */
 
-void nx_fab_hdr_add(nx_fab_hdr *h, const char *key, nx_slice value);         /* taken as it is; CR, LF, NUL spoil the set */
+void nx_fab_hdr_add(nx_fab_hdr *h, const char *key, nx_slice value);         /* taken as it is; CR, LF, NUL spoil the set; an empty value is left out */
 void nx_fab_hdr_add_encoded(nx_fab_hdr *h, const char *key, nx_slice value); /* percent-encoded as CloudEvents asks */
 nx_err nx_fab_hdr_set(const nx_fab_hdr *h, natsMsg *m);
 bool nx_fab_hdr_split(const nx_fab_hdr *h, nx_slice *ret_key, nx_slice *ret_value); /* NUL-terminated; false when spoilt or empty */
@@ -229,6 +229,7 @@ struct nx_fab_ns {
     void *watch_self;
     uint64_t watch_seq;                     /* last revision seen */
     uint64_t watch_cseq;
+    unsigned watch_left;                    /* what the open pull may still bring */
     uint32_t watch_gen;
     uint64_t watch_heard_ns;
     bool watch_is_up;

@@ -292,6 +292,8 @@ void nx_fab_hdr_add(nx_fab_hdr *h, const char *key, nx_slice value)
             h->is_bad = true;
             return;
         }
+    if (!value.n) /* nats.c reads past the end of an empty value into the next line */
+        return;
     if (h->n)
         put(h, "\r\n", 2);
     put(h, key, strlen(key));

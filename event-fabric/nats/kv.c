@@ -1,14 +1,17 @@
 /* kv.c: the registry: one key-value bucket a namespace, in the published NATS layout (ADR-8): stream KV_<bucket>, subject $KV.<bucket>.<key>,
  * revision = stream sequence, a deletion is an empty message with KV-Operation. `nats kv` reads and writes it.
  *
- * The watch is an ephemeral push consumer and not a plain subscription: a subscriber would see a change before it is stored, and also one
- * that is refused. It is made anew, from the last revision seen, whenever the connection was lost, a heartbeat missed or a number skipped. */
+ * The watch is an ephemeral consumer and not a plain subscription: a subscriber would see a change before it is stored, and also one that
+ * is refused. It is made anew, from the last revision seen, whenever the connection was lost, a heartbeat missed or a number skipped.
+ * It pulls, because a push consumer wants a subscription of its own, and all of ours share one inbox. */
 #include <stdio.h>
 #include <stdlib.h>
 #include "fab_internal.h"
 
 #define VALUE_BYTES (4u << 20)
 #define WATCH_HEARTBEAT_NS (5 * NX_NS_PER_S)
+#define WATCH_EXPIRES_NS (30 * NX_NS_PER_S)
+#define WATCH_BATCH 1000
 #define WATCH_SILENCE_NS (16 * NX_NS_PER_S)
 #define LIST_BATCH 500
 
@@ -253,10 +256,37 @@ nx_err nx_fab_kv_list(nx_fab_ns *n, const char *prefix, nx_arena *a, nx_kv **ret
 
 /* ---- watch ------------------------------------------------------------------------------------------------------------------------------------- */
 
-/* Under n->mu: the consumer that shall exist is described by watch_gen and starts after watch_seq. */
+static void watch_name(const nx_fab_ns *n, uint32_t gen, char out[64])
+{
+    snprintf(out, 64, "nx-watch-%s-%u-%u", n->f->inbox[NX_FAB_AUX] + 5, n->slot, gen);
+}
+
+/* Any thread. A pull that can't be sent is missed by its heartbeats. */
+static void pull_watch(nx_fab_ns *n, uint32_t gen)
+{
+    char subject[256], inbox[64], body[160], name[64];
+    nx_fab *f = n->f;
+    nx_fab_link *l;
+
+    watch_name(n, gen, name);
+    nx_fab_token_format(f, NX_FAB_AUX, 'w', n->slot, gen, inbox);
+    snprintf(subject, sizeof subject, "%s.CONSUMER.MSG.NEXT.%s.%s", f->js_prefix, n->kv_stream, name);
+    snprintf(body, sizeof body, "{\"batch\":%d,\"expires\":%llu,\"idle_heartbeat\":%llu}", WATCH_BATCH, (unsigned long long)WATCH_EXPIRES_NS,
+             (unsigned long long)WATCH_HEARTBEAT_NS);
+    pthread_mutex_lock(&n->mu);
+    n->watch_left = WATCH_BATCH;
+    pthread_mutex_unlock(&n->mu);
+    pthread_mutex_lock(&f->mu);
+    l = atomic_load(&f->link[NX_FAB_AUX]);
+    if (l && natsConnection_PublishRequestString(l->nc, subject, inbox, body) == NATS_OK)
+        nx_fab_link_flush(f, l, false);
+    pthread_mutex_unlock(&f->mu);
+}
+
+/* f->upkeep_mu held. Whatever an earlier consumer still sends is told by its name, and not heard. */
 static nx_err open_watch(nx_fab_ns *n, nx_error *reterr)
 {
-    char subject[128], body[768], inbox[64];
+    char subject[192], body[1024], name[64];
     nx_json *answer = NULL;
     uint64_t from;
     uint32_t gen;
@@ -268,18 +298,27 @@ static nx_err open_watch(nx_fab_ns *n, nx_error *reterr)
     n->watch_heard_ns = nx_clock_ns();
     from = n->watch_seq + 1;
     pthread_mutex_unlock(&n->mu);
-    nx_fab_token_format(n->f, NX_FAB_AUX, 'w', n->slot, gen, inbox);
-    snprintf(subject, sizeof subject, "CONSUMER.CREATE.%s", n->kv_stream);
+    if (gen > 1) {
+        watch_name(n, gen - 1, name);
+        snprintf(subject, sizeof subject, "CONSUMER.DELETE.%s.%s", n->kv_stream, name);
+        nx_fab_api(n->f, subject, NX_SLICE_NULL, &answer, NULL, NULL);
+        nx_json_free(answer);
+        answer = NULL;
+    }
+    watch_name(n, gen, name);
+    snprintf(subject, sizeof subject, "CONSUMER.CREATE.%s.%s", n->kv_stream, name);
     snprintf(body, sizeof body,
-             "{\"stream_name\":\"%s\",\"config\":{\"deliver_subject\":\"%s\",\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":%llu,\"ack_policy\":\"none\","
-             "\"max_deliver\":1,\"mem_storage\":true,\"num_replicas\":1,\"headers_only\":true,\"idle_heartbeat\":%llu,\"inactive_threshold\":60000000000}}",
-             n->kv_stream, inbox, (unsigned long long)from, (unsigned long long)WATCH_HEARTBEAT_NS);
+             "{\"stream_name\":\"%s\",\"config\":{\"name\":\"%s\",\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":%llu,"
+             "\"ack_policy\":\"none\",\"max_deliver\":1,\"mem_storage\":true,\"num_replicas\":1,\"headers_only\":true,"
+             "\"inactive_threshold\":120000000000}}",
+             n->kv_stream, name, (unsigned long long)from);
     e = nx_fab_api(n->f, subject, nx_slice_cstr(body), &answer, NULL, reterr);
     nx_json_free(answer);
     if (!e) {
         pthread_mutex_lock(&n->mu);
-        n->watch_is_up = n->watch_gen == gen;
+        n->watch_is_up = true;
         pthread_mutex_unlock(&n->mu);
+        pull_watch(n, gen);
     }
     return e;
 }
@@ -291,23 +330,31 @@ nx_err nx_fab_kv_watch(nx_fab_ns *n, void (*on_change)(void *self, nx_slice key)
 
     if (e)
         return e;
+    pthread_mutex_lock(&n->f->upkeep_mu);
     pthread_mutex_lock(&n->mu);
-    if (n->watch_fn)
-        e = NX_EEXIST;
-    n->watch_self = self;
-    n->watch_seq = st.last_seq;
-    n->watch_fn = on_change;
+    if (n->watch_fn) {
+        e = nx_error_set(reterr, NX_EEXIST, "the registry of namespace %s is watched already", n->name);
+    } else {
+        n->watch_self = self;
+        n->watch_seq = st.last_seq;
+        n->watch_fn = on_change;
+    }
     pthread_mutex_unlock(&n->mu);
-    return e ? nx_error_set(reterr, e, "the registry of namespace %s is watched already", n->name) : open_watch(n, reterr);
+    if (!e)
+        e = open_watch(n, reterr);
+    pthread_mutex_unlock(&n->f->upkeep_mu);
+    return e;
 }
 
 /* nx-fab. A namespace leaves f->ns under f->mu and then waits for nx-fab to pass (nx_fab_ns_forget), so it is there as long as we are here. */
 void nx_fab_kv_watch_by_stream(nx_fab *f, natsMsg *m)
 {
     nx_slice subject = nx_slice_cstr(natsMsg_GetSubject(m)), bucket, key;
+    char expected[160], name[64];
     nx_fab_ns *n = NULL;
     nx_fab_meta meta;
-    bool is_next;
+    bool is_current, is_next, is_used_up = false;
+    uint32_t gen;
 
     if (!nx_slice_starts(subject, NX_SLICE("$KV.")) || !nx_fab_meta_parse(natsMsg_GetReply(m), &meta))
         return;
@@ -320,39 +367,52 @@ void nx_fab_kv_watch_by_stream(nx_fab *f, natsMsg *m)
     if (!n)
         return;
     pthread_mutex_lock(&n->mu);
-    n->watch_heard_ns = nx_clock_ns();
-    is_next = meta.consumer_seq == n->watch_cseq + 1;
+    gen = n->watch_gen;
+    watch_name(n, gen, name);
+    snprintf(expected, sizeof expected, "%s.%s", n->kv_stream, name);
+    is_current = nx_slice_eq_cstr(meta.stream_consumer, expected);
+    is_next = is_current && meta.consumer_seq == n->watch_cseq + 1;
+    if (is_current)
+        n->watch_heard_ns = nx_clock_ns();
     if (is_next) {
         n->watch_cseq = meta.consumer_seq;
         n->watch_seq = meta.stream_seq;
-    } else {
-        n->watch_is_up = false; /* of an earlier consumer, or one was lost: upkeep starts again after watch_seq */
+        is_used_up = n->watch_left == 0 || --n->watch_left == 0;
+    } else if (is_current) {
+        n->watch_is_up = false; /* one was lost: upkeep starts again after watch_seq */
     }
     pthread_mutex_unlock(&n->mu);
-    if (is_next && n->watch_fn)
+    if (is_used_up)
+        pull_watch(n, gen);
+    if (is_next)
         n->watch_fn(n->watch_self, key);
-    else
+    else if (is_current)
         nx_fab_upkeep_kick(f);
 }
 
-/* A heartbeat, also one that tells of messages that did not come. */
+/* nx-fab. A heartbeat, or the end of a pull. */
 void nx_fab_kv_watch_status(nx_fab *f, unsigned ns_slot, uint32_t gen, natsMsg *m)
 {
+    nx_slice status = NX_SLICE_NULL;
+    bool is_expired = false;
     nx_fab_ns *n = NULL;
 
     pthread_mutex_lock(&f->mu);
     if (ns_slot < f->n_ns)
         n = f->ns[ns_slot];
     pthread_mutex_unlock(&f->mu);
-    if (!n)
+    if (!n || !nx_fab_msg_header(m, "Status", &status))
         return;
     pthread_mutex_lock(&n->mu);
     if (n->watch_gen == gen) {
         n->watch_heard_ns = nx_clock_ns();
-        if (header_u64(m, "Nats-Last-Consumer") > n->watch_cseq)
-            n->watch_is_up = false;
+        is_expired = nx_slice_eq_cstr(status, "408");
+        if (!is_expired && !nx_slice_eq_cstr(status, "100"))
+            n->watch_is_up = false; /* the consumer is gone */
     }
     pthread_mutex_unlock(&n->mu);
+    if (is_expired)
+        pull_watch(n, gen);
 }
 
 void nx_fab_kv_watches_lost(nx_fab *f)

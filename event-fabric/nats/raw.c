@@ -9,6 +9,7 @@
 struct wanted {
     char **v;
     char **owner; /* stream to source it from; NULL: captured */
+    uint64_t *from; /* sequence there to begin at */
     unsigned n;
 };
 
@@ -21,6 +22,7 @@ static void wanted_done(struct wanted *w)
     }
     free(w->v);
     free(w->owner);
+    free(w->from);
 }
 
 /* Subjects of the machinery would capture its own traffic. */
@@ -52,13 +54,16 @@ static nx_err collect(struct wanted *w, const nx_slice *subjects, unsigned n, nx
     }
     w->n = nx_fab_filters_reduce(w->v, w->n, &is_loose);
     w->owner = calloc(w->n ? w->n : 1, sizeof *w->owner);
-    return w->owner ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    w->from = calloc(w->n ? w->n : 1, sizeof *w->from);
+    return w->owner && w->from ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory");
 }
 
-/* A stream of somebody else that has the subject; NX_ENOENT: none. */
-static nx_err find_owner(nx_fab_ns *n, const char *subject, char **ret, nx_error *reterr)
+/* A stream of somebody else that has the subject, and what comes next there: what it holds already is history, not events. (A start time
+ * would not do: nats-server moves it past the newest message of the sourcing stream.) NX_ENOENT: none. */
+static nx_err find_owner(nx_fab_ns *n, const char *subject, char **ret, uint64_t *ret_from, nx_error *reterr)
 {
     char body[NX_FAB_SUBJECT_BYTES + 32];
+    nx_fab_stream_state st;
     nx_json *j = NULL;
     const nx_json *names;
     nx_err e;
@@ -75,7 +80,9 @@ static nx_err find_owner(nx_fab_ns *n, const char *subject, char **ret, nx_error
         if (nx_slice_eq_cstr(name, n->events))
             continue;
         *ret = nx_slice_strdup(name);
-        e = *ret ? NX_OK : NX_ENOMEM;
+        e = *ret ? nx_fab_stream_state_get(n->f, *ret, &st, reterr) : NX_ENOMEM;
+        if (!e)
+            *ret_from = st.last_seq + 1;
     }
     nx_json_free(j);
     return e;
@@ -94,9 +101,6 @@ static const nx_json *find_source(const nx_json *sources, const char *owner, con
 
 static void write_sources(nx_jw *w, const struct wanted *want, const nx_json *there)
 {
-    char now[NX_RFC3339_MAX + 1];
-
-    now[nx_clock_rfc3339(nx_clock_wall_ns(), 3, now)] = 0;
     for (unsigned i = 0; i < want->n; i++) {
         const nx_json *old = want->owner[i] ? find_source(there, want->owner[i], want->v[i]) : NULL;
         nx_buf text = NX_BUF_INIT(1 << 16);
@@ -109,7 +113,7 @@ static void write_sources(nx_jw *w, const struct wanted *want, const nx_json *th
             nx_jw_object(w);
             nx_jw_kcstr(w, "name", want->owner[i]);
             nx_jw_kcstr(w, "filter_subject", want->v[i]);
-            nx_jw_kcstr(w, "opt_start_time", now); /* what is in there already is history, not events */
+            nx_jw_ku64(w, "opt_start_seq", want->from[i]);
             nx_jw_object_end(w);
         }
         nx_buf_done(&text);
@@ -167,7 +171,7 @@ nx_err nx_fab_ns_raw_subjects(nx_fab_ns *n, const nx_slice *subjects, unsigned n
     if (e && code == OVERLAP) {
         e = NX_OK;
         for (unsigned i = 0; !e && i < w.n; i++) {
-            e = find_owner(n, w.v[i], &w.owner[i], reterr);
+            e = find_owner(n, w.v[i], &w.owner[i], &w.from[i], reterr);
             if (e == NX_ENOENT)
                 e = NX_OK;
         }
