@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -181,6 +182,7 @@ static nx_err start_gateway(nx_node *n, nx_error *reterr)
                     .max_header_bytes = (uint32_t)c->max_header_bytes, .max_connections = c->max_connections, .head_timeout_ms = ms_of(c->head_timeout_ns),
                     .body_timeout_ms = ms_of(c->body_timeout_ns), .idle_timeout_ms = ms_of(c->idle_timeout_ns) },
         .ops = &nx_core_ingest_ops, .ops_self = n, .ns = c->ns, .is_strict = c->ingest_strict, .is_batch_enabled = c->ingest_batch,
+        .metrics = n->metrics,
     };
     uint64_t room = nx_fab_max_payload(n->fab) > (64u << 10) ? nx_fab_max_payload(n->fab) - (64u << 10) : 0;
     if (o.listen.max_body_bytes > room) {
@@ -271,9 +273,21 @@ static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
     return err;
 }
 
+/* Each connection and each mapped module needs a descriptor; the usual soft limit of 1024 is for programs that call select(). */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+        r.rlim_cur = r.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+            nx_log(NX_LOG_WARN, "node.descriptors", "cannot raise the limit of open files: %s", strerror(errno));
+    }
+}
+
 nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr)
 {
     char dir[3500];
+    raise_descriptor_limit();
     if (nx_slice_to_cstr(cfg->data_dir, dir, sizeof dir) != NX_OK)
         return nx_error_set(reterr, NX_EINVAL, "data_dir: the path is too long");
     nx_node *n = calloc(1, sizeof *n);
