@@ -1,8 +1,8 @@
 /* args.c: from argv to an invocation, by the table of commands. */
+#include "cli.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include "cli.h"
 
 const nx_cli_flag *nx_cli_each_flag(const nx_cli_command *command, unsigned index)
 {
@@ -125,7 +125,7 @@ static nx_err flag_take(nx_cli *c, const nx_cli_flag *f, const char *text, FILE 
     }
     if (c->n_values == NX_CLI_VALUES_MAX)
         return usage(c, err, "too many flags (at most %d)", NX_CLI_VALUES_MAX);
-    c->values[c->n_values++] = (nx_cli_value){ f, text };
+    c->values[c->n_values++] = (nx_cli_value){f, text};
     return NX_OK;
 }
 

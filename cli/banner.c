@@ -99,7 +99,8 @@ void nx_cli_banner(const nx_cli *c, const nx_config *cfg, const char *url, const
 
 int nx_cli_banner_json(const nx_cli *c, const nx_config *cfg, const char *url, const char *admin_url)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(4u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(4u << 20);
     nx_jw w = NX_JW_INIT(&out);
     nx_jw_object(&w);
     nx_jw_kstr(&w, "project", cfg->project);

@@ -1,12 +1,12 @@
 /* build.c: running build commands on a libuv loop. */
+#include "nx/clock.h"
+#include "tools.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <uv.h>
-#include "nx/clock.h"
-#include "tools.h"
 
 #define LINE_MAX_BYTES 16384
 #define LINGER_MS 500
@@ -103,8 +103,8 @@ static void check_artifact(nx_cli_build *b, nx_cli_build_result *r)
      * the newest source when the build began: one that was saved meanwhile is newer and starts another build. */
     uint64_t written_ns = (uint64_t)st.st_mtim.tv_sec * NX_NS_PER_S + (uint64_t)st.st_mtim.tv_nsec;
     struct timespec times[2] = {
-        { .tv_nsec = UTIME_OMIT },
-        { .tv_sec = (time_t)(b->newest_source_ns / NX_NS_PER_S), .tv_nsec = (long)(b->newest_source_ns % NX_NS_PER_S) },
+        {.tv_nsec = UTIME_OMIT},
+        {.tv_sec = (time_t)(b->newest_source_ns / NX_NS_PER_S), .tv_nsec = (long)(b->newest_source_ns % NX_NS_PER_S)},
     };
     if (written_ns < b->newest_source_ns)
         (void)utimensat(AT_FDCWD, b->code_path, times, 0);
@@ -253,11 +253,11 @@ static void make_folder_of(const char *file)
 static nx_err spawn(nx_cli_build *b, uv_loop_t *loop, char *command, const char *workdir, environment *env, nx_error *reterr)
 {
     char shell[] = "/bin/sh", option[] = "-c";
-    char *argv[] = { shell, option, command, NULL };
+    char *argv[] = {shell, option, command, NULL};
     uv_stdio_container_t stdio[3] = {
-        { .flags = UV_IGNORE },
-        { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&b->pipe },
-        { .flags = UV_INHERIT_FD },
+        {.flags = UV_IGNORE},
+        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&b->pipe},
+        {.flags = UV_INHERIT_FD},
     };
     uv_process_options_t o = {
         .exit_cb = on_exit_status,
@@ -336,7 +336,7 @@ static int build_one(const nx_cli *c, const nx_cli_tools *tools, const nx_config
 {
     uv_loop_t loop;
     nx_error e = NX_ERROR_INIT;
-    nx_cli_build_result r = { 0 };
+    nx_cli_build_result r = {0};
     char name[NX_FUNCTION_NAME_BYTES + 1];
     if (uv_loop_init(&loop) != 0)
         return nx_cli_fail(c, NX_EIO, "cannot make an event loop");

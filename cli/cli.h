@@ -6,10 +6,10 @@
  * Errors:    run functions return the process's exit code; nx_cli_fail() prints and maps. */
 #ifndef NX_CLI_INTERNAL_H
 #define NX_CLI_INTERNAL_H
-#include <stdio.h>
 #include "nx/config.h"
 #include "nx/httpc.h"
 #include "nx/json.h"
+#include <stdio.h>
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
@@ -199,11 +199,11 @@ void nx_cli_client_close(nx_cli_client *n);
 nx_err nx_cli_node_find(const nx_cli *c, char *url, size_t url_bytes, char *from_file, size_t from_file_bytes, nx_error *reterr);
 
 typedef struct nx_cli_request {
-    const char *method, *path;  /* path with query, from "/api/…" */
-    const char *content_type;   /* of the body; NULL: none */
+    const char *method, *path; /* path with query, from "/api/…" */
+    const char *content_type;  /* of the body; NULL: none */
     nx_slice body;
-    uint64_t timeout_ms;        /* 0: 60 s */
-    const char *progress;       /* what is shown when it takes long; NULL: the verb */
+    uint64_t timeout_ms;  /* 0: 60 s */
+    const char *progress; /* what is shown when it takes long; NULL: the verb */
 } nx_cli_request;
 /* The whole answer. Prints and returns the exit code where there is no node or the answer is a problem; 0 with *reply set
  * (whose buffer the caller ends). */

@@ -1,8 +1,8 @@
 /* client.c: finding the node and talking to its admin API. */
+#include "cli.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "cli.h"
 
 #define DEFAULT_URL "http://127.0.0.1:8081"
 #define NODE_FILE "node.json"
@@ -34,7 +34,8 @@ static nx_err read_node_file(const char *dir, char *url, size_t url_bytes, char 
         from_file[0] = 0;
         return NX_ENOENT;
     }
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(NODE_FILE_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(NODE_FILE_BYTES);
     nx_json *root = NULL;
     nx_err e = nx_cli_read_file(from_file, &text, reterr);
     if (e == NX_OK)
@@ -56,12 +57,14 @@ static nx_err read_node_file(const char *dir, char *url, size_t url_bytes, char 
 static bool project_data_dir(const nx_cli *c, const char *dir, char *ret, size_t ret_bytes)
 {
     char file[NX_CLI_PATH_BYTES];
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(NX_CONFIG_FILE_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(NX_CONFIG_FILE_BYTES);
     bool has_file = snprintf(file, sizeof file, "%s/" NX_CLI_PROJECT_FILE, dir) < (int)sizeof file &&
                     nx_cli_read_file(file, &text, NULL) == NX_OK;
     if (has_file && text.n > 0 && memmem(text.p, text.n, "data_dir", 8)) {
         nx_config *cfg = NULL;
-        NX_CLEANUP(nx_buf_done) nx_buf problems = NX_BUF_INIT(1u << 20);
+        NX_CLEANUP(nx_buf_done)
+        nx_buf problems = NX_BUF_INIT(1u << 20);
         if (nx_cli_config_load(c, file, NX_CONFIG_NO_FUNCTIONS, &cfg, &problems, NULL) == NX_OK) {
             bool fits = nx_slice_to_cstr(cfg->data_dir, ret, ret_bytes) == NX_OK;
             nx_config_unref(cfg);
@@ -105,7 +108,7 @@ nx_err nx_cli_client_open(const nx_cli *c, nx_cli_client *ret)
 {
     nx_error e = NX_ERROR_INIT;
     char from_file[NX_CLI_PATH_BYTES];
-    *ret = (nx_cli_client){ .cli = c };
+    *ret = (nx_cli_client){.cli = c};
     nx_err err = nx_cli_node_find(c, ret->url, sizeof ret->url, from_file, sizeof from_file, &e);
     if (err == NX_OK)
         err = nx_httpc_new(&ret->http, &e);
@@ -124,14 +127,7 @@ void nx_cli_client_close(nx_cli_client *n)
 
 /* ---- answers ---------------------------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *name;
-    nx_err code;
-} error_names[] = {
-#define NX_ERR(sym, val, text, retry, http, exitc) { #sym, sym },
-#include "../base/err.def"
-#undef NX_ERR
-};
+#define ERRORS_MAX 64 /* codes of base/err.def are small negative numbers */
 
 /* A problem names our code; one from a proxy in between has only its status. */
 static nx_err problem_code(const nx_json *problem, int status)
@@ -140,13 +136,13 @@ static nx_err problem_code(const nx_json *problem, int status)
     /* A run's own outcome ("trap", "deadline"), whatever status it was answered with. */
     if (nx_json_get_str(problem, "run_id").n > 0)
         return NX_EGUEST;
-    for (unsigned i = 0; i < NX_ARRAY_LEN(error_names); i++) {
-        if (nx_slice_eq_cstr(name, error_names[i].name))
-            return error_names[i].code;
+    for (nx_err code = -1; code > -ERRORS_MAX; code--) {
+        if (nx_slice_eq_cstr(name, nx_err_name(code)))
+            return code;
     }
-    for (unsigned i = 0; i < NX_ARRAY_LEN(error_names); i++) {
-        if (nx_err_http_status(error_names[i].code) == status && error_names[i].code != NX_OK)
-            return error_names[i].code;
+    for (nx_err code = -1; code > -ERRORS_MAX; code--) {
+        if (nx_err_http_status(code) == status)
+            return code;
     }
     return status >= 500 ? NX_EUNAVAIL : NX_EINVAL;
 }
@@ -184,9 +180,9 @@ static int fail_transport(const nx_cli_client *n, const nx_error *e)
 int nx_cli_call(nx_cli_client *n, const nx_cli_request *q, nx_httpc_resp *reply)
 {
     char url[8192], type[192];
-    const char *headers[2] = { NULL, NULL };
+    const char *headers[2] = {NULL, NULL};
     nx_error e = NX_ERROR_INIT;
-    *reply = (nx_httpc_resp){ 0 };
+    *reply = (nx_httpc_resp){0};
     nx_buf_init(&reply->body, NX_CLI_REPLY_BYTES);
     if (snprintf(url, sizeof url, "%s%s", n->url, q->path) >= (int)sizeof url)
         return nx_cli_fail(n->cli, NX_ELIMIT, "the request's URL is too long");
@@ -277,12 +273,12 @@ int nx_cli_follow(nx_cli_client *n, const char *path, int (*fn)(void *self, nx_s
 {
     char url[8192];
     nx_error e = NX_ERROR_INIT;
-    nx_httpc_resp reply = { 0 };
+    nx_httpc_resp reply = {0};
     if (snprintf(url, sizeof url, "%s%s", n->url, path) >= (int)sizeof url)
         return nx_cli_fail(n->cli, NX_ELIMIT, "the request's URL is too long");
     nx_buf_init(&reply.body, 1u << 20);
-    follow f = { .fn = fn, .self = self, .reply = &reply, .line = NX_BUF_INIT(LINE_BYTES) };
-    nx_httpc_req req = { .method = "GET", .url = url, .on_data = on_data, .self = &f };
+    follow f = {.fn = fn, .self = self, .reply = &reply, .line = NX_BUF_INIT(LINE_BYTES)};
+    nx_httpc_req req = {.method = "GET", .url = url, .on_data = on_data, .self = &f};
     e.code = nx_httpc_do(n->http, &req, &reply, &e);
     int code = NX_CLI_OK;
     if (f.is_over)
@@ -330,7 +326,7 @@ int nx_cli_list(nx_cli *c, const char *path, const char *nothing, unsigned n_col
     nx_err e = nx_cli_client_open(c, &node);
     if (e != NX_OK)
         return nx_err_exit_code(e);
-    int code = nx_cli_call(&node, &(nx_cli_request){ .method = "GET", .path = path }, &reply);
+    int code = nx_cli_call(&node, &(nx_cli_request){.method = "GET", .path = path}, &reply);
     nx_cli_client_close(&node);
     if (code != NX_CLI_OK)
         return code;

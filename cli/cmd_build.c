@@ -37,7 +37,8 @@ static int print_env(nx_cli *c)
         nx_cli_tools_each_variable(&tools, print_export, NULL);
         return NX_CLI_OK;
     }
-    NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(1u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(1u << 20);
     nx_jw w = NX_JW_INIT(&out);
     nx_jw_object(&w);
     nx_cli_tools_each_variable(&tools, add_member, &w);
@@ -90,20 +91,20 @@ static int run(nx_cli *c)
 
 static const nx_cli_flag flags[] = {
     NX_CLI_FILE_FLAG,
-    { .name = "if-changed", .help = "Only functions whose sources are newer than their module." },
-    { .name = "print-env", .help = "Print the variables that build commands get, for `eval` in a shell, and build nothing." },
-    { 0 },
+    {.name = "if-changed", .help = "Only functions whose sources are newer than their module."},
+    {.name = "print-env", .help = "Print the variables that build commands get, for `eval` in a shell, and build nothing."},
+    {0},
 };
 static const nx_cli_arg args[] = {
-    { .name = "function", .help = "Functions to build (default: all).", .is_optional = true, .is_many = true },
-    { 0 },
+    {.name = "function", .help = "Functions to build (default: all).", .is_optional = true, .is_many = true},
+    {0},
 };
 static const nx_cli_example examples[] = {
-    { "nexus build", "build every function of the project" },
-    { "nexus build user-welcome --if-changed", "one, where it is out of date" },
-    { "eval \"$(nexus build --print-env)\"; $RUSTC --target $NEXUS_WASI_TARGET --crate-type cdylib -O -o build/welcome.wasm welcome.rs",
-      "the same compilers by hand" },
-    { 0 },
+    {"nexus build", "build every function of the project"},
+    {"nexus build user-welcome --if-changed", "one, where it is out of date"},
+    {"eval \"$(nexus build --print-env)\"; $RUSTC --target $NEXUS_WASI_TARGET --crate-type cdylib -O -o build/welcome.wasm welcome.rs",
+     "the same compilers by hand"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_build = {

@@ -8,7 +8,8 @@
 static int upload(nx_cli_client *node, const nx_fn_config *f, char hex[NX_SHA256_HEX + 1])
 {
     char path[NX_CLI_PATH_BYTES], what[160], api[128];
-    NX_CLEANUP(nx_buf_done) nx_buf module = NX_BUF_INIT(MODULE_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf module = NX_BUF_INIT(MODULE_BYTES);
     nx_error e = NX_ERROR_INIT;
     if ((e.code = nx_slice_to_cstr(f->code_path, path, sizeof path)) == NX_OK)
         e.code = nx_cli_read_file(path, &module, &e);
@@ -36,7 +37,8 @@ static int upload(nx_cli_client *node, const nx_fn_config *f, char hex[NX_SHA256
 static int make_version(nx_cli_client *node, const nx_fn_config *f, const char *hex)
 {
     const nx_cli *c = node->cli;
-    NX_CLEANUP(nx_buf_done) nx_buf body = NX_BUF_INIT(1u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf body = NX_BUF_INIT(1u << 20);
     nx_httpc_resp reply;
     char path[256], what[160];
     nx_jw w = NX_JW_INIT(&body);
@@ -127,17 +129,17 @@ static int run(nx_cli *c)
 
 static const nx_cli_flag flags[] = {
     NX_CLI_FILE_FLAG,
-    { .name = "no-build", .help = "Take the modules as they are." },
-    { 0 },
+    {.name = "no-build", .help = "Take the modules as they are."},
+    {0},
 };
 static const nx_cli_arg args[] = {
-    { .name = "function", .help = "Functions to deploy (default: all of the project).", .is_optional = true, .is_many = true },
-    { 0 },
+    {.name = "function", .help = "Functions to deploy (default: all of the project).", .is_optional = true, .is_many = true},
+    {0},
 };
 static const nx_cli_example examples[] = {
-    { "nexus deploy", "build what is out of date, and deploy every function to the project's node" },
-    { "nexus deploy user-welcome --admin-url http://10.0.0.5:8081", "one function to another node" },
-    { 0 },
+    {"nexus deploy", "build what is out of date, and deploy every function to the project's node"},
+    {"nexus deploy user-welcome --admin-url http://10.0.0.5:8081", "one function to another node"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_deploy = {

@@ -3,16 +3,16 @@
  * Everything that follows a save is one function, reconcile(): it looks at nexus.yaml, sources and modules, starts a build where a
  * source differs from what was built last, and takes the configuration where the file or a module differs from what was taken last.
  * It is called after each save, after each build, and every two seconds; called for nothing, it does nothing. */
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <uv.h>
 #include "banner.h"
 #include "cmds.h"
 #include "host.h"
 #include "nx/clock.h"
 #include "tools.h"
 #include "watch.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <uv.h>
 
 #define STOP_BUILD_MS 3000
 
@@ -31,7 +31,7 @@ typedef struct dev {
     nx_cli_signals *signals;
     nx_cli_tools tools;
     bool has_tools, no_build, log_json, is_stopping;
-    nx_config *next;        /* the file as it was read last; modules not looked at */
+    nx_config *next; /* the file as it was read last; modules not looked at */
     uint64_t next_fingerprint;
     built *built;
     nx_cli_build *building;
@@ -80,7 +80,9 @@ static void watch_folder_of(nx_cli_watch *w, const char *file)
 {
     char path[NX_CLI_PATH_BYTES];
     const char *slash = strrchr(file, '/');
-    snprintf(path, sizeof path, "%.*s", !slash ? 1 : slash == file ? 1 : (int)(slash - file), slash ? file : ".");
+    snprintf(path, sizeof path, "%.*s", !slash ? 1 : slash == file ? 1
+                                                                   : (int)(slash - file),
+             slash ? file : ".");
     nx_cli_watch_folder(w, path);
 }
 
@@ -125,7 +127,8 @@ static void take(dev *d)
         return;
     d->taken_fingerprint = fingerprint;
     nx_config *cfg = NULL;
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(1u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(1u << 20);
     nx_error e = NX_ERROR_INIT;
     e.code = nx_cli_config_load(d->c, d->file, NX_CONFIG_CHECK_CODE, &cfg, &text, &e);
     if (e.code == NX_OK) {
@@ -216,7 +219,8 @@ static void reconcile(void *self)
         return;
     if (fingerprint != d->next_fingerprint) {
         nx_config *cfg = NULL;
-        NX_CLEANUP(nx_buf_done) nx_buf problems = NX_BUF_INIT(1u << 20);
+        NX_CLEANUP(nx_buf_done)
+        nx_buf problems = NX_BUF_INIT(1u << 20);
         nx_error e = NX_ERROR_INIT;
         d->next_fingerprint = fingerprint;
         e.code = nx_cli_config_load(d->c, d->file, 0, &cfg, &problems, &e);
@@ -305,7 +309,7 @@ static int start(dev *d, uint64_t started_ns)
 
 static int run(nx_cli *c)
 {
-    dev d = { .c = c, .no_build = nx_cli_flag_is_set(c, "no-build") };
+    dev d = {.c = c, .no_build = nx_cli_flag_is_set(c, "no-build")};
     nx_error e = NX_ERROR_INIT;
     int code = start(&d, nx_clock_ns());
     if (code != NX_CLI_OK)
@@ -326,15 +330,15 @@ static int run(nx_cli *c)
 
 static const nx_cli_flag flags[] = {
     NX_CLI_FILE_FLAG,
-    { .name = "no-build", .help = "Never run build commands; modules are still watched." },
+    {.name = "no-build", .help = "Never run build commands; modules are still watched."},
     NX_CLI_SETTING_FLAGS,
-    { 0 },
+    {0},
 };
 static const nx_cli_example examples[] = {
-    { "nexus dev", "build what is out of date, run the project of this folder, rebuild and reload on every save" },
-    { "nexus dev --listen 127.0.0.1:0 --admin 127.0.0.1:0 --data-dir /tmp/nexus", "beside another node, on free ports" },
-    { "nexus dev --log-format json", "for a program that reads the log" },
-    { 0 },
+    {"nexus dev", "build what is out of date, run the project of this folder, rebuild and reload on every save"},
+    {"nexus dev --listen 127.0.0.1:0 --admin 127.0.0.1:0 --data-dir /tmp/nexus", "beside another node, on free ports"},
+    {"nexus dev --log-format json", "for a program that reads the log"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_dev = {

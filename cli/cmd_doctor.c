@@ -1,4 +1,8 @@
 /* cmd_doctor.c: nexus doctor: what this machine and this project have, what is missing, and what to do about it. */
+#include "cmds.h"
+#include "nx/clock.h"
+#include "nx/rt.h"
+#include "tools.h"
 #include <errno.h>
 #include <netdb.h>
 #include <stdarg.h>
@@ -8,18 +12,16 @@
 #include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
-#include "cmds.h"
-#include "nx/clock.h"
-#include "nx/rt.h"
-#include "tools.h"
 
-typedef enum { GOOD, NOTE, BAD } finding;
+typedef enum { GOOD,
+               NOTE,
+               BAD } finding;
 
 typedef struct doctor {
     nx_cli *c;
     unsigned bad;
-    nx_config *cfg;          /* NULL: no project, or a broken one */
-    char node_url[512];      /* "" when no node answers */
+    nx_config *cfg;     /* NULL: no project, or a broken one */
+    char node_url[512]; /* "" when no node answers */
     char node_listen[128], node_admin[128];
 } doctor;
 
@@ -27,8 +29,8 @@ static void report(doctor *d, finding f, const char *check, const char *fix, con
 
 static void report(doctor *d, finding f, const char *check, const char *fix, const char *fmt, ...)
 {
-    static const char *const words[] = { "ok", "note", "bad" };
-    static const char *const colours[] = { NX_CLI_GREEN, NX_CLI_YELLOW, NX_CLI_RED };
+    static const char *const words[] = {"ok", "note", "bad"};
+    static const char *const colours[] = {NX_CLI_GREEN, NX_CLI_YELLOW, NX_CLI_RED};
     char text[1024];
     va_list ap;
     va_start(ap, fmt);
@@ -43,7 +45,8 @@ static void report(doctor *d, finding f, const char *check, const char *fix, con
         fflush(stdout);
         return;
     }
-    NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(65536);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(65536);
     nx_jw w = NX_JW_INIT(&out);
     nx_jw_object(&w);
     nx_jw_kcstr(&w, "check", check);
@@ -147,7 +150,7 @@ static void check_compilers(doctor *d)
 
 static void check_clock(doctor *d)
 {
-    struct timex t = { 0 };
+    struct timex t = {0};
     time_t now = time(NULL);
     struct tm tm;
     char text[64];
@@ -167,7 +170,8 @@ static void check_clock(doctor *d)
 static void check_project(doctor *d)
 {
     char file[NX_CLI_PATH_BYTES];
-    NX_CLEANUP(nx_buf_done) nx_buf problems = NX_BUF_INIT(1u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf problems = NX_BUF_INIT(1u << 20);
     nx_error e = NX_ERROR_INIT;
     if (nx_cli_project_find(file, sizeof file, &e) != NX_OK) {
         report(d, NOTE, "project", "make one with: nexus new my-app --lang=rust", "no " NX_CLI_PROJECT_FILE " here or in a folder above");
@@ -208,7 +212,7 @@ static void check_data_dir(doctor *d)
 
 static void say_durability(doctor *d, nx_slice level)
 {
-    const char *means = nx_slice_eq_cstr(level, "quorum") ? "an acknowledged event survives the loss of a machine"
+    const char *means = nx_slice_eq_cstr(level, "quorum")  ? "an acknowledged event survives the loss of a machine"
                         : nx_slice_eq_cstr(level, "power") ? "an acknowledged event survives a loss of power, not of the disk"
                                                            : "an acknowledged event survives the death of any process, not a loss of power";
     report(d, GOOD, "durability", NULL, "%.*s: %s", NX_SLICE_FMT(level), means);
@@ -220,15 +224,15 @@ static void check_node(doctor *d)
     nx_error e = NX_ERROR_INIT;
     nx_httpc *http = NULL;
     nx_json *root = NULL;
-    nx_httpc_resp reply = { 0 };
-    static const char *const levels[] = { "process", "power", "quorum" };
+    nx_httpc_resp reply = {0};
+    static const char *const levels[] = {"process", "power", "quorum"};
     nx_buf_init(&reply.body, 1u << 20);
     nx_err err = nx_cli_node_find(d->c, d->node_url, sizeof d->node_url, file, sizeof file, &e);
     if (err == NX_OK)
         err = nx_httpc_new(&http, &e);
     if (err == NX_OK) {
         snprintf(url, sizeof url, "%s/api/v1/node", d->node_url);
-        err = nx_httpc_do(http, &(nx_httpc_req){ .method = "GET", .url = url, .timeout_ms = 5000 }, &reply, &e);
+        err = nx_httpc_do(http, &(nx_httpc_req){.method = "GET", .url = url, .timeout_ms = 5000}, &reply, &e);
     }
     if (err == NX_OK && reply.status == 200 && nx_json_parse(nx_buf_view(&reply.body), 1u << 20, &root, NULL) == NX_OK) {
         const nx_json *nats = nx_json_get(root, "nats");
@@ -260,7 +264,7 @@ static bool is_free(const char *address, nx_error *ret_why)
     *colon = 0;
     char *name = host[0] == '[' ? host + 1 : host;
     name[strcspn(name, "]")] = 0;
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV }, *list = NULL;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list = NULL;
     int rc = getaddrinfo(*name ? name : NULL, colon + 1, &hints, &list);
     if (rc != 0)
         return nx_error_set(ret_why, NX_EINVAL, "%s", gai_strerror(rc)) == NX_OK;
@@ -303,7 +307,7 @@ static void check_ports(doctor *d)
 
 static int run(nx_cli *c)
 {
-    doctor d = { .c = c };
+    doctor d = {.c = c};
     check_engine(&d);
     check_project(&d);
     check_nats_server(&d);
@@ -319,9 +323,9 @@ static int run(nx_cli *c)
 }
 
 static const nx_cli_example examples[] = {
-    { "nexus doctor", "what is there, what is missing, and what to do" },
-    { "nexus doctor --json", "one object per check: check, status (ok, note, bad), detail, fix" },
-    { 0 },
+    {"nexus doctor", "what is there, what is missing, and what to do"},
+    {"nexus doctor --json", "one object per check: check, status (ok, note, bad), detail, fix"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_doctor = {

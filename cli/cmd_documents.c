@@ -13,7 +13,8 @@ static int print_buf(const nx_cli *c, nx_err e, const nx_buf *text)
 
 static int run_schema(nx_cli *c)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(4u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(4u << 20);
     return print_buf(c, nx_config_schema_json(&text), &text);
 }
 
@@ -41,13 +42,14 @@ static int run_reference(nx_cli *c)
         nx_cli_reference(stdout);
         return NX_CLI_OK;
     }
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(4u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(4u << 20);
     return print_buf(c, nx_config_reference_md(&text), &text);
 }
 
 static const nx_cli_example schema_examples[] = {
-    { "nexus schema > nexus.schema.json", "for editors: completion and checks while nexus.yaml is written" },
-    { 0 },
+    {"nexus schema > nexus.schema.json", "for editors: completion and checks while nexus.yaml is written"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_schema = {
@@ -57,16 +59,16 @@ const nx_cli_command nx_cli_cmd_schema = {
     .run = run_schema,
 };
 
-static const char *const shells[] = { "bash", "zsh", "fish", NULL };
+static const char *const shells[] = {"bash", "zsh", "fish", NULL};
 static const nx_cli_arg completion_args[] = {
-    { .name = "shell", .help = "bash, zsh or fish.", .choices = shells },
-    { 0 },
+    {.name = "shell", .help = "bash, zsh or fish.", .choices = shells},
+    {0},
 };
 static const nx_cli_example completion_examples[] = {
-    { "source <(nexus completion bash)", "in this shell (bash)" },
-    { "nexus completion zsh > \"${fpath[1]}/_nexus\"", "for every zsh from now on" },
-    { "nexus completion fish > ~/.config/fish/completions/nexus.fish", "for every fish from now on" },
-    { 0 },
+    {"source <(nexus completion bash)", "in this shell (bash)"},
+    {"nexus completion zsh > \"${fpath[1]}/_nexus\"", "for every zsh from now on"},
+    {"nexus completion fish > ~/.config/fish/completions/nexus.fish", "for every fish from now on"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_completion = {
@@ -78,8 +80,8 @@ const nx_cli_command nx_cli_cmd_completion = {
 };
 
 static const nx_cli_example man_examples[] = {
-    { "nexus man | man -l -", "read it" },
-    { 0 },
+    {"nexus man | man -l -", "read it"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_man = {
@@ -89,10 +91,10 @@ const nx_cli_command nx_cli_cmd_man = {
     .run = run_man,
 };
 
-static const char *const references[] = { "cli", "config", NULL };
+static const char *const references[] = {"cli", "config", NULL};
 static const nx_cli_arg reference_args[] = {
-    { .name = "part", .help = "cli or config.", .choices = references },
-    { 0 },
+    {.name = "part", .help = "cli or config.", .choices = references},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_reference = {

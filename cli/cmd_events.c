@@ -1,6 +1,6 @@
 /* cmd_events.c: nexus events list, show. */
-#include <unistd.h>
 #include "cmds.h"
+#include <unistd.h>
 
 #define PATH_BYTES 16384
 
@@ -20,8 +20,9 @@ static void row(nx_cli_table *t, const nx_json *e)
 
 static int run_list(nx_cli *c)
 {
-    static const char *const heads[] = { "EVENT", "TYPE", "TIME", ">SIZE", "TRACE", "SOURCE" };
-    NX_CLEANUP(nx_buf_done) nx_buf path = NX_BUF_INIT(PATH_BYTES);
+    static const char *const heads[] = {"EVENT", "TYPE", "TIME", ">SIZE", "TRACE", "SOURCE"};
+    NX_CLEANUP(nx_buf_done)
+    nx_buf path = NX_BUF_INIT(PATH_BYTES);
     uint64_t limit;
     if (nx_cli_flag_u64(c, "limit", 1, 10000, 20, &limit) != NX_OK)
         return NX_CLI_USAGE;
@@ -43,17 +44,17 @@ static int run_list(nx_cli *c)
 }
 
 static const nx_cli_flag list_flags[] = {
-    { .name = "limit", .letter = 'n', .value = "N", .help = "At most this many, newest first (default 20)." },
-    { .name = "type", .letter = 't', .value = "PATTERN", .help = "Only of this type; `*` stands for one word between dots, a last `>` for the rest." },
-    { .name = "since", .value = "TIME", .help = "Not older than this: a time (2025-11-26T10:00:00Z) or a span before now (1h)." },
-    { .name = "until", .value = "TIME", .help = "Not newer than this." },
-    { 0 },
+    {.name = "limit", .letter = 'n', .value = "N", .help = "At most this many, newest first (default 20)."},
+    {.name = "type", .letter = 't', .value = "PATTERN", .help = "Only of this type; `*` stands for one word between dots, a last `>` for the rest."},
+    {.name = "since", .value = "TIME", .help = "Not older than this: a time (2025-11-26T10:00:00Z) or a span before now (1h)."},
+    {.name = "until", .value = "TIME", .help = "Not newer than this."},
+    {0},
 };
 static const nx_cli_example list_examples[] = {
-    { "nexus events list", "the newest twenty" },
-    { "nexus events list --type 'user.*' --since 1h", "what happened to users in the last hour" },
-    { "nexus events list --limit 1000 --json", "for a program, one object per line" },
-    { 0 },
+    {"nexus events list", "the newest twenty"},
+    {"nexus events list --type 'user.*' --since 1h", "what happened to users in the last hour"},
+    {"nexus events list --limit 1000 --json", "for a program, one object per line"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_events_list = {
@@ -92,7 +93,8 @@ static void print_event(const nx_json *root)
     print_field("caused by", nx_json_get_str(root, "cause"));
     print_field("size", nx_slice_cstr(size));
     const nx_json *data = nx_json_get(event, "data");
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(NX_CLI_REPLY_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(NX_CLI_REPLY_BYTES);
     if (!data) {
         if (nx_json_get(event, "data_base64"))
             print_field("data", NX_SLICE("binary; see it with --data"));
@@ -105,7 +107,8 @@ static void print_event(const nx_json *root)
 
 static int run_show(nx_cli *c)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf path = NX_BUF_INIT(PATH_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf path = NX_BUF_INIT(PATH_BYTES);
     bool wants_data = nx_cli_flag_is_set(c, "data");
     nx_err e = nx_buf_append_cstr(&path, "/api/v1/events/");
     if (e == NX_OK)
@@ -119,7 +122,7 @@ static int run_show(nx_cli *c)
     nx_httpc_resp reply;
     if ((e = nx_cli_client_open(c, &node)) != NX_OK)
         return nx_err_exit_code(e);
-    int code = nx_cli_call(&node, &(nx_cli_request){ .method = "GET", .path = p }, &reply);
+    int code = nx_cli_call(&node, &(nx_cli_request){.method = "GET", .path = p}, &reply);
     nx_cli_client_close(&node);
     if (code != NX_CLI_OK)
         return code;
@@ -144,17 +147,17 @@ static int run_show(nx_cli *c)
 }
 
 static const nx_cli_flag show_flags[] = {
-    { .name = "data", .help = "Print only the event's bytes, exactly as they came in." },
-    { 0 },
+    {.name = "data", .help = "Print only the event's bytes, exactly as they came in."},
+    {0},
 };
 static const nx_cli_arg show_args[] = {
-    { .name = "event", .help = "Id of the event, its unique ending, or @last." },
-    { 0 },
+    {.name = "event", .help = "Id of the event, its unique ending, or @last."},
+    {0},
 };
 static const nx_cli_example show_examples[] = {
-    { "nexus events show @last", "the newest event" },
-    { "nexus events show @last --data > event.json", "its data, byte for byte" },
-    { 0 },
+    {"nexus events show @last", "the newest event"},
+    {"nexus events show @last --data > event.json", "its data, byte for byte"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_events_show = {

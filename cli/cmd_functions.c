@@ -11,7 +11,8 @@ static void append_list(nx_buf *out, const char *word, const nx_json *list)
 
 static void row(nx_cli_table *t, const nx_json *f)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf triggers = NX_BUF_INIT(65536);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf triggers = NX_BUF_INIT(65536);
     const nx_json *on = nx_json_get(f, "triggers"), *http = nx_json_get(on, "http");
     if (http)
         nx_buf_printf(&triggers, "%.*s %.*s", NX_SLICE_FMT(nx_json_get_str(http, "method")), NX_SLICE_FMT(nx_json_get_str(http, "path")));
@@ -32,7 +33,7 @@ static int print_names(nx_cli *c)
     nx_err e = nx_cli_client_open(c, &node);
     if (e != NX_OK)
         return nx_err_exit_code(e);
-    int code = nx_cli_call(&node, &(nx_cli_request){ .method = "GET", .path = "/api/v1/functions", .timeout_ms = 5000 }, &reply);
+    int code = nx_cli_call(&node, &(nx_cli_request){.method = "GET", .path = "/api/v1/functions", .timeout_ms = 5000}, &reply);
     nx_cli_client_close(&node);
     if (code != NX_CLI_OK)
         return code;
@@ -50,20 +51,20 @@ static int print_names(nx_cli *c)
 
 static int run_list(nx_cli *c)
 {
-    static const char *const heads[] = { "FUNCTION", "VERSION", "ORIGIN", "ARTIFACT", "TRIGGERS" };
+    static const char *const heads[] = {"FUNCTION", "VERSION", "ORIGIN", "ARTIFACT", "TRIGGERS"};
     if (nx_cli_flag_is_set(c, "names"))
         return print_names(c);
     return nx_cli_list(c, "/api/v1/functions", "no functions", NX_ARRAY_LEN(heads), heads, row);
 }
 
 static const nx_cli_flag list_flags[] = {
-    { .name = "names", .help = "Only names, one a line." },
-    { 0 },
+    {.name = "names", .help = "Only names, one a line."},
+    {0},
 };
 static const nx_cli_example list_examples[] = {
-    { "nexus functions list", "what runs on the node, and what starts it" },
-    { "nexus functions list --json", "the same for a program" },
-    { 0 },
+    {"nexus functions list", "what runs on the node, and what starts it"},
+    {"nexus functions list --json", "the same for a program"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_functions_list = {
@@ -87,8 +88,9 @@ static void version_row(nx_cli_table *t, const nx_json *v)
 
 static int run_versions(nx_cli *c)
 {
-    static const char *const heads[] = { "VERSION", "", "CREATED", "ARTIFACT" };
-    NX_CLEANUP(nx_buf_done) nx_buf path = NX_BUF_INIT(PATH_BYTES);
+    static const char *const heads[] = {"VERSION", "", "CREATED", "ARTIFACT"};
+    NX_CLEANUP(nx_buf_done)
+    nx_buf path = NX_BUF_INIT(PATH_BYTES);
     nx_err e = nx_buf_append_cstr(&path, "/api/v1/functions/");
     if (e == NX_OK)
         e = nx_cli_path_segment(&path, c->args[0]);
@@ -101,12 +103,12 @@ static int run_versions(nx_cli *c)
 }
 
 static const nx_cli_arg versions_args[] = {
-    { .name = "function", .help = "Name of the function.", .kind = NX_CLI_FUNCTION },
-    { 0 },
+    {.name = "function", .help = "Name of the function.", .kind = NX_CLI_FUNCTION},
+    {0},
 };
 static const nx_cli_example versions_examples[] = {
-    { "nexus functions versions user-welcome", "every deployed version, newest first" },
-    { 0 },
+    {"nexus functions versions user-welcome", "every deployed version, newest first"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_functions_versions = {

@@ -7,7 +7,8 @@
 /* The report's members as text: scalars on one line, lists one item each. */
 static void print_value(const nx_json *v)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(16u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(16u << 20);
     if (nx_json_typeof(v) == NX_JSON_STR)
         nx_cli_print_safe(stdout, nx_json_str(v));
     else if (nx_json_dump(v, &text) == NX_OK)
@@ -55,8 +56,10 @@ static int print_member(void *self, nx_slice key, const nx_json *value)
 
 static int run(nx_cli *c)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf module = NX_BUF_INIT(MODULE_BYTES);
-    NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(64u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf module = NX_BUF_INIT(MODULE_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(64u << 20);
     nx_error e = NX_ERROR_INIT;
     if ((e.code = nx_cli_read_file(c->args[0], &module, &e)) != NX_OK)
         return nx_cli_fail_error(c, &e);
@@ -77,12 +80,12 @@ static int run(nx_cli *c)
 }
 
 static const nx_cli_arg args[] = {
-    { .name = "module", .help = "WebAssembly module, as `code` names it.", .kind = NX_CLI_FILE },
-    { 0 },
+    {.name = "module", .help = "WebAssembly module, as `code` names it.", .kind = NX_CLI_FILE},
+    {0},
 };
 static const nx_cli_example examples[] = {
-    { "nexus inspect build/welcome.wasm", "entry point, imports, memory, and what keeps it from running here" },
-    { 0 },
+    {"nexus inspect build/welcome.wasm", "entry point, imports, memory, and what keeps it from running here"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_inspect = {

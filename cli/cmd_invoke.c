@@ -1,7 +1,7 @@
 /* cmd_invoke.c: nexus invoke. */
-#include <unistd.h>
 #include "cmds.h"
 #include "nx/digest.h"
+#include <unistd.h>
 
 #define DATA_BYTES (64u << 20)
 #define PATH_BYTES 16384
@@ -30,10 +30,10 @@ static nx_err open_cloudevent(input *in, nx_error *reterr)
         char *ret;
         size_t ret_bytes;
     } attributes[] = {
-        { "type", in->type, sizeof in->type },
-        { "datacontenttype", in->content_type, sizeof in->content_type },
-        { "source", in->source, sizeof in->source },
-        { "subject", in->subject, sizeof in->subject },
+        {"type", in->type, sizeof in->type},
+        {"datacontenttype", in->content_type, sizeof in->content_type},
+        {"source", in->source, sizeof in->source},
+        {"subject", in->subject, sizeof in->subject},
     };
     for (unsigned i = 0; i < NX_ARRAY_LEN(attributes); i++) {
         nx_slice value = nx_json_get_str(root, attributes[i].key);
@@ -114,8 +114,10 @@ static int print_answer(nx_cli *c, const nx_httpc_resp *reply)
         printf("%.*s\n", NX_SLICE_FMT(nx_slice_trim(body)));
         return NX_CLI_OK;
     }
-    NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(2u * NX_CLI_REPLY_BYTES);
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(2u * NX_CLI_REPLY_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(2u * NX_CLI_REPLY_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(2u * NX_CLI_REPLY_BYTES);
     nx_err e = NX_OK;
     nx_jw w = NX_JW_INIT(&out);
     nx_jw_object(&w);
@@ -156,18 +158,19 @@ static nx_err make_path(nx_cli *c, const input *in, uint64_t wait_s, nx_buf *pat
 
 static int run(nx_cli *c)
 {
-    input in = { .type = "" };
+    input in = {.type = ""};
     uint64_t wait_s;
     if (nx_cli_flag_u64(c, "wait", 1, 300, 30, &wait_s) != NX_OK)
         return NX_CLI_USAGE;
     if (nx_cli_flag_is_set(c, "no-wait"))
         wait_s = 0;
-    NX_CLEANUP(nx_buf_done) nx_buf path = NX_BUF_INIT(PATH_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf path = NX_BUF_INIT(PATH_BYTES);
     int code = read_input(c, &in);
     const char *p = NULL;
     if (code == NX_CLI_OK && (make_path(c, &in, wait_s, &path) != NX_OK || !(p = nx_buf_cstr(&path))))
         code = nx_cli_fail(c, NX_ELIMIT, "the request is too long");
-    nx_cli_client node = { 0 };
+    nx_cli_client node = {0};
     nx_err e = NX_OK;
     if (code == NX_CLI_OK && (e = nx_cli_client_open(c, &node)) != NX_OK)
         code = nx_err_exit_code(e);
@@ -192,29 +195,28 @@ static int run(nx_cli *c)
     return code;
 }
 
-static const char *const formats[] = { "data", "cloudevent", NULL };
+static const char *const formats[] = {"data", "cloudevent", NULL};
 static const nx_cli_flag flags[] = {
-    { .name = "data", .letter = 'd', .value = "TEXT", .help = "Data of the event." },
-    { .name = "file", .letter = 'f', .value = "FILE", .kind = NX_CLI_FILE, .help = "Data of the event from a file; - is stdin." },
-    { .name = "format", .value = "FORMAT", .choices = formats,
-      .help = "`data`: the input is the event's data (default); `cloudevent`: it is a CloudEvent in JSON." },
-    { .name = "type", .letter = 't', .value = "TYPE", .help = "Type of the event; one that the function takes (default: that of its route)." },
-    { .name = "content-type", .value = "TYPE", .help = "Media type of the data (default application/json)." },
-    { .name = "source", .value = "URI", .help = "Source of the event (default /nexus/invoke)." },
-    { .name = "subject", .value = "TEXT", .help = "Subject of the event." },
-    { .name = "wait", .letter = 'w', .value = "SECONDS", .help = "How long to wait for the output, up to 300 (default 30)." },
-    { .name = "no-wait", .help = "Print the event's id as soon as it is stored." },
-    { 0 },
+    {.name = "data", .letter = 'd', .value = "TEXT", .help = "Data of the event."},
+    {.name = "file", .letter = 'f', .value = "FILE", .kind = NX_CLI_FILE, .help = "Data of the event from a file; - is stdin."},
+    {.name = "format", .value = "FORMAT", .choices = formats, .help = "`data`: the input is the event's data (default); `cloudevent`: it is a CloudEvent in JSON."},
+    {.name = "type", .letter = 't', .value = "TYPE", .help = "Type of the event; one that the function takes (default: that of its route)."},
+    {.name = "content-type", .value = "TYPE", .help = "Media type of the data (default application/json)."},
+    {.name = "source", .value = "URI", .help = "Source of the event (default /nexus/invoke)."},
+    {.name = "subject", .value = "TEXT", .help = "Subject of the event."},
+    {.name = "wait", .letter = 'w', .value = "SECONDS", .help = "How long to wait for the output, up to 300 (default 30)."},
+    {.name = "no-wait", .help = "Print the event's id as soon as it is stored."},
+    {0},
 };
 static const nx_cli_arg args[] = {
-    { .name = "function", .help = "Name of the function.", .kind = NX_CLI_FUNCTION },
-    { 0 },
+    {.name = "function", .help = "Name of the function.", .kind = NX_CLI_FUNCTION},
+    {0},
 };
 static const nx_cli_example examples[] = {
-    { "nexus invoke user-welcome --data '{\"user_id\": \"u42\"}'", "send an event and print what the function answers" },
-    { "nexus invoke user-welcome --file event.json --no-wait", "only store it" },
-    { "nexus events show @last --json | jq .event | nexus invoke user-welcome --format cloudevent --file -", "send a stored event anew" },
-    { 0 },
+    {"nexus invoke user-welcome --data '{\"user_id\": \"u42\"}'", "send an event and print what the function answers"},
+    {"nexus invoke user-welcome --file event.json --no-wait", "only store it"},
+    {"nexus events show @last --json | jq .event | nexus invoke user-welcome --format cloudevent --file -", "send a stored event anew"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_invoke = {

@@ -8,8 +8,8 @@
 /* Keys that have their place in a line; all others are its further fields. */
 static bool is_known_key(nx_slice key)
 {
-    static const char *const keys[] = { "time",   "level",    "component", "event",     "trace_id", "event_id",
-                                        "run_id", "function", "namespace", "is_replay", "message" };
+    static const char *const keys[] = {"time", "level", "component", "event", "trace_id", "event_id",
+                                       "run_id", "function", "namespace", "is_replay", "message"};
     for (unsigned i = 0; i < NX_ARRAY_LEN(keys); i++) {
         if (nx_slice_eq_cstr(key, keys[i]))
             return true;
@@ -26,7 +26,7 @@ static int take_field(void *self, nx_slice key, const nx_json *value)
 {
     fields *f = self;
     if (!is_known_key(key) && nx_json_typeof(value) == NX_JSON_STR && f->n < NX_ARRAY_LEN(f->v))
-        f->v[f->n++] = (nx_kv){ key, nx_json_str(value) };
+        f->v[f->n++] = (nx_kv){key, nx_json_str(value)};
     return 0;
 }
 
@@ -40,7 +40,7 @@ static int print_line(void *self, nx_slice text)
         fflush(stdout);
         return ferror(stdout);
     }
-    fields f = { .n = 0 };
+    fields f = {.n = 0};
     nx_log_line line = {
         .component = nx_json_get_str(root, "component"),
         .trace = nx_json_get_str(root, "trace_id"),
@@ -51,7 +51,8 @@ static int print_line(void *self, nx_slice text)
     (void)nx_json_each(root, take_field, &f);
     line.fields = f.v;
     line.n_fields = f.n;
-    NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(4 * LINE_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(4 * LINE_BYTES);
     if (nx_log_format_text(&line, c->has_colour, &out) == NX_OK)
         fwrite(out.p, 1, out.n, stdout);
     nx_json_free(root);
@@ -62,7 +63,8 @@ static int print_line(void *self, nx_slice text)
 /* Lines carry whole ids; people give endings of them. */
 static int resolve_event(nx_cli_client *node, const char *text, char *id, size_t id_bytes)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf path = NX_BUF_INIT(PATH_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf path = NX_BUF_INIT(PATH_BYTES);
     nx_httpc_resp reply;
     nx_json *root = NULL;
     nx_err e = nx_buf_append_cstr(&path, "/api/v1/events/");
@@ -71,7 +73,7 @@ static int resolve_event(nx_cli_client *node, const char *text, char *id, size_t
     const char *p = nx_buf_cstr(&path);
     if (e != NX_OK || !p)
         return nx_cli_fail(node->cli, NX_ELIMIT, "the id is too long");
-    int code = nx_cli_call(node, &(nx_cli_request){ .method = "GET", .path = p }, &reply);
+    int code = nx_cli_call(node, &(nx_cli_request){.method = "GET", .path = p}, &reply);
     if (code != NX_CLI_OK)
         return code;
     if (nx_json_parse(nx_buf_view(&reply.body), NX_CLI_REPLY_BYTES, &root, NULL) != NX_OK ||
@@ -84,7 +86,8 @@ static int resolve_event(nx_cli_client *node, const char *text, char *id, size_t
 
 static int run(nx_cli *c)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf path = NX_BUF_INIT(PATH_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf path = NX_BUF_INIT(PATH_BYTES);
     nx_cli_client node;
     char event[64] = "";
     uint64_t limit;
@@ -117,19 +120,19 @@ static int run(nx_cli *c)
 }
 
 static const nx_cli_flag flags[] = {
-    { .name = "follow", .letter = 'f', .help = "Go on with new lines as they come; Ctrl-C ends." },
-    { .name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only lines of this function." },
-    { .name = "event", .letter = 'e', .value = "ID", .help = "Only lines about this event: its id, unique ending, or @last." },
-    { .name = "trace", .value = "ID", .help = "Only lines of this trace." },
-    { .name = "level", .value = "LEVEL", .choices = nx_cli_log_levels, .help = "Only lines of this level or worse: debug, info, warn or error." },
-    { .name = "limit", .letter = 'n', .value = "N", .help = "At most this many of the lines that are kept (default 200)." },
-    { 0 },
+    {.name = "follow", .letter = 'f', .help = "Go on with new lines as they come; Ctrl-C ends."},
+    {.name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only lines of this function."},
+    {.name = "event", .letter = 'e', .value = "ID", .help = "Only lines about this event: its id, unique ending, or @last."},
+    {.name = "trace", .value = "ID", .help = "Only lines of this trace."},
+    {.name = "level", .value = "LEVEL", .choices = nx_cli_log_levels, .help = "Only lines of this level or worse: debug, info, warn or error."},
+    {.name = "limit", .letter = 'n', .value = "N", .help = "At most this many of the lines that are kept (default 200)."},
+    {0},
 };
 static const nx_cli_example examples[] = {
-    { "nexus logs -f", "watch the node and its functions" },
-    { "nexus logs --event @last", "what the newest event caused" },
-    { "nexus logs --function user-welcome --level error --json", "for a program" },
-    { 0 },
+    {"nexus logs -f", "watch the node and its functions"},
+    {"nexus logs --event @last", "what the newest event caused"},
+    {"nexus logs --function user-welcome --level error --json", "for a program"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_logs = {

@@ -1,12 +1,12 @@
 /* cmd_new.c: nexus new. */
+#include "cmds.h"
+#include "template.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "cmds.h"
-#include "template.h"
 
 /* The folder's name as a name of a project and a package: lower case, digits and hyphens. */
 static bool name_of(const char *path, char ret[64])
@@ -61,7 +61,8 @@ static nx_err make_folders(char *path, nx_error *reterr)
 static nx_err write_file(const char *root, const nx_cli_template_file *f, const char *name, nx_error *reterr)
 {
     char path[NX_CLI_PATH_BYTES];
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(1u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(1u << 20);
     if (snprintf(path, sizeof path, "%s/%s", root, f->path) >= (int)sizeof path)
         return nx_error_set(reterr, NX_ELIMIT, "%s: the path is too long", root);
     nx_err e = nx_cli_template_render(f->text, name, &text);
@@ -95,7 +96,8 @@ static int run(nx_cli *c)
     if (e.code != NX_OK)
         return nx_cli_fail_error(c, &e);
     if (c->json) {
-        NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(65536);
+        NX_CLEANUP(nx_buf_done)
+        nx_buf out = NX_BUF_INIT(65536);
         nx_jw w = NX_JW_INIT(&out);
         nx_jw_object(&w);
         nx_jw_kcstr(&w, "folder", root);
@@ -113,19 +115,19 @@ static int run(nx_cli *c)
     return NX_CLI_OK;
 }
 
-static const char *const langs[] = { "rust", "c", NULL };
+static const char *const langs[] = {"rust", "c", NULL};
 static const nx_cli_flag flags[] = {
-    { .name = "lang", .letter = 'l', .value = "LANG", .choices = langs, .help = "Language of the function: rust (default) or c." },
-    { 0 },
+    {.name = "lang", .letter = 'l', .value = "LANG", .choices = langs, .help = "Language of the function: rust (default) or c."},
+    {0},
 };
 static const nx_cli_arg args[] = {
-    { .name = "folder", .help = "Folder to make; its name becomes the project's.", .kind = NX_CLI_FILE },
-    { 0 },
+    {.name = "folder", .help = "Folder to make; its name becomes the project's.", .kind = NX_CLI_FILE},
+    {0},
 };
 static const nx_cli_example examples[] = {
-    { "nexus new my-app --lang=rust", "a project with one function in Rust; then: cd my-app; nexus dev" },
-    { "nexus new my-app --lang=c", "the same in C" },
-    { 0 },
+    {"nexus new my-app --lang=rust", "a project with one function in Rust; then: cd my-app; nexus dev"},
+    {"nexus new my-app --lang=c", "the same in C"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_new = {

@@ -1,8 +1,8 @@
 /* cmd_replay.c: nexus replay. */
-#include <errno.h>
-#include <unistd.h>
 #include "cmds.h"
 #include "nx/digest.h"
+#include <errno.h>
+#include <unistd.h>
 
 #define TIMEOUT_MS 600000
 #define EXIT_ARTIFACT_GONE 11
@@ -179,7 +179,8 @@ static int against(nx_cli_client *node, const char *text, char ret[NX_SHA256_HEX
             return nx_cli_fail_usage(node->cli, "flag --against: \"%s\" is no version, digest or file", text);
         return NX_CLI_OK;
     }
-    NX_CLEANUP(nx_buf_done) nx_buf module = NX_BUF_INIT(64u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf module = NX_BUF_INIT(64u << 20);
     nx_error e = NX_ERROR_INIT;
     if ((e.code = nx_cli_read_file(text, &module, &e)) != NX_OK)
         return nx_cli_fail(node->cli, e.code, "flag --against: %s", e.msg);
@@ -189,7 +190,11 @@ static int against(nx_cli_client *node, const char *text, char ret[NX_SHA256_HEX
     nx_sha256_hex(&digest, ret);
     snprintf(path, sizeof path, "/api/v1/artifacts/%s", ret);
     nx_cli_request q = {
-        .method = "PUT", .path = path, .content_type = "application/wasm", .body = nx_buf_view(&module), .progress = "uploading",
+        .method = "PUT",
+        .path = path,
+        .content_type = "application/wasm",
+        .body = nx_buf_view(&module),
+        .progress = "uploading",
     };
     int code = nx_cli_call(node, &q, &reply);
     if (code == NX_CLI_OK)
@@ -199,7 +204,8 @@ static int against(nx_cli_client *node, const char *text, char ret[NX_SHA256_HEX
 
 static int run(nx_cli *c)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf body = NX_BUF_INIT(65536);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf body = NX_BUF_INIT(65536);
     nx_cli_client node;
     nx_httpc_resp reply;
     char other[NX_SHA256_HEX + 1] = "";
@@ -232,28 +238,27 @@ static int run(nx_cli *c)
     nx_cli_client_close(&node);
     if (code != NX_CLI_OK)
         return code;
-    verdicts v = { 0 };
+    verdicts v = {0};
     code = c->json ? print_json(c, nx_buf_view(&reply.body), &v) : print_results(c, nx_buf_view(&reply.body), &v);
     nx_buf_done(&reply.body);
     return code == NX_CLI_OK ? exit_code_of(&v) : code;
 }
 
 static const nx_cli_flag flags[] = {
-    { .name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only this function (default: every one that ran the event)." },
-    { .name = "against", .value = "CODE", .kind = NX_CLI_FILE,
-      .help = "Other code than the recorded one: a version (v3, live), an artifact's digest, or a .wasm file." },
-    { .name = "show-output", .help = "Print what each replay wrote to stdout." },
-    { 0 },
+    {.name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only this function (default: every one that ran the event)."},
+    {.name = "against", .value = "CODE", .kind = NX_CLI_FILE, .help = "Other code than the recorded one: a version (v3, live), an artifact's digest, or a .wasm file."},
+    {.name = "show-output", .help = "Print what each replay wrote to stdout."},
+    {0},
 };
 static const nx_cli_arg args[] = {
-    { .name = "event", .help = "Id of the event, its unique ending, or @last." },
-    { 0 },
+    {.name = "event", .help = "Id of the event, its unique ending, or @last."},
+    {0},
 };
 static const nx_cli_example examples[] = {
-    { "nexus replay @last", "repeat the newest event, and prove that it came out the same" },
-    { "nexus replay 01JDQ3Z8 --function user-welcome --show-output", "one function of one event" },
-    { "nexus replay @last --against build/welcome.wasm", "what new code would have answered" },
-    { 0 },
+    {"nexus replay @last", "repeat the newest event, and prove that it came out the same"},
+    {"nexus replay 01JDQ3Z8 --function user-welcome --show-output", "one function of one event"},
+    {"nexus replay @last --against build/welcome.wasm", "what new code would have answered"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_replay = {

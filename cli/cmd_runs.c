@@ -25,9 +25,10 @@ static void row(nx_cli_table *t, const nx_json *r)
 
 static int run_list(nx_cli *c)
 {
-    static const char *const heads[] = { "RUN", "FUNCTION", "STATUS", ">ATTEMPT", "REPLAY", ">TOOK", ">FUEL", ">MEMORY", "EVENT", "TIME" };
-    static const char *const passed_on[] = { "event", "function", "status", "since", "until" };
-    NX_CLEANUP(nx_buf_done) nx_buf path = NX_BUF_INIT(PATH_BYTES);
+    static const char *const heads[] = {"RUN", "FUNCTION", "STATUS", ">ATTEMPT", "REPLAY", ">TOOK", ">FUEL", ">MEMORY", "EVENT", "TIME"};
+    static const char *const passed_on[] = {"event", "function", "status", "since", "until"};
+    NX_CLEANUP(nx_buf_done)
+    nx_buf path = NX_BUF_INIT(PATH_BYTES);
     uint64_t limit;
     if (nx_cli_flag_u64(c, "limit", 1, 10000, 20, &limit) != NX_OK)
         return NX_CLI_USAGE;
@@ -42,22 +43,22 @@ static int run_list(nx_cli *c)
     return nx_cli_list(c, p, "no runs", NX_ARRAY_LEN(heads), heads, row);
 }
 
-static const char *const statuses[] = { "ok", "error", "timeout", "dead", NULL };
+static const char *const statuses[] = {"ok", "error", "timeout", "dead", NULL};
 static const nx_cli_flag list_flags[] = {
-    { .name = "event", .letter = 'e', .value = "ID", .help = "Only runs of this event: its id, unique ending, or @last." },
-    { .name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only runs of this function." },
-    { .name = "status", .letter = 's', .value = "STATUS", .choices = statuses, .help = "Only runs that ended so: ok, error, timeout or dead." },
-    { .name = "all", .letter = 'a', .help = "Every attempt and every replay, not only how each run ended." },
-    { .name = "limit", .letter = 'n', .value = "N", .help = "At most this many, newest first (default 20)." },
-    { .name = "since", .value = "TIME", .help = "Not older than this: a time (2025-11-26T10:00:00Z) or a span before now (1h)." },
-    { .name = "until", .value = "TIME", .help = "Not newer than this." },
-    { 0 },
+    {.name = "event", .letter = 'e', .value = "ID", .help = "Only runs of this event: its id, unique ending, or @last."},
+    {.name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only runs of this function."},
+    {.name = "status", .letter = 's', .value = "STATUS", .choices = statuses, .help = "Only runs that ended so: ok, error, timeout or dead."},
+    {.name = "all", .letter = 'a', .help = "Every attempt and every replay, not only how each run ended."},
+    {.name = "limit", .letter = 'n', .value = "N", .help = "At most this many, newest first (default 20)."},
+    {.name = "since", .value = "TIME", .help = "Not older than this: a time (2025-11-26T10:00:00Z) or a span before now (1h)."},
+    {.name = "until", .value = "TIME", .help = "Not newer than this."},
+    {0},
 };
 static const nx_cli_example list_examples[] = {
-    { "nexus runs list", "how the newest twenty runs ended" },
-    { "nexus runs list --status error --since 1h", "what failed in the last hour" },
-    { "nexus runs list --event @last --all", "every attempt and replay of the newest event" },
-    { 0 },
+    {"nexus runs list", "how the newest twenty runs ended"},
+    {"nexus runs list --status error --since 1h", "what failed in the last hour"},
+    {"nexus runs list --event @last --all", "every attempt and replay of the newest event"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_runs_list = {
@@ -131,7 +132,8 @@ static void print_run(const nx_json *r)
 
 static int run_show(nx_cli *c)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf path = NX_BUF_INIT(PATH_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf path = NX_BUF_INIT(PATH_BYTES);
     nx_err e = nx_buf_append_cstr(&path, "/api/v1/runs/");
     if (e == NX_OK)
         e = nx_cli_path_segment(&path, c->args[0]);
@@ -142,7 +144,7 @@ static int run_show(nx_cli *c)
     nx_httpc_resp reply;
     if ((e = nx_cli_client_open(c, &node)) != NX_OK)
         return nx_err_exit_code(e);
-    int code = nx_cli_call(&node, &(nx_cli_request){ .method = "GET", .path = p }, &reply);
+    int code = nx_cli_call(&node, &(nx_cli_request){.method = "GET", .path = p}, &reply);
     nx_cli_client_close(&node);
     if (code != NX_CLI_OK)
         return code;
@@ -162,13 +164,13 @@ static int run_show(nx_cli *c)
 }
 
 static const nx_cli_arg show_args[] = {
-    { .name = "run", .help = "Id of the run, its unique ending, or @last." },
-    { 0 },
+    {.name = "run", .help = "Id of the run, its unique ending, or @last."},
+    {0},
 };
 static const nx_cli_example show_examples[] = {
-    { "nexus runs show @last", "the newest run: output, logs, backtrace" },
-    { "nexus runs show @last --json", "the whole record, with seed, environment and limits" },
-    { 0 },
+    {"nexus runs show @last", "the newest run: output, logs, backtrace"},
+    {"nexus runs show @last --json", "the whole record, with seed, environment and limits"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_runs_show = {

@@ -1,8 +1,8 @@
 /* cmd_serve.c: nexus serve. */
-#include <stdlib.h>
-#include <uv.h>
 #include "cmds.h"
 #include "host.h"
+#include <stdlib.h>
+#include <uv.h>
 
 typedef struct serve {
     nx_cli *c;
@@ -21,7 +21,8 @@ static void on_hangup(void *self)
 {
     serve *s = self;
     nx_config *cfg = NULL;
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(1u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(1u << 20);
     nx_error e = NX_ERROR_INIT;
     nx_err err = nx_cli_config_load(s->c, s->file, NX_CONFIG_NO_FUNCTIONS, &cfg, &text, &e);
     if (err == NX_OK) {
@@ -37,7 +38,7 @@ static void on_hangup(void *self)
 
 static int run(nx_cli *c)
 {
-    serve s = { .c = c, .file = nx_cli_flag_text(c, "config") };
+    serve s = {.c = c, .file = nx_cli_flag_text(c, "config")};
     nx_config *cfg = NULL;
     nx_cli_signals *signals = NULL;
     int code = nx_cli_config_load_or_fail(c, s.file, NX_CONFIG_NO_FUNCTIONS, &cfg);
@@ -61,14 +62,14 @@ static int run(nx_cli *c)
 }
 
 static const nx_cli_flag flags[] = {
-    { .name = "config", .letter = 'c', .value = "FILE", .kind = NX_CLI_FILE, .help = "Settings in the form of nexus.yaml; its functions are not run." },
+    {.name = "config", .letter = 'c', .value = "FILE", .kind = NX_CLI_FILE, .help = "Settings in the form of nexus.yaml; its functions are not run."},
     NX_CLI_SETTING_FLAGS,
-    { 0 },
+    {0},
 };
 static const nx_cli_example examples[] = {
-    { "nexus serve --config /etc/nexus/node.yaml", "a node of a deployment; functions come by `nexus deploy`" },
-    { "nexus serve --listen 0.0.0.0:8080 --data-dir /var/lib/nexus", "settings by flags" },
-    { 0 },
+    {"nexus serve --config /etc/nexus/node.yaml", "a node of a deployment; functions come by `nexus deploy`"},
+    {"nexus serve --listen 0.0.0.0:8080 --data-dir /var/lib/nexus", "settings by flags"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_serve = {

@@ -1,8 +1,8 @@
 /* cmd_validate.c: nexus validate. */
+#include "cmds.h"
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "cmds.h"
 
 static int run(nx_cli *c)
 {
@@ -17,7 +17,8 @@ static int run(nx_cli *c)
     if (e.code != NX_OK)
         return nx_cli_fail_error(c, &e);
     nx_config *cfg = NULL;
-    NX_CLEANUP(nx_buf_done) nx_buf problems = NX_BUF_INIT(1u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf problems = NX_BUF_INIT(1u << 20);
     unsigned flags = nx_cli_flag_is_set(c, "no-code") ? 0 : NX_CONFIG_CHECK_CODE;
     if (nx_cli_flag_is_set(c, "no-functions"))
         flags |= NX_CONFIG_NO_FUNCTIONS;
@@ -34,8 +35,9 @@ static int run(nx_cli *c)
         return nx_err_exit_code(err);
     }
     if (c->json) {
-        NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(1u << 20);
-        nx_config_issues none = { .file = nx_slice_cstr(file) };
+        NX_CLEANUP(nx_buf_done)
+        nx_buf out = NX_BUF_INIT(1u << 20);
+        nx_config_issues none = {.file = nx_slice_cstr(file)};
         if ((err = nx_config_issues_json(&none, &out)) == NX_OK)
             printf("%.*s\n", NX_SLICE_FMT(nx_slice_trim(nx_buf_view(&out))));
     } else {
@@ -46,18 +48,18 @@ static int run(nx_cli *c)
 }
 
 static const nx_cli_flag flags[] = {
-    { .name = "no-code", .help = "Do not look at the modules that `code` names: before they are built." },
-    { .name = "no-functions", .help = "A file without functions is fine too: settings of `nexus serve`." },
-    { 0 },
+    {.name = "no-code", .help = "Do not look at the modules that `code` names: before they are built."},
+    {.name = "no-functions", .help = "A file without functions is fine too: settings of `nexus serve`."},
+    {0},
 };
 static const nx_cli_arg args[] = {
-    { .name = "file", .help = "The file (default: nexus.yaml here or in a folder above).", .kind = NX_CLI_FILE, .is_optional = true },
-    { 0 },
+    {.name = "file", .help = "The file (default: nexus.yaml here or in a folder above).", .kind = NX_CLI_FILE, .is_optional = true},
+    {0},
 };
 static const nx_cli_example examples[] = {
-    { "nexus validate", "check the project of this folder" },
-    { "nexus validate --no-code --json deploy/nexus.yaml", "in a pipeline, before the build" },
-    { 0 },
+    {"nexus validate", "check the project of this folder"},
+    {"nexus validate --no-code --json deploy/nexus.yaml", "in a pipeline, before the build"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_validate = {

@@ -1,7 +1,7 @@
 /* cmd_version.c: nexus version. */
-#include <sys/utsname.h>
 #include "cmds.h"
 #include "nx/rt.h"
+#include <sys/utsname.h>
 
 static int run(nx_cli *c)
 {
@@ -12,7 +12,8 @@ static int run(nx_cli *c)
         printf("nexus %s\nengine: wasmtime %s\n", nx_cli_version, nx_rt_engine_linkage());
         return NX_CLI_OK;
     }
-    NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(65536);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(65536);
     nx_jw w = NX_JW_INIT(&out);
     nx_jw_object(&w);
     nx_jw_kcstr(&w, "version", nx_cli_version);
@@ -28,9 +29,9 @@ static int run(nx_cli *c)
 }
 
 static const nx_cli_example examples[] = {
-    { "nexus version", "the release, and the engine that it was linked with" },
-    { "nexus version --json", "the same for a program" },
-    { 0 },
+    {"nexus version", "the release, and the engine that it was linked with"},
+    {"nexus version --json", "the same for a program"},
+    {0},
 };
 
 const nx_cli_command nx_cli_cmd_version = {

@@ -9,19 +9,23 @@ extern const nx_cli_command nx_cli_cmd_new, nx_cli_cmd_build, nx_cli_cmd_dev, nx
     nx_cli_cmd_schema, nx_cli_cmd_completion, nx_cli_cmd_man, nx_cli_cmd_reference, nx_cli_cmd_version;
 
 /* Flags that are settings of a node: of dev and serve. */
-#define NX_CLI_SETTING_FLAGS                                                                                                           \
-    { .name = "listen", .value = "HOST:PORT", .help = "Address that events come in at (default 127.0.0.1:8080; port 0: a free one)." }, \
-    { .name = "admin", .value = "HOST:PORT", .help = "Address of the admin API (default 127.0.0.1:8081; port 0: a free one)." },       \
-    { .name = "data-dir", .value = "DIR", .kind = NX_CLI_FILE, .help = "Folder of the private event log and the caches (default .nexus)." }, \
-    { .name = "nats-url", .value = "URL", .help = "NATS server or cluster to use in place of a private one." },                        \
-    { .name = "log-format", .value = "FORMAT", .choices = nx_cli_log_formats, .help = "`text`: one readable line each; `json`: one object per line." }, \
-    { .name = "log-level", .value = "LEVEL", .choices = nx_cli_log_levels, .help = "Least severe level that is written: debug, info, warn or error." }, \
-    { .name = "set", .value = "KEY=VALUE", .is_many = true,                                                                            \
-      .help = "Any other key of nexus.yaml outside `functions`, such as retention.events.max_age=1d." }
+#define NX_CLI_SETTING_FLAGS                                                                                                                              \
+    {.name = "listen", .value = "HOST:PORT", .help = "Address that events come in at (default 127.0.0.1:8080; port 0: a free one)."},                     \
+        {.name = "admin", .value = "HOST:PORT", .help = "Address of the admin API (default 127.0.0.1:8081; port 0: a free one)."},                        \
+        {.name = "data-dir", .value = "DIR", .kind = NX_CLI_FILE, .help = "Folder of the private event log and the caches (default .nexus)."},            \
+        {.name = "nats-url", .value = "URL", .help = "NATS server or cluster to use in place of a private one."},                                         \
+        {.name = "log-format", .value = "FORMAT", .choices = nx_cli_log_formats, .help = "`text`: one readable line each; `json`: one object per line."}, \
+        {.name = "log-level", .value = "LEVEL", .choices = nx_cli_log_levels, .help = "Least severe level that is written: debug, info, warn or error."}, \
+    {                                                                                                                                                     \
+        .name = "set", .value = "KEY=VALUE", .is_many = true,                                                                                             \
+        .help = "Any other key of nexus.yaml outside `functions`, such as retention.events.max_age=1d."                                                   \
+    }
 
 extern const char *const nx_cli_log_formats[], *const nx_cli_log_levels[];
 
-#define NX_CLI_FILE_FLAG                                                                                                  \
-    { .name = "file", .letter = 'f', .value = "FILE", .kind = NX_CLI_FILE,                                                \
-      .help = "The project's file (default: nexus.yaml here or in a folder above)." }
+#define NX_CLI_FILE_FLAG                                                              \
+    {                                                                                 \
+        .name = "file", .letter = 'f', .value = "FILE", .kind = NX_CLI_FILE,          \
+        .help = "The project's file (default: nexus.yaml here or in a folder above)." \
+    }
 #endif

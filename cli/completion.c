@@ -167,7 +167,9 @@ static void zsh_arguments(const nx_cli_command *k, FILE *out)
         fputc('\'', out);
     }
     for (const nx_cli_arg *a = k->args; a && a->name; a++) {
-        fprintf(out, " \\\n            '%s:%s:", a->is_many ? "*" : a->is_optional ? ":" : "", a->name);
+        fprintf(out, " \\\n            '%s:%s:", a->is_many ? "*" : a->is_optional ? ":"
+                                                                                   : "",
+                a->name);
         zsh_action(a->choices, a->kind, out);
         fputc('\'', out);
     }

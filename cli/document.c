@@ -3,7 +3,8 @@
 
 /* ---- roff ------------------------------------------------------------------------------------------------------- */
 
-/* Text of a roff line: hyphens that are to be copied stay ASCII, backslashes are escaped, and no line begins with a request. */
+/* Text of a roff line: hyphens that are to be copied stay ASCII, backslashes are escaped, no line begins with a request, and
+ * what is not ASCII is named by its code point, which every roff understands. */
 static void roff(const char *text, FILE *out)
 {
     bool at_begin = true;
@@ -16,6 +17,9 @@ static void roff(const char *text, FILE *out)
             fputs("\\-", out);
         else if (*text == '\n' && text[1] == '\n') {
             fputs("\n.PP", out);
+        } else if ((unsigned char)*text >= 0xe0 && (unsigned char)*text < 0xf0 && text[1] && text[2]) {
+            fprintf(out, "\\[u%04X]", (unsigned)((text[0] & 0x0f) << 12 | (text[1] & 0x3f) << 6 | (text[2] & 0x3f)));
+            text += 2;
         } else
             fputc(*text, out);
         at_begin = *text == '\n';

@@ -8,7 +8,7 @@
 int nx_cli_host_start(const nx_cli *c, nx_config *cfg, bool is_dev, nx_node **ret)
 {
     nx_error e = NX_ERROR_INIT;
-    nx_node_options o = { .is_dev = is_dev, .version = nx_cli_version };
+    nx_node_options o = {.is_dev = is_dev, .version = nx_cli_version};
     o.extra_routes = nx_cli_host_routes(&o.n_extra_routes);
     /* A client that goes away while it is answered must not end the node. */
     signal(SIGPIPE, SIG_IGN);
@@ -31,7 +31,7 @@ static void end_at_once(int signal_number)
 
 void nx_cli_host_stop(nx_node *node)
 {
-    struct sigaction act = { .sa_handler = end_at_once };
+    struct sigaction act = {.sa_handler = end_at_once};
     sigemptyset(&act.sa_mask);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
@@ -61,11 +61,11 @@ static void on_signal(uv_signal_t *h, int number)
 
 nx_err nx_cli_signals_new(struct uv_loop_s *loop, void (*stop)(void *self), void (*hangup)(void *self), void *self, nx_cli_signals **ret)
 {
-    static const int numbers[N_SIGNALS] = { SIGINT, SIGTERM, SIGHUP };
+    static const int numbers[N_SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
     nx_cli_signals *s = calloc(1, sizeof *s);
     if (!s)
         return NX_ENOMEM;
-    *s = (nx_cli_signals){ .stop = stop, .hangup = hangup, .self = self };
+    *s = (nx_cli_signals){.stop = stop, .hangup = hangup, .self = self};
     for (unsigned i = 0; i < N_SIGNALS; i++) {
         if (uv_signal_init(loop, &s->handles[i]) != 0)
             continue;

@@ -1,10 +1,10 @@
 /* project.c: the project's file, and the node's settings with all layers on top of each other. */
+#include "cli.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "cli.h"
 
 extern char **environ;
 
@@ -83,8 +83,12 @@ int nx_cli_project_file(const nx_cli *c, char *ret, size_t ret_bytes)
 static const struct {
     const char *flag, *path;
 } setting_flags[] = {
-    { "listen", "listen" },         { "admin", "admin" },          { "data-dir", "data_dir" },
-    { "log-format", "log.format" }, { "log-level", "log.level" },  { "nats-url", "nats.url" },
+    {"listen", "listen"},
+    {"admin", "admin"},
+    {"data-dir", "data_dir"},
+    {"log-format", "log.format"},
+    {"log-level", "log.level"},
+    {"nats-url", "nats.url"},
 };
 
 #define OVERRIDES_MAX 256
@@ -114,7 +118,7 @@ static nx_err collect_overrides(const nx_cli *c, nx_arena *a, nx_config_override
         const char *value = value_of(c, setting_flags[i].flag);
         const char *origin = value ? nx_arena_printf(a, "--%s", setting_flags[i].flag) : NULL;
         if (origin)
-            all[n++] = (nx_config_override){ nx_slice_cstr(setting_flags[i].path), nx_slice_cstr(value), nx_slice_cstr(origin) };
+            all[n++] = (nx_config_override){nx_slice_cstr(setting_flags[i].path), nx_slice_cstr(value), nx_slice_cstr(origin)};
     }
     for (unsigned i = 0; i < c->n_values && n < OVERRIDES_MAX; i++) {
         if (strcmp(c->values[i].flag->name, "set") != 0)
@@ -122,7 +126,7 @@ static nx_err collect_overrides(const nx_cli *c, nx_arena *a, nx_config_override
         nx_slice value, key = nx_slice_split(nx_slice_cstr(c->values[i].text), '=', &value);
         if (!strchr(c->values[i].text, '='))
             return nx_error_set(reterr, NX_EINVAL, "flag --set: \"%s\" is not KEY=VALUE", c->values[i].text);
-        all[n++] = (nx_config_override){ key, value, NX_SLICE("--set") };
+        all[n++] = (nx_config_override){key, value, NX_SLICE("--set")};
     }
     *ret = all;
     *ret_n = n;
@@ -139,8 +143,9 @@ static const char *user_file(nx_arena *a)
 
 nx_err nx_cli_config_load(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_buf *problems, nx_error *reterr)
 {
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 20);
-    nx_config_layers layers = { .user_file = user_file(&a), .file = file };
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 20);
+    nx_config_layers layers = {.user_file = user_file(&a), .file = file};
     nx_config_override *overrides = NULL;
     unsigned n = 0;
     nx_err e = collect_overrides(c, &a, &overrides, &n, reterr);
@@ -148,7 +153,7 @@ nx_err nx_cli_config_load(const nx_cli *c, const char *file, unsigned flags, nx_
         return e;
     layers.overrides = overrides;
     layers.n_overrides = n;
-    nx_config_issues issues = { .file = nx_slice_cstr(file) };
+    nx_config_issues issues = {.file = nx_slice_cstr(file)};
     e = nx_config_load_layers(&layers, flags, ret, &issues, reterr);
     if (e != NX_OK && issues.n > 0) {
         nx_err text = c->json ? nx_config_issues_json(&issues, problems) : nx_config_issues_text(&issues, problems);
@@ -161,7 +166,8 @@ nx_err nx_cli_config_load(const nx_cli *c, const char *file, unsigned flags, nx_
 
 int nx_cli_config_load_or_fail(const nx_cli *c, const char *file, unsigned flags, nx_config **ret)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf problems = NX_BUF_INIT(1u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf problems = NX_BUF_INIT(1u << 20);
     nx_error e = NX_ERROR_INIT;
     nx_err err = nx_cli_config_load(c, file, flags, ret, &problems, &e);
     if (err == NX_OK)

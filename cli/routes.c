@@ -15,7 +15,8 @@ typedef struct answer {
 static nx_err on_result(void *self, const nx_replay_result *r)
 {
     answer *a = self;
-    NX_CLEANUP(nx_buf_done) nx_buf line = NX_BUF_INIT(RESULT_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf line = NX_BUF_INIT(RESULT_BYTES);
     nx_jw w = NX_JW_INIT(&line);
     nx_err e = nx_replay_result_to_json(r, &w);
     if (e == NX_OK)
@@ -38,7 +39,7 @@ static nx_err post_replays(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
         .function = nx_json_get_str(body, "function"),
         .against = nx_json_get_str(body, "against"),
     };
-    answer a = { req, resp };
+    answer a = {req, resp};
     nx_gw_resp_content_type(resp, "application/x-ndjson");
     if (q.event.n == 0)
         e = nx_error_set(reterr, NX_EINVAL, "the body is {\"event_id\": id, \"function\": name, \"against\": version}; event_id is missing");
@@ -51,7 +52,7 @@ static nx_err post_replays(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
 const nx_gw_admin_route *nx_cli_host_routes(unsigned *ret_n)
 {
     static const nx_gw_admin_route routes[] = {
-        { "POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, REQUEST_BYTES },
+        {"POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, REQUEST_BYTES},
     };
     *ret_n = NX_ARRAY_LEN(routes);
     return routes;

@@ -1,6 +1,7 @@
 /* rustc.c: the compiler with one function added; see rustc.h. The root source is compiled from a hidden copy beside it, because modules
  * and included files are looked for from there; messages and dependency files name the original. */
 #include "rustc.h"
+#include "cli.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -9,7 +10,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "cli.h"
 
 #define SOURCE_BYTES (64u << 20)
 #define COPY_PREFIX ".nexus-"
@@ -84,8 +84,10 @@ typedef struct copy {
 
 static bool write_copy(const char *source_path, bool is_edition_2024, copy *ret)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf source = NX_BUF_INIT(SOURCE_BYTES);
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(SOURCE_BYTES + 4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf source = NX_BUF_INIT(SOURCE_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(SOURCE_BYTES + 4096);
     char temporary[NX_CLI_PATH_BYTES + 32];
     const char *slash = strrchr(source_path, '/');
     ret->original_name = slash ? slash + 1 : source_path;
@@ -108,8 +110,10 @@ static bool write_copy(const char *source_path, bool is_edition_2024, copy *ret)
 /* cargo reads which files a crate was made from; the copy would be missing, and the crate built again every time. */
 static void mend_dependencies(const char *file, const copy *c)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(SOURCE_BYTES);
-    NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(SOURCE_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(SOURCE_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(SOURCE_BYTES);
     if (nx_cli_read_file(file, &text, NULL) != NX_OK)
         return;
     nx_slice rest = nx_buf_view(&text);

@@ -1,9 +1,9 @@
 /* sources.c: what a function is built from, and whether its artifact is older. */
+#include "nx/clock.h"
+#include "tools.h"
 #include <dirent.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include "nx/clock.h"
-#include "tools.h"
 
 static uint64_t mix(uint64_t h, const void *p, size_t n)
 {
@@ -23,7 +23,7 @@ uint64_t nx_cli_file_fingerprint(const char *path)
     struct stat st;
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return 0;
-    uint64_t v[3] = { time_of(&st), (uint64_t)st.st_size, (uint64_t)st.st_ino };
+    uint64_t v[3] = {time_of(&st), (uint64_t)st.st_size, (uint64_t)st.st_ino};
     uint64_t h = mix(0xcbf29ce484222325ull, v, sizeof v);
     return h ? h : 1;
 }
@@ -33,8 +33,8 @@ uint64_t nx_cli_file_fingerprint(const char *path)
 typedef struct walk {
     const nx_fn_config *f;
     nx_slice data_dir;
-    nx_cli_sources *sources;                           /* NULL: only folders */
-    void (*put_folder)(void *self, const char *path);  /* NULL: only files */
+    nx_cli_sources *sources;                          /* NULL: only folders */
+    void (*put_folder)(void *self, const char *path); /* NULL: only files */
     void *self;
     bool takes_all; /* a folder that build.watch names: nothing in it is left out but hidden files */
     unsigned n_folders;
@@ -43,7 +43,7 @@ typedef struct walk {
 /* What builds leave behind, and what no build reads. */
 static bool is_output_folder(const char *name)
 {
-    static const char *const names[] = { "target", "node_modules", "build", "dist", "__pycache__" };
+    static const char *const names[] = {"target", "node_modules", "build", "dist", "__pycache__"};
     for (size_t i = 0; i < NX_ARRAY_LEN(names); i++) {
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -72,7 +72,7 @@ static void take_file(walk *w, const char *path, const struct stat *st)
         s->is_cut = true;
         return;
     }
-    uint64_t v[2] = { time_of(st), (uint64_t)st->st_size };
+    uint64_t v[2] = {time_of(st), (uint64_t)st->st_size};
     s->n_files++;
     if (v[0] > s->newest_ns)
         s->newest_ns = v[0];
@@ -142,8 +142,8 @@ static void walk_function(walk *w)
 
 void nx_cli_sources_scan(const nx_config *cfg, const nx_fn_config *f, nx_cli_sources *ret)
 {
-    *ret = (nx_cli_sources){ 0 };
-    walk w = { .f = f, .data_dir = cfg->data_dir, .sources = ret };
+    *ret = (nx_cli_sources){0};
+    walk w = {.f = f, .data_dir = cfg->data_dir, .sources = ret};
     if (f->build_command.n > 0)
         walk_function(&w);
     /* Another command makes another artifact. */
@@ -152,7 +152,7 @@ void nx_cli_sources_scan(const nx_config *cfg, const nx_fn_config *f, nx_cli_sou
 
 void nx_cli_sources_folders(const nx_config *cfg, const nx_fn_config *f, void (*put)(void *self, const char *folder), void *self)
 {
-    walk w = { .f = f, .data_dir = cfg->data_dir, .put_folder = put, .self = self };
+    walk w = {.f = f, .data_dir = cfg->data_dir, .put_folder = put, .self = self};
     if (f->build_command.n > 0)
         walk_function(&w);
 }

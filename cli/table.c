@@ -1,12 +1,12 @@
 /* table.c: the table of commands, and running one. */
+#include "cmds.h"
 #include <stdlib.h>
 #include <unistd.h>
-#include "cmds.h"
 
 const char nx_cli_version[] = NX_VERSION;
 
-const char *const nx_cli_log_formats[] = { "text", "json", NULL };
-const char *const nx_cli_log_levels[] = { "debug", "info", "warn", "error", NULL };
+const char *const nx_cli_log_formats[] = {"text", "json", NULL};
+const char *const nx_cli_log_levels[] = {"debug", "info", "warn", "error", NULL};
 
 const nx_cli_command *const nx_cli_commands[] = {
     &nx_cli_cmd_new,
@@ -35,40 +35,39 @@ const nx_cli_command *const nx_cli_commands[] = {
 };
 
 const nx_cli_group nx_cli_groups[] = {
-    { "functions", "Functions of a running node and their versions" },
-    { "events", "Events in the log" },
-    { "runs", "Runs: one function handling one event" },
-    { NULL, NULL },
+    {"functions", "Functions of a running node and their versions"},
+    {"events", "Events in the log"},
+    {"runs", "Runs: one function handling one event"},
+    {NULL, NULL},
 };
 
 const nx_cli_flag nx_cli_global_flags[] = {
-    { .name = "json", .help = "Print JSON for programs: one object per line." },
-    { .name = "help", .letter = 'h', .help = "Print the command's help." },
-    { 0 },
+    {.name = "json", .help = "Print JSON for programs: one object per line."},
+    {.name = "help", .letter = 'h', .help = "Print the command's help."},
+    {0},
 };
 
 const nx_cli_flag nx_cli_client_flags[] = {
-    { .name = "admin-url", .value = "URL",
-      .help = "The node to talk to (default: NEXUS_ADMIN_URL, else the node of the project in this folder or one above, else http://127.0.0.1:8081)." },
-    { 0 },
+    {.name = "admin-url", .value = "URL", .help = "The node to talk to (default: NEXUS_ADMIN_URL, else the node of the project in this folder or one above, else http://127.0.0.1:8081)."},
+    {0},
 };
 
 const nx_cli_exit nx_cli_exits[] = {
-    { 0, "Done; a replay was identical" },
-    { 1, "The function, the build or a check failed; a replay could not be repeated" },
-    { 2, "Wrong use, or something given is not valid: flags, nexus.yaml, a module" },
-    { 4, "Not found: an event, run, function or file" },
-    { 5, "Exists already, or conflicts with the current state" },
-    { 10, "The replay diverged" },
-    { 11, "The artifact that a replay needs is gone" },
-    { 65, "Stored data is damaged" },
-    { 69, "No node answers, or its event log is not available" },
-    { 70, "Internal error, or out of memory" },
-    { 74, "Input or output failed" },
-    { 75, "Busy or timed out; try again" },
-    { 77, "Not allowed" },
-    { 130, "Interrupted before it was done" },
-    { 0, NULL },
+    {0, "Done; a replay was identical"},
+    {1, "The function, the build or a check failed; a replay could not be repeated"},
+    {2, "Wrong use, or something given is not valid: flags, nexus.yaml, a module"},
+    {4, "Not found: an event, run, function or file"},
+    {5, "Exists already, or conflicts with the current state"},
+    {10, "The replay diverged"},
+    {11, "The artifact that a replay needs is gone"},
+    {65, "Stored data is damaged"},
+    {69, "No node answers, or its event log is not available"},
+    {70, "Internal error, or out of memory"},
+    {74, "Input or output failed"},
+    {75, "Busy or timed out; try again"},
+    {77, "Not allowed"},
+    {130, "Interrupted before it was done"},
+    {0, NULL},
 };
 
 static int print_help(const nx_cli *c, const char *group)
@@ -90,7 +89,7 @@ static bool wants_colour(int fd)
 
 int nx_cli_main(int argc, char **argv)
 {
-    nx_cli c = { .program = argc > 0 && strchr(argv[0], '/') ? argv[0] : "nexus" };
+    nx_cli c = {.program = argc > 0 && strchr(argv[0], '/') ? argv[0] : "nexus"};
     const char *group = NULL;
     int code = NX_CLI_USAGE;
     c.has_colour = wants_colour(STDOUT_FILENO);

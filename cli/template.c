@@ -82,8 +82,12 @@ static const char readme_head[] =
     "`nexus invoke user-welcome --data '{}'` prints what the function answers; `nexus deploy` makes a version on a running node.\n";
 
 static const nx_cli_template_file rust_files[] = {
-    { "nexus.yaml", rust_yaml }, { "Cargo.toml", rust_cargo }, { "src/lib.rs", rust_source },
-    { "README.md", readme_head }, { ".gitignore", gitignore }, { 0 },
+    {"nexus.yaml", rust_yaml},
+    {"Cargo.toml", rust_cargo},
+    {"src/lib.rs", rust_source},
+    {"README.md", readme_head},
+    {".gitignore", gitignore},
+    {0},
 };
 
 /* ---- C ---------------------------------------------------------------------------------------------------------- */
@@ -125,13 +129,17 @@ static const char c_source[] =
     "}\n";
 
 static const nx_cli_template_file c_files[] = {
-    { "nexus.yaml", c_yaml }, { "src/welcome.c", c_source }, { "README.md", readme_head }, { ".gitignore", gitignore }, { 0 },
+    {"nexus.yaml", c_yaml},
+    {"src/welcome.c", c_source},
+    {"README.md", readme_head},
+    {".gitignore", gitignore},
+    {0},
 };
 
 const nx_cli_template nx_cli_templates[] = {
-    { "rust", "Rust, built by cargo", rust_files },
-    { "c", "C, built by clang", c_files },
-    { 0 },
+    {"rust", "Rust, built by cargo", rust_files},
+    {"c", "C, built by clang", c_files},
+    {0},
 };
 
 nx_err nx_cli_template_render(const char *text, const char *name, nx_buf *out)

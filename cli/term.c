@@ -1,10 +1,10 @@
 /* term.c: colours, safe text, errors, tables, progress. */
+#include "cli.h"
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
-#include "cli.h"
 
 const char *nx_cli_paint(bool with_colour, const char *code)
 {
@@ -36,7 +36,8 @@ void nx_cli_print_safe(FILE *out, nx_slice text)
 static int fail(const nx_cli *c, nx_err code, const char *text)
 {
     if (c->json) {
-        NX_CLEANUP(nx_buf_done) nx_buf line = NX_BUF_INIT(1u << 16);
+        NX_CLEANUP(nx_buf_done)
+        nx_buf line = NX_BUF_INIT(1u << 16);
         nx_jw w = NX_JW_INIT(&line);
         nx_jw_object(&w);
         nx_jw_key(&w, "error");
@@ -99,7 +100,7 @@ void nx_cli_say(const nx_cli *c, const char *fmt, ...)
 
 void nx_cli_format_bytes(uint64_t bytes, char out[16])
 {
-    static const char *const units[] = { "kB", "MB", "GB", "TB" };
+    static const char *const units[] = {"kB", "MB", "GB", "TB"};
     if (bytes < 1000) {
         snprintf(out, 16, "%u B", (unsigned)bytes);
         return;
@@ -127,7 +128,7 @@ void nx_cli_format_ms(double ms, char out[16])
 
 void nx_cli_table_init(nx_cli_table *t, unsigned n_columns, const char *const *heads)
 {
-    *t = (nx_cli_table){ .n_columns = n_columns > NX_CLI_COLUMNS_MAX ? NX_CLI_COLUMNS_MAX : n_columns };
+    *t = (nx_cli_table){.n_columns = n_columns > NX_CLI_COLUMNS_MAX ? NX_CLI_COLUMNS_MAX : n_columns};
     nx_buf_init(&t->text, TABLE_BYTES_MAX);
     for (unsigned i = 0; i < t->n_columns; i++) {
         t->is_number[i] = heads[i][0] == '>';
@@ -258,7 +259,7 @@ static void *progress_main(void *self)
             ;
         if (p->is_over)
             break;
-        fprintf(stderr, "\r\033[K%c %s (%us)", "|/-\\"[step % 4], p->what, (unsigned)(at_ms / 1000));
+        fprintf(stderr, "\r\033[K%c %s (%us)", "|/-\\"[step % 4], p -> what, (unsigned)(at_ms / 1000));
         fflush(stderr);
         p->has_line = true;
     }

@@ -1,5 +1,8 @@
 /* tools.c: which compilers of this machine make WebAssembly with WASI. A toolchain counts when the target's standard library is
  * really there: rustc names a folder for every target that it knows, installed or not. */
+#include "tools.h"
+#include "nx/clock.h"
+#include "rustc.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,15 +13,12 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "nx/clock.h"
-#include "rustc.h"
-#include "tools.h"
 
 extern char **environ;
 
 #define PROBE_TIMEOUT_MS 20000
 
-static const char *const rust_targets[] = { "wasm32-wasip1", "wasm32-wasi", NULL };
+static const char *const rust_targets[] = {"wasm32-wasip1", "wasm32-wasi", NULL};
 
 static bool is_executable(const char *path)
 {
@@ -64,7 +64,7 @@ static bool first_line_of(const char *const *argv, char *ret, size_t ret_bytes)
     uint64_t deadline = nx_clock_ns() + PROBE_TIMEOUT_MS * NX_NS_PER_MS;
     while (rc == 0 && n + 1 < ret_bytes) {
         uint64_t now = nx_clock_ns();
-        struct pollfd p = { .fd = pipe_fd[0], .events = POLLIN };
+        struct pollfd p = {.fd = pipe_fd[0], .events = POLLIN};
         if (now >= deadline || poll(&p, 1, (int)((deadline - now) / NX_NS_PER_MS) + 1) == 0) {
             kill(pid, SIGKILL);
             break;
@@ -100,7 +100,7 @@ static bool has_library(const char *dir, const char *prefix)
 static bool rust_take(nx_cli_tools *t, const nx_cli_tools_places *places, const char *rustc)
 {
     char sysroot[1024], lib[1200], folder[1024], first[1024];
-    if (!first_line_of((const char *const[]){ rustc, "--print", "sysroot", NULL }, sysroot, sizeof sysroot))
+    if (!first_line_of((const char *const[]){rustc, "--print", "sysroot", NULL}, sysroot, sizeof sysroot))
         return false;
     for (const char *const *target = rust_targets; *target; target++) {
         snprintf(lib, sizeof lib, "%s/lib/rustlib/%s/lib", sysroot, *target);
@@ -171,7 +171,7 @@ static void c_find(nx_cli_tools *t, const nx_cli_tools_places *places)
 void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret)
 {
     char rustc[1024];
-    *ret = (nx_cli_tools){ 0 };
+    *ret = (nx_cli_tools){0};
     nx_slice rest = nx_slice_cstr(places->path);
     /* Each rustc on PATH in turn: the first may be a rustup without the target, the next the system's with it. */
     while (!ret->has_rust && rest.n > 0) {
@@ -190,10 +190,10 @@ void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret)
 
 void nx_cli_tools_find(nx_cli_tools *ret)
 {
-    static const char *const fallbacks[] = { "/usr/bin/rustc", NULL };
-    static const char *const sysroots[] = { "/usr", "/opt/wasi-sysroot", "/usr/share/wasi-sysroot", NULL };
+    static const char *const fallbacks[] = {"/usr/bin/rustc", NULL};
+    static const char *const sysroots[] = {"/usr", "/opt/wasi-sysroot", "/usr/share/wasi-sysroot", NULL};
     const char *path = getenv("PATH");
-    nx_cli_tools_find_in(&(nx_cli_tools_places){ path ? path : "/usr/local/bin:/usr/bin:/bin", fallbacks, getenv("WASI_SDK_PATH"), sysroots },
+    nx_cli_tools_find_in(&(nx_cli_tools_places){path ? path : "/usr/local/bin:/usr/bin:/bin", fallbacks, getenv("WASI_SDK_PATH"), sysroots},
                          ret);
 }
 

@@ -7,20 +7,20 @@
 
 typedef struct nx_cli_tools {
     bool has_rust, has_c;
-    char rust_target[32];               /* "wasm32-wasip1" or "wasm32-wasi" */
-    char rustc[1024], cargo[1024];      /* cargo: "" where none stands beside that rustc */
-    char path_first[1024];              /* folder that has to come first in PATH, so that plain `cargo` is the right one; "" */
-    char folder[1024];                  /* of links by which this program stands in for rustc (rustc.h); "": it does not */
+    char rust_target[32];                  /* "wasm32-wasip1" or "wasm32-wasi" */
+    char rustc[1024], cargo[1024];         /* cargo: "" where none stands beside that rustc */
+    char path_first[1024];                 /* folder that has to come first in PATH, so that plain `cargo` is the right one; "" */
+    char folder[1024];                     /* of links by which this program stands in for rustc (rustc.h); "": it does not */
     char wasi_cc[1024], wasi_cflags[1024]; /* compiler and its target; flags */
     char rust_advice[512], c_advice[512];  /* the one command that installs what is missing */
 } nx_cli_tools;
 
 /* Where compilers are looked for; a test gives its own. */
 typedef struct nx_cli_tools_places {
-    const char *path;              /* PATH */
-    const char *const *fallbacks;  /* further rustc programs, NULL-terminated */
-    const char *wasi_sdk;          /* WASI_SDK_PATH; may be NULL */
-    const char *const *sysroots;   /* folders with include/wasm32-wasi and lib/wasm32-wasi, NULL-terminated */
+    const char *path;             /* PATH */
+    const char *const *fallbacks; /* further rustc programs, NULL-terminated */
+    const char *wasi_sdk;         /* WASI_SDK_PATH; may be NULL */
+    const char *const *sysroots;  /* folders with include/wasm32-wasi and lib/wasm32-wasi, NULL-terminated */
 } nx_cli_tools_places;
 
 void nx_cli_tools_find(nx_cli_tools *ret); /* in the usual places; runs rustc, tens of milliseconds */
@@ -36,10 +36,10 @@ void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, char *ret, si
 /* ---- sources (sources.c) ---------------------------------------------------------------------------------------- */
 
 typedef struct nx_cli_sources {
-    uint64_t newest_ns;    /* latest change of any file; 0: none */
-    uint64_t fingerprint;  /* of paths, sizes and times: differs when anything was saved, added or removed */
+    uint64_t newest_ns;   /* latest change of any file; 0: none */
+    uint64_t fingerprint; /* of paths, sizes and times: differs when anything was saved, added or removed */
     unsigned n_files;
-    bool is_cut;           /* more than NX_CLI_SOURCES_MAX: build.watch should say less */
+    bool is_cut; /* more than NX_CLI_SOURCES_MAX: build.watch should say less */
 } nx_cli_sources;
 
 #define NX_CLI_SOURCES_MAX 20000
@@ -60,11 +60,11 @@ typedef struct nx_cli_build nx_cli_build; /* one running command */
 struct uv_loop_s;
 
 typedef struct nx_cli_build_result {
-    const char *function;   /* lent during the call */
+    const char *function; /* lent during the call */
     bool is_ok;
-    int exit_code, signal;  /* of the shell; signal 0: none */
+    int exit_code, signal; /* of the shell; signal 0: none */
     uint64_t duration_ns;
-    char why[768];          /* where it could not even start, or left no module; else "" */
+    char why[768]; /* where it could not even start, or left no module; else "" */
 } nx_cli_build_result;
 
 /* Runs build.command with sh in workdir, its output line by line on stderr (as_log: in the log) behind "name | ". done() is called on the loop, after

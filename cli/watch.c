@@ -1,16 +1,16 @@
 /* watch.c: telling that something was saved. What it was is for the caller to find out by looking: events of editors differ (write in
  * place, rename over, remove and make anew), states do not. */
 #include "watch.h"
+#include "cli.h"
+#include "nx/clock.h"
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <uv.h>
-#include "cli.h"
-#include "nx/clock.h"
 
-#define QUIET_MS 50         /* after the last event of a save */
-#define QUIET_MOST_MS 150   /* after the first, however many follow */
-#define LOOK_MS 2000        /* file systems whose changes come from elsewhere (mounts, containers) send no events */
-#define LOOK_OFTEN_MS 300   /* where the system has no watches left */
+#define QUIET_MS 50       /* after the last event of a save */
+#define QUIET_MOST_MS 150 /* after the first, however many follow */
+#define LOOK_MS 2000      /* file systems whose changes come from elsewhere (mounts, containers) send no events */
+#define LOOK_OFTEN_MS 300 /* where the system has no watches left */
 #define FOLDERS_MAX 4096
 
 typedef struct folder {
@@ -75,7 +75,7 @@ nx_err nx_cli_watch_new(struct uv_loop_s *loop, void (*changed)(void *self), voi
     nx_cli_watch *w = calloc(1, sizeof *w);
     if (!w)
         return nx_error_set(reterr, NX_ENOMEM, "out of memory");
-    *w = (nx_cli_watch){ .loop = loop, .changed = changed, .self = self, .open_handles = 2 };
+    *w = (nx_cli_watch){.loop = loop, .changed = changed, .self = self, .open_handles = 2};
     uv_timer_init(loop, &w->quiet);
     uv_timer_init(loop, &w->look);
     w->quiet.data = w->look.data = w;

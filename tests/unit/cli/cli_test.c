@@ -64,7 +64,7 @@ nx_err cli_test_parse(nx_cli *c, const char **ret_group, char **ret_text, int ar
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
     assert_non_null(f);
-    *c = (nx_cli){ .program = "nexus" };
+    *c = (nx_cli){.program = "nexus"};
     nx_err e = nx_cli_parse(argc, (char *const *)(uintptr_t)argv, c, ret_group, f);
     assert_int_equal(fclose(f), 0);
     *ret_text = text;

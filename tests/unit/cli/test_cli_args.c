@@ -1,15 +1,15 @@
 #include "cli_test.h"
 
-#define REFUSED(message, ...)                                            \
-    do {                                                                 \
-        nx_cli c;                                                        \
-        const char *group;                                               \
-        char *text;                                                      \
+#define REFUSED(message, ...)                                                   \
+    do {                                                                        \
+        nx_cli c;                                                               \
+        const char *group;                                                      \
+        char *text;                                                             \
         assert_int_equal(CLI_PARSE(&c, &group, &text, __VA_ARGS__), NX_EINVAL); \
-        if (!strstr(text, message))                                      \
-            fail_msg("\"%s\" is not in: %s", message, text);             \
-        free(text);                                                      \
-        nx_cli_done(&c);                                                 \
+        if (!strstr(text, message))                                             \
+            fail_msg("\"%s\" is not in: %s", message, text);                    \
+        free(text);                                                             \
+        nx_cli_done(&c);                                                        \
     } while (0)
 
 static void test_args_two_word_verb_with_flags_and_argument(void **state)
@@ -113,7 +113,7 @@ static void test_args_number_out_of_bounds_is_refused(void **state)
     nx_cli c;
     const char *group;
     char *text;
-    static const char *const bad[] = { "0", "11", "-1", "1x", "", "99999999999999999999" };
+    static const char *const bad[] = {"0", "11", "-1", "1x", "", "99999999999999999999"};
     for (unsigned i = 0; i < NX_ARRAY_LEN(bad); i++) {
         uint64_t n = 77;
         assert_int_equal(CLI_PARSE(&c, &group, &text, "logs", "--limit", bad[i]), NX_OK);
@@ -150,7 +150,7 @@ static void test_args_help_wins_over_missing_arguments(void **state)
 static void test_args_suggest_is_near_or_nothing(void **state)
 {
     (void)state;
-    static const char *const words[] = { "deploy", "dev", "doctor", "events", NULL };
+    static const char *const words[] = {"deploy", "dev", "doctor", "events", NULL};
     assert_string_equal(nx_cli_suggest("depoly", words), "deploy");
     assert_string_equal(nx_cli_suggest("evnets", words), "events");
     assert_string_equal(nx_cli_suggest("dve", words), "dev");

@@ -1,11 +1,11 @@
 /* Out of date or not, building, watching, and files of new projects. */
 #include "cli_test.h"
-#include <sys/stat.h>
-#include <unistd.h>
-#include <uv.h>
 #include "template.h"
 #include "tools.h"
 #include "watch.h"
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
 
 static char root[2048];
 
@@ -20,9 +20,10 @@ static int setup(void **state)
 static nx_config *project(const char *build)
 {
     char text[2048], file[4096];
-    nx_cli c = { 0 };
+    nx_cli c = {0};
     nx_config *cfg = NULL;
-    NX_CLEANUP(nx_buf_done) nx_buf problems = NX_BUF_INIT(65536);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf problems = NX_BUF_INIT(65536);
     snprintf(text, sizeof text, "version: v1\nfunctions:\n  - name: a\n    on: {event: x}\n    code: ./build/a.wasm\n    build:\n%s", build);
     snprintf(file, sizeof file, "%s", cli_test_write(root, "nexus.yaml", text));
     if (nx_cli_config_load(&c, file, 0, &cfg, &problems, NULL) != NX_OK)
@@ -34,7 +35,7 @@ static nx_config *project(const char *build)
 static void set_time(const char *path, time_t second)
 {
     char file[4096];
-    struct timespec t[2] = { { .tv_sec = 1700000000 + second }, { .tv_sec = 1700000000 + second } };
+    struct timespec t[2] = {{.tv_sec = 1700000000 + second}, {.tv_sec = 1700000000 + second}};
     snprintf(file, sizeof file, "%s/%s", root, path);
     assert_int_equal(utimensat(AT_FDCWD, file, t, 0), 0);
 }
@@ -66,8 +67,8 @@ static void test_sources_outputs_and_notes_do_not_count(void **state)
     (void)state;
     nx_config *cfg = project("      command: 'true'\n");
     const nx_fn_config *f = &cfg->functions[0];
-    static const char *const others[] = { "target/release/x.rs", "node_modules/m/x.js", ".git/HEAD", ".nexus/nats/x", "README.md",
-                                          "src/.a.rs.swp",       "src/a.rs~",           "other.wasm" };
+    static const char *const others[] = {"target/release/x.rs", "node_modules/m/x.js", ".git/HEAD", ".nexus/nats/x", "README.md",
+                                         "src/.a.rs.swp", "src/a.rs~", "other.wasm"};
     put("src/a.rs", 10);
     put("build/a.wasm", 20);
     set_time("nexus.yaml", 30);
@@ -148,9 +149,9 @@ static void take(void *self, const nx_cli_build_result *r)
 static outcome build(const nx_config *cfg, const nx_cli_tools *tools)
 {
     uv_loop_t loop;
-    nx_cli c = { 0 };
+    nx_cli c = {0};
     nx_error e = NX_ERROR_INIT;
-    outcome o = { 0 };
+    outcome o = {0};
     assert_int_equal(uv_loop_init(&loop), 0);
     if (nx_cli_build_start(&loop, &c, tools, cfg, &cfg->functions[0], false, take, &o, NULL, &e) != NX_OK)
         fail_msg("%s", e.msg);
@@ -163,11 +164,12 @@ static outcome build(const nx_config *cfg, const nx_cli_tools *tools)
 static void test_build_makes_the_folder_and_the_module(void **state)
 {
     (void)state;
-    nx_cli_tools tools = { .has_rust = true, .rust_target = "wasm32-wasi", .rustc = "/x/rustc" };
+    nx_cli_tools tools = {.has_rust = true, .rust_target = "wasm32-wasi", .rustc = "/x/rustc"};
     nx_config *cfg = project("      command: echo \"$NEXUS_WASI_TARGET $RUSTC $NEXUS_FUNCTION\" > build/a.wasm; echo to stderr >&2\n");
     outcome o = build(cfg, &tools);
     assert_true(o.r.is_ok);
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(4096);
     char file[4096];
     snprintf(file, sizeof file, "%s/build/a.wasm", root);
     assert_int_equal(nx_cli_read_file(file, &text, NULL), NX_OK);
@@ -178,7 +180,7 @@ static void test_build_makes_the_folder_and_the_module(void **state)
 static void test_build_failure_has_its_exit_code(void **state)
 {
     (void)state;
-    nx_cli_tools tools = { 0 };
+    nx_cli_tools tools = {0};
     nx_config *cfg = project("      command: exit 7\n");
     outcome o = build(cfg, &tools);
     assert_false(o.r.is_ok);
@@ -193,7 +195,7 @@ static void test_build_failure_has_its_exit_code(void **state)
 static void test_build_that_leaves_no_module_is_a_failure(void **state)
 {
     (void)state;
-    nx_cli_tools tools = { 0 };
+    nx_cli_tools tools = {0};
     nx_config *cfg = project("      command: 'true'\n");
     outcome o = build(cfg, &tools);
     assert_false(o.r.is_ok);
@@ -204,7 +206,7 @@ static void test_build_that_leaves_no_module_is_a_failure(void **state)
 static void test_build_with_nothing_to_do_is_up_to_date_afterwards(void **state)
 {
     (void)state;
-    nx_cli_tools tools = { 0 };
+    nx_cli_tools tools = {0};
     nx_config *cfg = project("      command: 'true'\n");
     put("build/a.wasm", 10);
     put("src/a.rs", 20);
@@ -217,12 +219,13 @@ static void test_build_with_nothing_to_do_is_up_to_date_afterwards(void **state)
 static void test_build_does_not_wait_for_what_stays_in_the_background(void **state)
 {
     (void)state;
-    nx_cli_tools tools = { 0 };
+    nx_cli_tools tools = {0};
     nx_config *cfg = project("      command: echo x > build/a.wasm; sleep 30 & echo $! > pid\n");
     uint64_t began = uv_hrtime();
     assert_true(build(cfg, &tools).r.is_ok);
     assert_true(uv_hrtime() - began < 20ull * 1000000000);
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(64);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(64);
     char file[4096];
     snprintf(file, sizeof file, "%s/pid", root);
     assert_int_equal(nx_cli_read_file(file, &text, NULL), NX_OK);
@@ -241,9 +244,9 @@ static void test_build_can_be_cancelled_with_all_it_started(void **state)
     (void)state;
     uv_loop_t loop;
     uv_timer_t timer;
-    nx_cli c = { 0 };
-    nx_cli_tools tools = { 0 };
-    outcome o = { 0 };
+    nx_cli c = {0};
+    nx_cli_tools tools = {0};
+    outcome o = {0};
     nx_cli_build *b = NULL;
     nx_config *cfg = project("      command: sh -c 'sleep 30'; sleep 30\n");
     assert_int_equal(uv_loop_init(&loop), 0);
@@ -278,7 +281,7 @@ static void on_changed(void *self)
 static void test_watch_tells_of_writes_and_renames(void **state)
 {
     (void)state;
-    watching w = { .n = 0 };
+    watching w = {.n = 0};
     char from[4096], to[4096];
     assert_int_equal(uv_loop_init(&w.loop), 0);
     assert_int_equal(nx_cli_watch_new(&w.loop, on_changed, &w, &w.watch, NULL), NX_OK);
@@ -304,7 +307,7 @@ static void test_watch_tells_of_writes_and_renames(void **state)
 static void test_watch_follows_a_folder_made_anew(void **state)
 {
     (void)state;
-    watching w = { .n = 0 };
+    watching w = {.n = 0};
     char folder[4096];
     cli_test_write(root, "src/a", "1");
     snprintf(folder, sizeof folder, "%s/src", root);
@@ -337,7 +340,8 @@ static void test_watch_follows_a_folder_made_anew(void **state)
 static void test_template_replaces_the_name_only(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(4096);
     assert_int_equal(nx_cli_template_render("a {{name}} b{{name}}", "x-y", &out), NX_OK);
     assert_string_equal(nx_buf_cstr(&out), "a x-y bx-y");
     assert_int_equal(nx_cli_template_render("{{other}}", "x", &out), NX_EBUG);
@@ -347,11 +351,13 @@ static void test_template_projects_are_valid(void **state)
 {
     (void)state;
     for (const nx_cli_template *t = nx_cli_templates; t->lang; t++) {
-        nx_cli c = { 0 };
+        nx_cli c = {0};
         char file[4096] = "";
-        NX_CLEANUP(nx_buf_done) nx_buf problems = NX_BUF_INIT(65536);
+        NX_CLEANUP(nx_buf_done)
+        nx_buf problems = NX_BUF_INIT(65536);
         for (const nx_cli_template_file *f = t->files; f->path; f++) {
-            NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(65536);
+            NX_CLEANUP(nx_buf_done)
+            nx_buf out = NX_BUF_INIT(65536);
             assert_int_equal(nx_cli_template_render(f->text, "my-app", &out), NX_OK);
             assert_null(strstr(nx_buf_cstr(&out), "{{"));
             const char *path = cli_test_write(root, f->path, nx_buf_cstr(&out));

@@ -26,7 +26,7 @@ static void found(int argc, const char *const *argv, const char *url, const char
     nx_cli_done(&c);
 }
 
-static const char *const plain[] = { "nexus", "events", "list", NULL };
+static const char *const plain[] = {"nexus", "events", "list", NULL};
 
 static void test_client_default_is_the_default_port(void **state)
 {
@@ -36,7 +36,7 @@ static void test_client_default_is_the_default_port(void **state)
 
 static void test_client_flag_wins_over_environment_wins_over_project(void **state)
 {
-    static const char *const flagged[] = { "nexus", "events", "list", "--admin-url", "127.0.0.1:9/", NULL };
+    static const char *const flagged[] = {"nexus", "events", "list", "--admin-url", "127.0.0.1:9/", NULL};
     cli_test_write(*state, ".nexus/node.json", "{\"admin_url\": \"http://127.0.0.1:3\"}");
     assert_int_equal(chdir(*state), 0);
     setenv("NEXUS_ADMIN_URL", "http://127.0.0.1:2//", 1);
@@ -100,7 +100,8 @@ static void test_client_other_schemes_are_refused(void **state)
 static void test_client_queries_are_encoded(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf path = NX_BUF_INIT(1024);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf path = NX_BUF_INIT(1024);
     assert_int_equal(nx_buf_append_cstr(&path, "/x"), NX_OK);
     assert_int_equal(nx_cli_query(&path, "a", NULL), NX_OK);
     assert_int_equal(nx_cli_query(&path, "b", "1&2 #>"), NX_OK);

@@ -40,7 +40,7 @@ static int split(char *line, const char **argv, int most)
         if (!*line || strchr("|;>&", *line))
             break;
         char quote = *line == '\'' || *line == '"' ? *line++ : 0;
-        char stop[] = { quote ? quote : ' ', quote ? 0 : ';', 0 };
+        char stop[] = {quote ? quote : ' ', quote ? 0 : ';', 0};
         argv[n++] = line;
         line += strcspn(line, stop);
         if (*line == ';') {
@@ -59,7 +59,7 @@ static void test_table_every_example_parses(void **state)
     unsigned parsed = 0;
     for (unsigned i = 0; nx_cli_commands[i]; i++) {
         for (const nx_cli_example *e = nx_cli_commands[i]->examples; e && e->command; e++) {
-            const char *argv[32] = { NULL };
+            const char *argv[32] = {NULL};
             nx_cli c;
             const char *group;
             char *text, line[512];
@@ -126,7 +126,7 @@ static void test_table_help_shows_flags_and_examples_within_its_width(void **sta
 static void test_table_documents_name_every_command(void **state)
 {
     (void)state;
-    void (*documents[])(FILE *) = { nx_cli_man, nx_cli_reference, nx_cli_completion_bash, nx_cli_completion_zsh, nx_cli_completion_fish };
+    void (*documents[])(FILE *) = {nx_cli_man, nx_cli_reference, nx_cli_completion_bash, nx_cli_completion_zsh, nx_cli_completion_fish};
     for (unsigned d = 0; d < NX_ARRAY_LEN(documents); d++) {
         char *text = cli_test_printed(document, &documents[d]);
         for (unsigned i = 0; nx_cli_commands[i]; i++) {
@@ -163,12 +163,12 @@ static void test_table_bash_completes_verbs_flags_and_values(void **state)
     static const struct {
         const char *words, *expected, *not_expected;
     } cases[] = {
-        { "nexus re", "replay", "events" },
-        { "nexus events ", "show", "replay" },
-        { "nexus replay --f", "--function", "--show-output" },
-        { "nexus dev --log-format ", "json", "--listen" },
-        { "nexus completion ", "fish", "dev" },
-        { "nexus new --lang ", "rust", "--json" },
+        {"nexus re", "replay", "events"},
+        {"nexus events ", "show", "replay"},
+        {"nexus replay --f", "--function", "--show-output"},
+        {"nexus dev --log-format ", "json", "--listen"},
+        {"nexus completion ", "fish", "dev"},
+        {"nexus new --lang ", "rust", "--json"},
     };
     char *text = shell("bash", file, "complete -p nexus");
     assert_string_equal(text, "complete -F _nexus nexus\n");

@@ -18,7 +18,9 @@ static void test_term_text_of_others_cannot_drive_the_terminal(void **state)
     assert_safe("plain \xc3\xa4 \xe2\x82\xac\ttab", "plain \xc3\xa4 \xe2\x82\xac\ttab");
     assert_safe("\033[2J\007", "\\x1b[2J\\x07");
     assert_safe("a\nb\r", "a\\x0ab\\x0d");
-    assert_safe("\xc2\x9b" "31m", "\\xc2\\x9b31m"); /* the one-byte form of ESC [ in UTF-8 */
+    assert_safe("\xc2\x9b"
+                "31m",
+                "\\xc2\\x9b31m"); /* the one-byte form of ESC [ in UTF-8 */
     assert_safe("\xff\xfe", "\\xff\\xfe");
     assert_safe("\x7f", "\\x7f");
 }
@@ -31,7 +33,7 @@ static void print_table(FILE *out, void *self)
 static void test_term_table_aligns_and_is_safe(void **state)
 {
     (void)state;
-    static const char *const heads[] = { "NAME", ">SIZE", "LAST" };
+    static const char *const heads[] = {"NAME", ">SIZE", "LAST"};
     nx_cli_table t;
     nx_cli_table_init(&t, 3, heads);
     nx_cli_table_cell(&t, NX_SLICE("a"));
@@ -54,12 +56,11 @@ static void test_term_sizes_and_durations_are_short(void **state)
     static const struct {
         uint64_t bytes;
         const char *text;
-    } sizes[] = { { 0, "0 B" }, { 999, "999 B" }, { 1000, "1.0 kB" }, { 1450, "1.4 kB" }, { 23456, "23 kB" }, { 999600, "1.0 MB" },
-                  { UINT64_MAX, "18446744 TB" } };
+    } sizes[] = {{0, "0 B"}, {999, "999 B"}, {1000, "1.0 kB"}, {1450, "1.4 kB"}, {23456, "23 kB"}, {999600, "1.0 MB"}, {UINT64_MAX, "18446744 TB"}};
     static const struct {
         double ms;
         const char *text;
-    } times[] = { { 0.04, "0.0ms" }, { 0.83, "0.8ms" }, { 9.94, "9.9ms" }, { 12.4, "12ms" }, { 3400, "3.4s" } };
+    } times[] = {{0.04, "0.0ms"}, {0.83, "0.8ms"}, {9.94, "9.9ms"}, {12.4, "12ms"}, {3400, "3.4s"}};
     char out[16];
     for (unsigned i = 0; i < NX_ARRAY_LEN(sizes); i++) {
         nx_cli_format_bytes(sizes[i].bytes, out);
@@ -74,7 +75,7 @@ static void test_term_sizes_and_durations_are_short(void **state)
 static void test_term_progress_is_nothing_without_a_terminal(void **state)
 {
     (void)state;
-    nx_cli c = { .err_is_tty = false };
+    nx_cli c = {.err_is_tty = false};
     assert_null(nx_cli_progress_begin(&c, "x"));
     nx_cli_progress_end(NULL);
 }

@@ -4,7 +4,7 @@
 #include "tools.h"
 
 static char root[2048];
-static const char *const none[] = { NULL };
+static const char *const none[] = {NULL};
 
 static int setup(void **state)
 {
@@ -30,7 +30,7 @@ static void make_rustc(const char *bin, const char *sysroot, const char *target,
 
 static void find(const char *path, const char *const *fallbacks, nx_cli_tools *t)
 {
-    nx_cli_tools_find_in(&(nx_cli_tools_places){ path, fallbacks, NULL, none }, t);
+    nx_cli_tools_find_in(&(nx_cli_tools_places){path, fallbacks, NULL, none}, t);
 }
 
 static void test_tools_first_toolchain_with_the_library_is_taken(void **state)
@@ -75,7 +75,7 @@ static void test_tools_fallback_is_used_when_path_has_none(void **state)
     make_rustc("sys", "sysroot", "wasm32-wasi", false);
     snprintf(path, sizeof path, "%s/new", root);
     snprintf(fallback, sizeof fallback, "%s/sys/rustc", root);
-    find(path, (const char *[]){ fallback, NULL }, &t);
+    find(path, (const char *[]){fallback, NULL}, &t);
     assert_string_equal(t.rustc, fallback);
     /* The cargo of another release would not do. */
     assert_string_equal(t.cargo, "");
@@ -134,13 +134,13 @@ static void test_tools_c_is_clang_with_a_library(void **state)
     cli_test_write(root, "sys/lib/wasm32-wasi/libc.a", "");
     snprintf(path, sizeof path, "%s/bin", root);
     snprintf(sysroot, sizeof sysroot, "%s/sys", root);
-    nx_cli_tools_find_in(&(nx_cli_tools_places){ path, none, NULL, (const char *[]){ sysroot, NULL } }, &t);
+    nx_cli_tools_find_in(&(nx_cli_tools_places){path, none, NULL, (const char *[]){sysroot, NULL}}, &t);
     assert_true(t.has_c);
     assert_non_null(strstr(t.wasi_cc, "/bin/clang --target=wasm32-wasi"));
     assert_non_null(strstr(t.wasi_cflags, sysroot));
     cli_test_write(root, "sdk/bin/clang", "#!/bin/sh\n");
     snprintf(sdk, sizeof sdk, "%s/sdk", root);
-    nx_cli_tools_find_in(&(nx_cli_tools_places){ path, none, sdk, none }, &t);
+    nx_cli_tools_find_in(&(nx_cli_tools_places){path, none, sdk, none}, &t);
     assert_true(t.has_c);
     assert_non_null(strstr(t.wasi_cc, "/sdk/bin/clang"));
 }
@@ -152,13 +152,13 @@ static void test_tools_c_is_clang_with_a_library(void **state)
 static void test_rustc_root_of_a_wasi_library_only(void **state)
 {
     (void)state;
-    char *direct[] = { "rustc", "--target", "wasm32-wasi", "--crate-type", "cdylib", "-O", "src/lib.rs", "-o", "out.wasm", NULL };
-    char *cargo[] = { "rustc", "--crate-name", "welcome", "--edition=2021", "src/lib.rs", "--error-format=json", "--crate-type", "cdylib",
-                      "--target", "wasm32-wasip1", NULL };
-    char *native[] = { "rustc", "--crate-type", "cdylib", "src/lib.rs", NULL };
-    char *rlib[] = { "rustc", "--target", "wasm32-wasi", "--crate-type", "rlib", "src/lib.rs", NULL };
-    char *query[] = { "rustc", "-vV", NULL };
-    char *odd[] = { "rustc", "--target=wasm32-wasi", "--crate-type=cdylib", "-o", "strange.rs", "main.rs", NULL };
+    char *direct[] = {"rustc", "--target", "wasm32-wasi", "--crate-type", "cdylib", "-O", "src/lib.rs", "-o", "out.wasm", NULL};
+    char *cargo[] = {"rustc", "--crate-name", "welcome", "--edition=2021", "src/lib.rs", "--error-format=json", "--crate-type", "cdylib",
+                     "--target", "wasm32-wasip1", NULL};
+    char *native[] = {"rustc", "--crate-type", "cdylib", "src/lib.rs", NULL};
+    char *rlib[] = {"rustc", "--target", "wasm32-wasi", "--crate-type", "rlib", "src/lib.rs", NULL};
+    char *query[] = {"rustc", "-vV", NULL};
+    char *odd[] = {"rustc", "--target=wasm32-wasi", "--crate-type=cdylib", "-o", "strange.rs", "main.rs", NULL};
     assert_int_equal(nx_cli_rustc_root(ARGC(direct), direct, false), 6);
     assert_int_equal(nx_cli_rustc_root(ARGC(cargo), cargo, false), 4);
     assert_int_equal(nx_cli_rustc_root(ARGC(cargo), cargo, true), 0);
@@ -171,7 +171,8 @@ static void test_rustc_root_of_a_wasi_library_only(void **state)
 static void test_rustc_source_gets_one_function(void **state)
 {
     (void)state;
-    NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(65536);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(65536);
     const char *source = "pub fn a() {}";
     assert_int_equal(nx_cli_rustc_extend(nx_slice_cstr(source), false, &out), NX_OK);
     assert_memory_equal(out.p, source, strlen(source));
