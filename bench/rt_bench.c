@@ -133,7 +133,7 @@ typedef struct bare {
 static bare bare_open(nx_slice module)
 {
     static char is_read;
-    bare b = { .engine = wasm_engine_new_with_config(bare_config()) };
+    bare b = {.engine = wasm_engine_new_with_config(bare_config())};
     b.linker = wasmtime_linker_new(b.engine);
     bare_define(b.linker, "fd_read", 4, true, bare_move, &is_read);
     bare_define(b.linker, "fd_write", 4, true, bare_move, NULL);
@@ -165,7 +165,7 @@ static void bare_call(wasmtime_context_t *c, const wasmtime_instance_t *instance
 
 static void bare_run(const bare *b)
 {
-    bare_io io = { 0 };
+    bare_io io = {0};
     wasmtime_store_t *store = wasmtime_store_new(b->engine, &io, NULL);
     wasmtime_context_t *c = wasmtime_store_context(store);
     wasmtime_store_limiter(store, 128 << 20, 10000, 4, 4, 4);
@@ -218,7 +218,7 @@ static void on_done(nx_attempt *a)
 static double submit_rate(nx_rt *rt, nx_rt_program *p, unsigned runs)
 {
     static nx_attempt attempts[IN_FLIGHT];
-    flow f = { .rt = rt, .left = runs - IN_FLIGHT, .running = IN_FLIGHT };
+    flow f = {.rt = rt, .left = runs - IN_FLIGHT, .running = IN_FLIGHT};
     (void)pthread_mutex_init(&f.mu, NULL);
     (void)pthread_cond_init(&f.ended, NULL);
     uint64_t begin_ns = nx_clock_ns();
@@ -241,7 +241,7 @@ static double submit_rate(nx_rt *rt, nx_rt_program *p, unsigned runs)
 
 static nx_rt *open_runtime(const char *dir, unsigned slots)
 {
-    nx_rt_options o = { .cache_dir = dir, .slots = slots };
+    nx_rt_options o = {.cache_dir = dir, .slots = slots};
     nx_error e = NX_ERROR_INIT;
     nx_rt *rt = NULL;
     if (nx_rt_new(&o, &rt, &e)) die("runtime", e.msg);
@@ -287,14 +287,15 @@ static void measure(nx_rt *rt, nx_rt_program *p, const bare *b, unsigned runs, d
     nx_error e = NX_ERROR_INIT;
     set_attempt(&a, p);
     *ret_bare_us = *ret_ours_us = 1e9;
+    unsigned n = runs / ROUNDS;
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t t0 = nx_clock_ns();
-        for (unsigned i = 0; i < runs / ROUNDS; i++) bare_run(b);
+        for (unsigned i = 0; i < n; i++) bare_run(b);
         uint64_t t1 = nx_clock_ns();
-        for (unsigned i = 0; i < runs / ROUNDS; i++)
+        for (unsigned i = 0; i < n; i++)
             if (nx_rt_run(rt, &a, &e)) die("run", e.msg);
         uint64_t t2 = nx_clock_ns();
-        double bare_us = (double)(t1 - t0) * 1e-3 / (runs / ROUNDS), ours_us = (double)(t2 - t1) * 1e-3 / (runs / ROUNDS);
+        double bare_us = (double)(t1 - t0) * 1e-3 / n, ours_us = (double)(t2 - t1) * 1e-3 / n;
         if (bare_us < *ret_bare_us) *ret_bare_us = bare_us;
         if (ours_us < *ret_ours_us) *ret_ours_us = ours_us;
     }

@@ -33,7 +33,7 @@ void nx_attempt_done(nx_attempt *a)
 
 static void clear_outcome(nx_outcome *o)
 {
-    nx_outcome empty = { .backtrace = o->backtrace, .output = o->output, .logs = o->logs, .calls = o->calls };
+    nx_outcome empty = {.backtrace = o->backtrace, .output = o->output, .logs = o->logs, .calls = o->calls};
     nx_buf_clear(&empty.backtrace);
     nx_buf_clear(&empty.output);
     nx_buf_clear(&empty.logs);
@@ -102,7 +102,7 @@ static bool call_export(nx_rt_exec *x, wasmtime_context_t *context, const wasmti
 {
     wasmtime_extern_t item;
     wasm_trap_t *trap = NULL;
-    wasmtime_val_raw_t value[1] = { { .i32 = 0 } };
+    wasmtime_val_raw_t value[1] = {{.i32 = 0}};
     if (!wasmtime_instance_export_get(context, instance, name, strlen(name), &item) || item.kind != WASMTIME_EXTERN_FUNC) {
         x->world.attempt->out.err = nx_error_set(reterr, NX_EBUG, "export %s is gone", name);
         return false;

@@ -18,7 +18,7 @@ typedef struct seal {
     uint64_t code_bytes;
     nx_sha256 sha256;
 } seal;
-static const char seal_magic[8] = { 'N', 'X', 'C', 'O', 'D', 'E', '0', '1' };
+static const char seal_magic[8] = {'N', 'X', 'C', 'O', 'D', 'E', '0', '1'};
 #define CODE_BYTES_MAX (1ull << 30)
 
 nx_err nx_rt_cache_open(const char *dir, int *ret_fd, nx_error *reterr)
@@ -116,7 +116,7 @@ static bool write_all(int fd, const void *p, size_t n)
 
 nx_err nx_rt_cache_seal(int fd, nx_slice code)
 {
-    seal s = { .code_bytes = code.n, .sha256 = nx_sha256_of(code) };
+    seal s = {.code_bytes = code.n, .sha256 = nx_sha256_of(code)};
     memcpy(s.magic, seal_magic, sizeof s.magic);
     return write_all(fd, code.p, code.n) && write_all(fd, &s, sizeof s) ? NX_OK : nx_err_from_errno(errno);
 }

@@ -28,19 +28,19 @@ static const char advice_wasip1[] = "build it for WASI preview 1: cargo build --
 static const struct {
     const char *module, *name_prefix, *advice;
 } origins[] = {
-    { "env", "emscripten_", "built with emscripten for a browser: build with wasi-sdk (clang --target=wasm32-wasip1), or emcc -sSTANDALONE_WASM" },
-    { "env", "invoke_", "built with emscripten's exceptions or longjmp: build with wasi-sdk (clang --target=wasm32-wasip1)" },
-    { "env", "abort", "an AssemblyScript module for a browser: add @assemblyscript/wasi-shim to asconfig.json" },
-    { "env", "__linear_memory", "an object file or a shared library: link it to a program (clang without -c, without -shared)" },
-    { "env", "", "the linker left this symbol open: link what defines it, or remove the extern declaration (no --allow-undefined)" },
-    { "wbg", "", "built with wasm-bindgen for a browser: build it for WASI preview 1: cargo build --target wasm32-wasip1" },
-    { "__wbindgen", "", "built with wasm-bindgen for a browser: build it for WASI preview 1: cargo build --target wasm32-wasip1" },
-    { "wasi_unstable", "", "WASI preview 0: rebuild with a current toolchain for wasm32-wasip1" },
-    { "wasi_snapshot_preview2", "", advice_wasip1 },
-    { "wasi:", "", "a part of a preview 2 component: build it for WASI preview 1 (wasm32-wasip1)" },
-    { "wasi", "thread-spawn", "uses threads, which functions have not: build for wasm32-wasip1 instead of wasm32-wasip1-threads" },
-    { "gojs", "", "built for a browser: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared" },
-    { "go", "", "built for a browser: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared" },
+    {"env", "emscripten_", "built with emscripten for a browser: build with wasi-sdk (clang --target=wasm32-wasip1), or emcc -sSTANDALONE_WASM"},
+    {"env", "invoke_", "built with emscripten's exceptions or longjmp: build with wasi-sdk (clang --target=wasm32-wasip1)"},
+    {"env", "abort", "an AssemblyScript module for a browser: add @assemblyscript/wasi-shim to asconfig.json"},
+    {"env", "__linear_memory", "an object file or a shared library: link it to a program (clang without -c, without -shared)"},
+    {"env", "", "the linker left this symbol open: link what defines it, or remove the extern declaration (no --allow-undefined)"},
+    {"wbg", "", "built with wasm-bindgen for a browser: build it for WASI preview 1: cargo build --target wasm32-wasip1"},
+    {"__wbindgen", "", "built with wasm-bindgen for a browser: build it for WASI preview 1: cargo build --target wasm32-wasip1"},
+    {"wasi_unstable", "", "WASI preview 0: rebuild with a current toolchain for wasm32-wasip1"},
+    {"wasi_snapshot_preview2", "", advice_wasip1},
+    {"wasi:", "", "a part of a preview 2 component: build it for WASI preview 1 (wasm32-wasip1)"},
+    {"wasi", "thread-spawn", "uses threads, which functions have not: build for wasm32-wasip1 instead of wasm32-wasip1-threads"},
+    {"gojs", "", "built for a browser: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared"},
+    {"go", "", "built for a browser: GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared"},
 };
 
 static const char *import_advice(const nx_rt_import *im)
@@ -69,7 +69,8 @@ static void check_wasi_import(const nx_rt_facts *f, const nx_rt_import *im, nx_s
     }
     const nx_rt_functype *t = im->type < f->n_types ? &f->types[im->type] : NULL;
     if (t && t->is_known && !types_match(t, fn)) {
-        NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(1024);
+        NX_CLEANUP(nx_buf_done)
+        nx_buf text = NX_BUF_INIT(1024);
         (void)nx_buf_append_cstr(&text, "imported with another type than WASI preview 1 gives it: ");
         (void)nx_rt_functype_text(t, &text);
         const char *message = nx_buf_cstr(&text);
@@ -111,7 +112,8 @@ static void check_entry_type(const nx_rt_facts *f, const char *name, bool may_re
     if (!t) return;
     bool is_ok = t->params.n == 0 && (t->results.n == 0 || (may_return_i32 && t->results.n == 1 && (uint8_t)t->results.p[0] == 0x7f));
     if (is_ok) return;
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(1024);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(1024);
     (void)nx_buf_append_cstr(&text, "exported with the type ");
     (void)nx_rt_functype_text(t, &text);
     const char *message = nx_buf_cstr(&text);
@@ -173,7 +175,8 @@ void nx_rt_facts_check(const nx_rt_facts *f, uint64_t memory_bytes, nx_rt_proble
 nx_err nx_rt_problems_error(const nx_rt_problems *p, nx_error *reterr)
 {
     if (p->n == 0) return NX_OK;
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(64u << 10);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(64u << 10);
     const char *last_advice = NULL;
     for (unsigned i = 0; i < p->n; i++) {
         const nx_rt_problem *v = &p->v[i];

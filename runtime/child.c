@@ -20,7 +20,7 @@
 
 static void limit(__rlimit_resource_t what, rlim_t n)
 {
-    struct rlimit r = { .rlim_cur = n, .rlim_max = n };
+    struct rlimit r = {.rlim_cur = n, .rlim_max = n};
     (void)setrlimit(what, &r); /* a lower limit that is already set stays; there is nobody to tell */
 }
 

@@ -36,8 +36,8 @@ static int memory_file(nx_slice bytes)
 /* What the dynamic loader, sanitizers and coverage read; at most `max` entries with the NULL. */
 static void child_environment(char **out, size_t max)
 {
-    static const char *const prefixes[] = { "LD_LIBRARY_PATH=", "ASAN_OPTIONS=", "LSAN_OPTIONS=", "UBSAN_OPTIONS=",
-                                            "TSAN_OPTIONS=",    "GCOV_PREFIX",   "LLVM_PROFILE_FILE=" };
+    static const char *const prefixes[] = {"LD_LIBRARY_PATH=", "ASAN_OPTIONS=", "LSAN_OPTIONS=", "UBSAN_OPTIONS=",
+                                           "TSAN_OPTIONS=", "GCOV_PREFIX", "LLVM_PROFILE_FILE="};
     size_t n = 0;
     for (char **e = environ; *e && n + 1 < max; e++)
         for (size_t i = 0; i < NX_ARRAY_LEN(prefixes) && n + 1 < max; i++)
@@ -53,7 +53,7 @@ static nx_err spawn(const char *program, int module_fd, int out_fd, int text_fd,
     int null_copy = null_fd >= 0 ? fcntl(null_fd, F_DUPFD_CLOEXEC, 10) : -1;
     int rc = EMFILE;
     if (module_copy >= 0 && out_copy >= 0 && text_copy >= 0 && null_copy >= 0) {
-        char *argv[] = { (char *)(uintptr_t)program, (char *)(uintptr_t)NX_RT_CHILD_VERB, NULL };
+        char *argv[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)NX_RT_CHILD_VERB, NULL};
         char *envp[16];
         posix_spawn_file_actions_t fa;
         posix_spawnattr_t attr;
@@ -76,7 +76,7 @@ static nx_err spawn(const char *program, int module_fd, int out_fd, int text_fd,
         (void)posix_spawnattr_destroy(&attr);
         (void)posix_spawn_file_actions_destroy(&fa);
     }
-    int fds[] = { module_copy, out_copy, text_copy, null_copy, null_fd };
+    int fds[] = {module_copy, out_copy, text_copy, null_copy, null_fd};
     for (size_t i = 0; i < NX_ARRAY_LEN(fds); i++)
         if (fds[i] >= 0) (void)close(fds[i]);
     return rc ? nx_err_from_errno(rc) : NX_OK;
@@ -88,7 +88,7 @@ static bool read_text(int fd, uint64_t deadline_ns, nx_buf *text)
     for (;;) {
         uint64_t now_ns = nx_clock_ns();
         if (now_ns >= deadline_ns) return false;
-        struct pollfd p = { .fd = fd, .events = POLLIN };
+        struct pollfd p = {.fd = fd, .events = POLLIN};
         int rc = poll(&p, 1, (int)((deadline_ns - now_ns) / NX_NS_PER_MS) + 1);
         if (rc <= 0) continue; /* EINTR, or the deadline, seen above */
         char chunk[512];
@@ -121,8 +121,9 @@ static nx_err child_result(int status, bool is_timeout, const nx_buf *text, nx_e
 
 nx_err nx_rt_compile(const char *child_program, nx_slice bytes, int out_fd, nx_error *reterr)
 {
-    int text[2] = { -1, -1 };
-    NX_CLEANUP(nx_buf_done) nx_buf said = NX_BUF_INIT(CHILD_TEXT_BYTES);
+    int text[2] = {-1, -1};
+    NX_CLEANUP(nx_buf_done)
+    nx_buf said = NX_BUF_INIT(CHILD_TEXT_BYTES);
     pid_t pid;
     int module_fd = memory_file(bytes);
     if (module_fd < 0 || pipe2(text, O_CLOEXEC) != 0) {

@@ -42,7 +42,7 @@ static void *ticker(void *self)
     (void)pthread_mutex_lock(&e->mu);
     while (!e->is_stopping) {
         uint64_t due_ns = last_ns + TICK_NS;
-        struct timespec due = { .tv_sec = (time_t)(due_ns / NX_NS_PER_S), .tv_nsec = (long)(due_ns % NX_NS_PER_S) };
+        struct timespec due = {.tv_sec = (time_t)(due_ns / NX_NS_PER_S), .tv_nsec = (long)(due_ns % NX_NS_PER_S)};
         (void)pthread_cond_timedwait(&e->wake, &e->mu, &due);
         uint64_t now_ns = nx_clock_ns();
         if (now_ns < due_ns) continue; /* woken to stop, or for nothing */

@@ -29,7 +29,7 @@ static wasm_trap_t *host_call(void *env, wasmtime_caller_t *caller, wasmtime_val
     const nx_rt_wasi_fn *fn = env;
     wasmtime_context_t *context = wasmtime_caller_context(caller);
     nx_rt_exec *x = wasmtime_context_get_data(context);
-    uint64_t args[NX_RT_WASI_PARAMS_MAX] = { 0 };
+    uint64_t args[NX_RT_WASI_PARAMS_MAX] = {0};
     uint8_t *mem = NULL;
     size_t mem_bytes = 0;
     (void)n_raw;

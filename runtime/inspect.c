@@ -6,7 +6,8 @@
 
 static void write_type(const nx_rt_functype *t, nx_jw *w)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(4096);
     if (t && t->is_known && nx_rt_functype_text(t, &text) == NX_OK) {
         nx_jw_key(w, "type");
         nx_jw_str(w, nx_buf_view(&text));
@@ -80,7 +81,7 @@ static void write_problems(const nx_rt_problems *p, nx_jw *w)
 
 static void write_facts(nx_slice bytes, const nx_rt_facts *f, const nx_rt_problems *p, nx_jw *w)
 {
-    static const char *const entries[] = { NULL, "handle_event", "_start" };
+    static const char *const entries[] = {NULL, "handle_event", "_start"};
     char hex[NX_SHA256_HEX + 1];
     nx_sha256 digest = nx_sha256_of(bytes);
     nx_sha256_hex(&digest, hex);
@@ -111,9 +112,9 @@ static nx_err validate(nx_slice bytes, nx_rt_problems *p, nx_error *reterr)
     if (error && p->n < NX_RT_PROBLEMS_MAX) {
         nx_error said = NX_ERROR_INIT;
         (void)nx_rt_engine_error(&said, NX_EMODULE, "the engine refuses it", error);
-        p->v[p->n++] = (nx_rt_problem){ .code = "invalid",
-                                        .message = nx_arena_dup(p->arena, nx_slice_cstr(said.msg)),
-                                        .advice = NX_SLICE("build it for wasm32-wasip1 without further WebAssembly proposals") };
+        p->v[p->n++] = (nx_rt_problem){.code = "invalid",
+                                       .message = nx_arena_dup(p->arena, nx_slice_cstr(said.msg)),
+                                       .advice = NX_SLICE("build it for wasm32-wasip1 without further WebAssembly proposals")};
     } else if (error) {
         wasmtime_error_delete(error);
     }
@@ -125,7 +126,7 @@ nx_err nx_rt_inspect(nx_slice bytes, nx_jw *w, nx_error *reterr)
 {
     nx_arena arena = NX_ARENA_INIT(ARENA_BYTES);
     nx_rt_facts facts;
-    nx_rt_problems problems = { .arena = &arena };
+    nx_rt_problems problems = {.arena = &arena};
     nx_err err = nx_rt_facts_read(bytes, &arena, &facts, reterr);
     if (!err) {
         nx_rt_facts_check(&facts, 0, &problems);

@@ -48,7 +48,7 @@ void nx_rt_metrics_open(nx_rt *r, nx_metrics *registry)
 void nx_rt_metrics_close(nx_rt *r)
 {
     nx_rt_metrics *m = &r->metrics;
-    nx_metric *const read[] = { m->queued, m->running, m->threads, m->mapped };
+    nx_metric *const read[] = {m->queued, m->running, m->threads, m->mapped};
     if (!m->registry) return;
     for (size_t i = 0; i < NX_ARRAY_LEN(read); i++)
         if (read[i]) nx_obs_hide(m->registry, read[i]);

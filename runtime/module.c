@@ -143,7 +143,7 @@ static nx_err read_imports(reader *r, nx_arena *a, nx_rt_facts *f, nx_error *ret
             f->n_tables++;
             break;
         case NX_RT_MEMORY: {
-            nx_rt_memory_facts m = { .is_imported = true };
+            nx_rt_memory_facts m = {.is_imported = true};
             read_limits(r, &m);
             m.is_imported = true;
             note_memory(f, m);
@@ -204,8 +204,16 @@ static void read_custom(reader *r, nx_rt_facts *f)
     if (nx_slice_eq_cstr(name, "producers")) f->producers = nx_slice_make(r->p, (size_t)(r->end - r->p));
 }
 
-enum { SEC_CUSTOM, SEC_TYPE, SEC_IMPORT, SEC_FUNCTION, SEC_TABLE, SEC_MEMORY, SEC_GLOBAL, SEC_EXPORT, SEC_START };
-static const char *const section_names[] = { "custom", "type", "import", "function", "table", "memory", "global", "export", "start" };
+enum { SEC_CUSTOM,
+       SEC_TYPE,
+       SEC_IMPORT,
+       SEC_FUNCTION,
+       SEC_TABLE,
+       SEC_MEMORY,
+       SEC_GLOBAL,
+       SEC_EXPORT,
+       SEC_START };
+static const char *const section_names[] = {"custom", "type", "import", "function", "table", "memory", "global", "export", "start"};
 
 static nx_err read_section(uint8_t id, reader *r, nx_arena *a, nx_rt_facts *f, nx_error *reterr)
 {
@@ -218,7 +226,7 @@ static nx_err read_section(uint8_t id, reader *r, nx_arena *a, nx_rt_facts *f, n
     case SEC_TABLE: f->n_tables += read_count(r); break;
     case SEC_MEMORY:
         for (uint32_t n = read_count(r); n > 0 && !r->is_bad; n--) {
-            nx_rt_memory_facts m = { 0 };
+            nx_rt_memory_facts m = {0};
             read_limits(r, &m);
             note_memory(f, m);
         }
@@ -234,7 +242,7 @@ static nx_err read_section(uint8_t id, reader *r, nx_arena *a, nx_rt_facts *f, n
 
 static nx_err read_preamble(nx_slice bytes, nx_rt_facts *f, nx_error *reterr)
 {
-    static const char magic[4] = { '\0', 'a', 's', 'm' };
+    static const char magic[4] = {'\0', 'a', 's', 'm'};
     if (bytes.n < 8 || memcmp(bytes.p, magic, 4) != 0) {
         nx_slice text = nx_slice_trim(bytes);
         if (nx_slice_starts(text, NX_SLICE("(module")) || nx_slice_starts(text, NX_SLICE("(component")))
@@ -254,11 +262,11 @@ static nx_err read_preamble(nx_slice bytes, nx_rt_facts *f, nx_error *reterr)
 
 nx_err nx_rt_facts_read(nx_slice bytes, nx_arena *a, nx_rt_facts *ret, nx_error *reterr)
 {
-    nx_rt_facts f = { 0 };
+    nx_rt_facts f = {0};
     nx_err err = read_preamble(bytes, &f, reterr);
     if (err) return err;
     uint32_t seen = 0; /* a section of each kind at most, but custom ones: later counts and arrays would not fit together */
-    reader r = { .start = (const uint8_t *)bytes.p, .p = (const uint8_t *)bytes.p + 8, .end = (const uint8_t *)bytes.p + bytes.n };
+    reader r = {.start = (const uint8_t *)bytes.p, .p = (const uint8_t *)bytes.p + 8, .end = (const uint8_t *)bytes.p + bytes.n};
     while (!f.is_component && r.p < r.end) {
         uint8_t id = read_byte(&r);
         uint32_t size = read_u32(&r);
@@ -270,12 +278,12 @@ nx_err nx_rt_facts_read(nx_slice bytes, nx_arena *a, nx_rt_facts *ret, nx_error 
             return nx_error_set(reterr, NX_EMODULE, "not a valid WebAssembly module: section %u is unknown or there twice", id);
         seen |= 1u << id;
         const uint8_t *p = (const uint8_t *)body.p;
-        reader section = { .start = r.start, .p = p, .end = p + body.n };
+        reader section = {.start = r.start, .p = p, .end = p + body.n};
         err = read_section(id, &section, a, &f, reterr);
         if (err) return err;
     }
     if (!f.func_types && f.n_imported_funcs) { /* a module without functions of its own */
-        reader none = { 0 };
+        reader none = {0};
         static const uint8_t zero = 0;
         none.p = none.start = &zero;
         none.end = &zero + 1;
@@ -302,7 +310,7 @@ const nx_rt_functype *nx_rt_facts_export_type(const nx_rt_facts *f, const char *
 
 const char *nx_rt_extern_kind_name(nx_rt_extern_kind k)
 {
-    static const char *const names[] = { "function", "table", "memory", "global", "tag" };
+    static const char *const names[] = {"function", "table", "memory", "global", "tag"};
     return k <= NX_RT_TAG ? names[k] : "unknown";
 }
 

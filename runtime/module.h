@@ -14,7 +14,11 @@
 #define NX_RT_IMPORTS_MAX 4096u
 #define NX_RT_EXPORTS_MAX 100000u
 
-typedef enum { NX_RT_FUNC, NX_RT_TABLE, NX_RT_MEMORY, NX_RT_GLOBAL, NX_RT_TAG } nx_rt_extern_kind;
+typedef enum { NX_RT_FUNC,
+               NX_RT_TABLE,
+               NX_RT_MEMORY,
+               NX_RT_GLOBAL,
+               NX_RT_TAG } nx_rt_extern_kind;
 const char *nx_rt_extern_kind_name(nx_rt_extern_kind k);
 
 /* A function type as two strings of value type bytes (0x7f i32, 0x7e i64, …); lent from the module. */
@@ -65,8 +69,8 @@ nx_err nx_rt_functype_text(const nx_rt_functype *t, nx_buf *out);
 
 /* What keeps a module from running, each with what to do about it. */
 typedef struct nx_rt_problem {
-    const char *code;  /* "unknown_import", "no_entry", … */
-    nx_slice subject;  /* "env.foo"; may be empty */
+    const char *code; /* "unknown_import", "no_entry", … */
+    nx_slice subject; /* "env.foo"; may be empty */
     nx_slice message, advice;
 } nx_rt_problem;
 
@@ -82,7 +86,9 @@ typedef struct nx_rt_problems {
  * a library has no main(): a build adds this function to flush it, so that the plainest source works. */
 #define NX_RT_FLUSH_EXPORT "__nexus_flush"
 
-typedef enum { NX_RT_ENTRY_NONE, NX_RT_ENTRY_HANDLE_EVENT, NX_RT_ENTRY_START } nx_rt_entry;
+typedef enum { NX_RT_ENTRY_NONE,
+               NX_RT_ENTRY_HANDLE_EVENT,
+               NX_RT_ENTRY_START } nx_rt_entry;
 nx_rt_entry nx_rt_facts_entry(const nx_rt_facts *f);
 /* memory_bytes: the limit the module will run with; 0: none known, only what no node allows is reported. */
 void nx_rt_facts_check(const nx_rt_facts *f, uint64_t memory_bytes, nx_rt_problems *p);

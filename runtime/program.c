@@ -68,13 +68,18 @@ static void mapped_locked(nx_rt *r, nx_rt_program *p)
     }
 }
 
+static void destroy_locked(nx_rt *r, nx_rt_program *p)
+{
+    if (p->is_mapped) unmap_locked(r, p);
+    free(p);
+}
+
 static void free_locked(nx_rt *r, nx_rt_program *p)
 {
     nx_rt_program **at = bucket_of(r, &p->digest);
     while (*at != p) at = &(*at)->next_in_bucket;
     *at = p->next_in_bucket;
-    if (p->is_mapped) unmap_locked(r, p);
-    free(p);
+    destroy_locked(r, p);
 }
 
 /* ---- mapping; without the lock, p->is_loading is set */
@@ -108,7 +113,8 @@ static void note_exports(nx_rt_program *p)
     wasm_exporttype_vec_t exports;
     wasmtime_module_exports(p->module, &exports);
     int handle_event = results_of(&exports, "handle_event");
-    p->entry = handle_event >= 0 ? NX_RT_ENTRY_HANDLE_EVENT : results_of(&exports, "_start") >= 0 ? NX_RT_ENTRY_START : NX_RT_ENTRY_NONE;
+    p->entry = handle_event >= 0 ? NX_RT_ENTRY_HANDLE_EVENT : results_of(&exports, "_start") >= 0 ? NX_RT_ENTRY_START
+                                                                                                  : NX_RT_ENTRY_NONE;
     p->has_initialize = p->entry == NX_RT_ENTRY_HANDLE_EVENT && results_of(&exports, "_initialize") >= 0;
     p->has_flush = p->entry == NX_RT_ENTRY_HANDLE_EVENT && results_of(&exports, NX_RT_FLUSH_EXPORT) == 0;
     p->entry_returns_i32 = handle_event > 0;
@@ -200,7 +206,7 @@ static nx_err check_bytes(nx_slice bytes, const nx_sha256 *digest, uint64_t memo
         return nx_error_set(reterr, NX_ECORRUPT, "the module's bytes do not have the digest they were asked for by");
     nx_arena arena = NX_ARENA_INIT(FACTS_BYTES_MAX);
     nx_rt_facts facts;
-    nx_rt_problems problems = { .arena = &arena };
+    nx_rt_problems problems = {.arena = &arena};
     nx_err err = nx_rt_facts_read(bytes, &arena, &facts, reterr);
     if (!err) {
         nx_rt_facts_check(&facts, memory_bytes, &problems);
@@ -247,7 +253,7 @@ nx_err nx_rt_program_load(nx_rt *r, nx_slice bytes, const nx_sha256 *digest, uin
     (void)pthread_mutex_lock(&r->programs_mu);
     err = enter_locked(r, digest, nx_rt_class_for(memory_bytes), &p, &is_mine, reterr);
     (void)pthread_mutex_unlock(&r->programs_mu);
-    if (err) return err;
+    if (err || !p) return err;
     if (is_mine) {
         err = load(p, bytes, reterr);
         (void)pthread_mutex_lock(&r->programs_mu);
@@ -315,6 +321,11 @@ void nx_rt_program_release(nx_rt_program *p)
 
 void nx_rt_programs_free(nx_rt *r)
 {
-    for (size_t i = 0; i < NX_RT_BUCKETS; i++)
-        while (r->buckets[i]) free_locked(r, r->buckets[i]);
+    for (size_t i = 0; i < NX_RT_BUCKETS; i++) {
+        for (nx_rt_program *p = r->buckets[i], *next; p; p = next) {
+            next = p->next_in_bucket;
+            destroy_locked(r, p);
+        }
+        r->buckets[i] = NULL;
+    }
 }

@@ -15,10 +15,12 @@
 /* ---- engine.c */
 
 /* Instances keep memory between runs (fast, resident) or give it back (large). Chosen by `memory:` at deploy. */
-typedef enum { NX_RT_CLASS_SMALL, NX_RT_CLASS_LARGE, NX_RT_CLASSES } nx_rt_class_id;
+typedef enum { NX_RT_CLASS_SMALL,
+               NX_RT_CLASS_LARGE,
+               NX_RT_CLASSES } nx_rt_class_id;
 
 #define NX_RT_SMALL_MEMORY_MAX (256ull << 20)
-#define NX_RT_WASM_STACK_BYTES (1u << 20)  /* of a guest; the host needs more of its thread's stack: */
+#define NX_RT_WASM_STACK_BYTES (1u << 20) /* of a guest; the host needs more of its thread's stack: */
 #define NX_RT_HOST_STACK_BYTES (512u << 10)
 #define NX_RT_THREAD_STACK_BYTES (4u << 20)
 #define NX_RT_TABLE_ELEMENTS 65536u
@@ -61,9 +63,9 @@ typedef struct nx_rt_exec {
     nx_rt_world world;
     nx_rt *rt;
     wasmtime_memory_t memory;
-    bool has_memory;       /* `memory` is known */
-    bool has_slot;         /* runs on a worker, in a running slot */
-    uint64_t deadline_ns;  /* nx_clock_ns() */
+    bool has_memory;      /* `memory` is known */
+    bool has_slot;        /* runs on a worker, in a running slot */
+    uint64_t deadline_ns; /* nx_clock_ns() */
 } nx_rt_exec;
 /* The engine hands an instance's memory from one thread to the next under a lock of its own, which ThreadSanitizer can't see in the engine's
  * library: these tell it of the hand-over, and do nothing else. */
@@ -108,7 +110,9 @@ nx_err nx_rt_cache_seal(int fd, nx_slice code);
 nx_err nx_rt_compile(const char *child_program, nx_slice bytes, int out_fd, nx_error *reterr);
 #define NX_RT_CHILD_FD_MODULE 3
 #define NX_RT_CHILD_FD_OUT 4
-enum { NX_RT_CHILD_OK = 0, NX_RT_CHILD_REFUSED = 3, NX_RT_CHILD_FAILED = 4 };
+enum { NX_RT_CHILD_OK = 0,
+       NX_RT_CHILD_REFUSED = 3,
+       NX_RT_CHILD_FAILED = 4 };
 
 /* ---- attempt.c */
 nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, bool has_slot, nx_error *reterr);
@@ -124,9 +128,9 @@ typedef struct nx_rt_workers {
     pthread_cond_t work, slot; /* something to run; a slot for one that waited */
     nx_attempt *head, **tail;
     unsigned queued, queue_max;
-    unsigned slots, running;   /* in a slot */
-    unsigned resuming;         /* waited, and want a slot again */
-    unsigned idle, signalled;  /* threads without work; of them, already woken */
+    unsigned slots, running;  /* in a slot */
+    unsigned resuming;        /* waited, and want a slot again */
+    unsigned idle, signalled; /* threads without work; of them, already woken */
     unsigned n_threads, max_threads;
     pthread_t *threads;
     bool is_stopping;

@@ -90,7 +90,7 @@ void nx_rt_wait_outside(void *exec, uint64_t ns)
         if (w->queued) call_thread_locked(x->rt);
         (void)pthread_mutex_unlock(&w->mu);
     }
-    struct timespec until = { .tv_sec = (time_t)(until_ns / NX_NS_PER_S), .tv_nsec = (long)(until_ns % NX_NS_PER_S) };
+    struct timespec until = {.tv_sec = (time_t)(until_ns / NX_NS_PER_S), .tv_nsec = (long)(until_ns % NX_NS_PER_S)};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {}
     if (x->has_slot) {
         (void)pthread_mutex_lock(&w->mu);
@@ -218,7 +218,8 @@ nx_err nx_rt_workers_start(nx_rt *r, const nx_rt_options *o, nx_error *reterr)
     (void)pthread_cond_init(&w->work, NULL);
     (void)pthread_cond_init(&w->slot, NULL);
     w->tail = &w->head;
-    w->slots = o->slots ? o->slots : cores > 0 ? (unsigned)cores : 1;
+    w->slots = o->slots ? o->slots : cores > 0 ? (unsigned)cores
+                                               : 1;
     w->queue_max = o->queue_max ? o->queue_max : QUEUE_DEFAULT;
     w->max_threads = w->slots + (o->spare_threads ? o->spare_threads : SPARE_DEFAULT);
     w->threads = calloc(w->max_threads, sizeof *w->threads);

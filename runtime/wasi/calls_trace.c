@@ -134,7 +134,7 @@ static nx_err next_entry(nx_slice *rest, nx_slice *ret)
 static nx_err read_entry(nx_slice bytes, entry *e)
 {
     const uint8_t *p = (const uint8_t *)bytes.p, *end = p + bytes.n;
-    *e = (entry){ .function = p[2], .wasi_errno = p[3], .n_values = p[4] };
+    *e = (entry){.function = p[2], .wasi_errno = p[3], .n_values = p[4]};
     p += HEAD_BYTES;
     if (e->n_values > VALUES_MAX || e->function >= nx_rt_wasi_n_fns) return NX_ECORRUPT;
     for (unsigned i = 0; i < e->n_values; i++)

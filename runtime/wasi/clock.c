@@ -2,7 +2,11 @@
  * a repeated run reads the same times, and no guest can measure the node (Cloudflare Workers has the same rule). */
 #include "wasi/table.h"
 
-enum { CLOCK_ID_REALTIME, CLOCK_ID_MONOTONIC, CLOCK_ID_PROCESS_CPU, CLOCK_ID_THREAD_CPU, CLOCK_IDS };
+enum { CLOCK_ID_REALTIME,
+       CLOCK_ID_MONOTONIC,
+       CLOCK_ID_PROCESS_CPU,
+       CLOCK_ID_THREAD_CPU,
+       CLOCK_IDS };
 
 #define STEP_NS 1000u
 /* The monotonic clock stands at an hour when a run begins: programs subtract from it, and a clock near zero would underflow. */
@@ -10,7 +14,7 @@ enum { CLOCK_ID_REALTIME, CLOCK_ID_MONOTONIC, CLOCK_ID_PROCESS_CPU, CLOCK_ID_THR
 
 const char *nx_rt_clock_name(uint64_t clock_id)
 {
-    static const char *const names[CLOCK_IDS] = { "realtime", "monotonic", "process_cputime", "thread_cputime" };
+    static const char *const names[CLOCK_IDS] = {"realtime", "monotonic", "process_cputime", "thread_cputime"};
     return clock_id < CLOCK_IDS ? names[clock_id] : "unknown";
 }
 

@@ -6,7 +6,9 @@
 #define EVENT_BYTES 32u
 #define SUBSCRIPTIONS_MAX 256u
 
-enum { TAG_CLOCK, TAG_FD_READ, TAG_FD_WRITE };
+enum { TAG_CLOCK,
+       TAG_FD_READ,
+       TAG_FD_WRITE };
 enum { FLAG_ABSTIME = 1 };
 
 typedef struct subscription {
@@ -51,7 +53,7 @@ static uint8_t read_subscriptions(nx_rt_call *c, subscription *subs, uint32_t n,
     for (uint32_t i = 0; i < n; i++) {
         const uint8_t *p = in + (size_t)i * SUBSCRIPTION_BYTES;
         subscription *s = &subs[i];
-        *s = (subscription){ .userdata = nx_rt_get_u64(p), .tag = p[8] };
+        *s = (subscription){.userdata = nx_rt_get_u64(p), .tag = p[8]};
         if (s->tag == TAG_CLOCK) read_clock(c->w, p, s);
         else if (s->tag <= TAG_FD_WRITE) read_stream(c->w, p, s);
         else return NX_WASI_EINVAL;

@@ -1,7 +1,10 @@
 /* wasi/table.c: the functions of WASI preview 1 in the order of its witx file, and how a call of them is done and told. */
 #include "wasi/table.h"
 
-#define ROW(fn, params, handler, text) { #fn, params, true, nx_rt_wasi_##handler, text }
+#define ROW(fn, params, handler, text)                \
+    {                                                 \
+#fn, params, true, nx_rt_wasi_##handler, text \
+    }
 
 const nx_rt_wasi_fn nx_rt_wasi_fns[] = {
     ROW(args_get, "ii", args_get, "()"),
@@ -42,7 +45,7 @@ const nx_rt_wasi_fn nx_rt_wasi_fns[] = {
     ROW(path_symlink, "iiiii", path_symlink, "(directory %0, %b)"),
     ROW(path_unlink_file, "iii", path_at_fd, "(directory %0, %b)"),
     ROW(poll_oneoff, "iiii", poll_oneoff, "(%0 subscriptions, waits %1 ns) -> %2 events"),
-    { "proc_exit", "i", false, nx_rt_wasi_proc_exit, "(%0)" },
+    {"proc_exit", "i", false, nx_rt_wasi_proc_exit, "(%0)"},
     ROW(proc_raise, "i", proc_raise, "(signal %0)"),
     ROW(sched_yield, "", sched_yield, "()"),
     ROW(random_get, "ii", random_get, "(%0 bytes) -> %b"),
@@ -76,9 +79,10 @@ const char *nx_rt_wasi_errno_name(unsigned wasi_errno)
     }
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): handlers write to it through the call. */
 uint8_t nx_rt_wasi_call(nx_rt_world *w, const nx_rt_wasi_fn *fn, uint8_t *mem, size_t mem_bytes, const uint64_t *args)
 {
-    nx_rt_call c = { .w = w, .mem = mem, .mem_bytes = mem_bytes, .args = args };
+    nx_rt_call c = {.w = w, .mem = mem, .mem_bytes = mem_bytes, .args = args};
     nx_rt_trace_begin(w, (uint8_t)(fn - nx_rt_wasi_fns));
     uint8_t wasi_errno = fn->handle(&c);
     nx_rt_trace_end(w, wasi_errno);

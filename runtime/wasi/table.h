@@ -50,7 +50,7 @@ NX_RT_HANDLER(fd_fdstat_get);
 NX_RT_HANDLER(fd_fdstat_set_flags);
 NX_RT_HANDLER(fd_fdstat_set_rights);
 NX_RT_HANDLER(fd_filestat_get);
-NX_RT_HANDLER(fd_unseekable); /* every call that needs a position: ESPIPE */
+NX_RT_HANDLER(fd_unseekable);  /* every call that needs a position: ESPIPE */
 NX_RT_HANDLER(fd_unsupported); /* sync, resize, times: EINVAL on a stream */
 NX_RT_HANDLER(fd_no_directory);
 NX_RT_HANDLER(fd_prestat);

@@ -7,7 +7,7 @@
 #define NX_RT_WASI_WORLD_H
 #include "nx/rt.h"
 
-#define NX_RT_LINE_BYTES 8192u  /* a longer line of stderr reaches on_log() in pieces */
+#define NX_RT_LINE_BYTES 8192u /* a longer line of stderr reaches on_log() in pieces */
 #define NX_RT_TRACE_BYTES 8192u
 
 /* Buffers that a thread uses again for every attempt, so that the warm path allocates nothing. */
@@ -31,7 +31,10 @@ typedef enum {
     NX_RT_END_NOMEM         /* the node is out of memory: no outcome of the guest */
 } nx_rt_end;
 
-typedef enum { NX_RT_FD_CLOSED, NX_RT_FD_STDIN, NX_RT_FD_STDOUT, NX_RT_FD_STDERR } nx_rt_fd;
+typedef enum { NX_RT_FD_CLOSED,
+               NX_RT_FD_STDIN,
+               NX_RT_FD_STDOUT,
+               NX_RT_FD_STDERR } nx_rt_fd;
 #define NX_RT_FDS 3u
 
 typedef struct nx_rt_world {

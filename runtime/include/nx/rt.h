@@ -18,60 +18,61 @@ typedef struct nx_rt_program nx_rt_program;
 struct nx_metrics;
 
 typedef struct nx_rt_options {
-    const char *cache_dir;        /* made with mode 0700; compiled code by digest and engine fingerprint */
-    unsigned slots;               /* running at the same time; 0: one per core */
-    unsigned spare_threads;       /* for host calls that wait; 0: 32 */
-    unsigned queue_max;           /* submitted and not running; 0: 4096 */
-    unsigned pool_slots;          /* instances of the small class; 0: 256 (sanitizer builds: 32) */
-    const char *child_program;    /* executable whose nx_rt_child_main() compiles; NULL: /proc/self/exe */
+    const char *cache_dir;      /* made with mode 0700; compiled code by digest and engine fingerprint */
+    unsigned slots;             /* running at the same time; 0: one per core */
+    unsigned spare_threads;     /* for host calls that wait; 0: 32 */
+    unsigned queue_max;         /* submitted and not running; 0: 4096 */
+    unsigned pool_slots;        /* instances of the small class; 0: 256 (sanitizer builds: 32) */
+    const char *child_program;  /* executable whose nx_rt_child_main() compiles; NULL: /proc/self/exe */
     struct nx_metrics *metrics; /* may be NULL */
 } nx_rt_options;
 
 nx_err nx_rt_new(const nx_rt_options *o, nx_rt **ret, nx_error *reterr);
-void nx_rt_free(nx_rt *r);                    /* joins its threads; nothing may be running */
-const char *nx_rt_engine_identity(nx_rt *r);  /* equal strings: fuel and traces are comparable. "wasmtime-48 fuel nan-canonical …" */
-const char *nx_rt_world_identity(void);       /* "nexus-wasi-1" */
+void nx_rt_free(nx_rt *r);                   /* joins its threads; nothing may be running */
+const char *nx_rt_engine_identity(nx_rt *r); /* equal strings: fuel and traces are comparable. "wasmtime-48 fuel nan-canonical …" */
+const char *nx_rt_world_identity(void);      /* "nexus-wasi-1" */
 const char *nx_rt_arch(void);
-const char *nx_rt_engine_linkage(void);       /* "shared 48.0.0 (development, not for production)" or "static 48.0.8" */
-uint64_t nx_rt_memory_max(void);              /* largest `memory:` a program may ask for, bytes */
+const char *nx_rt_engine_linkage(void); /* "shared 48.0.0 (development, not for production)" or "static 48.0.8" */
+uint64_t nx_rt_memory_max(void);        /* largest `memory:` a program may ask for, bytes */
 
 /* Validates (entry export, every import by name with advice, memory), compiles in a child with limits or maps from the cache, prepares instances.
  * `bytes` empty: only the cache is tried (NX_ENOENT). memory_bytes chooses the engine class. May block for seconds on a first compile. */
 nx_err nx_rt_program_load(nx_rt *r, nx_slice bytes, const nx_sha256 *digest, uint64_t memory_bytes, nx_rt_program **ret, nx_error *reterr);
 nx_rt_program *nx_rt_program_ref(nx_rt_program *p);
-void nx_rt_program_unref(nx_rt_program *p);   /* NULL allowed */
+void nx_rt_program_unref(nx_rt_program *p); /* NULL allowed */
 
 typedef struct nx_outcome {
-    nx_err err;                    /* not NX_OK: the node failed (memory, instances), there is no outcome: try again elsewhere or later */
-    nx_run_status status;          /* dead with no_module: the program can't be mapped any more; load it again with its bytes */
+    nx_err err;           /* not NX_OK: the node failed (memory, instances), there is no outcome: try again elsewhere or later */
+    nx_run_status status; /* dead with no_module: the program can't be mapped any more; load it again with its bytes */
     nx_run_why why;
     int exit_code;
-    char message[256];             /* trap text; "" */
-    nx_buf backtrace;              /* one frame a line with names where the module has them; may be empty */
-    nx_buf output, logs;           /* cut at max_output_bytes, max_log_bytes */
+    char message[256];   /* trap text; "" */
+    nx_buf backtrace;    /* one frame a line with names where the module has them; may be empty */
+    nx_buf output, logs; /* cut at max_output_bytes, max_log_bytes */
     uint64_t output_bytes, logs_bytes;
     nx_sha256 output_sha256, logs_sha256; /* of the whole */
     uint64_t fuel, memory_bytes, duration_ns, queued_ns;
     bool is_cold;
     uint64_t n_calls;
     nx_sha256 calls_sha256;
-    nx_buf calls;                  /* host-call trace, cut at max_calls_bytes */
+    nx_buf calls; /* host-call trace, cut at max_calls_bytes */
 } nx_outcome;
 
 typedef struct nx_attempt {
     nx_mail mail;
     /* in: all lent until done() */
     nx_rt_program *program;
-    nx_slice input;                /* stdin */
-    const nx_kv *env; unsigned n_env;
+    nx_slice input; /* stdin */
+    const nx_kv *env;
+    unsigned n_env;
+    bool is_replay; /* sleeps do not wait; no wall deadline but a safety of 10 x timeout */
+    bool keep_logs; /* fill outcome.logs */
     uint8_t seed[32];
-    uint64_t start_wall_ns;        /* where the guest's clock starts */
+    uint64_t start_wall_ns; /* where the guest's clock starts */
     uint64_t timeout_ns, memory_bytes;
-    uint64_t fuel;                 /* 0: no limit */
+    uint64_t fuel; /* 0: no limit */
     uint64_t max_output_bytes, max_log_bytes, max_calls_bytes;
-    bool is_replay;                /* sleeps do not wait; no wall deadline but a safety of 10 x timeout */
-    uint64_t stop_at_fuel;         /* replay of a timeout: ends as `timeout` when this much is used; 0: no */
-    bool keep_logs;                /* fill outcome.logs */
+    uint64_t stop_at_fuel;                                  /* replay of a timeout: ends as `timeout` when this much is used; 0: no */
     void (*on_log)(struct nx_attempt *self, nx_slice line); /* each complete stderr line (and the unfinished last one); may be NULL */
     void (*done)(struct nx_attempt *self);
     void *owner;
@@ -80,10 +81,10 @@ typedef struct nx_attempt {
 } nx_attempt;
 
 void nx_attempt_init(nx_attempt *a);
-void nx_attempt_done(nx_attempt *a);  /* frees the outcome's buffers */
-void nx_attempt_reset(nx_attempt *a); /* for reuse: keeps the buffers' memory */
-nx_err nx_rt_submit(nx_rt *r, nx_attempt *a, nx_error *reterr);  /* queued; NX_EBUSY */
-nx_err nx_rt_run(nx_rt *r, nx_attempt *a, nx_error *reterr);     /* on the calling thread; done() is not called. For replays, benches, tests */
+void nx_attempt_done(nx_attempt *a);                            /* frees the outcome's buffers */
+void nx_attempt_reset(nx_attempt *a);                           /* for reuse: keeps the buffers' memory */
+nx_err nx_rt_submit(nx_rt *r, nx_attempt *a, nx_error *reterr); /* queued; NX_EBUSY */
+nx_err nx_rt_run(nx_rt *r, nx_attempt *a, nx_error *reterr);    /* on the calling thread; done() is not called. For replays, benches, tests */
 void nx_rt_depth(nx_rt *r, unsigned *ret_queued, unsigned *ret_running);
 
 /* Text of one host call out of a recorded trace, for a divergence: where two traces first differ. *ret_index counts from 0; -1: they do not within what was kept. */

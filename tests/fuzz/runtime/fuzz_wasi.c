@@ -24,8 +24,8 @@ static uint8_t take(input *in)
 
 static uint64_t take_value(input *in, char type)
 {
-    static const uint64_t interesting[] = { 0, 1, 2, 3, 8, MEM_BYTES - 8, MEM_BYTES - 1, MEM_BYTES, MEM_BYTES + 1, 0x7fffffff, 0x80000000,
-                                            0xfffffff0, 0xffffffff, 1024, 1025, 256 };
+    static const uint64_t interesting[] = {0, 1, 2, 3, 8, MEM_BYTES - 8, MEM_BYTES - 1, MEM_BYTES, MEM_BYTES + 1, 0x7fffffff, 0x80000000,
+                                           0xfffffff0, 0xffffffff, 1024, 1025, 256};
     uint8_t tag = take(in);
     uint64_t v;
     if (tag < 64) v = interesting[tag % 16];
@@ -43,8 +43,8 @@ static void on_log(nx_attempt *a, nx_slice line)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static nx_rt_scratch *scratch;
-    static const nx_kv env[] = { { { "A", 1 }, { "b", 1 } } };
-    input in = { data, size };
+    static const nx_kv env[] = {{{"A", 1}, {"b", 1}}};
+    input in = {data, size};
     nx_attempt a;
     nx_rt_world w;
     uint8_t *mem = malloc(MEM_BYTES);
@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     nx_rt_world_init(&w, &a, scratch);
     for (unsigned i = 0; i < CALLS_MAX && in.n && !w.end; i++) {
         const nx_rt_wasi_fn *fn = &nx_rt_wasi_fns[take(&in) % nx_rt_wasi_n_fns];
-        uint64_t args[NX_RT_WASI_PARAMS_MAX] = { 0 };
+        uint64_t args[NX_RT_WASI_PARAMS_MAX] = {0};
         for (unsigned k = 0; fn->params[k]; k++) args[k] = take_value(&in, fn->params[k]);
         size_t at = take(&in) % 64;
         if (in.n) memcpy(mem + at, in.p, in.n < MEM_BYTES - at ? in.n : MEM_BYTES - at);
@@ -75,8 +75,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     nx_rt_world_finish(&w);
     nx_rt_world_done(&w);
     /* What was written down can be read. */
-    NX_CLEANUP(nx_buf_done) nx_buf text_a = NX_BUF_INIT(1u << 16);
-    NX_CLEANUP(nx_buf_done) nx_buf text_b = NX_BUF_INIT(1u << 16);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text_a = NX_BUF_INIT(1u << 16);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text_b = NX_BUF_INIT(1u << 16);
     int64_t index;
     if (nx_rt_calls_first_difference(nx_buf_view(&a.out.calls), NX_SLICE_NULL, &index, &text_a, &text_b)) abort();
     if (a.out.output_bytes > a.max_output_bytes || a.out.logs.n > a.max_log_bytes || a.out.calls.n > a.max_calls_bytes) abort();

@@ -14,7 +14,7 @@ nx_rt *rt;
 char rt_help_dir[64];
 
 /* The engine catches signals of guests; cmocka puts its own handlers in their place around every test. */
-static const int signals[] = { SIGSEGV, SIGILL, SIGBUS, SIGFPE };
+static const int signals[] = {SIGSEGV, SIGILL, SIGBUS, SIGFPE};
 static struct sigaction engine_actions[NX_ARRAY_LEN(signals)];
 
 static void save_engine_signals(void)
@@ -43,7 +43,7 @@ int rt_help_setup(void **state)
     (void)snprintf(rt_help_dir, sizeof rt_help_dir, "/tmp/nx-test-rt-XXXXXX");
     assert_non_null(mkdtemp(rt_help_dir));
     nx_error e = NX_ERROR_INIT;
-    nx_rt_options o = { .cache_dir = rt_help_dir, .slots = 2, .pool_slots = 32 };
+    nx_rt_options o = {.cache_dir = rt_help_dir, .slots = 2, .pool_slots = 32};
     if (nx_rt_new(&o, &rt, &e)) fail_msg("nx_rt_new: %s", e.msg);
     save_engine_signals();
     return 0;
@@ -63,7 +63,7 @@ nx_slice rt_help_wat(const char *wat)
 {
     static wasm_byte_vec_t binary;
     if (binary.data) wasm_byte_vec_delete(&binary);
-    binary = (wasm_byte_vec_t){ 0, NULL };
+    binary = (wasm_byte_vec_t){0, NULL};
     if (!*wat) return NX_SLICE_NULL;
     wasmtime_error_t *error = wasmtime_wat2wasm(wat, strlen(wat), &binary);
     if (error) {
@@ -121,17 +121,17 @@ static void build_rust(const char *compiler, const char *target, const char *rs,
     (void)snprintf(flush_o, sizeof flush_o, "%s/flush.o", rt_help_dir);
     (void)snprintf(link_flush, sizeof link_flush, "link-arg=%s", flush_o);
     write_text(flush_rs, flush_source);
-    const char *object[] = { compiler, "--target", target, "--crate-type", "lib", "-O", "--emit=obj", "-o", flush_o, flush_rs, NULL };
+    const char *object[] = {compiler, "--target", target, "--crate-type", "lib", "-O", "--emit=obj", "-o", flush_o, flush_rs, NULL};
     assert_int_equal(run_program(object), 0);
-    const char *library[] = { compiler,   "--target", target, "--crate-type", "cdylib", "-O", "-C", link_flush, "-C", "link-arg=--export=__nexus_flush",
-                              "-o",       wasm,       rs,     NULL };
+    const char *library[] = {compiler, "--target", target, "--crate-type", "cdylib", "-O", "-C", link_flush, "-C", "link-arg=--export=__nexus_flush",
+                             "-o", wasm, rs, NULL};
     assert_int_equal(run_program(library), 0);
 }
 
 nx_slice rt_help_rust(const char *name, const char *source)
 {
-    static const char *const compilers[] = { "rustc", "/usr/bin/rustc" };
-    static const char *const targets[] = { "wasm32-wasip1", "wasm32-wasi" };
+    static const char *const compilers[] = {"rustc", "/usr/bin/rustc"};
+    static const char *const targets[] = {"wasm32-wasip1", "wasm32-wasi"};
     char rs[128], wasm[128];
     if (!name) return read_whole(NULL);
     (void)snprintf(rs, sizeof rs, "%s/%s.rs", rt_help_dir, name);
@@ -141,7 +141,7 @@ nx_slice rt_help_rust(const char *name, const char *source)
         for (size_t k = 0; k < NX_ARRAY_LEN(targets); k++) {
             char command[512];
             (void)snprintf(command, sizeof command, "test -d \"$(%s --print sysroot 2>/dev/null)/lib/rustlib/%s/lib\"", compilers[i], targets[k]);
-            const char *probe[] = { "/bin/sh", "-c", command, NULL };
+            const char *probe[] = {"/bin/sh", "-c", command, NULL};
             if (run_program(probe) != 0) continue;
             build_rust(compilers[i], targets[k], rs, wasm);
             return read_whole(wasm);

@@ -29,20 +29,20 @@ void rt_help_run(nx_attempt *a, nx_rt_program *p);
 void rt_help_assert_outcome(const nx_attempt *a, nx_run_status status, nx_run_why why);
 
 /* Head of a guest: imports, one page of memory, and a way to write: (call $out (i32.const ptr) (i32.const length)). */
-#define RT_WAT_HEAD                                                                                                                    \
-    "(module"                                                                                                                          \
-    " (import \"wasi_snapshot_preview1\" \"fd_write\" (func $fd_write (param i32 i32 i32 i32) (result i32)))"                          \
-    " (import \"wasi_snapshot_preview1\" \"fd_read\" (func $fd_read (param i32 i32 i32 i32) (result i32)))"                            \
-    " (import \"wasi_snapshot_preview1\" \"clock_time_get\" (func $clock (param i32 i64 i32) (result i32)))"                           \
-    " (import \"wasi_snapshot_preview1\" \"random_get\" (func $random (param i32 i32) (result i32)))"                                  \
-    " (import \"wasi_snapshot_preview1\" \"poll_oneoff\" (func $poll (param i32 i32 i32 i32) (result i32)))"                           \
-    " (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))"                                                      \
-    " (memory (export \"memory\") 1)"                                                                                                  \
-    " (func $write (param $fd i32) (param $p i32) (param $n i32)"                                                                      \
-    "  (i32.store (i32.const 0) (local.get $p)) (i32.store (i32.const 4) (local.get $n))"                                              \
-    "  (drop (call $fd_write (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 8))))"                                             \
-    " (func $sleep_ns (param $ns i64)"                                                                                                 \
-    "  (i64.store (i32.const 1000) (i64.const 7)) (i64.store (i32.const 1008) (i64.const 0)) (i32.store (i32.const 1016) (i32.const 1))" \
+#define RT_WAT_HEAD                                                                                                                        \
+    "(module"                                                                                                                              \
+    " (import \"wasi_snapshot_preview1\" \"fd_write\" (func $fd_write (param i32 i32 i32 i32) (result i32)))"                              \
+    " (import \"wasi_snapshot_preview1\" \"fd_read\" (func $fd_read (param i32 i32 i32 i32) (result i32)))"                                \
+    " (import \"wasi_snapshot_preview1\" \"clock_time_get\" (func $clock (param i32 i64 i32) (result i32)))"                               \
+    " (import \"wasi_snapshot_preview1\" \"random_get\" (func $random (param i32 i32) (result i32)))"                                      \
+    " (import \"wasi_snapshot_preview1\" \"poll_oneoff\" (func $poll (param i32 i32 i32 i32) (result i32)))"                               \
+    " (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))"                                                          \
+    " (memory (export \"memory\") 1)"                                                                                                      \
+    " (func $write (param $fd i32) (param $p i32) (param $n i32)"                                                                          \
+    "  (i32.store (i32.const 0) (local.get $p)) (i32.store (i32.const 4) (local.get $n))"                                                  \
+    "  (drop (call $fd_write (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 8))))"                                                 \
+    " (func $sleep_ns (param $ns i64)"                                                                                                     \
+    "  (i64.store (i32.const 1000) (i64.const 7)) (i64.store (i32.const 1008) (i64.const 0)) (i32.store (i32.const 1016) (i32.const 1))"   \
     "  (i64.store (i32.const 1024) (local.get $ns)) (i64.store (i32.const 1032) (i64.const 0)) (i64.store (i32.const 1040) (i64.const 0))" \
     "  (drop (call $poll (i32.const 1000) (i32.const 2000) (i32.const 1) (i32.const 3000))))"
 #endif

@@ -143,7 +143,7 @@ static void test_attempt_stderr_lines(void **state)
     nx_rt_program *p = rt_help_load_wat(RT_WAT_HEAD " (data (i32.const 100) \"one\\ntwo\\n\\nlast\")"
                                                     " (func (export \"handle_event\") (call $write (i32.const 2) (i32.const 100) (i32.const 5))"
                                                     "  (call $write (i32.const 2) (i32.const 105) (i32.const 8))))");
-    struct lines l = { 0 };
+    struct lines l = {0};
     nx_attempt a;
     nx_attempt_init(&a);
     a.on_log = on_log;

@@ -28,7 +28,7 @@ static const char busy_source[] =
     "    println!(\"{:?} {}\", std::env::var(\"TRACE_ID\"), (f64::NAN * -1.0).to_bits());\n"
     "}\n";
 
-static const nx_kv env[] = { { { "TRACE_ID", 8 }, { "0af7651916cd43dd", 16 } } };
+static const nx_kv env[] = {{{"TRACE_ID", 8}, {"0af7651916cd43dd", 16}}};
 
 static void set_busy(nx_attempt *a)
 {
@@ -60,7 +60,7 @@ static int run_again(const char *dir, const char *digest_hex)
     nx_sha256 digest;
     nx_attempt a;
     char text[512];
-    if (nx_sha256_parse_hex(nx_slice_cstr(digest_hex), &digest) || nx_rt_new(&(nx_rt_options){ .cache_dir = dir, .pool_slots = 4 }, &r, &e) ||
+    if (nx_sha256_parse_hex(nx_slice_cstr(digest_hex), &digest) || nx_rt_new(&(nx_rt_options){.cache_dir = dir, .pool_slots = 4}, &r, &e) ||
         nx_rt_program_load(r, NX_SLICE_NULL, &digest, 128u << 20, &p, &e))
         return 1;
     set_busy(&a);
@@ -168,8 +168,10 @@ static void test_calls_first_difference_in_words(void **state)
                     " (drop (call $fd_read (i32.const 5) (i32.const 0) (i32.const 0) (i32.const 8)))"
                     " (drop (call $clock (i32.const 0) (i64.const 0) (i32.const 16)))))");
     nx_attempt a, b;
-    NX_CLEANUP(nx_buf_done) nx_buf text_a = NX_BUF_INIT(4096);
-    NX_CLEANUP(nx_buf_done) nx_buf text_b = NX_BUF_INIT(4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text_a = NX_BUF_INIT(4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text_b = NX_BUF_INIT(4096);
     int64_t index = -2;
     nx_attempt_init(&a);
     nx_attempt_init(&b);

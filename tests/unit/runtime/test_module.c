@@ -121,7 +121,7 @@ static void test_module_reader_takes_damaged_bytes(void **state)
         copy[i] = (char)(copy[i] ^ 0x55);
         nx_arena arena = NX_ARENA_INIT(1u << 20);
         nx_rt_facts facts;
-        nx_rt_problems problems = { .arena = &arena };
+        nx_rt_problems problems = {.arena = &arena};
         if (nx_rt_facts_read(nx_slice_make(copy, whole.n), &arena, &facts, NULL) == NX_OK) nx_rt_facts_check(&facts, 0, &problems);
         nx_arena_done(&arena);
         free(copy);
@@ -130,7 +130,8 @@ static void test_module_reader_takes_damaged_bytes(void **state)
 
 static void inspect(nx_slice module, nx_json **ret)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(1u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(1u << 20);
     nx_jw w = NX_JW_INIT(&out);
     nx_error e = NX_ERROR_INIT;
     if (nx_rt_inspect(module, &w, &e)) fail_msg("%s", e.msg);

@@ -61,7 +61,7 @@ static void test_program_comes_from_the_cache_the_second_time(void **state)
 /* Changes one byte, or cuts, or opens the file to others: each time the file is thrown away and compiled again. */
 static void spoil(const char *path, int how)
 {
-    struct stat st;
+    struct stat st = {0};
     int fd = open(path, O_RDWR);
     assert_true(fd >= 0 && fstat(fd, &st) == 0);
     char b = 0x5a;
@@ -118,7 +118,7 @@ static void test_program_cache_directory_open_to_others_is_refused(void **state)
     assert_int_equal(chmod(dir, 0755), 0);
     nx_error e = NX_ERROR_INIT;
     nx_rt *r = NULL;
-    assert_int_equal(nx_rt_new(&(nx_rt_options){ .cache_dir = dir, .pool_slots = 4 }, &r, &e), NX_EDENIED);
+    assert_int_equal(nx_rt_new(&(nx_rt_options){.cache_dir = dir, .pool_slots = 4}, &r, &e), NX_EDENIED);
     assert_non_null(strstr(e.msg, "chmod 700"));
     assert_int_equal(rmdir(dir), 0);
 }
@@ -216,14 +216,14 @@ static void test_child_program_that_is_missing(void **state)
     nx_error e = NX_ERROR_INIT;
     nx_rt *r = NULL;
     nx_rt_program *p = NULL;
-    assert_int_equal(nx_rt_new(&(nx_rt_options){ .cache_dir = dir, .pool_slots = 4, .child_program = "/nowhere/nexus" }, &r, &e), NX_OK);
+    assert_int_equal(nx_rt_new(&(nx_rt_options){.cache_dir = dir, .pool_slots = 4, .child_program = "/nowhere/nexus"}, &r, &e), NX_OK);
     nx_slice module = rt_help_wat(answer_wat);
     nx_sha256 digest = nx_sha256_of(module);
     assert_true(nx_rt_program_load(r, module, &digest, 1u << 20, &p, &e) != NX_OK);
     assert_non_null(strstr(e.msg, "/nowhere/nexus"));
     nx_rt_free(r);
     /* A child that is not one of ours: its code and words are passed on. */
-    assert_int_equal(nx_rt_new(&(nx_rt_options){ .cache_dir = dir, .pool_slots = 4, .child_program = "/bin/false" }, &r, &e), NX_OK);
+    assert_int_equal(nx_rt_new(&(nx_rt_options){.cache_dir = dir, .pool_slots = 4, .child_program = "/bin/false"}, &r, &e), NX_OK);
     assert_int_equal(nx_rt_program_load(r, module, &digest, 1u << 20, &p, &e), NX_EIO);
     nx_rt_free(r);
     assert_int_equal(rmdir(dir), 0);

@@ -12,7 +12,7 @@ static uint8_t *mem;
 static nx_attempt a;
 static nx_rt_world w;
 static nx_rt_scratch *scratch;
-static const nx_kv env[] = { { { "TRACE_ID", 8 }, { "abc", 3 } }, { { "EMPTY", 5 }, { "", 0 } } };
+static const nx_kv env[] = {{{"TRACE_ID", 8}, {"abc", 3}}, {{"EMPTY", 5}, {"", 0}}};
 
 static int begin(void **state)
 {
@@ -45,7 +45,7 @@ static uint8_t call(const char *name, uint64_t a0, uint64_t a1, uint64_t a2, uin
 {
     const nx_rt_wasi_fn *fn = nx_rt_wasi_find(nx_slice_cstr(name));
     assert_non_null(fn);
-    const uint64_t args[NX_RT_WASI_PARAMS_MAX] = { a0, a1, a2, a3 };
+    const uint64_t args[NX_RT_WASI_PARAMS_MAX] = {a0, a1, a2, a3};
     return nx_rt_wasi_call(&w, fn, mem, MEM_BYTES, args);
 }
 
@@ -145,7 +145,7 @@ static void test_wasi_read_scatters_the_input(void **state)
 static void test_wasi_read_over_its_own_array(void **state)
 {
     (void)state;
-    static const uint8_t evil[16] = { 0, 0, 0, 0, 0, 0, 0, 0, 0xf0, 0xff, 0xff, 0xff, 0xf0, 0xff, 0xff, 0xff };
+    static const uint8_t evil[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0xf0, 0xff, 0xff, 0xff, 0xf0, 0xff, 0xff, 0xff};
     a.input = nx_slice_make(evil, sizeof evil);
     put_iov(0, 0, 16);
     put_iov(8, 400, 16);
@@ -156,7 +156,7 @@ static void test_wasi_read_over_its_own_array(void **state)
 static void test_wasi_hostile_vectors(void **state)
 {
     (void)state;
-    static const char *const names[] = { "fd_read", "fd_write" };
+    static const char *const names[] = {"fd_read", "fd_write"};
     for (unsigned i = 0; i < 2; i++) {
         uint64_t fd = i;
         put_iov(0, 0xffffff00, 0xff);
@@ -333,7 +333,7 @@ static void test_wasi_descriptors(void **state)
 static void test_wasi_paths_lead_nowhere(void **state)
 {
     (void)state;
-    memcpy(mem + 100, "/etc/passwd", 11);
+    memcpy(mem + 100, "/etc/passwd", sizeof "/etc/passwd");
     assert_int_equal(call("path_open", 3, 0, 100, 11), NX_WASI_EBADF);
     assert_int_equal(call("path_open", 0, 0, 100, 11), NX_WASI_ENOTDIR);
     assert_int_equal(call("path_open", 3, 0, MEM_BYTES, 1), NX_WASI_EFAULT);
@@ -355,7 +355,7 @@ static void test_wasi_without_memory(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < nx_rt_wasi_n_fns; i++) {
-        const uint64_t args[NX_RT_WASI_PARAMS_MAX] = { 0, 0, 1, 1, 1 };
+        const uint64_t args[NX_RT_WASI_PARAMS_MAX] = {0, 0, 1, 1, 1};
         (void)nx_rt_wasi_call(&w, &nx_rt_wasi_fns[i], NULL, 0, args);
     }
     assert_int_equal(a.out.n_calls, nx_rt_wasi_n_fns);

@@ -1,5 +1,6 @@
 /* test_worker.c: slots, threads and the queue. */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@ typedef struct gate {
     unsigned ended, started;
 } gate;
 
-static gate g = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0 };
+static gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0};
 
 static void on_done(nx_attempt *a)
 {
@@ -164,7 +165,7 @@ static void test_worker_full_queue_is_busy(void **state)
     assert_non_null(mkdtemp(dir));
     nx_error e = NX_ERROR_INIT;
     nx_rt *r = NULL, *before = rt;
-    assert_int_equal(nx_rt_new(&(nx_rt_options){ .cache_dir = dir, .slots = 1, .queue_max = 2, .pool_slots = 4 }, &r, &e), NX_OK);
+    assert_int_equal(nx_rt_new(&(nx_rt_options){.cache_dir = dir, .slots = 1, .queue_max = 2, .pool_slots = 4}, &r, &e), NX_OK);
     rt_help_engine_signals();
     rt = r;
     nx_rt_program *p = rt_help_load_wat(spin_wat);
@@ -189,8 +190,9 @@ static void test_worker_full_queue_is_busy(void **state)
     nx_rt_program_unref(p);
     nx_rt_free(r);
     rt = before;
-    char command[64] = "rm -rf ";
-    assert_int_equal(system(strcat(command, dir)), 0);
+    char command[64];
+    (void)snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
 }
 
 int main(int argc, char **argv)
