@@ -44,7 +44,11 @@ bool nx_core_admin_is_ready(nx_node *n, nx_error *ret_why)
 
 nx_err nx_core_admin_require_ready(nx_node *n, nx_error *reterr)
 {
-    return nx_core_admin_is_ready(n, reterr) ? NX_OK : NX_EUNAVAIL;
+    nx_error why = NX_ERROR_INIT;
+    /* A full log can still be read, and that is when people look; what has to be written fails by itself. */
+    if (nx_core_admin_is_ready(n, &why) || why.code == NX_EFULL)
+        return NX_OK;
+    return nx_error_set(reterr, NX_EUNAVAIL, "%s", why.msg);
 }
 
 static nx_err metrics(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)

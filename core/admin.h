@@ -6,7 +6,7 @@
 #define NX_CORE_NDJSON "application/x-ndjson"
 
 bool nx_core_admin_is_ready(nx_node *n, nx_error *ret_why);
-nx_err nx_core_admin_require_ready(nx_node *n, nx_error *reterr); /* NX_EUNAVAIL with the reason */
+nx_err nx_core_admin_require_ready(nx_node *n, nx_error *reterr); /* NX_EUNAVAIL with the reason; a full log is ready to be read */
 
 nx_err nx_core_admin_invoke(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 nx_err nx_core_admin_events(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
