@@ -216,28 +216,25 @@ static nx_err check_bytes(nx_slice bytes, const nx_sha256 *digest, uint64_t memo
     return err;
 }
 
-/* The program in the table, waited for while another thread loads it; NULL: it is the caller's to load, and is in the table as loading. */
-static nx_err enter_locked(nx_rt *r, const nx_sha256 *digest, nx_rt_class_id id, nx_rt_program **ret, bool *ret_is_mine, nx_error *reterr)
+/* The program of the table, new where there was none, with a reference for the caller. *ret_must_load: it is not mapped, and the caller's to
+ * load: it is marked so, and others wait. */
+static nx_err enter_locked(nx_rt *r, const nx_sha256 *digest, nx_rt_class_id id, nx_rt_program **ret, bool *ret_must_load, nx_error *reterr)
 {
-    nx_rt_program *p = NULL;
+    nx_rt_program *p;
     while ((p = find_locked(r, digest, id)) && p->is_loading) (void)pthread_cond_wait(&r->loaded, &r->programs_mu);
-    *ret_is_mine = p == NULL;
-    if (p) {
-        p->refs++;
-        *ret = p;
-        return NX_OK;
+    if (!p) {
+        nx_err err = nx_rt_class_open_locked(r, id, reterr);
+        if (err) return err;
+        p = calloc(1, sizeof *p);
+        if (!p) return nx_error_set(reterr, NX_ENOMEM, "out of memory");
+        p->rt = r;
+        p->digest = *digest;
+        p->class_id = id;
+        p->next_in_bucket = *bucket_of(r, digest);
+        *bucket_of(r, digest) = p;
     }
-    nx_err err = nx_rt_class_open_locked(r, id, reterr);
-    if (err) return err;
-    p = calloc(1, sizeof *p);
-    if (!p) return nx_error_set(reterr, NX_ENOMEM, "out of memory");
-    p->rt = r;
-    p->digest = *digest;
-    p->class_id = id;
-    p->refs = 1;
-    p->is_loading = true;
-    p->next_in_bucket = *bucket_of(r, digest);
-    *bucket_of(r, digest) = p;
+    p->refs++;
+    *ret_must_load = p->is_loading = !p->is_mapped;
     *ret = p;
     return NX_OK;
 }
@@ -249,17 +246,17 @@ nx_err nx_rt_program_load(nx_rt *r, nx_slice bytes, const nx_sha256 *digest, uin
     nx_err err = bytes.n ? check_bytes(bytes, digest, memory_bytes, reterr) : NX_OK;
     if (err) return err;
     nx_rt_program *p = NULL;
-    bool is_mine;
+    bool must_load = false;
     (void)pthread_mutex_lock(&r->programs_mu);
-    err = enter_locked(r, digest, nx_rt_class_for(memory_bytes), &p, &is_mine, reterr);
+    err = enter_locked(r, digest, nx_rt_class_for(memory_bytes), &p, &must_load, reterr);
     (void)pthread_mutex_unlock(&r->programs_mu);
     if (err || !p) return err;
-    if (is_mine) {
+    if (must_load) {
         err = load(p, bytes, reterr);
         (void)pthread_mutex_lock(&r->programs_mu);
         p->is_loading = false;
-        if (err) free_locked(r, p);
-        else mapped_locked(r, p);
+        if (!err) mapped_locked(r, p);
+        else if (--p->refs == 0) free_locked(r, p);
         (void)pthread_cond_broadcast(&r->loaded);
         (void)pthread_mutex_unlock(&r->programs_mu);
     }

@@ -126,22 +126,31 @@ static void test_program_cache_directory_open_to_others_is_refused(void **state)
 static void test_program_unmapped_is_mapped_again_or_gone(void **state)
 {
     (void)state;
-    nx_slice module = rt_help_wat(answer_wat);
+    nx_rt_program *other = rt_help_load_wat("(module (func (export \"_start\")))");
+    nx_slice module = rt_help_wat(answer_wat); /* the other's bytes are gone */
     nx_sha256 digest = nx_sha256_of(module);
-    nx_rt_program *p = rt_help_load(module), *other;
-    assert_answers(p, true);
     rt->mapped_max = 1;
-    other = rt_help_load_wat("(module (func (export \"_start\")))");
+    nx_rt_program *p = rt_help_load(module);
     assert_int_equal(rt->n_mapped, 1);
-    assert_answers(p, true); /* mapped again */
+    assert_answers(p, true);
     char path[256];
     cache_path(&digest, path, sizeof path);
     nx_attempt a;
     nx_attempt_init(&a);
     rt_help_run(&a, other); /* throws p's mapping out */
+    assert_answers(p, true); /* mapped again */
+    rt_help_run(&a, other);
     assert_int_equal(unlink(path), 0);
     rt_help_run(&a, p);
     rt_help_assert_outcome(&a, NX_RUN_DEAD, NX_WHY_NO_MODULE);
+    /* It is still referenced, and comes back with its bytes. */
+    nx_rt_program *again = NULL;
+    assert_int_equal(load_from_cache(&digest, &again), NX_ENOENT);
+    again = rt_help_load(module);
+    assert_ptr_equal(again, p);
+    rt_help_run(&a, p);
+    rt_help_assert_outcome(&a, NX_RUN_OK, NX_WHY_NONE);
+    nx_rt_program_unref(again);
     nx_attempt_done(&a);
     rt->mapped_max = NX_RT_MAPPED_MAX;
     nx_rt_program_unref(other);
