@@ -271,6 +271,7 @@ void nx_fab_spills_run(nx_fab *f); /* nx-fab-up */
 
 #define NX_FAB_NS_MAX 1024
 #define NX_FAB_NAME_BUCKETS 4096
+#define NX_FAB_TRASH_MAX 128
 
 struct nx_fab {
     nx_fab_options o;            /* strings are ours */
@@ -314,6 +315,11 @@ struct nx_fab {
     nx_fab_ns *ns[NX_FAB_NS_MAX];
     unsigned n_ns;                             /* highest used + 1 */
 
+    pthread_mutex_t trash_mu;
+    natsMsg *trash[NX_FAB_TRASH_MAX];
+    unsigned n_trash;
+    size_t trash_bytes;
+
     pthread_mutex_t cmu;
     pthread_cond_t callback_cv;
     nx_fab_consumer *in_callback;              /* whose on_msg runs now */
@@ -326,6 +332,11 @@ struct nx_fab {
     unsigned granted, inflight;                /* sums */
     bool needs_repair;
 };
+
+/* ---- messages that are done with: nats/trash.c -------------------------------------------------------------------------------------------- */
+
+void nx_fab_trash_add(nx_fab *f, natsMsg *take_m); /* any thread */
+void nx_fab_trash_empty(nx_fab *f);
 
 #define NX_FAB_NIL UINT32_MAX
 #define NX_FAB_INFLIGHT_BYTES (64u << 20)

@@ -276,6 +276,7 @@ static nx_err init(nx_fab *f, const nx_fab_options *o)
     pthread_condattr_setclock(&ca, CLOCK_MONOTONIC);
     pthread_mutex_init(&f->mu, NULL);
     pthread_mutex_init(&f->cmu, NULL);
+    pthread_mutex_init(&f->trash_mu, NULL);
     pthread_mutex_init(&f->upkeep_mu, NULL);
     pthread_cond_init(&f->turn_cv, &ca);
     pthread_cond_init(&f->upkeep_cv, &ca);
@@ -307,6 +308,8 @@ static void destroy(nx_fab *f)
         pthread_cond_destroy(&f->upkeep_cv);
         pthread_cond_destroy(&f->turn_cv);
         pthread_mutex_destroy(&f->upkeep_mu);
+        nx_fab_trash_empty(f);
+        pthread_mutex_destroy(&f->trash_mu);
         pthread_mutex_destroy(&f->cmu);
         pthread_mutex_destroy(&f->mu);
     }

@@ -403,7 +403,7 @@ static void finish(nx_fab_msg *m, const char *answer)
     pull(f, c);
     unref(c);
     pthread_mutex_unlock(&f->cmu);
-    natsMsg_Destroy(m->nm);
+    nx_fab_trash_add(f, m->nm);
     free(m);
 }
 

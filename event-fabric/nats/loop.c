@@ -128,7 +128,7 @@ static void on_inbox(nx_fab *f, int kind, natsMsg *m)
         default: break;
         }
     }
-    natsMsg_Destroy(m);
+    nx_fab_trash_add(f, m);
 }
 
 static void on_reply(nx_fab *f, natsMsg *m)
@@ -317,6 +317,7 @@ void *nx_fab_loop_main(void *self)
         if (now >= tick) {
             nx_fab_pubs_expire(f, now);
             nx_fab_consumers_tick(f, now);
+            nx_fab_trash_empty(f);
             tick = now + TICK_NS;
         }
         atomic_store(&f->is_sleeping, true);

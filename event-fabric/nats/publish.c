@@ -133,7 +133,7 @@ nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fa
         return e ? nx_error_set(reterr, e, "%s", nx_err_text(e)) : NX_OK;
     }
     e = send_slot(f, slot, gen, m);
-    natsMsg_Destroy(m);
+    nx_fab_trash_add(f, m);
     return e ? nx_error_set(reterr, e, "cannot publish: %s", nx_err_text(e)) : NX_OK;
 }
 

@@ -9,6 +9,7 @@
 #define TRIM_AGAIN_NS (1 * NX_NS_PER_S) /* when publishes are refused */
 #define HIGH_PERCENT 90                 /* a log fuller than this gives up old messages … */
 #define LOW_PERCENT 80                  /* … down to this */
+#define ROOM_PERCENT 95                 /* a log that was full counts as full down to this */
 
 /* ---- what is old ---------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -235,7 +236,7 @@ void nx_fab_ns_probe_room(nx_fab_ns *n)
 
         if (nx_fab_stream_state_get(n->f, streams[i], &st, NULL))
             return;
-        if (st.max_bytes && st.max_bytes <= INT64_MAX && st.bytes > st.max_bytes / 100 * 98)
+        if (st.max_bytes && st.max_bytes <= INT64_MAX && st.bytes > st.max_bytes / 100 * ROOM_PERCENT)
             return;
     }
     if (atomic_exchange(&n->is_full, false))
