@@ -233,7 +233,10 @@ int nx_cli_project_file(const nx_cli *c, char *ret, size_t ret_bytes);
 /* Loads a file with the user's file, the environment and this command's flags on top (precedence: DESIGN 7).
  * On NX_EINVAL everything that is wrong has been appended to `problems` (text, one line each). */
 nx_err nx_cli_config_load(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_buf *problems, nx_error *reterr);
-/* The same, which prints the problems; returns the exit code. */
+/* The same with problems as one JSON object. */
+nx_err nx_cli_config_load_json(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_buf *problems,
+                               nx_error *reterr);
+/* The same, which prints the problems (with --json as JSON); returns the exit code. */
 int nx_cli_config_load_or_fail(const nx_cli *c, const char *file, unsigned flags, nx_config **ret);
 
 /* Reads a whole file; NX_ELIMIT over max. */

@@ -31,8 +31,9 @@ typedef struct dev {
     nx_cli_signals *signals;
     nx_cli_tools tools;
     bool has_tools, no_build, log_json, is_stopping;
-    nx_config *next; /* the file as it was read last; modules not looked at */
-    uint64_t next_fingerprint;
+    nx_config *next;           /* the file as it was read last; modules not looked at */
+    uint64_t next_fingerprint; /* of the file as it was read last, good or not */
+    bool is_refused;           /* it was not good: until it is saved again, nothing is taken */
     built *built;
     nx_cli_build *building;
     uint64_t build_started_ns;
@@ -224,13 +225,16 @@ static void reconcile(void *self)
         nx_error e = NX_ERROR_INIT;
         d->next_fingerprint = fingerprint;
         e.code = nx_cli_config_load(d->c, d->file, 0, &cfg, &problems, &e);
-        if (e.code != NX_OK) {
+        d->is_refused = e.code != NX_OK;
+        if (d->is_refused) {
             log_refused(nx_buf_view(&problems), &e);
             return;
         }
         nx_config_unref(d->next);
         d->next = cfg;
     }
+    if (d->is_refused)
+        return;
     watch_all(d);
     build_next(d);
     if (!waits_for_build(d))

@@ -22,7 +22,7 @@ static int run(nx_cli *c)
     unsigned flags = nx_cli_flag_is_set(c, "no-code") ? 0 : NX_CONFIG_CHECK_CODE;
     if (nx_cli_flag_is_set(c, "no-functions"))
         flags |= NX_CONFIG_NO_FUNCTIONS;
-    nx_err err = nx_cli_config_load(c, file, flags, &cfg, &problems, &e);
+    nx_err err = (c->json ? nx_cli_config_load_json : nx_cli_config_load)(c, file, flags, &cfg, &problems, &e);
     if (err != NX_OK && problems.n == 0) {
         e.code = err;
         return nx_cli_fail_error(c, &e);

@@ -141,7 +141,8 @@ static const char *user_file(nx_arena *a)
     return home && home[0] == '/' ? nx_arena_printf(a, "%s/.config/nexus/config.yaml", home) : NULL;
 }
 
-nx_err nx_cli_config_load(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_buf *problems, nx_error *reterr)
+static nx_err load(const nx_cli *c, const char *file, unsigned flags, bool as_json, nx_config **ret, nx_buf *problems,
+                   nx_error *reterr)
 {
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(1u << 20);
@@ -156,7 +157,7 @@ nx_err nx_cli_config_load(const nx_cli *c, const char *file, unsigned flags, nx_
     nx_config_issues issues = {.file = nx_slice_cstr(file)};
     e = nx_config_load_layers(&layers, flags, ret, &issues, reterr);
     if (e != NX_OK && issues.n > 0) {
-        nx_err text = c->json ? nx_config_issues_json(&issues, problems) : nx_config_issues_text(&issues, problems);
+        nx_err text = as_json ? nx_config_issues_json(&issues, problems) : nx_config_issues_text(&issues, problems);
         if (text != NX_OK)
             nx_error_set(reterr, text, "%s: %u problems, which do not fit into memory", file ? file : "settings", issues.n);
     }
@@ -164,12 +165,22 @@ nx_err nx_cli_config_load(const nx_cli *c, const char *file, unsigned flags, nx_
     return e;
 }
 
+nx_err nx_cli_config_load(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_buf *problems, nx_error *reterr)
+{
+    return load(c, file, flags, false, ret, problems, reterr);
+}
+
+nx_err nx_cli_config_load_json(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_buf *problems, nx_error *reterr)
+{
+    return load(c, file, flags, true, ret, problems, reterr);
+}
+
 int nx_cli_config_load_or_fail(const nx_cli *c, const char *file, unsigned flags, nx_config **ret)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf problems = NX_BUF_INIT(1u << 20);
     nx_error e = NX_ERROR_INIT;
-    nx_err err = nx_cli_config_load(c, file, flags, ret, &problems, &e);
+    nx_err err = load(c, file, flags, c->json, ret, &problems, &e);
     if (err == NX_OK)
         return NX_CLI_OK;
     if (problems.n == 0) {
