@@ -4,13 +4,13 @@
  *   pipeline  publish -> pull -> run record -> its PubAck -> acknowledgement, as the node does it
  *   latency   the same with one event at a time
  *   get       look-up by id */
+#include "nx/clock.h"
+#include "nx/fab.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "nx/clock.h"
-#include "nx/fab.h"
 
 static nx_fab *F;
 static nx_fab_ns *N;
@@ -55,8 +55,7 @@ static void on_event_stored(nx_fab_pub *p)
 
 static void ingest(unsigned n, bool sync)
 {
-    nx_event e = { .ns = NX_SLICE("default"), .source = NX_SLICE("/bench"), .type = NX_SLICE("user.created"), .content_type = NX_SLICE("application/json"),
-                   .data = { body, body_bytes } };
+    nx_event e = {.ns = NX_SLICE("default"), .source = NX_SLICE("/bench"), .type = NX_SLICE("user.created"), .content_type = NX_SLICE("application/json"), .data = {body, body_bytes}};
     char time[NX_RFC3339_MAX];
 
     nx_trace_new(&e.trace);
@@ -178,10 +177,10 @@ int main(int argc, char **argv)
 {
     unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : 100000, window = argc > 2 ? (unsigned)atoi(argv[2]) : 256;
     char dir[] = "/tmp/fab-bench.XXXXXX", command[64];
-    nx_fab_server_options so = { .data_dir = mkdtemp(dir), .memory_limit_bytes = getenv("FAB_BENCH_MEMORY") ? strtoull(getenv("FAB_BENCH_MEMORY"), NULL, 10) << 20 : 0 };
-    nx_fab_options fo = { .max_inflight = 512 };
+    nx_fab_server_options so = {.data_dir = mkdtemp(dir), .memory_limit_bytes = getenv("FAB_BENCH_MEMORY") ? strtoull(getenv("FAB_BENCH_MEMORY"), NULL, 10) << 20 : 0};
+    nx_fab_options fo = {.max_inflight = 512};
     nx_slice type = NX_SLICE("user.>");
-    nx_fab_consumer_options co = { .durable = "pull", .types = &type, .n_types = 1, .from_start = true, .on_msg = on_msg_count };
+    nx_fab_consumer_options co = {.durable = "pull", .types = &type, .n_types = 1, .from_start = true, .on_msg = on_msg_count};
     nx_fab_server *s;
     nx_fab_consumer *c;
     nx_arena a = NX_ARENA_INIT(1 << 24);
@@ -206,7 +205,7 @@ int main(int argc, char **argv)
     fo.url = nx_fab_server_url(s);
     fo.node = nx_ulid_new(nx_clock_wall_ns());
     must(nx_fab_open(&fo, &F, &err), "open");
-    must(nx_fab_ns_open(F, NX_SLICE("default"), &(nx_fab_ns_options){ .dedupe_window_ns = 60 * NX_NS_PER_S }, &N, &err), "namespace");
+    must(nx_fab_ns_open(F, NX_SLICE("default"), &(nx_fab_ns_options){.dedupe_window_ns = 60 * NX_NS_PER_S}, &N, &err), "namespace");
 
     t = nx_clock_ns();
     ingest(n, false);
@@ -220,7 +219,7 @@ int main(int argc, char **argv)
     nx_fab_consumer_close(c, true);
 
     pthread_create(&th, NULL, worker, NULL);
-    co = (nx_fab_consumer_options){ .durable = "run", .types = &type, .n_types = 1, .on_msg = on_msg_run };
+    co = (nx_fab_consumer_options){.durable = "run", .types = &type, .n_types = 1, .on_msg = on_msg_run};
     must(nx_fab_consumer_open(N, &co, &c, &err), "consumer");
     done_events = done_runs = 0;
     t = nx_clock_ns();

@@ -1,9 +1,9 @@
 /* admin.c: the admin API of a node: health, functions and versions, artifacts. Lists are NDJSON, newest first; see docs/API_REFERENCE.md.
  * Reading events, runs and logs is in admin_read.c. */
+#include "admin.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "admin.h"
 
 static nx_err healthz(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
@@ -71,7 +71,8 @@ static nx_err metrics(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *re
 
 static const char *durability_name(nx_durability d)
 {
-    return d == NX_DURABILITY_QUORUM ? "quorum" : d == NX_DURABILITY_POWER ? "power" : "process";
+    return d == NX_DURABILITY_QUORUM ? "quorum" : d == NX_DURABILITY_POWER ? "power"
+                                                                           : "process";
 }
 
 static nx_err node_info(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
@@ -122,7 +123,11 @@ static void triggers_json(const nx_fn_config *f, nx_jw *w)
         nx_jw_kstr(w, "path", f->http_path);
         nx_jw_object_end(w);
     }
-    const struct { const char *key; const nx_slice *v; unsigned n; } lists[] = { { "nats", f->nats, f->n_nats }, { "event", f->events, f->n_events } };
+    const struct {
+        const char *key;
+        const nx_slice *v;
+        unsigned n;
+    } lists[] = {{"nats", f->nats, f->n_nats}, {"event", f->events, f->n_events}};
     for (size_t i = 0; i < NX_ARRAY_LEN(lists); i++) {
         if (!lists[i].n)
             continue;
@@ -185,7 +190,8 @@ static nx_err versions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *r
     if (err != NX_OK)
         return err;
     nx_slice name = nx_gw_req_param(req, "name");
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(64u << 20);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(64u << 20);
     char *prefix = nx_arena_printf(&a, "fn.%.*s.", NX_SLICE_FMT(name));
     nx_kv *all = NULL;
     unsigned count = 0;
@@ -292,22 +298,22 @@ static nx_err get_artifact(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
 #define MODULE_BYTES (64u << 20)
 
 static const nx_gw_admin_route own_routes[] = {
-    { "GET", "/healthz", healthz, NX_GW_ROUTE_FAST, 0 },
-    { "GET", "/readyz", readyz, NX_GW_ROUTE_FAST, 0 },
-    { "GET", "/metrics", metrics, 0, 0 },
-    { "GET", "/api/v1/node", node_info, 0, 0 },
-    { "GET", "/api/v1/functions", functions, 0, 0 },
-    { "GET", "/api/v1/functions/{name}/versions", versions, 0, 0 },
-    { "POST", "/api/v1/functions/{name}/versions", deploy, 0, 0 },
-    { "POST", "/api/v1/functions/{name}/invoke", nx_core_admin_invoke, NX_GW_ROUTE_STREAM, 0 },
-    { "PUT", "/api/v1/artifacts/{sha256}", put_artifact, 0, MODULE_BYTES },
-    { "GET", "/api/v1/artifacts/{sha256}", get_artifact, 0, 0 },
-    { "GET", "/api/v1/events", nx_core_admin_events, 0, 0 },
-    { "GET", "/api/v1/events/{id}", nx_core_admin_event, 0, 0 },
-    { "GET", "/api/v1/events/{id}/data", nx_core_admin_event_data, 0, 0 },
-    { "GET", "/api/v1/runs", nx_core_admin_runs, 0, 0 },
-    { "GET", "/api/v1/runs/{id}", nx_core_admin_run, 0, 0 },
-    { "GET", "/api/v1/logs", nx_core_admin_logs, NX_GW_ROUTE_STREAM, 0 },
+    {"GET", "/healthz", healthz, NX_GW_ROUTE_FAST, 0},
+    {"GET", "/readyz", readyz, NX_GW_ROUTE_FAST, 0},
+    {"GET", "/metrics", metrics, 0, 0},
+    {"GET", "/api/v1/node", node_info, 0, 0},
+    {"GET", "/api/v1/functions", functions, 0, 0},
+    {"GET", "/api/v1/functions/{name}/versions", versions, 0, 0},
+    {"POST", "/api/v1/functions/{name}/versions", deploy, 0, 0},
+    {"POST", "/api/v1/functions/{name}/invoke", nx_core_admin_invoke, NX_GW_ROUTE_STREAM, 0},
+    {"PUT", "/api/v1/artifacts/{sha256}", put_artifact, 0, MODULE_BYTES},
+    {"GET", "/api/v1/artifacts/{sha256}", get_artifact, 0, 0},
+    {"GET", "/api/v1/events", nx_core_admin_events, 0, 0},
+    {"GET", "/api/v1/events/{id}", nx_core_admin_event, 0, 0},
+    {"GET", "/api/v1/events/{id}/data", nx_core_admin_event_data, 0, 0},
+    {"GET", "/api/v1/runs", nx_core_admin_runs, 0, 0},
+    {"GET", "/api/v1/runs/{id}", nx_core_admin_run, 0, 0},
+    {"GET", "/api/v1/logs", nx_core_admin_logs, NX_GW_ROUTE_STREAM, 0},
 };
 
 nx_err nx_core_admin_start(nx_node *n, nx_error *reterr)
@@ -319,7 +325,7 @@ nx_err nx_core_admin_start(nx_node *n, nx_error *reterr)
     memcpy(routes, own_routes, sizeof own_routes);
     if (n->opt.n_extra_routes)
         memcpy(routes + own, n->opt.extra_routes, n->opt.n_extra_routes * sizeof *routes);
-    nx_gw_admin_options o = { .listen = { .address = n->cfg->admin } };
+    nx_gw_admin_options o = {.listen = {.address = n->cfg->admin}};
     nx_err err = nx_gw_admin_new(&o, routes, all, n, &n->admin, reterr);
     free(routes);
     if (err == NX_OK)

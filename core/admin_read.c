@@ -1,7 +1,7 @@
 /* admin_read.c: the admin API's readers (events, runs, logs), and invoking one function. */
+#include "admin.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "admin.h"
 
 #define LIST_ARENA_BYTES (256u << 20)
 #define LIST_MAX 10000u
@@ -32,7 +32,7 @@ static nx_err query_time(const nx_gw_req *req, const char *name, uint64_t *ret, 
 
 static nx_err scan_of(nx_node *n, const nx_gw_req *req, nx_fab_scan *s, nx_error *reterr)
 {
-    *s = (nx_fab_scan){ .status = -1 };
+    *s = (nx_fab_scan){.status = -1};
     nx_err err = nx_core_admin_require_ready(n, reterr);
     if (err == NX_OK)
         err = query_limit(req, 20, &s->limit, reterr);
@@ -63,7 +63,8 @@ nx_err nx_core_admin_events(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_err
     nx_fab_scan scan;
     nx_event *v = NULL;
     unsigned count = 0;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(LIST_ARENA_BYTES);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(LIST_ARENA_BYTES);
     nx_err err = scan_of(n, req, &scan, reterr);
     scan.type = nx_gw_req_query(req, "type");
     if (err == NX_OK && scan.type.n)
@@ -108,7 +109,8 @@ nx_err nx_core_admin_event(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
     nx_jw_kstr(&w, "cause", e.cause);
     nx_jw_ku64(&w, "sequence", e.stream_seq);
     nx_jw_key(&w, "event");
-    NX_CLEANUP(nx_buf_done) nx_buf json = NX_BUF_INIT(NX_GW_RESP_BODY_MAX / 2);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf json = NX_BUF_INIT(NX_GW_RESP_BODY_MAX / 2);
     err = nx_event_to_json(&e, &json);
     nx_jw_raw(&w, nx_buf_view(&json));
     nx_jw_object_end(&w);
@@ -176,7 +178,8 @@ nx_err nx_core_admin_runs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error
 {
     nx_node *n = self;
     nx_fab_scan scan;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(LIST_ARENA_BYTES);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(LIST_ARENA_BYTES);
     nx_err err = scan_of(n, req, &scan, reterr);
     scan.function = nx_gw_req_query(req, "function");
     nx_slice status = nx_gw_req_query(req, "status"), event = nx_gw_req_query(req, "event"), all = nx_gw_req_query(req, "all");
@@ -212,7 +215,8 @@ nx_err nx_core_admin_run(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error 
     nx_node *n = self;
     nx_id id;
     nx_run r;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(LIST_ARENA_BYTES);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(LIST_ARENA_BYTES);
     nx_err err = nx_core_admin_require_ready(n, reterr);
     if (err == NX_OK)
         err = nx_fab_run_resolve(n->ns, nx_gw_req_param(req, "id"), &id, reterr);
@@ -233,13 +237,14 @@ nx_err nx_core_admin_logs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error
     unsigned limit;
     nx_err err = query_limit(req, 200, &limit, reterr);
     nx_slice level = nx_gw_req_query(req, "level"), follow = nx_gw_req_query(req, "follow");
-    nx_obs_log_filter f = { .function = nx_gw_req_query(req, "function"), .trace = nx_gw_req_query(req, "trace"), .event_id = nx_gw_req_query(req, "event") };
+    nx_obs_log_filter f = {.function = nx_gw_req_query(req, "function"), .trace = nx_gw_req_query(req, "trace"), .event_id = nx_gw_req_query(req, "event")};
     if (err == NX_OK && level.n && nx_log_level_parse(level, &f.min_level) != NX_OK)
         err = nx_error_set(reterr, NX_EINVAL, "level: \"%.*s\" is none of debug, info, warn, error", NX_SLICE_FMT(level));
     if (err != NX_OK)
         return err;
     nx_gw_resp_content_type(resp, NX_CORE_NDJSON);
-    NX_CLEANUP(nx_buf_done) nx_buf out = NX_BUF_INIT(8u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(8u << 20);
     uint64_t cursor = nx_obs_log_cursor_back(n->log, limit);
     do {
         nx_buf_clear(&out);
@@ -295,7 +300,7 @@ static void invoke_event(nx_node *n, nx_gw_req *req, const nx_core_fn *fn, char 
 {
     nx_slice type = nx_gw_req_query(req, "type"), content_type = nx_gw_req_query(req, "content_type"), source = nx_gw_req_query(req, "source");
     uint64_t now = nx_clock_wall_ns();
-    *e = (nx_event){ .ns = nx_fab_ns_name(n->ns), .event_id = nx_ulid_new(now), .wall_ns = now, .data = nx_gw_req_body(req) };
+    *e = (nx_event){.ns = nx_fab_ns_name(n->ns), .event_id = nx_ulid_new(now), .wall_ns = now, .data = nx_gw_req_body(req)};
     e->id = nx_id_slice(&e->event_id);
     e->type = type.n ? type : nx_slice_cstr(fn->invoke_type);
     e->source = source.n ? source : NX_SLICE("/nexus/invoke");
@@ -335,7 +340,7 @@ nx_err nx_core_admin_invoke(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_err
         nx_core_fn_unref(fn);
         return nx_error_set(reterr, NX_EINVAL, "'%s' takes no events of type \"%.*s\"; leave the type out to use its own", name, NX_SLICE_FMT(type));
     }
-    invocation x = { .in = { .wants_wait = wait_s > 0, .wait_ms = (uint32_t)wait_s * 1000, .done = invocation_done, .owner = &x } };
+    invocation x = {.in = {.wants_wait = wait_s > 0, .wait_ms = (uint32_t)wait_s * 1000, .done = invocation_done, .owner = &x}};
     x.in.wait_function = nx_slice_cstr(fn->name);
     pthread_mutex_init(&x.mu, NULL);
     pthread_cond_init(&x.cv, NULL);

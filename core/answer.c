@@ -1,6 +1,6 @@
 /* answer.c: what a caller that waits for a run gets: its output, or problem details (RFC 9457). */
-#include <stdlib.h>
 #include "core_internal.h"
+#include <stdlib.h>
 
 int nx_core_answer_status(const nx_run *r)
 {
@@ -44,7 +44,8 @@ static void release_heap_answer(nx_answer *a) { free(a); }
 
 nx_answer *nx_core_answer_of_run(const nx_run *r)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf problem = NX_BUF_INIT(64u << 10);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf problem = NX_BUF_INIT(64u << 10);
     nx_slice body = r->output;
     if (r->status != NX_RUN_OK) {
         if (nx_core_answer_problem(r, &problem) != NX_OK)
@@ -56,6 +57,6 @@ nx_answer *nx_core_answer_of_run(const nx_run *r)
         return NULL;
     if (body.n)
         memcpy(a + 1, body.p, body.n);
-    *a = (nx_answer){ nx_core_answer_status(r), nx_core_answer_content_type(r), nx_slice_make(a + 1, body.n), release_heap_answer };
+    *a = (nx_answer){nx_core_answer_status(r), nx_core_answer_content_type(r), nx_slice_make(a + 1, body.n), release_heap_answer};
     return a;
 }

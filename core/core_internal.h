@@ -5,8 +5,6 @@
  *            runs: the thread that holds it at the moment (fabric -> worker -> fabric -> gateway). */
 #ifndef NX_CORE_INTERNAL_H
 #define NX_CORE_INTERNAL_H
-#include <pthread.h>
-#include <stdatomic.h>
 #include "nx/clock.h"
 #include "nx/config.h"
 #include "nx/fab.h"
@@ -17,6 +15,8 @@
 #include "nx/obs_log.h"
 #include "nx/registry.h"
 #include "nx/rt.h"
+#include <pthread.h>
+#include <stdatomic.h>
 
 /* ---- journal: which runs were executing when the process died ---------------------------------------------------------------------- */
 
@@ -60,12 +60,12 @@ void nx_core_waiters_answer(nx_core_waiters *w, nx_slice token, nx_answer *take_
 bool nx_core_waiters_abandon(nx_core_waiters *w, nx_ingest *in);
 void nx_core_waiters_tick(nx_core_waiters *w, uint64_t now_ns); /* ends waits that are over: is_late */
 unsigned nx_core_waiters_count(nx_core_waiters *w);
-void nx_core_waiters_fail_all(nx_core_waiters *w);              /* shutdown: every wait is over now */
+void nx_core_waiters_fail_all(nx_core_waiters *w); /* shutdown: every wait is over now */
 
 /* ---- the registry ------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct nx_core_fn_metrics {
-    nx_metric *runs[4];      /* by nx_run_status */
+    nx_metric *runs[4]; /* by nx_run_status */
     nx_metric *duration, *fuel, *memory, *cold;
 } nx_core_fn_metrics;
 
@@ -76,13 +76,14 @@ struct nx_core_fn {
     char version[32];
     char artifact[NX_SHA256_HEX + 1];
     nx_sha256 settings_sha256;
-    bool is_project;             /* from the project file; else from the registry */
-    nx_config *cfg;              /* reference; settings lie in it */
+    bool is_project; /* from the project file; else from the registry */
+    nx_config *cfg;  /* reference; settings lie in it */
     const nx_fn_config *settings;
-    nx_rt_program *program;      /* reference */
-    char type[NX_EVENT_TYPE_BYTES + 32]; /* of events from its own route; "" without one */
+    nx_rt_program *program;                     /* reference */
+    char type[NX_EVENT_TYPE_BYTES + 32];        /* of events from its own route; "" without one */
     char invoke_type[NX_EVENT_TYPE_BYTES + 32]; /* of events from `nexus invoke` */
-    nx_slice *types; unsigned n_types;   /* every type pattern it takes */
+    nx_slice *types;
+    unsigned n_types; /* every type pattern it takes */
     nx_core_fn_metrics m;
 };
 
@@ -91,8 +92,8 @@ typedef struct nx_core_slot {
     struct nx_core_slot *next;
     nx_node *node;
     char name[NX_FUNCTION_NAME_BYTES + 1];
-    pthread_mutex_t mu;          /* guards fn */
-    nx_core_fn *fn;              /* reference; NULL while it is being removed */
+    pthread_mutex_t mu; /* guards fn */
+    nx_core_fn *fn;     /* reference; NULL while it is being removed */
     nx_fab_consumer *consumer;
     nx_metric *m_pending;
 } nx_core_slot;
@@ -101,12 +102,12 @@ typedef struct nx_core_snapshot nx_core_snapshot; /* routes and types of one mom
 
 nx_core_fn *nx_core_fn_ref(nx_core_fn *fn);
 void nx_core_fn_unref(nx_core_fn *fn);
-nx_core_fn *nx_core_slot_fn(nx_core_slot *s);     /* a reference, or NULL */
+nx_core_fn *nx_core_slot_fn(nx_core_slot *s); /* a reference, or NULL */
 void nx_core_slot_depth(nx_core_slot *s, uint64_t *ret_pending, uint64_t *ret_inflight);
 
 /* BLOCKING, under apply_mu: brings the node to project functions of `cfg` plus the registry's live versions. Whole or not at all. */
 nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr);
-void nx_core_registry_clear(nx_node *n);           /* closes consumers, forgets functions */
+void nx_core_registry_clear(nx_node *n); /* closes consumers, forgets functions */
 nx_err nx_core_registry_route(nx_node *n, nx_slice method, nx_slice path, nx_arena *a, nx_ingest_route *ret, nx_slice *ret_allow);
 unsigned nx_core_registry_subscribers(nx_node *n, nx_slice type, nx_core_fn **ret_first); /* *ret_first: a reference, may be NULL */
 
@@ -119,7 +120,7 @@ void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg);
 unsigned nx_core_dispatch_running(const nx_core_dispatch *d); /* runs taken and not finished */
 
 /* What a caller that waits gets for a run: the output, or problem details. */
-int nx_core_answer_status(const nx_run *r);              /* HTTP status */
+int nx_core_answer_status(const nx_run *r); /* HTTP status */
 nx_slice nx_core_answer_content_type(const nx_run *r);
 nx_err nx_core_answer_problem(const nx_run *r, nx_buf *out); /* body of a run that did not end ok */
 /* The outcome of a stored record as an answer; heap, released by its release(). NULL: out of memory. */
@@ -131,11 +132,11 @@ extern const nx_ingest_ops nx_core_ingest_ops;
 
 struct nx_node {
     nx_node_options opt;
-    nx_config *cfg;              /* reference; swapped under apply_mu */
+    nx_config *cfg; /* reference; swapped under apply_mu */
     nx_id id;
     nx_obs_log *log;
     nx_metrics *metrics;
-    nx_fab_server *server;       /* NULL with nats.url */
+    nx_fab_server *server; /* NULL with nats.url */
     nx_fab *fab;
     nx_fab_ns *ns;
     nx_rt *rt;
@@ -146,16 +147,19 @@ struct nx_node {
     nx_core_journal *journal;
     nx_core_dispatch *dispatch;
     pthread_mutex_t apply_mu;
-    nx_core_slot *slots;         /* changed under apply_mu and snap_mu */
-    pthread_rwlock_t snap_mu;    /* guards snap and slots' list for readers */
+    nx_core_slot *slots;      /* changed under apply_mu and snap_mu */
+    pthread_rwlock_t snap_mu; /* guards snap and slots' list for readers */
     nx_core_snapshot *snap;
     atomic_bool is_ready, is_draining, is_reload_posted;
-    atomic_bool is_strict;       /* ingest.strict and hop_limit of cfg, for threads that don't hold apply_mu */
+    atomic_bool is_strict; /* ingest.strict and hop_limit of cfg, for threads that don't hold apply_mu */
     atomic_uint hop_limit;
     nx_core_job reload_job;
-    pthread_t tick_thread; bool has_tick;
-    pthread_mutex_t tick_mu; pthread_cond_t tick_cv; bool tick_stop;
-    char start_state[128];       /* what start is busy with, for /readyz; under tick_mu */
+    pthread_t tick_thread;
+    bool has_tick;
+    pthread_mutex_t tick_mu;
+    pthread_cond_t tick_cv;
+    bool tick_stop;
+    char start_state[128]; /* what start is busy with, for /readyz; under tick_mu */
     char url[128], admin_url[128];
     uint64_t started_ns;
     nx_metric *m_ingested, *m_refused, *m_publish, *m_running, *m_waiting;

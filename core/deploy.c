@@ -1,8 +1,8 @@
 /* deploy.c: immutable numbered versions in the registry (KV): fn.<name>.v<N> holds artifact and settings, fn.<name>.live names the version that runs.
  * The artifact itself lies in the log's artifacts by its SHA-256. */
+#include "fn.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "fn.h"
 
 #define KEY_MAX (NX_FUNCTION_NAME_BYTES + 32)
 #define SETTINGS_BYTES_MAX (256u << 10)
@@ -10,7 +10,7 @@
 
 typedef struct stored_version {
     nx_sha256 artifact;
-    nx_config *cfg;             /* reference */
+    nx_config *cfg; /* reference */
     const nx_fn_config *settings;
     nx_sha256 settings_sha256;
 } stored_version;
@@ -18,7 +18,8 @@ typedef struct stored_version {
 /* Settings as a file with one function: the same parser and the same checks as nexus.yaml. */
 static nx_err parse_settings(nx_slice settings, nx_slice name, nx_config **ret, nx_error *reterr)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf doc = NX_BUF_INIT(SETTINGS_BYTES_MAX + 256);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf doc = NX_BUF_INIT(SETTINGS_BYTES_MAX + 256);
     nx_err err = nx_buf_append_cstr(&doc, "{\"version\":\"v1\",\"functions\":[");
     if (err == NX_OK)
         err = nx_buf_append_slice(&doc, settings);
@@ -26,7 +27,7 @@ static nx_err parse_settings(nx_slice settings, nx_slice name, nx_config **ret, 
         err = nx_buf_append_cstr(&doc, "]}");
     if (err != NX_OK)
         return nx_error_set(reterr, err, "settings of more than %u bytes", SETTINGS_BYTES_MAX);
-    nx_config_issues issues = { 0 };
+    nx_config_issues issues = {0};
     nx_config *cfg = NULL;
     err = nx_config_parse(nx_buf_view(&doc), "settings", "/", NX_CONFIG_STORED, &cfg, &issues, reterr);
     if (err != NX_OK && issues.n)
@@ -68,7 +69,8 @@ static nx_err get_version(nx_node *n, const char *name, const char *version, sto
 {
     char key[KEY_MAX];
     nx_slice json;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(1u << 20);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 20);
     snprintf(key, sizeof key, "fn.%s.%s", name, version);
     nx_err err = nx_fab_kv_get(n->ns, key, &a, &json, NULL, reterr);
     if (err == NX_ENOENT)
@@ -78,7 +80,8 @@ static nx_err get_version(nx_node *n, const char *name, const char *version, sto
 
 static nx_err live_version(nx_node *n, const char *name, char ret_version[32], uint64_t *ret_revision, nx_error *reterr)
 {
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(4096);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(4096);
     char key[KEY_MAX];
     nx_slice live;
     snprintf(key, sizeof key, "fn.%s.live", name);
@@ -95,7 +98,8 @@ nx_err nx_core_program_get(nx_node *n, const nx_sha256 *artifact, uint64_t memor
     nx_err err = nx_rt_program_load(n->rt, NX_SLICE_NULL, artifact, memory_bytes, ret, reterr);
     if (err != NX_ENOENT)
         return err;
-    NX_CLEANUP(nx_buf_done) nx_buf bytes = NX_BUF_INIT(NX_CORE_MODULE_BYTES_MAX + 1);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf bytes = NX_BUF_INIT(NX_CORE_MODULE_BYTES_MAX + 1);
     err = nx_fab_artifact_get(n->ns, artifact, &bytes, reterr);
     if (err != NX_OK)
         return err;
@@ -150,7 +154,8 @@ static nx_err load_stored(nx_node *n, const char *name, const char *version, nx_
 
 nx_err nx_core_stored_functions(nx_node *n, const nx_core_fn_set *now, nx_core_fn_set *set, nx_error *reterr)
 {
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(64u << 20);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(64u << 20);
     nx_kv *all = NULL;
     unsigned count = 0;
     nx_err err = nx_fab_kv_list(n->ns, "fn.", &a, &all, &count, reterr);
@@ -182,7 +187,8 @@ nx_err nx_core_stored_functions(nx_node *n, const nx_core_fn_set *now, nx_core_f
 
 static nx_err next_number(nx_node *n, const char *name, unsigned *ret, nx_error *reterr)
 {
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(64u << 20);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(64u << 20);
     char prefix[KEY_MAX];
     nx_kv *all = NULL;
     unsigned count = 0, max = 0;
@@ -210,7 +216,8 @@ static nx_err put_version(nx_node *n, const char *name, const nx_sha256 *artifac
         snprintf(ret_version, 32, "v%u", number);
         snprintf(key, sizeof key, "fn.%s.%s", name, ret_version);
         nx_sha256_hex(artifact, hex);
-        NX_CLEANUP(nx_buf_done) nx_buf json = NX_BUF_INIT(SETTINGS_BYTES_MAX);
+        NX_CLEANUP(nx_buf_done)
+        nx_buf json = NX_BUF_INIT(SETTINGS_BYTES_MAX);
         nx_jw w = NX_JW_INIT(&json);
         nx_jw_object(&w);
         nx_jw_kcstr(&w, "function", name);

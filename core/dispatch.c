@@ -1,25 +1,25 @@
 /* dispatch.c: the way of an event through a function: message -> attempt -> outcome -> emitted event -> run record -> ack -> waiting caller.
  * Order of writes (DESIGN 4): the emitted event is stored before the record, the record before the acknowledgement and the answer. A failure
  * anywhere before the acknowledgement drops the message: JetStream delivers it again, and `nx_fab_run_final` finds out whether it was finished. */
+#include "core_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "core_internal.h"
 
 #define RUN_ARENA_BYTES (4u << 20)
 #define RUN_POOL_MAX 1024
-#define CALLS_BYTES_MAX 4096          /* of the host-call trace kept in a record */
-#define CRASHES_MAX 3                 /* executing in this many node crashes: dead */
-#define DELIVERIES_MAX 20             /* the same for crashes that no journal saw */
+#define CALLS_BYTES_MAX 4096 /* of the host-call trace kept in a record */
+#define CRASHES_MAX 3        /* executing in this many node crashes: dead */
+#define DELIVERIES_MAX 20    /* the same for crashes that no journal saw */
 #define RECORD_BYTES_MAX (128u << 20)
 
 typedef struct nx_core_run {
-    nx_attempt attempt;               /* first: pool link is attempt.mail */
+    nx_attempt attempt; /* first: pool link is attempt.mail */
     nx_core_job job;
     nx_core_dispatch *d;
-    atomic_uint refs;                 /* dispatcher, answer */
+    atomic_uint refs; /* dispatcher, answer */
     nx_arena arena;
     nx_fab_msg *msg;
-    nx_core_fn *fn;                   /* reference */
+    nx_core_fn *fn; /* reference */
     nx_event event;
     nx_run rec;
     nx_fab_pub pub;
@@ -42,9 +42,15 @@ struct nx_core_dispatch {
 static void log_run(const nx_core_run *r, nx_log_level level, const char *event, nx_slice component, nx_slice msg)
 {
     nx_log_line line = {
-        .level = level, .component = component, .event = nx_slice_cstr(event), .trace = nx_slice_cstr(r->event.trace.trace_id),
-        .event_id = nx_id_slice(&r->event.event_id), .run_id = nx_id_slice(&r->rec.run_id), .function = nx_slice_cstr(r->fn->name),
-        .ns = r->event.ns, .msg = msg,
+        .level = level,
+        .component = component,
+        .event = nx_slice_cstr(event),
+        .trace = nx_slice_cstr(r->event.trace.trace_id),
+        .event_id = nx_id_slice(&r->event.event_id),
+        .run_id = nx_id_slice(&r->rec.run_id),
+        .function = nx_slice_cstr(r->fn->name),
+        .ns = r->event.ns,
+        .msg = msg,
     };
     nx_log_emit(&line);
 }
@@ -143,7 +149,7 @@ static void answer_waiter(nx_core_run *r, nx_slice reply)
             return;
         body = nx_buf_view(&r->problem);
     }
-    r->answer = (nx_answer){ nx_core_answer_status(&r->rec), nx_core_answer_content_type(&r->rec), body, release_run_answer };
+    r->answer = (nx_answer){nx_core_answer_status(&r->rec), nx_core_answer_content_type(&r->rec), body, release_run_answer};
     if (nx_slice_starts(reply, nx_slice_cstr(nx_fab_inbox(n->fab)))) {
         atomic_fetch_add(&r->refs, 1);
         nx_core_waiters_answer(n->waiters, token, &r->answer);
@@ -181,7 +187,7 @@ static void store_record(nx_core_run *r)
     nx_buf_clear(&r->encoded);
     nx_err err = nx_run_encode(&r->rec, &r->encoded);
     if (err == NX_OK) {
-        r->pub = (nx_fab_pub){ .done = on_record_stored, .owner = r };
+        r->pub = (nx_fab_pub){.done = on_record_stored, .owner = r};
         err = nx_fab_publish_run(r->d->node->ns, &r->rec, nx_buf_view(&r->encoded), &r->pub, &e);
     }
     if (err != NX_OK) {
@@ -223,8 +229,7 @@ static void emit_output(nx_core_run *r)
     int key_bytes = snprintf(key, sizeof key, "emit/%s/0", r->rec.run_id.s);
     nx_sha256 digest = nx_sha256_of(nx_slice_make(key, (size_t)key_bytes));
     nx_event *e = &r->emit;
-    *e = (nx_event){ .ns = r->event.ns, .type = f->output_event, .data = nx_buf_view(&r->attempt.out.output), .hop = hop,
-                     .cause = nx_id_slice(&r->rec.run_id), .partition_key = r->event.partition_key };
+    *e = (nx_event){.ns = r->event.ns, .type = f->output_event, .data = nx_buf_view(&r->attempt.out.output), .hop = hop, .cause = nx_id_slice(&r->rec.run_id), .partition_key = r->event.partition_key};
     e->event_id = nx_ulid_derive(r->event.wall_ns / NX_NS_PER_MS, digest.b,
                                  e->partition_key.n ? nx_shard_of(e->partition_key) : digest.b[9] % NX_SHARDS);
     e->id = nx_id_slice(&e->event_id);
@@ -235,9 +240,9 @@ static void emit_output(nx_core_run *r)
     e->content_type = nx_core_answer_content_type(&r->rec);
     e->trace = r->rec.trace;
     e->tracestate = r->event.tracestate;
-    r->rec.emitted[0] = (nx_emitted){ e->event_id, e->type };
+    r->rec.emitted[0] = (nx_emitted){e->event_id, e->type};
     r->rec.n_emitted = 1;
-    r->pub = (nx_fab_pub){ .done = on_emitted, .owner = r };
+    r->pub = (nx_fab_pub){.done = on_emitted, .owner = r};
     nx_error err = NX_ERROR_INIT;
     nx_err code = nx_fab_publish_event(n->ns, e, nx_slice_make(key, (size_t)key_bytes), NX_SLICE_NULL, &r->pub, &err);
     if (code == NX_OK)
@@ -360,7 +365,7 @@ static void on_guest_line(nx_attempt *a, nx_slice line)
 static void env_add(nx_core_run *r, const char *key, nx_slice value)
 {
     if (r->rec.n_env < NX_RUN_ENV_MAX)
-        r->rec.env[r->rec.n_env++] = (nx_kv){ nx_slice_cstr(key), value };
+        r->rec.env[r->rec.n_env++] = (nx_kv){nx_slice_cstr(key), value};
 }
 
 static nx_err build_env(nx_core_run *r)
@@ -396,7 +401,8 @@ static nx_err build_input(nx_core_run *r, nx_slice *ret)
         *ret = r->event.data;
         return NX_OK;
     }
-    NX_CLEANUP(nx_buf_done) nx_buf json = NX_BUF_INIT(RUN_ARENA_BYTES / 2);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf json = NX_BUF_INIT(RUN_ARENA_BYTES / 2);
     nx_err err = nx_event_to_json(&r->event, &json);
     if (err != NX_OK)
         return err;

@@ -1,11 +1,11 @@
 /* fn.c: one function at one version on this node: made from its settings and its module, reference-counted. */
+#include "fn.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "fn.h"
 
 nx_core_fn *nx_core_fn_ref(nx_core_fn *fn)
 {
@@ -52,7 +52,8 @@ nx_err nx_core_read_module(const char *path, nx_buf *out, nx_error *reterr)
 
 nx_err nx_core_settings_digest(const nx_fn_config *f, nx_sha256 *ret)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf json = NX_BUF_INIT(1u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf json = NX_BUF_INIT(1u << 20);
     nx_jw w = NX_JW_INIT(&json);
     nx_err err = nx_fn_config_to_json(f, &w);
     if (err == NX_OK)

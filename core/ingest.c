@@ -1,7 +1,7 @@
 /* ingest.c: the node's side of nx_ingest_ops: where a request goes, storing its event, and telling the gateway when it is stored or answered. */
+#include "core_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "core_internal.h"
 
 /* What the node keeps in the gateway's storage while an event is being stored. */
 typedef struct ingest_state {
@@ -30,7 +30,8 @@ static void duplicate_job(nx_core_job *job)
     ingest_state *s = (ingest_state *)(void *)((char *)job - offsetof(ingest_state, job));
     nx_ingest *in = s->pub.owner;
     nx_node *n = s->node;
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(64u << 20);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(64u << 20);
     nx_event first;
     in->err = nx_fab_event_get_seq(n->ns, s->pub.seq, &a, &first, &in->detail);
     if (in->err == NX_ENOENT) /* stored once and already trimmed: it was accepted then, and only its id is unknown now */
@@ -96,7 +97,7 @@ static nx_err ingest_publish(void *self, nx_ingest *in, nx_error *reterr)
     ingest_state *s = state_of(in);
     s->node = n;
     s->published_ns = nx_clock_ns();
-    s->pub = (nx_fab_pub){ .done = on_stored, .owner = in };
+    s->pub = (nx_fab_pub){.done = on_stored, .owner = in};
     nx_err err = nx_fab_publish_event(n->ns, &in->event, in->dedupe_key, nx_slice_cstr(reply), &s->pub, reterr);
     if (err != NX_OK) {
         nx_obs_add(n->m_refused, 1);
@@ -127,4 +128,4 @@ static nx_err ingest_route(void *self, nx_slice method, nx_slice path, nx_arena 
     return nx_core_registry_route(self, method, path, a, ret, ret_allow);
 }
 
-const nx_ingest_ops nx_core_ingest_ops = { ingest_route, ingest_publish, ingest_abandon, ingest_is_ready };
+const nx_ingest_ops nx_core_ingest_ops = {ingest_route, ingest_publish, ingest_abandon, ingest_is_ready};

@@ -1,7 +1,7 @@
 /* jobs.c: a few threads for work that waits on the log (look-ups after a redelivery or a duplicate, registry reloads):
  * fabric callbacks and loops hand it over here. */
-#include <stdlib.h>
 #include "core_internal.h"
+#include <stdlib.h>
 
 #define JOBS_THREADS_MAX 8
 

@@ -1,12 +1,12 @@
 /* journal.c: a small file mapped into memory that survives the process: which runs execute now, and how often one was executing
  * when its node died. Why a mapping: writing an entry is two stores, no system call, and the kernel keeps the pages whatever kills the process.
  * A delivery count can't tell this: it also grows for events that were only queued when a node was stopped. */
+#include "core_internal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include "core_internal.h"
 
 #define JOURNAL_MAGIC 0x314a584eu /* "NXJ1" */
 #define JOURNAL_RUNNING 256
@@ -14,8 +14,14 @@
 
 typedef struct journal_file {
     uint32_t magic, size;
-    struct { atomic_uint is_used; char run_id[28]; } running[JOURNAL_RUNNING];
-    struct { char run_id[28]; uint32_t count; } crashes[JOURNAL_CRASHES];
+    struct {
+        atomic_uint is_used;
+        char run_id[28];
+    } running[JOURNAL_RUNNING];
+    struct {
+        char run_id[28];
+        uint32_t count;
+    } crashes[JOURNAL_CRASHES];
     uint32_t next_crash; /* oldest entry, overwritten next when all are used */
 } journal_file;
 

@@ -1,5 +1,6 @@
 /* node.c: life cycle of a node. Start: log, admin listener (so that /healthz answers at once), event log, runtime, functions, gateway.
  * Stop is the way back: no new requests, requests in flight answered, runs finished, connections closed, threads joined. */
+#include "core_internal.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,7 +10,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include "core_internal.h"
 
 #define DRAIN_MS 10000u
 #define RUNS_DRAIN_MS 15000u
@@ -79,8 +79,8 @@ static void on_reply(void *self, nx_slice token, int status, nx_slice content_ty
     if (body.n)
         memcpy(r + 1, body.p, body.n);
     int k = snprintf(r->content_type, sizeof r->content_type, "%.*s", NX_SLICE_FMT(content_type));
-    r->a = (nx_answer){ status, nx_slice_make(r->content_type, (size_t)k < sizeof r->content_type ? (size_t)k : sizeof r->content_type - 1),
-                        nx_slice_make(r + 1, body.n), release_remote };
+    r->a = (nx_answer){status, nx_slice_make(r->content_type, (size_t)k < sizeof r->content_type ? (size_t)k : sizeof r->content_type - 1),
+                       nx_slice_make(r + 1, body.n), release_remote};
     nx_core_waiters_answer(n->waiters, token, &r->a);
 }
 
@@ -88,7 +88,8 @@ static void reload_job(nx_core_job *job)
 {
     nx_node *n = (nx_node *)(void *)((char *)job - offsetof(nx_node, reload_job));
     atomic_store(&n->is_reload_posted, false);
-    NX_CLEANUP(nx_buf_done) nx_buf changes = NX_BUF_INIT(64u << 10);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf changes = NX_BUF_INIT(64u << 10);
     nx_error e = NX_ERROR_INIT;
     pthread_mutex_lock(&n->apply_mu);
     nx_err err = nx_core_registry_apply(n, n->cfg, &changes, &e);
@@ -138,7 +139,7 @@ static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
     const char *to = cstr(c->nats_url, url, sizeof url);
     if (!to) {
         set_state(n, "starting the private event log");
-        nx_fab_server_options so = { .data_dir = dir, .durability = c->durability };
+        nx_fab_server_options so = {.data_dir = dir, .durability = c->durability};
         nx_err err = nx_fab_server_start(&so, &n->server, reterr);
         if (err != NX_OK)
             return err;
@@ -146,16 +147,31 @@ static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
     }
     set_state(n, "connecting to the event log");
     nx_fab_options fo = {
-        .url = to, .credentials_file = c->nats_credentials, .user = c->nats_user, .password = c->nats_password, .token = c->nats_token,
-        .tls_ca = c->nats_tls_ca, .tls_cert = c->nats_tls_cert, .tls_key = c->nats_tls_key, .js_prefix = c->nats_js_prefix,
-        .node = n->id, .metrics = n->metrics, .on_reply = on_reply, .reply_self = n,
+        .url = to,
+        .credentials_file = c->nats_credentials,
+        .user = c->nats_user,
+        .password = c->nats_password,
+        .token = c->nats_token,
+        .tls_ca = c->nats_tls_ca,
+        .tls_cert = c->nats_tls_cert,
+        .tls_key = c->nats_tls_key,
+        .js_prefix = c->nats_js_prefix,
+        .node = n->id,
+        .metrics = n->metrics,
+        .on_reply = on_reply,
+        .reply_self = n,
     };
     nx_err err = nx_fab_open(&fo, &n->fab, reterr);
     if (err != NX_OK)
         return err;
     nx_fab_ns_options no = {
-        .events_max_age_ns = c->events_max_age_ns, .events_max_bytes = c->events_max_bytes, .runs_max_age_ns = c->runs_max_age_ns,
-        .runs_max_bytes = c->runs_max_bytes, .dedupe_window_ns = c->dedupe_window_ns, .replicas = c->replicas, .max_types = c->ingest_max_types,
+        .events_max_age_ns = c->events_max_age_ns,
+        .events_max_bytes = c->events_max_bytes,
+        .runs_max_age_ns = c->runs_max_age_ns,
+        .runs_max_bytes = c->runs_max_bytes,
+        .dedupe_window_ns = c->dedupe_window_ns,
+        .replicas = c->replicas,
+        .max_types = c->ingest_max_types,
     };
     err = nx_fab_ns_open(n->fab, c->ns, &no, &n->ns, reterr);
     return err == NX_OK ? nx_fab_kv_watch(n->ns, on_kv_change, n, reterr) : err;
@@ -165,7 +181,7 @@ static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
 {
     char cache[4096];
     snprintf(cache, sizeof cache, "%s/cache", dir);
-    nx_rt_options ro = { .cache_dir = cache, .slots = n->cfg->workers, .metrics = n->metrics };
+    nx_rt_options ro = {.cache_dir = cache, .slots = n->cfg->workers, .metrics = n->metrics};
     nx_err err = nx_rt_new(&ro, &n->rt, reterr);
     if (err == NX_OK)
         err = nx_core_dispatch_new(n, &n->dispatch, reterr);
@@ -178,10 +194,12 @@ static nx_err start_gateway(nx_node *n, nx_error *reterr)
 {
     nx_config *c = n->cfg;
     nx_gw_options o = {
-        .listen = { .address = c->listen, .tls_cert = c->tls_cert, .tls_key = c->tls_key, .max_body_bytes = c->max_body_bytes,
-                    .max_header_bytes = (uint32_t)c->max_header_bytes, .max_connections = c->max_connections, .head_timeout_ms = ms_of(c->head_timeout_ns),
-                    .body_timeout_ms = ms_of(c->body_timeout_ns), .idle_timeout_ms = ms_of(c->idle_timeout_ns) },
-        .ops = &nx_core_ingest_ops, .ops_self = n, .ns = c->ns, .is_strict = c->ingest_strict, .is_batch_enabled = c->ingest_batch,
+        .listen = {.address = c->listen, .tls_cert = c->tls_cert, .tls_key = c->tls_key, .max_body_bytes = c->max_body_bytes, .max_header_bytes = (uint32_t)c->max_header_bytes, .max_connections = c->max_connections, .head_timeout_ms = ms_of(c->head_timeout_ns), .body_timeout_ms = ms_of(c->body_timeout_ns), .idle_timeout_ms = ms_of(c->idle_timeout_ns)},
+        .ops = &nx_core_ingest_ops,
+        .ops_self = n,
+        .ns = c->ns,
+        .is_strict = c->ingest_strict,
+        .is_batch_enabled = c->ingest_batch,
         .metrics = n->metrics,
     };
     uint64_t room = nx_fab_max_payload(n->fab) > (64u << 10) ? nx_fab_max_payload(n->fab) - (64u << 10) : 0;
@@ -207,7 +225,8 @@ static nx_err write_node_json(nx_node *n, const char *dir, nx_error *reterr)
     char path[4096], tmp[4096 + 8];
     snprintf(path, sizeof path, "%s/node.json", dir);
     snprintf(tmp, sizeof tmp, "%s.tmp", path);
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(4096);
     nx_jw w = NX_JW_INIT(&b);
     nx_jw_object(&w);
     nx_jw_kcstr(&w, "admin_url", n->admin_url);
@@ -226,7 +245,7 @@ static nx_err write_node_json(nx_node *n, const char *dir, nx_error *reterr)
 
 static nx_err start_log(nx_node *n, nx_error *reterr)
 {
-    nx_obs_log_options o = { .fd = STDERR_FILENO, .is_json = n->cfg->log_json };
+    nx_obs_log_options o = {.fd = STDERR_FILENO, .is_json = n->cfg->log_json};
     nx_err err = nx_obs_log_start(&o, &n->log, reterr);
     if (err != NX_OK)
         return err;
@@ -327,14 +346,21 @@ nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx
 /* Settings that only a restart changes. */
 static void note_restart(const nx_config *a, const nx_config *b, nx_buf *out)
 {
-    const struct { const char *key; bool is_same; } k[] = {
-        { "listen", nx_slice_eq(a->listen, b->listen) }, { "admin", nx_slice_eq(a->admin, b->admin) },
-        { "data_dir", nx_slice_eq(a->data_dir, b->data_dir) }, { "namespace", nx_slice_eq(a->ns, b->ns) },
-        { "nats", nx_slice_eq(a->nats_url, b->nats_url) }, { "tls", nx_slice_eq(a->tls_cert, b->tls_cert) && nx_slice_eq(a->tls_key, b->tls_key) },
-        { "http", a->max_body_bytes == b->max_body_bytes && a->max_connections == b->max_connections },
-        { "durability", a->durability == b->durability }, { "workers", a->workers == b->workers },
-        { "retention", a->events_max_bytes == b->events_max_bytes && a->events_max_age_ns == b->events_max_age_ns &&
-                       a->runs_max_bytes == b->runs_max_bytes && a->runs_max_age_ns == b->runs_max_age_ns },
+    const struct {
+        const char *key;
+        bool is_same;
+    } k[] = {
+        {"listen", nx_slice_eq(a->listen, b->listen)},
+        {"admin", nx_slice_eq(a->admin, b->admin)},
+        {"data_dir", nx_slice_eq(a->data_dir, b->data_dir)},
+        {"namespace", nx_slice_eq(a->ns, b->ns)},
+        {"nats", nx_slice_eq(a->nats_url, b->nats_url)},
+        {"tls", nx_slice_eq(a->tls_cert, b->tls_cert) && nx_slice_eq(a->tls_key, b->tls_key)},
+        {"http", a->max_body_bytes == b->max_body_bytes && a->max_connections == b->max_connections},
+        {"durability", a->durability == b->durability},
+        {"workers", a->workers == b->workers},
+        {"retention", a->events_max_bytes == b->events_max_bytes && a->events_max_age_ns == b->events_max_age_ns &&
+                          a->runs_max_bytes == b->runs_max_bytes && a->runs_max_age_ns == b->runs_max_age_ns},
     };
     for (size_t i = 0; out && i < NX_ARRAY_LEN(k); i++)
         if (!k[i].is_same)
@@ -364,7 +390,7 @@ static void wait_for_runs(nx_node *n)
 {
     uint64_t until = nx_clock_ns() + RUNS_DRAIN_MS * NX_NS_PER_MS;
     while (n->dispatch && nx_core_dispatch_running(n->dispatch) && nx_clock_ns() < until) {
-        struct timespec t = { 0, 5 * (long)NX_NS_PER_MS };
+        struct timespec t = {0, 5 * (long)NX_NS_PER_MS};
         nanosleep(&t, NULL);
     }
 }
@@ -409,7 +435,7 @@ void nx_node_stop(nx_node *n)
     if (n->admin_url[0])
         unlink(path);
     if (n->log) {
-        nx_log_set_sink((nx_log_sink){ 0 });
+        nx_log_set_sink((nx_log_sink){0});
         nx_obs_log_stop(n->log);
         nx_obs_log_free(n->log);
     }

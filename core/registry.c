@@ -1,8 +1,8 @@
 /* registry.c: which functions run on this node, and changing that as a whole: project functions of nexus.yaml plus live versions of the registry.
  * An apply first makes everything that can fail (modules, artifacts in the log, consumers), then swaps snapshot and slots. */
+#include "fn.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "fn.h"
 
 /* ---- sets ---------------------------------------------------------------------------------------------------------------------------- */
 
@@ -35,7 +35,7 @@ void nx_core_fn_set_done(nx_core_fn_set *s)
     for (unsigned i = 0; i < s->n; i++)
         nx_core_fn_unref(s->v[i]);
     free(s->v);
-    *s = (nx_core_fn_set){ 0 };
+    *s = (nx_core_fn_set){0};
 }
 
 /* ---- slots --------------------------------------------------------------------------------------------------------------------------- */
@@ -103,8 +103,14 @@ static nx_err consumer_open(nx_core_slot *s, const nx_core_fn *fn, nx_fab_consum
     char durable[NX_FUNCTION_NAME_BYTES + 8];
     snprintf(durable, sizeof durable, "fn-%s", fn->name);
     nx_fab_consumer_options o = {
-        .durable = durable, .types = fn->types, .n_types = fn->n_types, .subjects = f->nats, .n_subjects = f->n_nats,
-        .max_inflight = f->concurrency, .on_msg = nx_core_dispatch_on_msg, .self = s,
+        .durable = durable,
+        .types = fn->types,
+        .n_types = fn->n_types,
+        .subjects = f->nats,
+        .n_subjects = f->n_nats,
+        .max_inflight = f->concurrency,
+        .on_msg = nx_core_dispatch_on_msg,
+        .self = s,
     };
     nx_err err = nx_fab_consumer_open(s->node->ns, &o, ret, reterr);
     if (err != NX_OK)
@@ -127,7 +133,7 @@ static nx_err slot_open(nx_node *n, const nx_core_fn *fn, nx_core_slot **ret, nx
         slot_free(s);
         return err;
     }
-    nx_kv label[] = { { NX_SLICE("function"), nx_slice_cstr(s->name) } };
+    nx_kv label[] = {{NX_SLICE("function"), nx_slice_cstr(s->name)}};
     s->m_pending = nx_obs_gauge(n->metrics, "nexus_function_pending_events", "Stored events that wait for the function.", 1, label);
     *ret = s;
     return NX_OK;
@@ -149,10 +155,10 @@ static bool same_filters(const nx_core_fn *a, const nx_core_fn *b)
 static void metrics_of(nx_node *n, nx_core_fn *fn)
 {
     for (int s = 0; s < 4; s++) {
-        nx_kv labels[] = { { NX_SLICE("function"), nx_slice_cstr(fn->name) }, { NX_SLICE("status"), nx_slice_cstr(nx_run_status_name((nx_run_status)s)) } };
+        nx_kv labels[] = {{NX_SLICE("function"), nx_slice_cstr(fn->name)}, {NX_SLICE("status"), nx_slice_cstr(nx_run_status_name((nx_run_status)s))}};
         fn->m.runs[s] = nx_obs_counter(n->metrics, "nexus_runs_total", "Runs that ended, by outcome.", 2, labels);
     }
-    nx_kv label[] = { { NX_SLICE("function"), nx_slice_cstr(fn->name) } };
+    nx_kv label[] = {{NX_SLICE("function"), nx_slice_cstr(fn->name)}};
     fn->m.duration = nx_obs_histogram(n->metrics, "nexus_run_duration_seconds", "Time a function ran for one event.", NULL, 0, 1, label);
     fn->m.fuel = nx_obs_counter(n->metrics, "nexus_run_fuel_total", "Fuel used by runs (about one per WebAssembly instruction).", 1, label);
     fn->m.memory = nx_obs_gauge(n->metrics, "nexus_run_memory_bytes", "Peak linear memory of the last run.", 1, label);
@@ -162,7 +168,8 @@ static void metrics_of(nx_node *n, nx_core_fn *fn)
 /* The function as the project file has it now: the running one where nothing changed. */
 static nx_err project_fn(nx_node *n, nx_config *cfg, const nx_fn_config *f, nx_core_fn *now, nx_core_fn **ret, nx_error *reterr)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf module = NX_BUF_INIT(NX_CORE_MODULE_BYTES_MAX + 1);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf module = NX_BUF_INIT(NX_CORE_MODULE_BYTES_MAX + 1);
     char path[4096];
     nx_sha256 settings;
     nx_err err = nx_slice_to_cstr(f->code_path, path, sizeof path);
@@ -188,7 +195,7 @@ static nx_err project_fn(nx_node *n, nx_config *cfg, const nx_fn_config *f, nx_c
         nx_rt_program_unref(program);
         return nx_error_prefix(reterr, "function '%.*s' (%s)", NX_SLICE_FMT(f->name), path), err;
     }
-    nx_sha256 both[2] = { artifact, settings }, mixed = nx_sha256_of(nx_slice_make(both, sizeof both));
+    nx_sha256 both[2] = {artifact, settings}, mixed = nx_sha256_of(nx_slice_make(both, sizeof both));
     snprintf(version, sizeof version, "dev-%02x%02x%02x%02x", mixed.b[0], mixed.b[1], mixed.b[2], mixed.b[3]);
     err = nx_core_fn_new(cfg, f, version, &artifact, &settings, program, ret);
     if (err == NX_OK)
@@ -328,7 +335,7 @@ static nx_err open_consumers(nx_node *n, const nx_core_fn_set *now, const nx_cor
 
 nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr)
 {
-    nx_core_fn_set now = { 0 }, set = { 0 };
+    nx_core_fn_set now = {0}, set = {0};
     nx_core_snapshot *snap = NULL;
     nx_core_slot *fresh = NULL;
     nx_err err = NX_OK;

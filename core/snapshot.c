@@ -1,7 +1,7 @@
 /* snapshot.c: the functions of one moment, arranged for routing: own routes sorted by path, exact types sorted, patterns in a list.
  * Immutable once made; the node swaps whole snapshots. */
-#include <stdlib.h>
 #include "fn.h"
+#include <stdlib.h>
 
 typedef struct type_entry {
     nx_slice type; /* lent by fn */
@@ -10,9 +10,12 @@ typedef struct type_entry {
 
 struct nx_core_snapshot {
     nx_core_fn_set set;
-    nx_core_fn **routes; unsigned n_routes;      /* by path, then method; lent by set */
-    type_entry *exact; unsigned n_exact;         /* by type */
-    type_entry *patterns; unsigned n_patterns;
+    nx_core_fn **routes;
+    unsigned n_routes; /* by path, then method; lent by set */
+    type_entry *exact;
+    unsigned n_exact; /* by type */
+    type_entry *patterns;
+    unsigned n_patterns;
 };
 
 static int slice_cmp(nx_slice a, nx_slice b)
@@ -57,7 +60,7 @@ nx_err nx_core_snapshot_new(const nx_core_fn_set *set, nx_core_snapshot **ret)
         if (fn->type[0])
             s->routes[s->n_routes++] = fn;
         for (unsigned k = 0; k < fn->n_types; k++) {
-            type_entry e = { fn->types[k], fn };
+            type_entry e = {fn->types[k], fn};
             if (nx_core_is_type_pattern(e.type))
                 s->patterns[s->n_patterns++] = e;
             else
@@ -142,10 +145,9 @@ nx_err nx_core_snapshot_route(const nx_core_snapshot *s, nx_slice method, nx_sli
     nx_err err = own_route(s, method, path, a, &fn, &allow);
     bool is_events = nx_slice_starts(path, NX_SLICE("/events/")) && path.n > 8;
     if (err == NX_OK) {
-        *ret = (nx_ingest_route){ .function = nx_arena_dup(a, nx_slice_cstr(fn->name)), .type = nx_arena_dup(a, nx_slice_cstr(fn->type)),
-                                  .is_sync = fn->settings->respond == NX_RESPOND_SYNC };
+        *ret = (nx_ingest_route){.function = nx_arena_dup(a, nx_slice_cstr(fn->name)), .type = nx_arena_dup(a, nx_slice_cstr(fn->type)), .is_sync = fn->settings->respond == NX_RESPOND_SYNC};
     } else if (is_events && nx_slice_eq(method, NX_SLICE("POST"))) {
-        *ret = (nx_ingest_route){ .type = nx_slice_sub(path, 8, path.n - 8) };
+        *ret = (nx_ingest_route){.type = nx_slice_sub(path, 8, path.n - 8)};
     } else {
         if (is_events)
             allow = NX_SLICE("POST");

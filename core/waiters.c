@@ -2,12 +2,12 @@
  * A wait has two halves that end in any order: the publication (nx_core_waiters_published) and the outcome (nx_core_waiters_answer).
  * done() is called once both are over, because the publication borrows the caller's storage until its acknowledgement.
  * A token names slot and generation, so that a late answer never reaches the slot's next tenant. */
+#include "core_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "core_internal.h"
 
 typedef struct waiter {
-    nx_ingest *in;        /* NULL: free */
+    nx_ingest *in; /* NULL: free */
     uint64_t deadline_ns;
     uint32_t generation;
     bool is_published, is_over; /* is_over: answered or late */

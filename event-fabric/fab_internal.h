@@ -7,27 +7,29 @@
  *            other way round; neither is held while a callback runs. link->io_mu is a leaf around one call of nats.c. */
 #ifndef NX_FAB_INTERNAL_H
 #define NX_FAB_INTERNAL_H
-#include <errno.h>
-#include <nats/nats.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include "nx/clock.h"
 #include "nx/digest.h"
 #include "nx/fab.h"
 #include "nx/log.h"
+#include <errno.h>
+#include <nats/nats.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
-#define NX_FAB_SUBJECT_BYTES 1024        /* longest subject we build: a type of 200 bytes, each percent-encoded, plus the rest */
+#define NX_FAB_SUBJECT_BYTES 1024 /* longest subject we build: a type of 200 bytes, each percent-encoded, plus the rest */
 #define NX_FAB_PUBLISH_NS (5 * NX_NS_PER_S)
 #define NX_FAB_REQUEST_NS (5 * NX_NS_PER_S)
-#define NX_FAB_REQUESTS 64               /* blocking requests under way */
-#define NX_FAB_DIRECT_INFLIGHT 8         /* up to so many publishes in flight, the caller's thread writes the socket itself */
-#define NX_FAB_TOKEN_BYTES 13            /* kind, slot (4 hex), generation (8 hex): the last token of our reply subjects */
+#define NX_FAB_REQUESTS 64       /* blocking requests under way */
+#define NX_FAB_DIRECT_INFLIGHT 8 /* up to so many publishes in flight, the caller's thread writes the socket itself */
+#define NX_FAB_TOKEN_BYTES 13    /* kind, slot (4 hex), generation (8 hex): the last token of our reply subjects */
 #define NX_FAB_CONSUMERS_MAX 16384
-#define NX_FAB_JSON_BYTES (8u << 20)     /* largest API answer that is parsed */
+#define NX_FAB_JSON_BYTES (8u << 20) /* largest API answer that is parsed */
 
 /* Two connections, because nats-server answers direct gets inside its reader of the asking connection: look-ups that read cold blocks
  * would hold up publishes and acknowledgements on the same one. */
-enum { NX_FAB_HOT, NX_FAB_AUX, NX_FAB_LINKS };
+enum { NX_FAB_HOT,
+       NX_FAB_AUX,
+       NX_FAB_LINKS };
 
 /* ---- links: nats/conn.c, nats/loop.c ---------------------------------------------------------------------------------------------- */
 
@@ -36,13 +38,13 @@ enum { NX_FAB_HOT, NX_FAB_AUX, NX_FAB_LINKS };
 typedef struct nx_fab_link {
     nx_fab *f;
     int kind;
-    uint32_t life;                 /* counts links of this kind; in epoll's data */
+    uint32_t life; /* counts links of this kind; in epoll's data */
     natsConnection *nc;
     natsSubscription *inbox, *replies;
-    int fd;                        /* -1 until nats.c attaches it */
+    int fd; /* -1 until nats.c attaches it */
     bool is_tls;
     atomic_bool is_dead, wants_write, is_blocked; /* blocked: waits for EPOLLOUT */
-    pthread_mutex_t io_mu;         /* nats.c 3.4.1 reads without its own lock: one thread at a time in its I/O calls */
+    pthread_mutex_t io_mu;                        /* nats.c 3.4.1 reads without its own lock: one thread at a time in its I/O calls */
 } nx_fab_link;
 
 nx_err nx_fab_link_open(nx_fab *f, int kind, nx_fab_link **ret, nx_error *reterr); /* BLOCKING; not installed yet */
@@ -91,7 +93,9 @@ nx_err nx_fab_api_error(int code, int err_code, nx_slice description);
 void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab */
 void nx_fab_reqs_fail(nx_fab *f);                                            /* nx-fab: the aux link is gone */
 
-typedef struct nx_fab_stream_state { uint64_t messages, bytes, first_seq, last_seq, max_bytes; } nx_fab_stream_state;
+typedef struct nx_fab_stream_state {
+    uint64_t messages, bytes, first_seq, last_seq, max_bytes;
+} nx_fab_stream_state;
 nx_err nx_fab_stream_state_get(nx_fab *f, const char *stream, nx_fab_stream_state *ret, nx_error *reterr);
 /* Makes the stream, or brings the keys of `want` (a JSON object) into an existing one: all its other keys stay as they are,
  * so that what a newer version or an operator set there survives. `keep`: NULL-terminated keys of `want` that an existing stream keeps. */
@@ -102,8 +106,8 @@ nx_err nx_fab_stream_ensure(nx_fab *f, const char *stream, nx_slice want, const 
 /* ---- publish: nats/publish.c -------------------------------------------------------------------------------------------------------- */
 
 typedef struct nx_fab_slot {
-    nx_fab_pub *pub;     /* NULL: free */
-    nx_fab_ns *ns;       /* whose state a refusal changes; NULL: none */
+    nx_fab_pub *pub; /* NULL: free */
+    nx_fab_ns *ns;   /* whose state a refusal changes; NULL: none */
     uint32_t gen;
     uint32_t prev, next; /* in-flight list, oldest first; next is the free list's link too */
     size_t bytes;
@@ -115,8 +119,8 @@ typedef struct nx_fab_slot {
  * tests/unit/event-fabric/test_fab_encode.c keeps this true. */
 typedef struct nx_fab_hdr {
     char *p;
-    size_t n, cap;       /* on the caller's stack */
-    size_t value_at;     /* where the last line's value begins */
+    size_t n, cap;   /* on the caller's stack */
+    size_t value_at; /* where the last line's value begins */
     bool is_bad;
 } nx_fab_hdr;
 #define NX_FAB_HDR_BYTES (60u << 10) /* nats-server's limit is 64 KiB */
@@ -135,7 +139,13 @@ nx_err nx_fab_publish_sync(nx_fab *f, const char *subject, const nx_fab_hdr *hdr
 
 /* ---- names and messages: nats/encode.c ----------------------------------------------------------------------------------------------- */
 
-typedef struct nx_fab_ack { uint64_t seq; bool is_duplicate; nx_err err; int err_code; char why[128]; } nx_fab_ack;
+typedef struct nx_fab_ack {
+    uint64_t seq;
+    bool is_duplicate;
+    nx_err err;
+    int err_code;
+    char why[128];
+} nx_fab_ack;
 void nx_fab_ack_parse(nx_slice json, nx_fab_ack *ret);
 
 /* Event type to subject tokens and back. '.' stays the separator; every other byte but [A-Za-z0-9_-] becomes %XX; an empty token (leading,
@@ -143,15 +153,15 @@ void nx_fab_ack_parse(nx_slice json, nx_fab_ack *ret);
 nx_err nx_fab_type_encode(nx_slice type, char *out, size_t out_bytes, size_t *ret_n);
 nx_err nx_fab_type_decode(nx_slice tokens, char *out, size_t out_bytes, size_t *ret_n);
 nx_err nx_fab_type_filter(nx_slice ns, nx_slice pattern, char *out, size_t out_bytes); /* subject filter of a type pattern */
-bool nx_fab_subject_covers(nx_slice wide, nx_slice narrow);   /* every subject of `narrow` is one of `wide` */
+bool nx_fab_subject_covers(nx_slice wide, nx_slice narrow);                            /* every subject of `narrow` is one of `wide` */
 bool nx_fab_subject_overlaps(nx_slice a, nx_slice b);
 bool nx_fab_subject_is_valid(nx_slice s, bool allow_wildcards);
-bool nx_fab_name_is_valid(nx_slice s, size_t max_bytes);      /* [A-Za-z0-9_-]+ */
+bool nx_fab_name_is_valid(nx_slice s, size_t max_bytes); /* [A-Za-z0-9_-]+ */
 /* The minimal set of subjects (heap strings) that covers all without two that overlap, in place; returns how many are left. Two that cross are
  * replaced by one that is wider than both: *ret_is_loose, what it brings has to be looked at again. */
 unsigned nx_fab_filters_reduce(char **filters, unsigned n, bool *ret_is_loose);
 
-typedef struct nx_fab_meta { /* of a JetStream delivery, from its reply subject (ADR-15) */
+typedef struct nx_fab_meta {  /* of a JetStream delivery, from its reply subject (ADR-15) */
     nx_slice stream_consumer; /* "<stream>.<consumer>" */
     uint64_t delivered, stream_seq, consumer_seq, wall_ns, pending;
 } nx_fab_meta;
@@ -175,29 +185,31 @@ struct nx_fab_msg {
 
 struct nx_fab_consumer {
     nx_fab_ns *ns;
-    nx_fab_consumer_options o;  /* durable, types and subjects are ours */
-    char *config_json;          /* what the durable consumer is made with */
-    char stream_consumer[160];  /* key of f->by_name */
-    nx_slice *types; unsigned n_types;
-    nx_slice *subjects; unsigned n_subjects;
-    bool is_loose;              /* its filters bring more than was asked for */
+    nx_fab_consumer_options o; /* durable, types and subjects are ours */
+    char *config_json;         /* what the durable consumer is made with */
+    char stream_consumer[160]; /* key of f->by_name */
+    nx_slice *types;
+    unsigned n_types;
+    nx_slice *subjects;
+    unsigned n_subjects;
+    bool is_loose; /* its filters bring more than was asked for */
     unsigned slot;
-    uint32_t gen;               /* of its pulls: answers to earlier pulls are not counted */
+    uint32_t gen; /* of its pulls: answers to earlier pulls are not counted */
     unsigned granted, inflight, target;
     uint64_t heard_ns, pending;
     bool is_open, is_starved, needs_repair, is_in_repair, repair_is_logged, was_busy;
-    unsigned refs;              /* the table's and one for each message in hand */
+    unsigned refs; /* the table's and one for each message in hand */
     nx_fab_msg *oldest, *newest;
     nx_fab_consumer *name_next; /* hash chain */
     nx_fab_consumer *starved_next;
 };
 
-void nx_fab_consumer_deliver(nx_fab *f, natsMsg *m);                                    /* nx-fab; takes m */
-void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m);        /* nx-fab; m lent */
-void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns);                                 /* nx-fab: keeps messages alive, renews pulls */
-void nx_fab_consumers_lost(nx_fab *f);                                                  /* nx-fab: the hot link is gone */
-void nx_fab_consumers_resume(nx_fab *f);                                                /* nx-fab-up: a new hot link is there */
-void nx_fab_consumers_repair(nx_fab *f);                                                /* nx-fab-up: recreates deleted ones */
+void nx_fab_consumer_deliver(nx_fab *f, natsMsg *m);                             /* nx-fab; takes m */
+void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab; m lent */
+void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns);                          /* nx-fab: keeps messages alive, renews pulls */
+void nx_fab_consumers_lost(nx_fab *f);                                           /* nx-fab: the hot link is gone */
+void nx_fab_consumers_resume(nx_fab *f);                                         /* nx-fab-up: a new hot link is there */
+void nx_fab_consumers_repair(nx_fab *f);                                         /* nx-fab-up: recreates deleted ones */
 
 /* ---- namespaces: nats/ns.c, kv.c, object.c, trim.c -------------------------------------------------------------------------------------- */
 
@@ -216,24 +228,24 @@ struct nx_fab_ns {
     char events[64], runs[64], replays[64]; /* stream names */
     char kv_bucket[64], kv_stream[72];
     char obj_bucket[64], obj_stream[72];
-    char ev_prefix[64];                     /* "nx.<ns>.ev." */
+    char ev_prefix[64]; /* "nx.<ns>.ev." */
     size_t ev_prefix_n;
     pthread_mutex_t mu;
     nx_fab_types types;
-    atomic_bool is_full;                    /* the last publish was refused for lack of room */
-    atomic_bool is_pressed;                 /* trim soon */
-    uint64_t trim_due_ns, trimmed_ns;       /* nx-fab-up */
-    bool is_held;                           /* a consumer so far behind that it holds up trimming: said once */
+    atomic_bool is_full;              /* the last publish was refused for lack of room */
+    atomic_bool is_pressed;           /* trim soon */
+    uint64_t trim_due_ns, trimmed_ns; /* nx-fab-up */
+    bool is_held;                     /* a consumer so far behind that it holds up trimming: said once */
     /* watch of the registry */
     void (*watch_fn)(void *self, nx_slice key);
     void *watch_self;
-    uint64_t watch_seq;                     /* last revision seen */
+    uint64_t watch_seq; /* last revision seen */
     uint64_t watch_cseq;
-    unsigned watch_left;                    /* what the open pull may still bring */
+    unsigned watch_left; /* what the open pull may still bring */
     uint32_t watch_gen;
     uint64_t watch_heard_ns;
     bool watch_is_up;
-    unsigned slot;                          /* in f->ns */
+    unsigned slot; /* in f->ns */
 };
 
 nx_err nx_fab_types_init(nx_fab_types *t, unsigned max);
@@ -242,16 +254,16 @@ void nx_fab_types_done(nx_fab_types *t);
 nx_err nx_fab_type_seen(nx_fab_ns *n, nx_slice encoded);
 
 void nx_fab_kv_watch_status(nx_fab *f, unsigned ns_slot, uint32_t gen, natsMsg *m); /* nx-fab; m lent */
-void nx_fab_kv_watch_by_stream(nx_fab *f, natsMsg *m);                             /* nx-fab; m lent */
+void nx_fab_kv_watch_by_stream(nx_fab *f, natsMsg *m);                              /* nx-fab; m lent */
 void nx_fab_kv_watches_lost(nx_fab *f);
-void nx_fab_kv_watches_repair(nx_fab *f, uint64_t now_ns);                                          /* nx-fab-up */
+void nx_fab_kv_watches_repair(nx_fab *f, uint64_t now_ns); /* nx-fab-up */
 nx_err nx_fab_kv_ensure(nx_fab_ns *n, nx_error *reterr);
 nx_err nx_fab_obj_ensure(nx_fab_ns *n, nx_error *reterr);
 void nx_fab_trim(nx_fab *f, uint64_t now_ns); /* nx-fab-up */
 /* Takes it out of f->ns; returns when neither upkeep nor a watch's callback is in it any more. */
 void nx_fab_ns_forget(nx_fab_ns *n);
-void nx_fab_ns_pressed(nx_fab_ns *n);         /* a publish was refused: trim soon */
-void nx_fab_ns_probe_room(nx_fab_ns *n);      /* nx-fab-up */
+void nx_fab_ns_pressed(nx_fab_ns *n);    /* a publish was refused: trim soon */
+void nx_fab_ns_probe_room(nx_fab_ns *n); /* nx-fab-up */
 
 /* A run record that is too large for a message lies in the object store; its message carries nx-spill: <SHA-256 hex>. */
 typedef struct nx_fab_spill {
@@ -274,9 +286,9 @@ void nx_fab_spills_run(nx_fab *f); /* nx-fab-up */
 #define NX_FAB_TRASH_MAX 128
 
 struct nx_fab {
-    nx_fab_options o;            /* strings are ours */
+    nx_fab_options o; /* strings are ours */
     char *strings;
-    char inbox[NX_FAB_LINKS][32];/* "_NX.H<random>": acknowledgements, pulls; "_NX.A<random>": requests, watches */
+    char inbox[NX_FAB_LINKS][32]; /* "_NX.H<random>": acknowledgements, pulls; "_NX.A<random>": requests, watches */
     size_t inbox_n[NX_FAB_LINKS];
     char reply_inbox[64];
     size_t reply_inbox_n;
@@ -293,27 +305,27 @@ struct nx_fab {
     uint32_t lives;
     pthread_cond_t upkeep_cv;
     bool upkeep_is_due;
-    pthread_mutex_t upkeep_mu;                 /* held by nx-fab-up while it works on namespaces */
-    uint64_t turns;              /* rounds of nx-fab, for those who wait until it has passed */
+    pthread_mutex_t upkeep_mu; /* held by nx-fab-up while it works on namespaces */
+    uint64_t turns;            /* rounds of nx-fab, for those who wait until it has passed */
     atomic_uint turn_waiters;
     pthread_cond_t turn_cv;
     uint64_t max_payload;
     char server_version[32];
-    bool was_connected;                        /* what was last reported */
-    char why[256];                             /* why not connected */
-    bool is_silent;                            /* connected, but requests and publishes get no answer */
-    _Atomic uint64_t heard_ns;                 /* last bytes from the hot link */
+    bool was_connected;        /* what was last reported */
+    char why[256];             /* why not connected */
+    bool is_silent;            /* connected, but requests and publishes get no answer */
+    _Atomic uint64_t heard_ns; /* last bytes from the hot link */
 
     nx_fab_slot *slots;
     unsigned n_slots;
-    uint32_t free_slot, oldest, newest;        /* NX_FAB_NIL: none */
+    uint32_t free_slot, oldest, newest; /* NX_FAB_NIL: none */
     unsigned n_inflight;
     size_t inflight_bytes;
     nx_fab_req reqs[NX_FAB_REQUESTS];
     nx_fab_spill *spills, **spills_tail;
     unsigned n_spills;
     nx_fab_ns *ns[NX_FAB_NS_MAX];
-    unsigned n_ns;                             /* highest used + 1 */
+    unsigned n_ns; /* highest used + 1 */
 
     pthread_mutex_t trash_mu;
     natsMsg *trash[NX_FAB_TRASH_MAX];
@@ -322,14 +334,14 @@ struct nx_fab {
 
     pthread_mutex_t cmu;
     pthread_cond_t callback_cv;
-    nx_fab_consumer *in_callback;              /* whose on_msg runs now */
+    nx_fab_consumer *in_callback; /* whose on_msg runs now */
     unsigned callback_waiters;
-    nx_fab_consumer **consumers;               /* by slot */
+    nx_fab_consumer **consumers; /* by slot */
     unsigned n_consumers, consumers_cap, n_open;
     uint32_t next_gen;
     nx_fab_consumer *by_name[NX_FAB_NAME_BUCKETS];
     nx_fab_consumer *starved, **starved_tail;
-    unsigned granted, inflight;                /* sums */
+    unsigned granted, inflight; /* sums */
     bool needs_repair;
 };
 

@@ -1,8 +1,8 @@
 /* replay.c: finding an event's runs and repeating each from its recording. */
-#include <stdio.h>
-#include <stdlib.h>
 #include "nx/replay.h"
 #include "verdict.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 #define REPLAY_ARENA_BYTES (256u << 20)
 #define REPLAY_LOG_BYTES (1u << 20)
@@ -24,8 +24,15 @@ static void on_line(nx_attempt *a, nx_slice line)
 {
     const repetition *p = a->owner;
     nx_log_line l = {
-        .level = NX_LOG_INFO, .component = p->original->function, .trace = nx_slice_cstr(p->result.log_trace), .event_id = nx_id_slice(&p->event->event_id),
-        .run_id = nx_id_slice(&p->run.run_id), .function = p->original->function, .ns = p->event->ns, .msg = line, .is_replay = true,
+        .level = NX_LOG_INFO,
+        .component = p->original->function,
+        .trace = nx_slice_cstr(p->result.log_trace),
+        .event_id = nx_id_slice(&p->event->event_id),
+        .run_id = nx_id_slice(&p->run.run_id),
+        .function = p->original->function,
+        .ns = p->event->ns,
+        .msg = line,
+        .is_replay = true,
     };
     nx_log_emit(&l);
 }
@@ -67,8 +74,8 @@ static nx_err fill_attempt(repetition *p, bool is_other_code)
     p->run.n_env = o->n_env;
     if (is_other_code && p->run.n_env + 2 <= NX_RUN_ENV_MAX) {
         size_t k = nx_clock_rfc3339(o->start_wall_ns, 9, p->original_time);
-        p->run.env[p->run.n_env++] = (nx_kv){ NX_SLICE("NEXUS_IS_REPLAY"), NX_SLICE("true") };
-        p->run.env[p->run.n_env++] = (nx_kv){ NX_SLICE("NEXUS_ORIGINAL_TIMESTAMP"), nx_slice_make(p->original_time, k) };
+        p->run.env[p->run.n_env++] = (nx_kv){NX_SLICE("NEXUS_IS_REPLAY"), NX_SLICE("true")};
+        p->run.env[p->run.n_env++] = (nx_kv){NX_SLICE("NEXUS_ORIGINAL_TIMESTAMP"), nx_slice_make(p->original_time, k)};
     }
     a->env = p->run.env;
     a->n_env = p->run.n_env;
@@ -158,10 +165,11 @@ static void on_stored(nx_fab_pub *pub)
 /* A replay whose record can't be stored is still a replay: the verdict stands, and the log says what is missing. */
 static void store(repetition *p)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf encoded = NX_BUF_INIT(128u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf encoded = NX_BUF_INIT(128u << 20);
     nx_error e = NX_ERROR_INIT;
-    stored s = { .is_done = false };
-    s.pub = (nx_fab_pub){ .done = on_stored, .owner = &s };
+    stored s = {.is_done = false};
+    s.pub = (nx_fab_pub){.done = on_stored, .owner = &s};
     pthread_mutex_init(&s.mu, NULL);
     pthread_cond_init(&s.cv, NULL);
     nx_err err = nx_run_encode(&p->run, &encoded);
@@ -231,7 +239,7 @@ static nx_err repeat_and_report(nx_node *n, const nx_event *event, const nx_run 
     nx_buf_init(&p->input, 64u << 20);
     nx_buf_init(&p->recorded_call, 64u << 10);
     nx_buf_init(&p->replayed_call, 64u << 10);
-    p->result = (nx_replay_result){ .event = event, .original = original, .first_difference = -1 };
+    p->result = (nx_replay_result){.event = event, .original = original, .first_difference = -1};
     snprintf(p->result.log_trace, sizeof p->result.log_trace, "%s-replay", original->trace.trace_id);
     repeat(p, against, hex);
     nx_err err = on_result(self, &p->result);
@@ -257,7 +265,8 @@ static bool is_wanted(const nx_run *v, unsigned i, nx_slice function)
 
 nx_err nx_replay_event(nx_node *n, const nx_replay_request *req, nx_err (*on_result)(void *self, const nx_replay_result *r), void *self, nx_error *reterr)
 {
-    NX_CLEANUP(nx_arena_done) nx_arena a = NX_ARENA_INIT(REPLAY_ARENA_BYTES);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(REPLAY_ARENA_BYTES);
     nx_fab_ns *ns = nx_core_namespace(n);
     nx_id id;
     nx_event event;

@@ -1,8 +1,8 @@
 /* verdict.c: is a repeated run the recorded one? Compared are status, host-call trace, output, log output and, where engine and world
  * are the same, fuel. Of a stack overflow only the status is compared (DESIGN 6). Of a run on other code, which is told that it is a replay
  * and so reads another environment, only what it says is compared: status, output, log output. */
-#include <stdio.h>
 #include "verdict.h"
+#include <stdio.h>
 
 const char *nx_replay_verdict_name(nx_replay_verdict v)
 {
@@ -78,7 +78,8 @@ static void text_or_base64(nx_jw *w, const char *key, const char *key_base64, nx
         nx_jw_kstr(w, key, s);
         return;
     }
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(256u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(256u << 20);
     if (nx_buf_reserve(&b, 4 * ((s.n + 2) / 3) + 1) == NX_OK)
         nx_jw_kstr(w, key_base64, nx_slice_make(b.p, nx_base64_encode(s, false, b.p)));
 }

@@ -3,6 +3,9 @@
  * nats-server does not lock its store, and two servers on one store lose acknowledged events. Two locks stand against that: the node's
  * (an open-file-description lock on <data_dir>/lock), and the store's, which the server process itself holds by inheriting the descriptor:
  * the kernel gives it back when the last holder is really gone, stopped or dying processes included. */
+#include "embedded.h"
+#include "nx/clock.h"
+#include "nx/log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,9 +14,6 @@
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
-#include "embedded.h"
-#include "nx/clock.h"
-#include "nx/log.h"
 
 #define ASK_NS (10 * NX_NS_PER_S) /* how long a previous server may take to end by itself */
 
@@ -34,7 +34,7 @@ static long read_file(const char *path, char *buf, size_t size)
 
 nx_err nx_fab_lock_take(const char *data_dir, int *ret_fd, nx_error *reterr)
 {
-    struct flock lk = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct flock lk = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char path[PATH_MAX], text[64] = "";
     int fd, n;
 
@@ -90,7 +90,7 @@ nx_err nx_fab_proc_of(pid_t pid, nx_fab_proc *ret)
 {
     char state;
 
-    *ret = (nx_fab_proc){ .pid = pid };
+    *ret = (nx_fab_proc){.pid = pid};
     boot_id(ret->boot);
     return stat_of(pid, &state, &ret->start_ticks);
 }
@@ -145,7 +145,7 @@ nx_err nx_fab_proc_read(const char *file, nx_fab_proc *ret)
     e = nx_json_parse(nx_slice_cstr(text), sizeof text, &j, NULL);
     if (e)
         return NX_EPARSE;
-    *ret = (nx_fab_proc){ .pid = (pid_t)nx_json_get_i64(j, "pid", 0), .start_ticks = nx_json_get_u64(j, "start_ticks", 0) };
+    *ret = (nx_fab_proc){.pid = (pid_t)nx_json_get_i64(j, "pid", 0), .start_ticks = nx_json_get_u64(j, "start_ticks", 0)};
     boot = nx_json_get_str(j, "boot");
     snprintf(ret->boot, sizeof ret->boot, "%.*s", NX_SLICE_FMT(boot));
     nx_json_free(j);
@@ -156,7 +156,7 @@ nx_err nx_fab_proc_read(const char *file, nx_fab_proc *ret)
 
 static void sleep_ms(long ms)
 {
-    struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+    struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
 
     nanosleep(&ts, NULL);
 }
@@ -164,7 +164,7 @@ static void sleep_ms(long ms)
 nx_err nx_fab_store_take(const char *lock_file, const char *json_file, const char *conf, uint64_t deadline_ns, int *ret_fd, nx_error *reterr)
 {
     int fd = open(lock_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    nx_fab_proc old = { 0 };
+    nx_fab_proc old = {0};
     bool is_known = false, was_killed = false;
     uint64_t asked_ns = 0;
 

@@ -1,4 +1,6 @@
 /* probe.c: asks a nats-server on the loopback whether it and its JetStream answer: a few lines of the NATS protocol over a plain socket. */
+#include "embedded.h"
+#include "nx/clock.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -6,12 +8,10 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "embedded.h"
-#include "nx/clock.h"
 
 nx_err nx_fab_probe_port(uint16_t *ret_port)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof a;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     nx_err e = NX_OK;
@@ -33,7 +33,7 @@ static nx_err read_until(int fd, const char *what, uint64_t end_ns)
     size_t n = 0;
 
     while (n + 1 < sizeof buf) {
-        struct pollfd p = { .fd = fd, .events = POLLIN };
+        struct pollfd p = {.fd = fd, .events = POLLIN};
         uint64_t now = nx_clock_ns();
         ssize_t got;
 
@@ -54,7 +54,7 @@ static nx_err read_until(int fd, const char *what, uint64_t end_ns)
 
 nx_err nx_fab_probe(uint16_t port, const char *user, const char *password, int timeout_ms)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
     uint64_t end = nx_clock_ns() + (unsigned long long)timeout_ms * NX_NS_PER_MS;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     char text[512];

@@ -2,6 +2,10 @@
  *
  * The thread nx-fab-srv starts the server and lives as long as the node: the kernel kills the server when that thread ends, however it
  * ends (PR_SET_PDEATHSIG), so no server outlives its node. */
+#include "embedded.h"
+#include "nx/clock.h"
+#include "nx/digest.h"
+#include "nx/log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,10 +20,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "embedded.h"
-#include "nx/clock.h"
-#include "nx/digest.h"
-#include "nx/log.h"
 
 #define START_NS (60 * NX_NS_PER_S)
 #define STOP_NS (10 * NX_NS_PER_S)
@@ -132,20 +132,20 @@ static nx_err write_conf(nx_fab_server *s, nx_error *reterr)
     nx_buf b = NX_BUF_INIT(16384);
     int fd;
     nx_err e = nx_buf_printf(&b,
-        "# Written by nexus at every start.\n"
-        "listen: \"127.0.0.1:%u\"\n"
-        "server_name: \"nexus-private\"\n"
-        "max_payload: %llu\n"
-        "max_pending: 134217728\n"
-        "write_deadline: \"30s\"\n"
-        "authorization { user: \"%s\", password: \"%s\" }\n"
-        /* Streams carry the limits. The server's own is a reservation against the disk's free space, which would refuse them on a small disk. */
-        "jetstream { store_dir: \"%s/store\", max_file_store: 1125899906842624, max_memory_store: 67108864%s }\n"
-        "logfile: \"%s/server.log\"\n"
-        "logfile_size_limit: 8388608\n"
-        "logfile_max_num: 3\n",
-        s->port, (unsigned long long)(s->o.max_payload_bytes ? s->o.max_payload_bytes : 8u << 20), s->user, s->password, s->dir,
-        s->o.durability == NX_DURABILITY_PROCESS ? "" : ", sync_interval: always", s->dir);
+                             "# Written by nexus at every start.\n"
+                             "listen: \"127.0.0.1:%u\"\n"
+                             "server_name: \"nexus-private\"\n"
+                             "max_payload: %llu\n"
+                             "max_pending: 134217728\n"
+                             "write_deadline: \"30s\"\n"
+                             "authorization { user: \"%s\", password: \"%s\" }\n"
+                             /* Streams carry the limits. The server's own is a reservation against the disk's free space, which would refuse them on a small disk. */
+                             "jetstream { store_dir: \"%s/store\", max_file_store: 1125899906842624, max_memory_store: 67108864%s }\n"
+                             "logfile: \"%s/server.log\"\n"
+                             "logfile_size_limit: 8388608\n"
+                             "logfile_max_num: 3\n",
+                             s->port, (unsigned long long)(s->o.max_payload_bytes ? s->o.max_payload_bytes : 8u << 20), s->user, s->password, s->dir,
+                             s->o.durability == NX_DURABILITY_PROCESS ? "" : ", sync_interval: always", s->dir);
 
     if (e) {
         nx_buf_done(&b);
@@ -206,9 +206,9 @@ static char **make_env(const nx_fab_server *s, char *limit, size_t limit_bytes)
 
 static nx_err spawn(nx_fab_server *s, nx_error *reterr)
 {
-    char limit[48], *argv[] = { s->program, (char *)"-c", s->conf, NULL };
+    char limit[48], *argv[] = {s->program, (char *)"-c", s->conf, NULL};
     char **envp = make_env(s, limit, sizeof limit);
-    int lock_fd = -1, err_fd = -1, go[2] = { -1, -1 };
+    int lock_fd = -1, err_fd = -1, go[2] = {-1, -1};
     pid_t parent = getpid(), pid = -1;
     nx_fab_proc proc;
     nx_err e;
@@ -254,14 +254,15 @@ static bool wait_exit(nx_fab_server *s, int timeout_ms, bool heed_stop)
 {
     pid_t pid = atomic_load(&s->pid);
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0u);
-    struct pollfd p[2] = { { .fd = pidfd, .events = POLLIN }, { .fd = heed_stop ? s->stop_fd : -1, .events = POLLIN } };
+    struct pollfd p[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = heed_stop ? s->stop_fd : -1, .events = POLLIN}};
     uint64_t end = nx_clock_ns() + (unsigned long long)timeout_ms * NX_NS_PER_MS;
     bool ended;
 
     do {
         int left = timeout_ms < 0 ? 1000 : (int)((end - nx_clock_ns()) / NX_NS_PER_MS) + 1;
 
-        poll(p, 2, pidfd >= 0 ? left : left < 20 ? left : 20); /* no pidfd on this kernel: look often */
+        poll(p, 2, pidfd >= 0 ? left : left < 20 ? left
+                                                 : 20); /* no pidfd on this kernel: look often */
         ended = waitpid(pid, NULL, WNOHANG) == pid;
     } while (!ended && !(heed_stop && atomic_load(&s->is_stopping)) && (timeout_ms < 0 || nx_clock_ns() < end));
     if (pidfd >= 0)
@@ -348,7 +349,7 @@ static nx_err first_start(nx_fab_server *s, nx_error *reterr)
 
 static void pause_ms(nx_fab_server *s, int ms)
 {
-    struct pollfd p = { .fd = s->stop_fd, .events = POLLIN };
+    struct pollfd p = {.fd = s->stop_fd, .events = POLLIN};
 
     poll(&p, 1, ms);
 }

@@ -1,11 +1,11 @@
 /* conn.c: opening and closing the fabric, and the life of one connection (link). */
+#include "fab_internal.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-#include "fab_internal.h"
 
 nx_err nx_fab_from_nats(natsStatus s, const char *what, nx_error *reterr)
 {
@@ -216,7 +216,7 @@ static char *put(char **at, nx_slice s)
 /* Every string of the options is copied, NUL-terminated for nats.c. */
 static nx_err copy_options(nx_fab *f, const nx_fab_options *o)
 {
-    nx_slice *all[] = { &f->o.credentials_file, &f->o.user, &f->o.password, &f->o.token, &f->o.tls_ca, &f->o.tls_cert, &f->o.tls_key, &f->o.js_prefix };
+    nx_slice *all[] = {&f->o.credentials_file, &f->o.user, &f->o.password, &f->o.token, &f->o.tls_ca, &f->o.tls_cert, &f->o.tls_key, &f->o.js_prefix};
     size_t n = strlen(o->url) + 1;
     char *at;
 
@@ -288,7 +288,7 @@ static nx_err init(nx_fab *f, const nx_fab_options *o)
     f->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (f->epoll_fd < 0 || f->event_fd < 0)
         return NX_EIO;
-    return epoll_ctl(f->epoll_fd, EPOLL_CTL_ADD, f->event_fd, &(struct epoll_event){ .events = EPOLLIN, .data.u64 = UINT64_MAX }) ? NX_EIO : NX_OK;
+    return epoll_ctl(f->epoll_fd, EPOLL_CTL_ADD, f->event_fd, &(struct epoll_event){.events = EPOLLIN, .data.u64 = UINT64_MAX}) ? NX_EIO : NX_OK;
 }
 
 static void destroy(nx_fab *f)

@@ -3,9 +3,9 @@
  * Each consumer keeps one or two pull requests open at the server. What they may still bring ("granted") and what was brought and is not
  * finished ("inflight") is counted, and the sum over all consumers stays within max_inflight; only the first message of a consumer that
  * has none may exceed it, so that nobody starves. A consumer that uses up its grant gets a larger one, an idle one a small one. */
+#include "fab_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "fab_internal.h"
 
 #define PULL_EXPIRES_NS (30 * NX_NS_PER_S)
 #define PULL_HEARTBEAT_NS (10 * NX_NS_PER_S)
@@ -546,7 +546,7 @@ static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
     e = nx_fab_api(f, subject, NX_SLICE_NULL, &info, NULL, reterr);
     if (!e) {
         e = nx_fab_json_merge(nx_json_get(info, "config"), nx_slice_cstr(c->config_json),
-                              (const char *const[]){ "deliver_policy", "opt_start_seq", "opt_start_time", NULL }, &config, NULL, reterr);
+                              (const char *const[]){"deliver_policy", "opt_start_seq", "opt_start_time", NULL}, &config, NULL, reterr);
     } else if (e == NX_ENOENT) {
         e = nx_buf_append_cstr(&config, c->config_json);
     }

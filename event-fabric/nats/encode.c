@@ -1,8 +1,8 @@
 /* encode.c: names, subjects, header lines, acknowledgements: everything that is bytes in, bytes out. */
+#include "fab_internal.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "fab_internal.h"
 
 /* ---- names ---------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -84,7 +84,8 @@ nx_err nx_fab_type_encode(nx_slice type, char *out, size_t out_bytes, size_t *re
 
 static int hex_value(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                                 : -1;
 }
 
 nx_err nx_fab_type_decode(nx_slice tokens, char *out, size_t out_bytes, size_t *ret_n)
@@ -418,10 +419,10 @@ void nx_fab_ack_parse(nx_slice json, nx_fab_ack *ret)
     nx_json *j = NULL;
     const nx_json *err;
 
-    *ret = (nx_fab_ack){ 0 };
+    *ret = (nx_fab_ack){0};
     if (parse_plain_ack(json, ret))
         return;
-    *ret = (nx_fab_ack){ 0 };
+    *ret = (nx_fab_ack){0};
     if (nx_json_parse(json, 1 << 16, &j, NULL)) {
         ret->err = NX_EUNAVAIL;
         snprintf(ret->why, sizeof ret->why, "not an acknowledgement");

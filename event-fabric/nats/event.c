@@ -6,10 +6,10 @@
  *            "nats:<subject>", time the time it was stored. Without a traceparent its trace is derived from namespace and sequence, so
  *            that a redelivery and a replay see the same one.
  * datacontenttype travels as ce-datacontenttype; a plain Content-Type is read where that is missing. */
+#include "fab_internal.h"
 #include <stddef.h>
 #include <stdio.h>
 #include <strings.h>
-#include "fab_internal.h"
 
 nx_err nx_fab_event_encode(const nx_event *e, nx_slice dedupe_key, nx_slice reply, nx_fab_hdr *h)
 {
@@ -68,7 +68,7 @@ bool nx_fab_is_event_subject(const nx_fab_ns *n, nx_slice subject)
 struct reader {
     nx_event *e;
     nx_arena *a;
-    bool has_id;          /* nx-event-id or ce-id that is an id of ours */
+    bool has_id; /* nx-event-id or ce-id that is an id of ours */
     bool has_event_id;
     bool is_cloudevent;
     nx_slice plain_content_type;
@@ -85,11 +85,19 @@ static nx_slice decoded(struct reader *r, nx_slice v)
 
 static void read_attribute(struct reader *r, nx_slice name, nx_slice v)
 {
-    static const struct { const char *name; size_t at; } known[] = {
-        { "id", offsetof(nx_event, id) }, { "source", offsetof(nx_event, source) }, { "type", offsetof(nx_event, type) },
-        { "time", offsetof(nx_event, time) }, { "datacontenttype", offsetof(nx_event, content_type) },
-        { "subject", offsetof(nx_event, subject) }, { "dataschema", offsetof(nx_event, dataschema) },
-        { "partitionkey", offsetof(nx_event, partition_key) }, { "tracestate", offsetof(nx_event, tracestate) },
+    static const struct {
+        const char *name;
+        size_t at;
+    } known[] = {
+        {"id", offsetof(nx_event, id)},
+        {"source", offsetof(nx_event, source)},
+        {"type", offsetof(nx_event, type)},
+        {"time", offsetof(nx_event, time)},
+        {"datacontenttype", offsetof(nx_event, content_type)},
+        {"subject", offsetof(nx_event, subject)},
+        {"dataschema", offsetof(nx_event, dataschema)},
+        {"partitionkey", offsetof(nx_event, partition_key)},
+        {"tracestate", offsetof(nx_event, tracestate)},
     };
     nx_event *e = r->e;
 
@@ -105,7 +113,7 @@ static void read_attribute(struct reader *r, nx_slice name, nx_slice v)
         if (nx_trace_parse(v, &e->trace))
             e->trace.trace_id[0] = 0;
     } else if (e->n_ext < NX_EVENT_EXT_MAX) {
-        e->ext[e->n_ext++] = (nx_kv){ name, v };
+        e->ext[e->n_ext++] = (nx_kv){name, v};
     }
 }
 
@@ -207,7 +215,7 @@ static nx_err complete_raw(nx_fab_ns *n, struct reader *r, nx_slice subject, uin
 nx_err nx_fab_event_decode(nx_fab_ns *n, natsMsg *m, nx_slice subject, uint64_t seq, uint64_t stored_wall_ns, nx_arena *a, nx_event *ret,
                            nx_error *reterr)
 {
-    struct reader r = { .e = ret, .a = a };
+    struct reader r = {.e = ret, .a = a};
     bool is_raw = !nx_fab_is_event_subject(n, subject);
     nx_slice data = nx_slice_make(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m));
     nx_err e;

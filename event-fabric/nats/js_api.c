@@ -1,8 +1,8 @@
 /* js_api.c: requests with one or many answers, and the JetStream API over them (ADR-1): plain JSON to $JS.API.…, because nats.c 3.4.1
  * knows neither several filters nor batched direct gets. */
+#include "fab_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "fab_internal.h"
 
 #define REPLIES_MAX 20000
 #define REPLIES_BYTES (256u << 20)
@@ -13,7 +13,7 @@ void nx_fab_replies_done(nx_fab_replies *r)
         if (r->v[i]) /* one that was kept is gone from here */
             natsMsg_Destroy(r->v[i]);
     free(r->v);
-    *r = (nx_fab_replies){ 0 };
+    *r = (nx_fab_replies){0};
 }
 
 static nx_err push(nx_fab_replies *r, natsMsg *m)
@@ -85,7 +85,7 @@ void nx_fab_reqs_fail(nx_fab *f)
 
 static struct timespec to_timespec(uint64_t ns)
 {
-    return (struct timespec){ .tv_sec = (time_t)(ns / NX_NS_PER_S), .tv_nsec = (long)(ns % NX_NS_PER_S) };
+    return (struct timespec){.tv_sec = (time_t)(ns / NX_NS_PER_S), .tv_nsec = (long)(ns % NX_NS_PER_S)};
 }
 
 static natsStatus send_locked(nx_fab_link *l, const nx_fab_ask *ask, const char *reply)
@@ -138,9 +138,10 @@ nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_
         while (!r->is_done && !timed_out)
             timed_out = pthread_cond_timedwait(&r->cv, &f->mu, &end);
     }
-    e = s != NATS_OK ? nx_fab_from_nats(s, ask->subject, reterr) : r->is_done ? r->err : NX_EUNAVAIL;
+    e = s != NATS_OK ? nx_fab_from_nats(s, ask->subject, reterr) : r->is_done ? r->err
+                                                                              : NX_EUNAVAIL;
     *ret = r->got;
-    r->got = (nx_fab_replies){ 0 };
+    r->got = (nx_fab_replies){0};
     r->is_used = false;
     pthread_mutex_unlock(&f->mu);
     if (e) {
@@ -180,20 +181,21 @@ nx_err nx_fab_api_error(int code, int err_code, nx_slice why)
     default:
         break;
     }
-    return code == 404 ? NX_ENOENT : code == 400 ? NX_EINVAL : NX_EUNAVAIL;
+    return code == 404 ? NX_ENOENT : code == 400 ? NX_EINVAL
+                                                 : NX_EUNAVAIL;
 }
 
 nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, int *ret_api_code, nx_error *reterr)
 {
     char full[NX_FAB_SUBJECT_BYTES];
-    nx_fab_replies got = { 0 };
+    nx_fab_replies got = {0};
     nx_json *j = NULL;
     const nx_json *err;
     nx_err e;
 
     if ((size_t)snprintf(full, sizeof full, "%s.%s", f->js_prefix, subject) >= sizeof full)
         return nx_error_set(reterr, NX_ELIMIT, "API subject too long");
-    e = nx_fab_request(f, &(nx_fab_ask){ .subject = full, .body = body }, &got, reterr);
+    e = nx_fab_request(f, &(nx_fab_ask){.subject = full, .body = body}, &got, reterr);
     if (e)
         return e;
     e = nx_json_parse(nx_slice_make(natsMsg_GetData(got.v[0]), (size_t)natsMsg_GetDataLength(got.v[0])), NX_FAB_JSON_BYTES, &j, reterr);
@@ -221,17 +223,17 @@ nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, 
 void nx_fab_settle(nx_fab *f)
 {
     char subject[160];
-    nx_fab_replies got = { 0 };
+    nx_fab_replies got = {0};
 
     snprintf(subject, sizeof subject, "%s.INFO", f->js_prefix);
-    nx_fab_request(f, &(nx_fab_ask){ .subject = subject, .is_hot = true, .timeout_ns = NX_NS_PER_S }, &got, NULL);
+    nx_fab_request(f, &(nx_fab_ask){.subject = subject, .is_hot = true, .timeout_ns = NX_NS_PER_S}, &got, NULL);
     nx_fab_replies_done(&got);
 }
 
 nx_err nx_fab_publish_sync(nx_fab *f, const char *subject, const nx_fab_hdr *hdr, nx_slice data, uint64_t *ret_seq, nx_error *reterr)
 {
-    nx_fab_ask ask = { .subject = subject, .body = data };
-    nx_fab_replies got = { 0 };
+    nx_fab_ask ask = {.subject = subject, .body = data};
+    nx_fab_replies got = {0};
     nx_fab_ack ack;
     nx_err e;
 
@@ -330,7 +332,7 @@ static void note_version(nx_fab *f, const nx_json *config)
 
 nx_err nx_fab_json_merge(const nx_json *there, nx_slice want, const char *const *keep, nx_buf *out, bool *ret_differs, nx_error *reterr)
 {
-    struct merge m = { .keep = keep };
+    struct merge m = {.keep = keep};
     nx_json *wanted = NULL;
     nx_err e = nx_json_parse(want, NX_FAB_JSON_BYTES, &wanted, reterr);
 
@@ -352,7 +354,8 @@ nx_err nx_fab_json_merge(const nx_json *there, nx_slice want, const char *const 
 
 nx_err nx_fab_stream_ensure(nx_fab *f, const char *stream, nx_slice want, const char *const *keep, nx_error *reterr)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf text = NX_BUF_INIT(NX_FAB_JSON_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(NX_FAB_JSON_BYTES);
     nx_json *info = NULL, *answer = NULL;
     bool differs = false;
     char subject[160];

@@ -4,9 +4,9 @@
  * The watch is an ephemeral consumer and not a plain subscription: a subscriber would see a change before it is stored, and also one that
  * is refused. It is made anew, from the last revision seen, whenever the connection was lost, a heartbeat missed or a number skipped.
  * It pulls, because a push consumer wants a subscription of its own, and all of ours share one inbox. */
+#include "fab_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "fab_internal.h"
 
 #define VALUE_BYTES (4u << 20)
 #define WATCH_HEARTBEAT_NS (5 * NX_NS_PER_S)
@@ -17,13 +17,14 @@
 
 nx_err nx_fab_kv_ensure(nx_fab_ns *n, nx_error *reterr)
 {
-    static const char *const keep[] = { "subjects", "storage", "retention", "max_msgs_per_subject", "max_bytes", "max_age", "sources", "mirror", NULL };
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(4096);
+    static const char *const keep[] = {"subjects", "storage", "retention", "max_msgs_per_subject", "max_bytes", "max_age", "sources", "mirror", NULL};
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(4096);
     nx_err e = nx_buf_printf(&b,
-        "{\"name\":\"%s\",\"subjects\":[\"$KV.%s.>\"],\"storage\":\"file\",\"retention\":\"limits\",\"discard\":\"new\",\"max_consumers\":-1,"
-        "\"max_msgs_per_subject\":8,\"max_bytes\":-1,\"num_replicas\":%u,\"duplicate_window\":120000000000,\"allow_direct\":true,"
-        "\"allow_rollup_hdrs\":true,\"deny_delete\":true}",
-        n->kv_stream, n->kv_bucket, n->o.replicas ? n->o.replicas : 1);
+                             "{\"name\":\"%s\",\"subjects\":[\"$KV.%s.>\"],\"storage\":\"file\",\"retention\":\"limits\",\"discard\":\"new\",\"max_consumers\":-1,"
+                             "\"max_msgs_per_subject\":8,\"max_bytes\":-1,\"num_replicas\":%u,\"duplicate_window\":120000000000,\"allow_direct\":true,"
+                             "\"allow_rollup_hdrs\":true,\"deny_delete\":true}",
+                             n->kv_stream, n->kv_bucket, n->o.replicas ? n->o.replicas : 1);
 
     return e ? e : nx_fab_stream_ensure(n->f, n->kv_stream, nx_buf_view(&b), keep, reterr);
 }
@@ -80,7 +81,7 @@ static nx_err get_last(nx_fab_ns *n, const char *key, nx_fab_replies *ret, nx_er
         return nx_error_set(reterr, NX_EINVAL, "\"%s\" is not a registry key", key);
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->kv_stream);
     snprintf(body, sizeof body, "{\"last_by_subj\":\"$KV.%s.%s\"}", n->kv_bucket, key);
-    e = nx_fab_request(n->f, &(nx_fab_ask){ .subject = subject, .body = nx_slice_cstr(body) }, ret, reterr);
+    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, ret, reterr);
     if (!e && has_status(ret->v[0])) {
         nx_fab_replies_done(ret);
         e = nx_error_set(reterr, NX_ENOENT, "no registry key \"%s\"", key);
@@ -90,7 +91,7 @@ static nx_err get_last(nx_fab_ns *n, const char *key, nx_fab_replies *ret, nx_er
 
 nx_err nx_fab_kv_get(nx_fab_ns *n, const char *key, nx_arena *a, nx_slice *ret, uint64_t *ret_revision, nx_error *reterr)
 {
-    nx_fab_replies got = { 0 };
+    nx_fab_replies got = {0};
     nx_slice v = NX_SLICE_NULL;
     nx_err e = get_last(n, key, &got, reterr);
 
@@ -114,7 +115,7 @@ nx_err nx_fab_kv_get(nx_fab_ns *n, const char *key, nx_arena *a, nx_slice *ret, 
 static nx_err put_expecting(nx_fab_ns *n, const char *key, nx_slice value, uint64_t expected, const char *operation, uint64_t *ret_revision, nx_error *reterr)
 {
     char subject[768], text[256], number[24];
-    nx_fab_hdr h = { .p = text, .cap = sizeof text };
+    nx_fab_hdr h = {.p = text, .cap = sizeof text};
 
     snprintf(subject, sizeof subject, "$KV.%s.%s", n->kv_bucket, key);
     if (expected != UINT64_MAX)
@@ -126,7 +127,7 @@ static nx_err put_expecting(nx_fab_ns *n, const char *key, nx_slice value, uint6
 
 nx_err nx_fab_kv_put(nx_fab_ns *n, const char *key, nx_slice value, uint64_t revision, uint64_t *ret_revision, nx_error *reterr)
 {
-    nx_fab_replies last = { 0 };
+    nx_fab_replies last = {0};
     uint64_t expected = revision;
     nx_err e;
 
@@ -161,7 +162,10 @@ nx_err nx_fab_kv_delete(nx_fab_ns *n, const char *key, nx_error *reterr)
 
 /* ---- list -------------------------------------------------------------------------------------------------------------------------------------- */
 
-struct entry { nx_kv kv; bool is_gone; };
+struct entry {
+    nx_kv kv;
+    bool is_gone;
+};
 struct listing {
     struct entry *v;
     unsigned n, cap;
@@ -189,7 +193,7 @@ static nx_err note(struct listing *l, nx_slice key, natsMsg *m)
         key = nx_arena_dup(l->a, key);
         if (!key.p)
             return NX_ENOMEM;
-        l->v[l->n++] = (struct entry){ .kv.key = key };
+        l->v[l->n++] = (struct entry){.kv.key = key};
     }
     l->v[i].is_gone = is_tombstone(m);
     if (!l->v[i].is_gone) {
@@ -204,13 +208,13 @@ static nx_err note(struct listing *l, nx_slice key, natsMsg *m)
 static nx_err list_page(nx_fab_ns *n, nx_slice prefix, uint64_t *seq, struct listing *l, bool *ret_more, nx_error *reterr)
 {
     char subject[128], body[256];
-    nx_fab_replies got = { 0 };
+    nx_fab_replies got = {0};
     size_t skip = strlen("$KV.") + strlen(n->kv_bucket) + 1;
     nx_err e;
 
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->kv_stream);
     snprintf(body, sizeof body, "{\"seq\":%llu,\"batch\":%d,\"max_bytes\":8388608,\"next_by_subj\":\"$KV.%s.>\"}", (unsigned long long)*seq, LIST_BATCH, n->kv_bucket);
-    e = nx_fab_request(n->f, &(nx_fab_ask){ .subject = subject, .body = nx_slice_cstr(body), .is_batch = true }, &got, reterr);
+    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = true}, &got, reterr);
     if (e)
         return e;
     *ret_more = got.n > 1;
@@ -230,7 +234,7 @@ static nx_err list_page(nx_fab_ns *n, nx_slice prefix, uint64_t *seq, struct lis
 
 nx_err nx_fab_kv_list(nx_fab_ns *n, const char *prefix, nx_arena *a, nx_kv **ret, unsigned *ret_n, nx_error *reterr)
 {
-    struct listing l = { .a = a };
+    struct listing l = {.a = a};
     uint64_t seq = 1;
     bool more = true;
     nx_kv *out = NULL;

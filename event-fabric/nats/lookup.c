@@ -1,15 +1,15 @@
 /* lookup.c: finding stored events and runs without an index: an id says when (its time) and where (its shard), a batched direct get reads
  * from there. Cost grows with what the shard took in around that time, not with the log. */
+#include "fab_internal.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "fab_internal.h"
 
 #define LOOKUP_NS (5 * NX_NS_PER_S)
-#define SKEW_BACK_NS (2 * NX_NS_PER_S)    /* a node's clock may be ahead of the server's by so much */
-#define SKEW_AHEAD_NS (10 * NX_NS_PER_S)  /* from acceptance to storage */
-#define RUNS_QUIET_NS (60 * NX_NS_PER_S)  /* no further record of an event for so long: there are no more */
-#define NEWEST 100000                     /* messages in which a suffix is looked for, and an id whose time misleads */
+#define SKEW_BACK_NS (2 * NX_NS_PER_S)   /* a node's clock may be ahead of the server's by so much */
+#define SKEW_AHEAD_NS (10 * NX_NS_PER_S) /* from acceptance to storage */
+#define RUNS_QUIET_NS (60 * NX_NS_PER_S) /* no further record of an event for so long: there are no more */
+#define NEWEST 100000                    /* messages in which a suffix is looked for, and an id whose time misleads */
 #define BATCH_MAX 1000
 #define PAGE_BYTES (4u << 20)
 #define RECENT_MAX 10000
@@ -59,7 +59,7 @@ static nx_err ask_page(nx_fab *f, const query *q, nx_fab_replies *ret, nx_error 
         snprintf(only, sizeof only, ",\"next_by_subj\":\"%s\"", q->filter);
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", f->js_prefix, q->stream);
     snprintf(body, sizeof body, "{%s%s,\"batch\":%u,\"max_bytes\":%u}", from, only, q->batch, PAGE_BYTES);
-    return nx_fab_request(f, &(nx_fab_ask){ .subject = subject, .body = nx_slice_cstr(body), .is_batch = true }, ret, reterr);
+    return nx_fab_request(f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = true}, ret, reterr);
 }
 
 static nx_err scan(nx_fab *f, query q, visit_fn visit, void *self, nx_error *reterr)
@@ -68,7 +68,7 @@ static nx_err scan(nx_fab *f, query q, visit_fn visit, void *self, nx_error *ret
     bool is_last = false;
 
     while (!is_last) {
-        nx_fab_replies got = { 0 };
+        nx_fab_replies got = {0};
         nx_err e = ask_page(f, &q, &got, reterr);
         int r = 0;
 
@@ -149,7 +149,7 @@ static int visit_event(void *self, stored *s)
 nx_err nx_fab_event_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_event *ret, nx_error *reterr)
 {
     char subject[192], body[64];
-    nx_fab_replies got = { 0 };
+    nx_fab_replies got = {0};
     stored s;
     nx_err e;
 
@@ -157,7 +157,7 @@ nx_err nx_fab_event_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_event *r
     snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)seq);
     if (!seq)
         return nx_error_set(reterr, NX_ENOENT, "no event has sequence 0");
-    e = nx_fab_request(n->f, &(nx_fab_ask){ .subject = subject, .body = nx_slice_cstr(body) }, &got, reterr);
+    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, &got, reterr);
     if (e)
         return e;
     if (read_stored(got.v[0], &s))
@@ -184,7 +184,7 @@ static nx_err newest_from(nx_fab_ns *n, const char *stream, uint64_t *ret_seq, n
 nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *ret, nx_error *reterr)
 {
     uint64_t seq, wall_ns = nx_id_time_ms(id) * NX_NS_PER_MS;
-    struct find_event w = { .n = n, .id = id, .a = a, .ret = ret };
+    struct find_event w = {.n = n, .id = id, .a = a, .ret = ret};
     char filter[128];
     nx_err e;
 
@@ -197,16 +197,16 @@ nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *re
     snprintf(filter, sizeof filter, "%s%02u.>", n->ev_prefix, nx_id_shard(id));
     /* Stored after it was accepted, by clocks that agree: the usual case, found within the first page. */
     w.until_wall_ns = wall_ns + SKEW_AHEAD_NS;
-    e = scan(n->f, (query){ .stream = n->events, .filter = filter, .wall_ns = wall_ns, .batch = 16 }, visit_event, &w, reterr);
+    e = scan(n->f, (query){.stream = n->events, .filter = filter, .wall_ns = wall_ns, .batch = 16}, visit_event, &w, reterr);
     if (!e && !w.found && wall_ns > SKEW_BACK_NS) {
         w.until_wall_ns = wall_ns;
-        e = scan(n->f, (query){ .stream = n->events, .filter = filter, .wall_ns = wall_ns - SKEW_BACK_NS, .batch = 64 }, visit_event, &w, reterr);
+        e = scan(n->f, (query){.stream = n->events, .filter = filter, .wall_ns = wall_ns - SKEW_BACK_NS, .batch = 64}, visit_event, &w, reterr);
     }
     if (!e && !w.found) { /* a clock was set: the log's times are not in order, but the event may be new */
         w.until_wall_ns = UINT64_MAX;
         e = newest_from(n, n->events, &seq, reterr);
         if (!e && seq)
-            e = scan(n->f, (query){ .stream = n->events, .filter = filter, .seq = seq, .batch = 256 }, visit_event, &w, reterr);
+            e = scan(n->f, (query){.stream = n->events, .filter = filter, .seq = seq, .batch = 256}, visit_event, &w, reterr);
     }
     if (!e && !w.found)
         e = nx_error_set(reterr, NX_ENOENT, "no event %s: unknown or expired", id->s);
@@ -248,10 +248,10 @@ static bool is_final(natsMsg *m)
 struct collect_runs {
     nx_fab_ns *n;
     nx_arena *a;
-    const char *header;          /* which header is compared … */
-    nx_slice id;                 /* … with what */
+    const char *header; /* which header is compared … */
+    nx_slice id;        /* … with what */
     bool only_final, stop_at_final;
-    int64_t generation;          /* -1: any */
+    int64_t generation; /* -1: any */
     bool stop_when_quiet;
     uint64_t seen_wall_ns;
     bool has_final;
@@ -296,13 +296,13 @@ static int visit_run(void *self, stored *s)
 static nx_err scan_runs(struct collect_runs *w, const char *stream, const char *filter, uint64_t wall_ns, nx_error *reterr)
 {
     w->seen_wall_ns = wall_ns;
-    return scan(w->n->f, (query){ .stream = stream, .filter = filter, .wall_ns = wall_ns > SKEW_BACK_NS ? wall_ns - SKEW_BACK_NS : 1, .batch = 64 }, visit_run, w,
+    return scan(w->n->f, (query){.stream = stream, .filter = filter, .wall_ns = wall_ns > SKEW_BACK_NS ? wall_ns - SKEW_BACK_NS : 1, .batch = 64}, visit_run, w,
                 reterr);
 }
 
 nx_err nx_fab_runs_of(nx_fab_ns *n, const nx_event *e, bool replays, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr)
 {
-    struct collect_runs w = { .n = n, .a = a, .header = "nx-event-id", .id = nx_id_slice(&e->event_id), .generation = -1, .stop_when_quiet = !replays };
+    struct collect_runs w = {.n = n, .a = a, .header = "nx-event-id", .id = nx_id_slice(&e->event_id), .generation = -1, .stop_when_quiet = !replays};
     char filter[128];
     nx_run *out;
     nx_err err;
@@ -326,7 +326,7 @@ nx_err nx_fab_runs_of(nx_fab_ns *n, const nx_event *e, bool replays, nx_arena *a
 
 nx_err nx_fab_run_final(nx_fab_ns *n, const nx_event *e, nx_slice function, unsigned generation, nx_arena *a, nx_run *ret, nx_error *reterr)
 {
-    struct collect_runs w = { .n = n, .a = a, .header = "nx-event-id", .id = nx_id_slice(&e->event_id), .generation = generation, .only_final = true, .stop_at_final = true };
+    struct collect_runs w = {.n = n, .a = a, .header = "nx-event-id", .id = nx_id_slice(&e->event_id), .generation = generation, .only_final = true, .stop_at_final = true};
     char filter[256];
     nx_err err;
 
@@ -342,7 +342,7 @@ nx_err nx_fab_run_final(nx_fab_ns *n, const nx_event *e, nx_slice function, unsi
 
 static nx_err run_get_in(nx_fab_ns *n, const char *stream, const char *kind, const nx_id *run_id, nx_arena *a, nx_run *ret, nx_error *reterr)
 {
-    struct collect_runs w = { .n = n, .a = a, .header = "nx-run-id", .id = nx_id_slice(run_id), .generation = -1, .stop_at_final = true };
+    struct collect_runs w = {.n = n, .a = a, .header = "nx-run-id", .id = nx_id_slice(run_id), .generation = -1, .stop_at_final = true};
     char filter[128];
     nx_err e;
 
@@ -379,8 +379,8 @@ struct recent {
     const char *stream, *filter;
     uint64_t since_wall_ns, until_wall_ns;
     unsigned limit;
-    bool (*accept)(const stored *s);               /* cheap; NULL: all */
-    nx_err (*take)(void *self, const stored *s);   /* newest first; NX_ECANCELED: enough */
+    bool (*accept)(const stored *s);             /* cheap; NULL: all */
+    nx_err (*take)(void *self, const stored *s); /* newest first; NX_ECANCELED: enough */
     void *self;
 };
 
@@ -409,14 +409,14 @@ static int visit_ring(void *self, stored *s)
 /* Sequence where the time begins; `otherwise` where no time is given. */
 static nx_err seq_at(nx_fab *f, const char *stream, uint64_t wall_ns, uint64_t otherwise, uint64_t *ret, nx_error *reterr)
 {
-    nx_fab_replies got = { 0 };
+    nx_fab_replies got = {0};
     stored s;
     nx_err e;
 
     *ret = otherwise;
     if (!wall_ns)
         return NX_OK;
-    e = ask_page(f, &(query){ .stream = stream, .wall_ns = wall_ns, .batch = 1 }, &got, reterr);
+    e = ask_page(f, &(query){.stream = stream, .wall_ns = wall_ns, .batch = 1}, &got, reterr);
     if (e)
         return e;
     *ret = read_stored(got.v[0], &s) ? s.seq : UINT64_MAX;
@@ -427,14 +427,14 @@ static nx_err seq_at(nx_fab *f, const char *stream, uint64_t wall_ns, uint64_t o
 /* Messages of [from, to] that are wanted, newest first. */
 static nx_err window(const struct recent *w, uint64_t from, uint64_t to, nx_error *reterr)
 {
-    struct ring r = { .limit = w->limit, .until_seq = to, .until_wall_ns = w->until_wall_ns, .accept = w->accept };
+    struct ring r = {.limit = w->limit, .until_seq = to, .until_wall_ns = w->until_wall_ns, .accept = w->accept};
     unsigned batch = to - from + 1 < BATCH_MAX ? (unsigned)(to - from + 1) : BATCH_MAX;
     nx_err e;
 
     r.v = calloc(w->limit, sizeof *r.v);
     if (!r.v)
         return nx_error_set(reterr, NX_ENOMEM, "out of memory");
-    e = scan(w->f, (query){ .stream = w->stream, .filter = w->filter, .seq = from, .batch = batch }, visit_ring, &r, reterr);
+    e = scan(w->f, (query){.stream = w->stream, .filter = w->filter, .seq = from, .batch = batch}, visit_ring, &r, reterr);
     for (unsigned i = 0; !e && i < r.n; i++)
         e = w->take(w->self, &r.v[(r.at + r.limit - 1 - i) % r.limit]);
     for (unsigned i = 0; i < r.limit; i++)
@@ -493,14 +493,14 @@ static nx_err collect_event(void *self, const stored *s)
 
 static unsigned bounded(unsigned limit)
 {
-    return !limit ? 1 : limit > RECENT_MAX ? RECENT_MAX : limit;
+    return !limit ? 1 : limit > RECENT_MAX ? RECENT_MAX
+                                           : limit;
 }
 
 nx_err nx_fab_events_recent(nx_fab_ns *n, const nx_fab_scan *s, nx_arena *a, nx_event **ret, unsigned *ret_n, nx_error *reterr)
 {
-    struct collect_events w = { .n = n, .a = a, .type = s->type, .limit = bounded(s->limit) };
-    struct recent r = { .f = n->f, .stream = n->events, .since_wall_ns = s->since_wall_ns, .until_wall_ns = s->until_wall_ns, .limit = w.limit,
-                        .take = collect_event, .self = &w };
+    struct collect_events w = {.n = n, .a = a, .type = s->type, .limit = bounded(s->limit)};
+    struct recent r = {.f = n->f, .stream = n->events, .since_wall_ns = s->since_wall_ns, .until_wall_ns = s->until_wall_ns, .limit = w.limit, .take = collect_event, .self = &w};
     char filter[NX_FAB_SUBJECT_BYTES];
     nx_err e;
 
@@ -536,7 +536,7 @@ struct collect_recent_runs {
 static bool is_later_final(nx_fab_ns *n, const nx_run *run)
 {
     nx_arena a = NX_ARENA_INIT(64u << 20);
-    nx_event e = { .event_id = run->event_id, .wall_ns = nx_id_time_ms(&run->run_id) * NX_NS_PER_MS };
+    nx_event e = {.event_id = run->event_id, .wall_ns = nx_id_time_ms(&run->run_id) * NX_NS_PER_MS};
     nx_run *first = nx_arena_alloc(&a, sizeof *first);
     bool is_later = first && !nx_fab_run_final(n, &e, run->function, run->generation, &a, first, NULL) && first->record_seq < run->record_seq;
 
@@ -568,11 +568,9 @@ static bool accept_final(const stored *s)
 
 nx_err nx_fab_runs_recent(nx_fab_ns *n, const nx_fab_scan *s, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr)
 {
-    struct collect_recent_runs w = { .n = n, .a = a, .s = s, .limit = bounded(s->limit) };
+    struct collect_recent_runs w = {.n = n, .a = a, .s = s, .limit = bounded(s->limit)};
     char filter[512];
-    struct recent r = { .f = n->f, .stream = s->replays ? n->replays : n->runs, .filter = filter, .since_wall_ns = s->since_wall_ns,
-                        .until_wall_ns = s->until_wall_ns, .limit = w.limit, .accept = s->replays || s->all_attempts ? NULL : accept_final,
-                        .take = collect_run, .self = &w };
+    struct recent r = {.f = n->f, .stream = s->replays ? n->replays : n->runs, .filter = filter, .since_wall_ns = s->since_wall_ns, .until_wall_ns = s->until_wall_ns, .limit = w.limit, .accept = s->replays || s->all_attempts ? NULL : accept_final, .take = collect_run, .self = &w};
     nx_err e;
 
     if (s->function.n && !nx_fab_name_is_valid(s->function, 128))
@@ -633,7 +631,7 @@ static bool is_suffix(nx_slice text)
 static nx_err find_suffix(nx_fab_ns *n, struct suffix *w, nx_error *reterr)
 {
     const char *stream = w->is_run ? n->runs : n->events;
-    nx_id last = { .s = "00000000000000000000000000" };
+    nx_id last = {.s = "00000000000000000000000000"};
     char filter[128];
     uint64_t from;
     nx_err e;
@@ -646,7 +644,7 @@ static nx_err find_suffix(nx_fab_ns *n, struct suffix *w, nx_error *reterr)
     e = newest_from(n, stream, &from, reterr);
     if (e || !from)
         return e;
-    return scan(n->f, (query){ .stream = stream, .filter = filter, .seq = from, .batch = BATCH_MAX }, visit_suffix, w, reterr);
+    return scan(n->f, (query){.stream = stream, .filter = filter, .seq = from, .batch = BATCH_MAX}, visit_suffix, w, reterr);
 }
 
 /* A raw id is its sequence in base 32, so a suffix fits one sequence among the newest 32^n. */
@@ -689,12 +687,12 @@ static nx_err decide(const struct suffix *w, const char *what, nx_id *ret, nx_er
 
 nx_err nx_fab_event_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *reterr)
 {
-    struct suffix w = { .text = text };
+    struct suffix w = {.text = text};
     nx_err e;
 
     if (nx_slice_eq_cstr(text, "@last")) {
         nx_arena a = NX_ARENA_INIT(64u << 20);
-        nx_fab_scan s = { .limit = 1, .status = -1 };
+        nx_fab_scan s = {.limit = 1, .status = -1};
         nx_event *v = NULL;
         unsigned count = 0;
 
@@ -718,12 +716,12 @@ nx_err nx_fab_event_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *r
 
 nx_err nx_fab_run_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *reterr)
 {
-    struct suffix w = { .text = text, .is_run = true };
+    struct suffix w = {.text = text, .is_run = true};
     nx_err e;
 
     if (nx_slice_eq_cstr(text, "@last")) {
         nx_arena a = NX_ARENA_INIT(64u << 20);
-        nx_fab_scan s = { .limit = 1, .status = -1 };
+        nx_fab_scan s = {.limit = 1, .status = -1};
         nx_run *v = NULL;
         unsigned count = 0;
 

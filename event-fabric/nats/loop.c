@@ -2,6 +2,7 @@
  *
  * One thread reads, parses and calls back, so a message costs no hand-over between threads. Writing is lazy under load (whatever was
  * published while the thread was busy goes out in one write) and immediate when little is in flight (the publisher writes itself). */
+#include "fab_internal.h"
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,6 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-#include "fab_internal.h"
 
 #define TICK_NS (50 * NX_NS_PER_MS)
 #define CLOSE_FLUSH_MS 1000
@@ -75,7 +75,7 @@ bool nx_fab_token_parse(nx_slice token, char *ret_kind, unsigned *ret_slot, uint
 
 static void watch_fd(nx_fab *f, nx_fab_link *l, bool with_writes)
 {
-    struct epoll_event ev = { .events = EPOLLIN | (with_writes ? EPOLLOUT : 0), .data.u64 = ((uint64_t)l->life << 8) | (unsigned)l->kind };
+    struct epoll_event ev = {.events = EPOLLIN | (with_writes ? EPOLLOUT : 0), .data.u64 = ((uint64_t)l->life << 8) | (unsigned)l->kind};
 
     epoll_ctl(f->epoll_fd, EPOLL_CTL_MOD, l->fd, &ev); /* fails only when the link has died and was taken out */
 }
@@ -186,7 +186,7 @@ static void on_socket(nx_fab *f, uint64_t data, uint32_t events)
  * and adding a closed descriptor could add somebody else's. */
 nx_err nx_fab_link_install(nx_fab *f, nx_fab_link *l)
 {
-    struct epoll_event ev = { .data.u64 = 0 };
+    struct epoll_event ev = {.data.u64 = 0};
     nx_err e = NX_OK;
 
     pthread_mutex_lock(&f->mu);
@@ -266,7 +266,7 @@ static void flush_at_end(nx_fab *f)
         nx_fab_link *l = atomic_load(&f->link[k]);
 
         while (l && !atomic_load(&l->is_dead) && atomic_load(&l->wants_write) && nx_clock_ns() < end) {
-            struct pollfd p = { .fd = l->fd, .events = POLLOUT };
+            struct pollfd p = {.fd = l->fd, .events = POLLOUT};
 
             poll(&p, 1, 10);
             natsConnection_ProcessWriteEvent(l->nc);

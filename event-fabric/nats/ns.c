@@ -1,7 +1,7 @@
 /* ns.c: a namespace: its streams and buckets, its known event types, the raw subjects it captures. */
+#include "fab_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "fab_internal.h"
 
 #define TYPES_DEFAULT 1000
 #define TYPES_MAX 65536
@@ -12,7 +12,8 @@
 
 nx_err nx_fab_types_init(nx_fab_types *t, unsigned max)
 {
-    t->max = !max ? TYPES_DEFAULT : max > TYPES_MAX ? TYPES_MAX : max;
+    t->max = !max ? TYPES_DEFAULT : max > TYPES_MAX ? TYPES_MAX
+                                                    : max;
     for (t->cap = 64; t->cap < 2 * t->max; t->cap *= 2)
         ;
     t->v = calloc(t->cap, sizeof *t->v);
@@ -136,7 +137,7 @@ static void stream_head(nx_jw *w, const char *name, const char *subject, uint64_
 
 static nx_err ensure_log(nx_fab_ns *n, const char *stream, const char *kind, uint64_t max_bytes, uint64_t dedupe_ns, nx_error *reterr)
 {
-    static const char *const keep[] = { "subjects", "sources", "storage", "retention", "max_msgs", "max_age", NULL };
+    static const char *const keep[] = {"subjects", "sources", "storage", "retention", "max_msgs", "max_age", NULL};
     nx_buf text = NX_BUF_INIT(4096);
     nx_jw w = NX_JW_INIT(&text);
     char subject[64];
@@ -277,15 +278,14 @@ nx_slice nx_fab_ns_name(const nx_fab_ns *n)
 
 nx_err nx_fab_stats_get(nx_fab_ns *n, nx_fab_stats *ret, nx_error *reterr)
 {
-    nx_fab_stream_state ev = { 0 }, runs = { 0 };
+    nx_fab_stream_state ev = {0}, runs = {0};
     nx_err e = nx_fab_stream_state_get(n->f, n->events, &ev, reterr);
 
     if (!e)
         e = nx_fab_stream_state_get(n->f, n->runs, &runs, reterr);
     if (e)
         return e;
-    *ret = (nx_fab_stats){ .events = ev.messages, .events_bytes = ev.bytes, .events_first_seq = ev.first_seq, .events_last_seq = ev.last_seq,
-                           .runs = runs.messages, .runs_bytes = runs.bytes };
+    *ret = (nx_fab_stats){.events = ev.messages, .events_bytes = ev.bytes, .events_first_seq = ev.first_seq, .events_last_seq = ev.last_seq, .runs = runs.messages, .runs_bytes = runs.bytes};
     pthread_mutex_lock(&n->f->mu);
     ret->publishes_inflight = n->f->n_inflight;
     pthread_mutex_unlock(&n->f->mu);

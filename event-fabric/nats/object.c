@@ -1,8 +1,8 @@
 /* object.c: artifacts in the published NATS Object Store layout (ADR-20): stream OBJ_<bucket>, chunks of 128 KiB on $O.<bucket>.C.<nuid>, one
  * metadata message on $O.<bucket>.M.<base64url(name)>. An object's name is the SHA-256 of its bytes, so it never changes. */
+#include "fab_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "fab_internal.h"
 
 #define CHUNK_BYTES (128u << 10)
 #define OBJECT_BYTES (256u << 20)
@@ -10,12 +10,13 @@
 
 nx_err nx_fab_obj_ensure(nx_fab_ns *n, nx_error *reterr)
 {
-    static const char *const keep[] = { "subjects", "storage", "retention", "max_bytes", "max_age", "sources", "mirror", NULL };
-    NX_CLEANUP(nx_buf_done) nx_buf b = NX_BUF_INIT(4096);
+    static const char *const keep[] = {"subjects", "storage", "retention", "max_bytes", "max_age", "sources", "mirror", NULL};
+    NX_CLEANUP(nx_buf_done)
+    nx_buf b = NX_BUF_INIT(4096);
     nx_err e = nx_buf_printf(&b,
-        "{\"name\":\"%s\",\"subjects\":[\"$O.%s.C.>\",\"$O.%s.M.>\"],\"storage\":\"file\",\"retention\":\"limits\",\"discard\":\"new\",\"max_consumers\":-1,"
-        "\"max_bytes\":-1,\"num_replicas\":%u,\"allow_direct\":true,\"allow_rollup_hdrs\":true}",
-        n->obj_stream, n->obj_bucket, n->obj_bucket, n->o.replicas ? n->o.replicas : 1);
+                             "{\"name\":\"%s\",\"subjects\":[\"$O.%s.C.>\",\"$O.%s.M.>\"],\"storage\":\"file\",\"retention\":\"limits\",\"discard\":\"new\",\"max_consumers\":-1,"
+                             "\"max_bytes\":-1,\"num_replicas\":%u,\"allow_direct\":true,\"allow_rollup_hdrs\":true}",
+                             n->obj_stream, n->obj_bucket, n->obj_bucket, n->o.replicas ? n->o.replicas : 1);
 
     return e ? e : nx_fab_stream_ensure(n->f, n->obj_stream, nx_buf_view(&b), keep, reterr);
 }
@@ -43,7 +44,7 @@ static void meta_subject(const nx_fab_ns *n, const char *name, char *out, size_t
 static nx_err get_meta(nx_fab_ns *n, const char *name, nx_json **ret, nx_error *reterr)
 {
     char meta[256], subject[128], body[320];
-    nx_fab_replies got = { 0 };
+    nx_fab_replies got = {0};
     nx_json *j = NULL;
     nx_slice status;
     nx_err e;
@@ -51,7 +52,7 @@ static nx_err get_meta(nx_fab_ns *n, const char *name, nx_json **ret, nx_error *
     meta_subject(n, name, meta, sizeof meta);
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->obj_stream);
     snprintf(body, sizeof body, "{\"last_by_subj\":\"%s\"}", meta);
-    e = nx_fab_request(n->f, &(nx_fab_ask){ .subject = subject, .body = nx_slice_cstr(body) }, &got, reterr);
+    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, &got, reterr);
     if (e)
         return e;
     if (!natsMsg_GetDataLength(got.v[0]) && nx_fab_msg_header(got.v[0], "Status", &status))
@@ -130,13 +131,13 @@ static struct chunk_pub *free_place(struct window *w, struct chunk_pub *pubs)
 
 static nx_err put_chunks(nx_fab_ns *n, const char *subject, nx_slice bytes, nx_error *reterr)
 {
-    struct window w = { .mu = PTHREAD_MUTEX_INITIALIZER, .cv = PTHREAD_COND_INITIALIZER };
-    struct chunk_pub pubs[WINDOW] = { 0 };
+    struct window w = {.mu = PTHREAD_MUTEX_INITIALIZER, .cv = PTHREAD_COND_INITIALIZER};
+    struct chunk_pub pubs[WINDOW] = {0};
     nx_err e = NX_OK;
 
     for (size_t at = 0; !e && at < bytes.n; at += CHUNK_BYTES) {
         struct chunk_pub *c = free_place(&w, pubs);
-        nx_fab_hdr none = { 0 };
+        nx_fab_hdr none = {0};
 
         if (!c)
             break;
@@ -175,7 +176,7 @@ static void new_nuid(char out[23])
 nx_err nx_fab_artifact_put(nx_fab_ns *n, const nx_sha256 *digest, nx_slice bytes, nx_error *reterr)
 {
     char name[NX_SHA256_HEX + 1], nuid[23], digest64[64], subject[256], meta[512], text[64];
-    nx_fab_hdr h = { .p = text, .cap = sizeof text };
+    nx_fab_hdr h = {.p = text, .cap = sizeof text};
     nx_sha256 is = nx_sha256_of(bytes);
     int len;
     nx_err e;
@@ -207,14 +208,14 @@ nx_err nx_fab_artifact_put(nx_fab_ns *n, const nx_sha256 *digest, nx_slice bytes
 static nx_err get_page(nx_fab_ns *n, const char *chunks, uint64_t *seq, nx_buf *out, bool *ret_more, nx_error *reterr)
 {
     char subject[128], body[320];
-    nx_fab_replies got = { 0 };
+    nx_fab_replies got = {0};
     nx_slice text;
     uint64_t at;
     nx_err e;
 
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->obj_stream);
     snprintf(body, sizeof body, "{\"seq\":%llu,\"batch\":32,\"max_bytes\":4194304,\"next_by_subj\":\"%s\"}", (unsigned long long)*seq, chunks);
-    e = nx_fab_request(n->f, &(nx_fab_ask){ .subject = subject, .body = nx_slice_cstr(body), .is_batch = true }, &got, reterr);
+    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = true}, &got, reterr);
     *ret_more = false;
     for (unsigned i = 0; !e && i < got.n; i++) {
         nx_slice data = nx_slice_make(natsMsg_GetData(got.v[i]), (size_t)natsMsg_GetDataLength(got.v[i]));

@@ -2,9 +2,9 @@
  *
  * All answers come to one wildcard inbox; the slot and its generation are the last token of the reply subject, so no answer needs a
  * look-up table, and an answer that comes late never ends the slot's next publish. */
+#include "fab_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "fab_internal.h"
 
 /* ---- slots (f->mu held) ------------------------------------------------------------------------------------------------------------------- */
 
@@ -87,7 +87,9 @@ static nx_err send_slot(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)
     if (st == NATS_OK)
         nx_fab_link_flush(f, l, is_direct); /* under mu: the link can't be taken down meanwhile */
     pthread_mutex_unlock(&f->mu);
-    return st == NATS_OK ? NX_OK : st == NATS_MAX_PAYLOAD ? NX_ELIMIT : st == NATS_NO_MEMORY ? NX_ENOMEM : NX_EUNAVAIL;
+    return st == NATS_OK ? NX_OK : st == NATS_MAX_PAYLOAD ? NX_ELIMIT
+                               : st == NATS_NO_MEMORY     ? NX_ENOMEM
+                                                          : NX_EUNAVAIL;
 }
 
 nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fab_hdr *hdr, nx_slice data, nx_fab_pub *pub, nx_error *reterr)
@@ -111,7 +113,8 @@ nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fa
         e = NX_EBUSY;
     if (e) {
         pthread_mutex_unlock(&f->mu);
-        return nx_error_set(reterr, e, "%s", e == NX_EUNAVAIL ? "not connected to the event log" : e == NX_EBUSY ? "too many publishes in flight" : "larger than the server's max_payload");
+        return nx_error_set(reterr, e, "%s", e == NX_EUNAVAIL ? "not connected to the event log" : e == NX_EBUSY ? "too many publishes in flight"
+                                                                                                                 : "larger than the server's max_payload");
     }
     slot = take_slot(f);
     gen = f->slots[slot].gen;
@@ -161,7 +164,7 @@ static void note_full(nx_fab_ns *ns, nx_err e)
 void nx_fab_pub_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)
 {
     nx_slice data = nx_slice_make(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m));
-    nx_fab_ack ack = { .err = NX_EUNAVAIL }; /* no data: 503, no stream listens */
+    nx_fab_ack ack = {.err = NX_EUNAVAIL}; /* no data: 503, no stream listens */
     nx_fab_pub *pub = NULL;
     nx_fab_ns *ns = NULL;
 
@@ -216,7 +219,7 @@ void nx_fab_pubs_expire(nx_fab *f, uint64_t now_ns)
 nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key, nx_slice reply, nx_fab_pub *pub, nx_error *reterr)
 {
     char subject[NX_FAB_SUBJECT_BYTES], small[4096];
-    nx_fab_hdr h = { .p = small, .cap = sizeof small };
+    nx_fab_hdr h = {.p = small, .cap = sizeof small};
     char *large = NULL;
     size_t type_n = 0;
     unsigned shard = nx_id_shard(&e->event_id);
@@ -237,7 +240,7 @@ nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key
         large = malloc(NX_FAB_HDR_BYTES);
         if (!large)
             return nx_error_set(reterr, NX_ENOMEM, "out of memory");
-        h = (nx_fab_hdr){ .p = large, .cap = NX_FAB_HDR_BYTES };
+        h = (nx_fab_hdr){.p = large, .cap = NX_FAB_HDR_BYTES};
         err = nx_fab_event_encode(e, dedupe_key, reply, &h);
     }
     if (err)
@@ -274,7 +277,7 @@ static nx_err spill(nx_fab_ns *n, const char *subject, const nx_fab_hdr *h, nx_s
     snprintf(s->subject, sizeof s->subject, "%s", subject);
     s->digest = nx_sha256_of(encoded);
     nx_sha256_hex(&s->digest, hex);
-    s->hdr = (nx_fab_hdr){ .p = s->hdr_text, .cap = sizeof s->hdr_text, .n = h->n, .value_at = h->value_at };
+    s->hdr = (nx_fab_hdr){.p = s->hdr_text, .cap = sizeof s->hdr_text, .n = h->n, .value_at = h->value_at};
     memcpy(s->hdr_text, h->p, h->n);
     nx_fab_hdr_add(&s->hdr, "nx-spill", nx_slice_make(hex, NX_SHA256_HEX));
     pthread_mutex_lock(&f->mu);
@@ -294,7 +297,7 @@ static nx_err spill(nx_fab_ns *n, const char *subject, const nx_fab_hdr *h, nx_s
 nx_err nx_fab_publish_run(nx_fab_ns *n, const nx_run *run, nx_slice encoded, nx_fab_pub *pub, nx_error *reterr)
 {
     char subject[NX_FAB_SUBJECT_BYTES], text[1024], id[256];
-    nx_fab_hdr h = { .p = text, .cap = sizeof text - 128 };
+    nx_fab_hdr h = {.p = text, .cap = sizeof text - 128};
 
     if (!is_subject_token(run->function) || !run->event_id.s[0])
         return nx_error_set(reterr, NX_EINVAL, "a run needs a function name and an event id");
@@ -315,7 +318,7 @@ nx_err nx_fab_publish_run(nx_fab_ns *n, const nx_run *run, nx_slice encoded, nx_
 nx_err nx_fab_reply(nx_fab *f, nx_slice reply_subject, int status, nx_slice content_type, nx_slice body)
 {
     char subject[NX_FAB_SUBJECT_BYTES], text[2048], number[16];
-    nx_fab_hdr h = { .p = text, .cap = sizeof text };
+    nx_fab_hdr h = {.p = text, .cap = sizeof text};
     natsMsg *m = NULL;
     nx_fab_link *l;
     nx_err e;

@@ -1,14 +1,14 @@
 /* raw.c: raw subjects of users: captured into the log by the events stream itself, or, where another stream owns them, by sourcing from it.
  * A sourced message keeps its subject, so the rest of the fabric sees no difference. */
+#include "fab_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "fab_internal.h"
 
 #define OVERLAP 10065
 
 struct wanted {
     char **v;
-    char **owner; /* stream to source it from; NULL: captured */
+    char **owner;   /* stream to source it from; NULL: captured */
     uint64_t *from; /* sequence there to begin at */
     unsigned n;
 };
@@ -28,7 +28,7 @@ static void wanted_done(struct wanted *w)
 /* Subjects of the machinery would capture its own traffic. */
 static bool is_reserved(nx_slice s)
 {
-    static const char *const ours[] = { "nx.>", "_NX.>", "_INBOX.>", "$JS.>", "$KV.>", "$O.>", "$SYS.>", "$MQTT.>" };
+    static const char *const ours[] = {"nx.>", "_NX.>", "_INBOX.>", "$JS.>", "$KV.>", "$O.>", "$SYS.>", "$MQTT.>"};
 
     for (size_t i = 0; i < NX_ARRAY_LEN(ours); i++)
         if (nx_fab_subject_overlaps(s, nx_slice_cstr(ours[i])))
@@ -122,8 +122,10 @@ static void write_sources(nx_jw *w, const struct wanted *want, const nx_json *th
 
 static nx_err update(nx_fab_ns *n, const struct wanted *want, int *ret_api_code, nx_error *reterr)
 {
-    NX_CLEANUP(nx_buf_done) nx_buf keys = NX_BUF_INIT(1 << 20);
-    NX_CLEANUP(nx_buf_done) nx_buf config = NX_BUF_INIT(NX_FAB_JSON_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf keys = NX_BUF_INIT(1 << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf config = NX_BUF_INIT(NX_FAB_JSON_BYTES);
     nx_jw w = NX_JW_INIT(&keys);
     nx_json *info = NULL, *answer = NULL;
     char subject[160];
@@ -162,7 +164,7 @@ static nx_err update(nx_fab_ns *n, const struct wanted *want, int *ret_api_code,
 
 nx_err nx_fab_ns_raw_subjects(nx_fab_ns *n, const nx_slice *subjects, unsigned n_subjects, nx_error *reterr)
 {
-    struct wanted w = { 0 };
+    struct wanted w = {0};
     int code = 0;
     nx_err e = collect(&w, subjects, n_subjects, reterr);
 

@@ -1,9 +1,9 @@
 /* trim.c: retention. Streams have no max_age and refuse what does not fit (discard: new), so that the server never deletes an event that a
  * function still has to handle. Instead the fabric purges, from the front: what is older than the age limit, and when a log is nearly full
  * also what is younger; of events never more than what every consumer is done with. */
+#include "fab_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "fab_internal.h"
 
 #define TRIM_EVERY_NS (10 * NX_NS_PER_S)
 #define TRIM_AGAIN_NS (1 * NX_NS_PER_S) /* when publishes are refused */
@@ -17,12 +17,12 @@
 static nx_err first_match(nx_fab *f, const char *stream, const char *request, uint64_t *ret_seq)
 {
     char subject[192];
-    nx_fab_replies got = { 0 };
+    nx_fab_replies got = {0};
     nx_slice text;
     nx_err e;
 
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", f->js_prefix, stream);
-    e = nx_fab_request(f, &(nx_fab_ask){ .subject = subject, .body = nx_slice_cstr(request) }, &got, NULL);
+    e = nx_fab_request(f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(request)}, &got, NULL);
     if (e)
         return e;
     *ret_seq = 0;
@@ -229,7 +229,7 @@ void nx_fab_trim(nx_fab *f, uint64_t now_ns)
 /* Whether a full log has room again is otherwise known only by the next publish, and a node that is not ready gets none. */
 void nx_fab_ns_probe_room(nx_fab_ns *n)
 {
-    const char *streams[] = { n->events, n->runs };
+    const char *streams[] = {n->events, n->runs};
 
     for (size_t i = 0; i < NX_ARRAY_LEN(streams); i++) {
         nx_fab_stream_state st;

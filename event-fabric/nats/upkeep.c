@@ -1,9 +1,9 @@
 /* upkeep.c: the thread nx-fab-up: whatever blocks: connecting anew, repairing consumers and watches, trimming, large run records, and asking
  * from time to time whether JetStream still answers. */
+#include "fab_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include "fab_internal.h"
 
 #define PROBE_NS (5 * NX_NS_PER_S)
 #define DEAD_AFTER 6 /* probes in a row without an answer: the connection is given up, half a minute after its last sign of life */
@@ -181,7 +181,7 @@ static void drop_spills(nx_fab *f)
 
 static void wait_for_work(nx_fab *f, uint64_t until_ns)
 {
-    struct timespec ts = { .tv_sec = (time_t)(until_ns / NX_NS_PER_S), .tv_nsec = (long)(until_ns % NX_NS_PER_S) };
+    struct timespec ts = {.tv_sec = (time_t)(until_ns / NX_NS_PER_S), .tv_nsec = (long)(until_ns % NX_NS_PER_S)};
 
     pthread_mutex_lock(&f->mu);
     while (!f->upkeep_is_due && !atomic_load(&f->is_stopping))
@@ -193,7 +193,7 @@ static void wait_for_work(nx_fab *f, uint64_t until_ns)
 
 void *nx_fab_upkeep_main(void *self)
 {
-    struct upkeep u = { .f = self, .backoff_ns = BACKOFF_MIN_NS };
+    struct upkeep u = {.f = self, .backoff_ns = BACKOFF_MIN_NS};
     nx_fab *f = self;
 
     prctl(PR_SET_NAME, "nx-fab-up");

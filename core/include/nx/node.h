@@ -11,8 +11,8 @@ struct nx_gw_admin_route;
 typedef struct nx_node nx_node;
 
 typedef struct nx_node_options {
-    bool is_dev;              /* functions of the project file run beside the registry's */
-    const char *version;      /* of the program */
+    bool is_dev;                                  /* functions of the project file run beside the registry's */
+    const char *version;                          /* of the program */
     const struct nx_gw_admin_route *extra_routes; /* further admin routes, of layers above; `self` is the node. May be NULL */
     unsigned n_extra_routes;
 } nx_node_options;
@@ -23,6 +23,6 @@ nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx
 nx_err nx_node_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr);
 /* BLOCKING: stop accepting, drain (bounded), close, join, free. NULL allowed. */
 void nx_node_stop(nx_node *n);
-const char *nx_node_url(const nx_node *n);        /* "http://127.0.0.1:8080" */
+const char *nx_node_url(const nx_node *n); /* "http://127.0.0.1:8080" */
 const char *nx_node_admin_url(const nx_node *n);
 #endif

@@ -22,11 +22,11 @@ struct nx_metrics;
 /* ---- the private nats-server (embedded/) ----------------------------------------------------------------------------------------- */
 
 typedef struct nx_fab_server_options {
-    const char *program;        /* path of nats-server; NULL: NEXUS_NATS_SERVER, beside the own binary, the build's, PATH */
-    const char *data_dir;       /* ".nexus": holds nats/ (store, configuration 0600, log), lock, server.json (pid and start time) */
-    nx_durability durability;   /* process | power */
-    uint64_t memory_limit_bytes;/* GOMEMLIMIT; 0: default of 128 MiB (64 are spent on dedupe ids alone at 25,000 runs/s) */
-    uint64_t max_payload_bytes; /* 0: 8 MiB */
+    const char *program;                                       /* path of nats-server; NULL: NEXUS_NATS_SERVER, beside the own binary, the build's, PATH */
+    const char *data_dir;                                      /* ".nexus": holds nats/ (store, configuration 0600, log), lock, server.json (pid and start time) */
+    nx_durability durability;                                  /* process | power */
+    uint64_t memory_limit_bytes;                               /* GOMEMLIMIT; 0: default of 128 MiB (64 are spent on dedupe ids alone at 25,000 runs/s) */
+    uint64_t max_payload_bytes;                                /* 0: 8 MiB */
     void (*on_state)(void *self, bool is_up, const char *why); /* on the supervisor's thread; may be NULL */
     void *self;
 } nx_fab_server_options;
@@ -42,20 +42,22 @@ void nx_fab_server_stop(nx_fab_server *s);             /* BLOCKING: graceful, th
 /* ---- connections ------------------------------------------------------------------------------------------------------------------ */
 
 typedef struct nx_fab_options {
-    const char *url;            /* nats:// or tls://, comma-separated list */
+    const char *url; /* nats:// or tls://, comma-separated list */
     nx_slice credentials_file, user, password, token, tls_ca, tls_cert, tls_key;
     nx_slice js_prefix;         /* "" = "$JS.API" */
     nx_id node;                 /* this node's id: names its inboxes */
     unsigned max_publishes;     /* in flight; 0: 8192 */
     unsigned max_inflight;      /* messages granted or delivered and not yet finished, over all consumers; 0: 512 */
     struct nx_metrics *metrics; /* may be NULL */
-    void (*on_state)(void *self, bool is_connected); void *state_self; /* may be NULL */
+    void (*on_state)(void *self, bool is_connected);
+    void *state_self; /* may be NULL */
     /* A reply to this node's waiting callers (see nx_fab_reply()): token is what followed the node's inbox. Slices valid during the call. */
-    void (*on_reply)(void *self, nx_slice token, int status, nx_slice content_type, nx_slice body); void *reply_self;
+    void (*on_reply)(void *self, nx_slice token, int status, nx_slice content_type, nx_slice body);
+    void *reply_self;
 } nx_fab_options;
 
 nx_err nx_fab_open(const nx_fab_options *o, nx_fab **ret, nx_error *reterr); /* BLOCKING */
-void nx_fab_close(nx_fab *f);                                               /* BLOCKING: flushes; consumers and namespaces must be closed */
+void nx_fab_close(nx_fab *f);                                                /* BLOCKING: flushes; consumers and namespaces must be closed */
 bool nx_fab_is_ready(nx_fab *f, nx_error *ret_why);                          /* cheap: connected, JetStream answering, streams writable */
 uint64_t nx_fab_max_payload(nx_fab *f);
 const char *nx_fab_server_version(nx_fab *f);
@@ -80,7 +82,7 @@ typedef struct nx_fab_pub {
     void (*done)(struct nx_fab_pub *self); /* exactly once, on a fabric thread, unless the call itself failed; also after a time-out of 5 s (NX_EUNAVAIL) */
     void *owner;                           /* the caller's own */
     nx_err err;
-    uint64_t seq;                          /* of the stored message, or of the first one when is_duplicate */
+    uint64_t seq; /* of the stored message, or of the first one when is_duplicate */
     bool is_duplicate;
     uint64_t fab_private[4];
 } nx_fab_pub;
@@ -98,12 +100,14 @@ nx_err nx_fab_reply(nx_fab *f, nx_slice reply_subject, int status, nx_slice cont
 /* ---- consume ---------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct nx_fab_consumer_options {
-    const char *durable;            /* "fn-<function>" */
-    const nx_slice *types; unsigned n_types;       /* event type patterns (nx_event_type_matches) */
-    const nx_slice *subjects; unsigned n_subjects; /* raw subjects */
-    uint64_t ack_wait_ns;           /* 0: 4 s. Longer work is kept alive by the fabric (+WPI) until the message is finished */
-    unsigned max_inflight;          /* on this node; 0: no bound of its own */
-    bool from_start;                /* deliver all stored events; else only those stored after the consumer was made */
+    const char *durable; /* "fn-<function>" */
+    const nx_slice *types;
+    unsigned n_types; /* event type patterns (nx_event_type_matches) */
+    const nx_slice *subjects;
+    unsigned n_subjects;   /* raw subjects */
+    uint64_t ack_wait_ns;  /* 0: 4 s. Longer work is kept alive by the fabric (+WPI) until the message is finished */
+    unsigned max_inflight; /* on this node; 0: no bound of its own */
+    bool from_start;       /* deliver all stored events; else only those stored after the consumer was made */
     void (*on_msg)(void *self, nx_fab_msg *take_msg);
     void *self;
 } nx_fab_consumer_options;
@@ -121,23 +125,23 @@ unsigned nx_fab_msg_delivery(const nx_fab_msg *m); /* 1 on the first */
 nx_slice nx_fab_msg_reply(nx_fab_msg *m);          /* nx-reply, may be empty; lent by the message */
 void nx_fab_msg_ack(nx_fab_msg *take_m);
 void nx_fab_msg_nak(nx_fab_msg *take_m, uint64_t delay_ns);
-void nx_fab_msg_drop(nx_fab_msg *take_m);          /* frees without a word: redelivered after ack_wait */
+void nx_fab_msg_drop(nx_fab_msg *take_m); /* frees without a word: redelivered after ack_wait */
 
 /* ---- look up (all BLOCKING) ------------------------------------------------------------------------------------------------------- */
 
-nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *ret, nx_error *reterr);      /* NX_ENOENT: unknown or expired */
+nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *ret, nx_error *reterr); /* NX_ENOENT: unknown or expired */
 nx_err nx_fab_event_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_event *ret, nx_error *reterr);
 /* Full id, unique suffix (>= 4 characters, among the newest 100,000), or "@last". NX_ENOENT, NX_ECONFLICT (several; reterr lists up to five). */
 nx_err nx_fab_event_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *reterr);
 nx_err nx_fab_run_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *reterr);
 typedef struct nx_fab_scan {
-    nx_slice type;          /* pattern; events only */
-    nx_slice function;      /* exact; runs only */
-    int status;             /* nx_run_status, or -1; runs only */
+    nx_slice type;                         /* pattern; events only */
+    nx_slice function;                     /* exact; runs only */
+    int status;                            /* nx_run_status, or -1; runs only */
     uint64_t since_wall_ns, until_wall_ns; /* 0: open */
-    unsigned limit;         /* newest `limit` matches, at most 10,000 */
-    bool replays;           /* runs: read NX_REPLAYS_NS instead */
-    bool all_attempts;      /* runs: not only final records */
+    unsigned limit;                        /* newest `limit` matches, at most 10,000 */
+    bool replays;                          /* runs: read NX_REPLAYS_NS instead */
+    bool all_attempts;                     /* runs: not only final records */
 } nx_fab_scan;
 /* Newest first; arrays in the arena. A final record that is not the first by sequence of its run is left out. */
 nx_err nx_fab_events_recent(nx_fab_ns *n, const nx_fab_scan *s, nx_arena *a, nx_event **ret, unsigned *ret_n, nx_error *reterr);
@@ -164,6 +168,8 @@ nx_err nx_fab_artifact_get(nx_fab_ns *n, const nx_sha256 *digest, nx_buf *out, n
 bool nx_fab_artifact_has(nx_fab_ns *n, const nx_sha256 *digest);
 
 /* ---- what is going on --------------------------------------------------------------------------------------------------------------- */
-typedef struct nx_fab_stats { uint64_t events, events_bytes, events_first_seq, events_last_seq, runs, runs_bytes, publishes_inflight, messages_inflight; } nx_fab_stats;
+typedef struct nx_fab_stats {
+    uint64_t events, events_bytes, events_first_seq, events_last_seq, runs, runs_bytes, publishes_inflight, messages_inflight;
+} nx_fab_stats;
 nx_err nx_fab_stats_get(nx_fab_ns *n, nx_fab_stats *ret, nx_error *reterr); /* BLOCKING */
 #endif

@@ -9,25 +9,27 @@
 #include "nx/clock.h"
 #include "nx/registry.h"
 
-typedef enum { NX_REPLAY_IDENTICAL, NX_REPLAY_DIVERGED, NX_REPLAY_FAILED } nx_replay_verdict;
+typedef enum { NX_REPLAY_IDENTICAL,
+               NX_REPLAY_DIVERGED,
+               NX_REPLAY_FAILED } nx_replay_verdict;
 
 typedef struct nx_replay_request {
-    nx_slice event;     /* id, unique suffix or @last */
-    nx_slice function;  /* only this one; empty: each that ran the event */
-    nx_slice against;   /* other code: a version ("v7", "live") or the SHA-256 of an uploaded artifact; empty: the recorded artifact (proof) */
+    nx_slice event;    /* id, unique suffix or @last */
+    nx_slice function; /* only this one; empty: each that ran the event */
+    nx_slice against;  /* other code: a version ("v7", "live") or the SHA-256 of an uploaded artifact; empty: the recorded artifact (proof) */
 } nx_replay_request;
 
 typedef struct nx_replay_result {
     const nx_event *event;
-    const nx_run *original;       /* the recorded run */
-    const nx_run *replayed;       /* NULL when it could not be repeated */
+    const nx_run *original; /* the recorded run */
+    const nx_run *replayed; /* NULL when it could not be repeated */
     nx_replay_verdict verdict;
-    bool is_artifact_missing;     /* why it failed */
+    bool is_artifact_missing; /* why it failed */
     bool is_fuel_comparable;
-    char reason[512];             /* one sentence; "" when identical */
-    char version[72];             /* of the code that was run */
-    char log_trace[NX_TRACE_ID_HEX + 8]; /* "<trace id>-replay" */
-    int64_t first_difference;     /* index of the first host call that differs; -1 */
+    char reason[512];                      /* one sentence; "" when identical */
+    char version[72];                      /* of the code that was run */
+    char log_trace[NX_TRACE_ID_HEX + 8];   /* "<trace id>-replay" */
+    int64_t first_difference;              /* index of the first host call that differs; -1 */
     nx_slice recorded_call, replayed_call; /* readable; empty when first_difference is -1 */
 } nx_replay_result;
 

@@ -1,14 +1,14 @@
 /* The run journal: what was executing when a process died is counted by the next one. */
+#include "core_internal.h"
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "core_internal.h"
+#include <cmocka.h>
 
 static char folder[64], path[96];
 

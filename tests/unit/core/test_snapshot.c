@@ -1,10 +1,10 @@
 /* Routing: own routes, /events/{type}, how many functions take a type. */
+#include "fn.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include "fn.h"
 
 static const char yaml[] =
     "version: v1\n"
@@ -25,7 +25,7 @@ typedef struct fixture {
 static int set_up(void **state)
 {
     fixture *f = test_calloc(1, sizeof *f);
-    nx_config_issues issues = { 0 };
+    nx_config_issues issues = {0};
     nx_error e = NX_ERROR_INIT;
     nx_sha256 digest = nx_sha256_of(NX_SLICE(""));
     nx_arena_init(&f->arena, 1u << 20);
@@ -54,7 +54,7 @@ static int tear_down(void **state)
 
 static nx_err route(fixture *f, const char *method, const char *path, nx_ingest_route *ret, nx_slice *allow)
 {
-    *ret = (nx_ingest_route){ 0 };
+    *ret = (nx_ingest_route){0};
     *allow = NX_SLICE_NULL;
     return nx_core_snapshot_route(f->snap, nx_slice_cstr(method), nx_slice_cstr(path), &f->arena, ret, allow);
 }

@@ -1,10 +1,10 @@
 /* Callers that wait: both halves in any order, late answers, tokens of a former tenant. */
+#include "core_internal.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include "core_internal.h"
 
 typedef struct caller {
     nx_ingest in;
@@ -32,7 +32,7 @@ static nx_core_waiters *waiters(void)
 
 static void add(nx_core_waiters *w, caller *c, uint64_t deadline_ns)
 {
-    *c = (caller){ .in = { .wants_wait = true, .done = on_done } };
+    *c = (caller){.in = {.wants_wait = true, .done = on_done}};
     assert_int_equal(nx_core_waiters_add(w, &c->in, deadline_ns, c->token), NX_OK);
 }
 
@@ -41,7 +41,7 @@ static void test_waiters_published_then_answered_is_done_once(void **state)
     (void)state;
     nx_core_waiters *w = waiters();
     caller c;
-    nx_answer a = { .status = 200, .release = on_release };
+    nx_answer a = {.status = 200, .release = on_release};
     add(w, &c, UINT64_MAX);
     nx_core_waiters_published(w, &c.in);
     assert_int_equal(c.n_done, 0);
@@ -57,7 +57,7 @@ static void test_waiters_answer_before_the_acknowledgement_waits_for_it(void **s
     (void)state;
     nx_core_waiters *w = waiters();
     caller c;
-    nx_answer a = { .release = on_release };
+    nx_answer a = {.release = on_release};
     add(w, &c, UINT64_MAX);
     nx_core_waiters_answer(w, nx_slice_cstr(c.token), &a);
     assert_int_equal(c.n_done, 0); /* the publication still borrows the caller's storage */
@@ -84,7 +84,7 @@ static void test_waiters_late_answer_is_released(void **state)
     (void)state;
     nx_core_waiters *w = waiters();
     caller c;
-    nx_answer a = { .release = on_release };
+    nx_answer a = {.release = on_release};
     add(w, &c, 1000);
     nx_core_waiters_published(w, &c.in);
     nx_core_waiters_tick(w, 999);
@@ -103,7 +103,7 @@ static void test_waiters_token_of_a_former_tenant_reaches_nobody(void **state)
     (void)state;
     nx_core_waiters *w = waiters();
     caller first, second;
-    nx_answer a = { .release = on_release };
+    nx_answer a = {.release = on_release};
     add(w, &first, UINT64_MAX);
     nx_core_waiters_published(w, &first.in);
     assert_true(nx_core_waiters_abandon(w, &first.in));
@@ -132,8 +132,8 @@ static void test_waiters_malformed_tokens_are_released(void **state)
 {
     (void)state;
     nx_core_waiters *w = waiters();
-    const char *bad[] = { "", "-", "1", "x-y", "99999999-0", "0-99999999999", "16383-0", "-1-0" };
-    nx_answer a = { .release = on_release };
+    const char *bad[] = {"", "-", "1", "x-y", "99999999-0", "0-99999999999", "16383-0", "-1-0"};
+    nx_answer a = {.release = on_release};
     for (size_t i = 0; i < NX_ARRAY_LEN(bad); i++)
         nx_core_waiters_answer(w, nx_slice_cstr(bad[i]), &a);
     assert_int_equal(n_released, NX_ARRAY_LEN(bad));
@@ -144,7 +144,7 @@ static void test_waiters_are_bounded(void **state)
 {
     (void)state;
     nx_core_waiters *w = waiters();
-    caller *v = test_calloc(NX_CORE_WAITERS_MAX, sizeof *v), extra = { .in = { .done = on_done } };
+    caller *v = test_calloc(NX_CORE_WAITERS_MAX, sizeof *v), extra = {.in = {.done = on_done}};
     for (unsigned i = 0; i < NX_CORE_WAITERS_MAX; i++)
         add(w, &v[i], 1);
     assert_int_equal(nx_core_waiters_add(w, &extra.in, 1, extra.token), NX_EBUSY);

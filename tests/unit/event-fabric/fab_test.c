@@ -1,3 +1,4 @@
+#include "fab_test.h"
 #include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -5,7 +6,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "fab_test.h"
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *w)
 {
@@ -29,7 +29,7 @@ void fix_dir(fix *fx)
 
 void fix_server(fix *fx)
 {
-    nx_fab_server_options o = { .data_dir = fx->dir };
+    nx_fab_server_options o = {.data_dir = fx->dir};
 
     fix_dir(fx);
     ok(nx_fab_server_start(&o, &fx->server, &fx->err));
@@ -37,7 +37,7 @@ void fix_server(fix *fx)
 
 void fix_fabric(fix *fx, const nx_fab_options *extra)
 {
-    nx_fab_options o = extra ? *extra : (nx_fab_options){ 0 };
+    nx_fab_options o = extra ? *extra : (nx_fab_options){0};
 
     fix_server(fx);
     o.url = nx_fab_server_url(fx->server);
@@ -54,7 +54,7 @@ void fix_open_with(fix *fx, const nx_fab_ns_options *o)
 
 void fix_open(fix *fx)
 {
-    fix_open_with(fx, &(nx_fab_ns_options){ .events_max_bytes = 1ull << 30, .runs_max_bytes = 1ull << 30, .dedupe_window_ns = 60 * NX_NS_PER_S });
+    fix_open_with(fx, &(nx_fab_ns_options){.events_max_bytes = 1ull << 30, .runs_max_bytes = 1ull << 30, .dedupe_window_ns = 60 * NX_NS_PER_S});
 }
 
 void fix_close(fix *fx)
@@ -79,7 +79,7 @@ static struct timespec in_ms(unsigned ms)
 {
     uint64_t ns = nx_clock_ns() + ms * NX_NS_PER_MS;
 
-    return (struct timespec){ .tv_sec = (time_t)(ns / NX_NS_PER_S), .tv_nsec = (long)(ns % NX_NS_PER_S) };
+    return (struct timespec){.tv_sec = (time_t)(ns / NX_NS_PER_S), .tv_nsec = (long)(ns % NX_NS_PER_S)};
 }
 
 static void waiter_done(nx_fab_pub *p)
@@ -127,8 +127,7 @@ nx_err waiter_publish(fix *fx, waiter *w, const nx_event *e, const char *dedupe_
 
 nx_event make_event(nx_slice type, const char *data)
 {
-    nx_event e = { .ns = NX_SLICE("default"), .source = NX_SLICE("/test"), .type = type, .time = NX_SLICE("2025-11-26T10:23:45Z"),
-                   .content_type = NX_SLICE("application/json"), .data = nx_slice_cstr(data) };
+    nx_event e = {.ns = NX_SLICE("default"), .source = NX_SLICE("/test"), .type = type, .time = NX_SLICE("2025-11-26T10:23:45Z"), .content_type = NX_SLICE("application/json"), .data = nx_slice_cstr(data)};
 
     e.event_id = nx_ulid_new(nx_clock_wall_ns());
     e.wall_ns = nx_id_time_ms(&e.event_id) * NX_NS_PER_MS;
@@ -185,7 +184,7 @@ void wait_until(bool (*is_so)(void *self), void *self, unsigned timeout_ms)
     uint64_t end = nx_clock_ns() + timeout_ms * NX_NS_PER_MS;
 
     while (!is_so(self)) {
-        struct timespec ts = { .tv_nsec = 5000000 };
+        struct timespec ts = {.tv_nsec = 5000000};
 
         if (nx_clock_ns() > end)
             fail_msg("not so within %u ms", timeout_ms);

@@ -1,14 +1,14 @@
 /* fab_test.h: a private nats-server in a directory of its own, a fabric on it, a namespace, and helpers to wait for what comes. */
 #ifndef FAB_TEST_H
 #define FAB_TEST_H
+#include "nx/clock.h"
+#include "nx/fab.h"
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <pthread.h>
-#include "nx/clock.h"
-#include "nx/fab.h"
 
 typedef struct fix {
     char dir[64];
@@ -18,14 +18,18 @@ typedef struct fix {
     nx_error err;
 } fix;
 
-#define ok(call) do { nx_err ok_e_ = (call); if (ok_e_) fail_msg("%s: %s: %s", #call, nx_err_name(ok_e_), fx ? fx->err.msg : ""); } while (0)
+#define ok(call)                                                                             \
+    do {                                                                                     \
+        nx_err ok_e_ = (call);                                                               \
+        if (ok_e_) fail_msg("%s: %s: %s", #call, nx_err_name(ok_e_), fx ? fx->err.msg : ""); \
+    } while (0)
 
-void fix_dir(fix *fx);                                   /* only the directory */
-void fix_server(fix *fx);                                /* and a server */
-void fix_fabric(fix *fx, const nx_fab_options *extra);   /* and a fabric (extra may be NULL) */
-void fix_open(fix *fx);                                  /* and namespace "default" with room for much */
+void fix_dir(fix *fx);                                 /* only the directory */
+void fix_server(fix *fx);                              /* and a server */
+void fix_fabric(fix *fx, const nx_fab_options *extra); /* and a fabric (extra may be NULL) */
+void fix_open(fix *fx);                                /* and namespace "default" with room for much */
 void fix_open_with(fix *fx, const nx_fab_ns_options *o);
-void fix_close(fix *fx);                                 /* ends what was begun, removes the directory */
+void fix_close(fix *fx); /* ends what was begun, removes the directory */
 void fix_remove_dir(const char *dir);
 
 /* A publish that can be waited for. */
@@ -39,7 +43,7 @@ void waiter_init(waiter *w);
 void waiter_wait(waiter *w);
 nx_err waiter_publish(fix *fx, waiter *w, const nx_event *e, const char *dedupe_key); /* publishes and waits */
 
-nx_event make_event(nx_slice type, const char *data); /* lent: type and data; a fresh id and trace */
+nx_event make_event(nx_slice type, const char *data);                         /* lent: type and data; a fresh id and trace */
 uint64_t publish(fix *fx, const char *type, const char *data, nx_id *ret_id); /* returns the sequence */
 
 /* Collects what a consumer brings. */

@@ -1,7 +1,7 @@
 /* The main way: publish, find, consume, acknowledge, record. */
+#include "fab_test.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include "fab_test.h"
 
 static void test_publish_stores_and_get_finds_every_attribute(void **state)
 {
@@ -13,10 +13,11 @@ static void test_publish_stores_and_get_finds_every_attribute(void **state)
     (void)state;
     fix_open(fx);
     e.id = NX_SLICE("producer id, with \"quotes\" and 100 %");
-    e.subject = NX_SLICE("s\xc3\xbc" "b");
+    e.subject = NX_SLICE("s\xc3\xbc"
+                         "b");
     e.dataschema = NX_SLICE("https://example.com/schema");
     e.partition_key = NX_SLICE("k1");
-    e.ext[0] = (nx_kv){ NX_SLICE("myext"), NX_SLICE("x y") };
+    e.ext[0] = (nx_kv){NX_SLICE("myext"), NX_SLICE("x y")};
     e.n_ext = 1;
     e.hop = 3;
     e.cause = NX_SLICE("01ARZ3NDEKTSV4RRFFQ69G5FAV");
@@ -76,11 +77,11 @@ static void test_a_duplicate_answers_with_the_first_sequence(void **state)
 static void test_consume_ack_nak_and_drop(void **state)
 {
     fix fix_, *fx = &fix_;
-    nx_slice types[] = { NX_SLICE("order.*"), NX_SLICE("user.>") };
+    nx_slice types[] = {NX_SLICE("order.*"), NX_SLICE("user.>")};
     nx_fab_consumer *c;
     nx_arena a = NX_ARENA_INIT(1 << 20);
     static inbox box;
-    nx_fab_consumer_options o = { .durable = "fn-a", .types = types, .n_types = 2, .on_msg = inbox_on_msg, .self = &box, .ack_wait_ns = NX_NS_PER_S };
+    nx_fab_consumer_options o = {.durable = "fn-a", .types = types, .n_types = 2, .on_msg = inbox_on_msg, .self = &box, .ack_wait_ns = NX_NS_PER_S};
     uint64_t pending, inflight;
     nx_fab_msg *m;
     nx_event e;
@@ -135,7 +136,7 @@ static void test_a_message_in_hand_is_kept_alive_past_ack_wait(void **state)
     fix fix_, *fx = &fix_;
     nx_slice type = NX_SLICE("t");
     static inbox box;
-    nx_fab_consumer_options o = { .durable = "fn-slow", .types = &type, .n_types = 1, .on_msg = inbox_on_msg, .self = &box, .ack_wait_ns = NX_NS_PER_S };
+    nx_fab_consumer_options o = {.durable = "fn-slow", .types = &type, .n_types = 1, .on_msg = inbox_on_msg, .self = &box, .ack_wait_ns = NX_NS_PER_S};
     nx_fab_consumer *c;
     nx_fab_msg *m;
 
@@ -160,7 +161,7 @@ static void test_runs_are_recorded_and_found(void **state)
     nx_event e;
     nx_buf b = NX_BUF_INIT(1 << 20);
     unsigned n;
-    nx_fab_scan s = { .limit = 10, .status = -1 };
+    nx_fab_scan s = {.limit = 10, .status = -1};
     waiter w;
 
     (void)state;

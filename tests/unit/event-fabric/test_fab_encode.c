@@ -1,9 +1,9 @@
 /* Names, subjects, header lines and acknowledgements: bytes in, bytes out; no server but in the header test. */
+#include "fab_internal.h"
+#include "fab_test.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "fab_internal.h"
-#include "fab_test.h"
 
 static void check_type(const char *type, size_t n, const char *expected)
 {
@@ -45,7 +45,7 @@ static void test_type_round_trips(void **state)
 
 static void test_type_decode_refuses_what_encode_never_makes(void **state)
 {
-    static const char *const bad[] = { "", ".", "a.", ".a", "a..b", "%4", "%zz", "%61", "%2E", "a b", "a*", "%2a" };
+    static const char *const bad[] = {"", ".", "a.", ".a", "a..b", "%4", "%zz", "%61", "%2E", "a b", "a*", "%2a"};
     char out[64];
     size_t n;
 
@@ -134,12 +134,12 @@ static void check_reduce(const char *const *in, unsigned n, const char *const *e
 static void test_filters_are_reduced_to_a_set_without_overlaps(void **state)
 {
     (void)state;
-    check_reduce((const char *const[]){ "a.b", "a.*", "c" }, 3, (const char *const[]){ "a.*", "c" }, 2, false);
-    check_reduce((const char *const[]){ "a.>", "a.*", "a.b.c" }, 3, (const char *const[]){ "a.>" }, 1, false);
-    check_reduce((const char *const[]){ "a", "a" }, 2, (const char *const[]){ "a" }, 1, false);
-    check_reduce((const char *const[]){ "a.*", "*.b" }, 2, (const char *const[]){ "*.*" }, 1, true);
-    check_reduce((const char *const[]){ "a.*.c", "a.b.>" }, 2, (const char *const[]){ "a.*.>" }, 1, true);
-    check_reduce((const char *const[]){ "a.*", "*.b", "x.y" }, 3, (const char *const[]){ "*.*" }, 1, true);
+    check_reduce((const char *const[]){"a.b", "a.*", "c"}, 3, (const char *const[]){"a.*", "c"}, 2, false);
+    check_reduce((const char *const[]){"a.>", "a.*", "a.b.c"}, 3, (const char *const[]){"a.>"}, 1, false);
+    check_reduce((const char *const[]){"a", "a"}, 2, (const char *const[]){"a"}, 1, false);
+    check_reduce((const char *const[]){"a.*", "*.b"}, 2, (const char *const[]){"*.*"}, 1, true);
+    check_reduce((const char *const[]){"a.*.c", "a.b.>"}, 2, (const char *const[]){"a.*.>"}, 1, true);
+    check_reduce((const char *const[]){"a.*", "*.b", "x.y"}, 3, (const char *const[]){"*.*"}, 1, true);
 }
 
 static void check_ack(const char *json, nx_err err, uint64_t seq, bool dup)
@@ -200,8 +200,8 @@ static void test_one_set_carries_many_header_lines(void **state)
 {
     fix fix_, *fx = &fix_;
     char text[256], subject[96], body[32];
-    nx_fab_hdr h = { .p = text, .cap = sizeof text };
-    nx_fab_replies got = { 0 };
+    nx_fab_hdr h = {.p = text, .cap = sizeof text};
+    nx_fab_replies got = {0};
     uint64_t seq;
     nx_slice v;
 
@@ -214,7 +214,7 @@ static void test_one_set_carries_many_header_lines(void **state)
     ok(nx_fab_publish_sync(fx->f, "nx.default.ev.00.t", &h, NX_SLICE("data"), &seq, &fx->err));
     snprintf(subject, sizeof subject, "$JS.API.DIRECT.GET.%s", fx->n->events);
     snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)seq);
-    ok(nx_fab_request(fx->f, &(nx_fab_ask){ .subject = subject, .body = nx_slice_cstr(body) }, &got, &fx->err));
+    ok(nx_fab_request(fx->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, &got, &fx->err));
     assert_true(nx_fab_msg_header(got.v[0], "one", &v) && nx_slice_eq_cstr(v, "1"));
     assert_true(nx_fab_msg_header(got.v[0], "two", &v) && nx_slice_eq_cstr(v, "two%20words"));
     assert_false(nx_fab_msg_header(got.v[0], "three", &v)); /* left out: it would swallow the next */
@@ -227,18 +227,18 @@ static void test_one_set_carries_many_header_lines(void **state)
 static void test_header_values_with_line_breaks_are_refused(void **state)
 {
     char text[64];
-    nx_fab_hdr h = { .p = text, .cap = sizeof text };
+    nx_fab_hdr h = {.p = text, .cap = sizeof text};
     nx_slice k, v;
 
     (void)state;
     assert_false(nx_fab_hdr_split(&h, &k, &v)); /* nothing in it */
     nx_fab_hdr_add(&h, "a", NX_SLICE("1\r\nnx-event-id: forged"));
     assert_false(nx_fab_hdr_split(&h, &k, &v));
-    h = (nx_fab_hdr){ .p = text, .cap = sizeof text };
+    h = (nx_fab_hdr){.p = text, .cap = sizeof text};
     nx_fab_hdr_add_encoded(&h, "a", NX_SLICE("1\r\n"));
     assert_true(nx_fab_hdr_split(&h, &k, &v));
     assert_null(strpbrk(v.p, "\r\n"));
-    h = (nx_fab_hdr){ .p = text, .cap = 8 };
+    h = (nx_fab_hdr){.p = text, .cap = 8};
     nx_fab_hdr_add(&h, "key", NX_SLICE("a value too long"));
     assert_true(h.is_bad);
 }

@@ -1,9 +1,9 @@
 /* What happens when the server dies, stops, or is full: nothing that was acknowledged is lost, nothing is silently held back. */
+#include "fab_test.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "fab_test.h"
 
 static bool is_ready(void *self)
 {
@@ -30,7 +30,7 @@ static void *kill_now_and_then(void *self)
     fix *fx = self;
 
     for (int i = 0; i < 5; i++) {
-        struct timespec ts = { .tv_nsec = 150000000 };
+        struct timespec ts = {.tv_nsec = 150000000};
         int pid;
 
         nanosleep(&ts, NULL); /* somewhere in the middle of the load */
@@ -61,7 +61,7 @@ static void test_no_acknowledged_event_is_lost_when_the_server_is_killed(void **
         waiter_init(&l.w[i]);
         l.err[i] = nx_fab_publish_event(fx->n, &e, NX_SLICE_NULL, NX_SLICE_NULL, &l.w[i].pub, &fx->err);
         if (n % 8 == 0 || l.err[i]) {
-            struct timespec ts = { .tv_nsec = 1000000 };
+            struct timespec ts = {.tv_nsec = 1000000};
 
             nanosleep(&ts, NULL); /* paces the load over the kills */
         }
@@ -97,9 +97,9 @@ static void test_consumers_go_on_after_a_restart_and_hand_out_everything(void **
     fix fix_, *fx = &fix_;
     nx_slice type = NX_SLICE("t");
     static inbox box;
-    nx_fab_consumer_options o = { .durable = "fn-a", .types = &type, .n_types = 1, .on_msg = inbox_on_msg, .self = &box, .ack_wait_ns = NX_NS_PER_S };
+    nx_fab_consumer_options o = {.durable = "fn-a", .types = &type, .n_types = 1, .on_msg = inbox_on_msg, .self = &box, .ack_wait_ns = NX_NS_PER_S};
     nx_fab_consumer *c;
-    bool seen[40] = { false };
+    bool seen[40] = {false};
     unsigned n_seen = 0;
     nx_fab_msg *held;
     int pid;
@@ -209,14 +209,14 @@ static void test_a_full_log_refuses_and_recovers_when_functions_are_done(void **
     fix fix_, *fx = &fix_;
     nx_slice type = NX_SLICE("big");
     static inbox box;
-    nx_fab_consumer_options o = { .durable = "fn-a", .types = &type, .n_types = 1, .on_msg = inbox_on_msg, .self = &box };
+    nx_fab_consumer_options o = {.durable = "fn-a", .types = &type, .n_types = 1, .on_msg = inbox_on_msg, .self = &box};
     nx_error why = NX_ERROR_INIT;
     nx_fab_consumer *c;
     nx_fab_stats st;
     nx_fab_msg *m;
 
     (void)state;
-    fix_open_with(fx, &(nx_fab_ns_options){ .events_max_bytes = 2 << 20, .runs_max_bytes = 1 << 20 });
+    fix_open_with(fx, &(nx_fab_ns_options){.events_max_bytes = 2 << 20, .runs_max_bytes = 1 << 20});
     inbox_init(&box);
     ok(nx_fab_consumer_open(fx->n, &o, &c, &fx->err));
     assert_int_equal(fill(fx, 100), NX_EFULL);
@@ -243,9 +243,9 @@ static void test_a_deleted_consumer_is_restored(void **state)
     fix fix_, *fx = &fix_;
     nx_slice type = NX_SLICE("t");
     static inbox box;
-    nx_fab_consumer_options o = { .durable = "fn-a", .types = &type, .n_types = 1, .from_start = true, .on_msg = inbox_on_msg, .self = &box };
+    nx_fab_consumer_options o = {.durable = "fn-a", .types = &type, .n_types = 1, .from_start = true, .on_msg = inbox_on_msg, .self = &box};
     nx_fab *other = NULL;
-    nx_fab_options fo = { .url = NULL };
+    nx_fab_options fo = {.url = NULL};
     nx_fab_ns *n2;
     nx_fab_consumer *c, *c2;
     nx_fab_msg *m;
@@ -262,7 +262,7 @@ static void test_a_deleted_consumer_is_restored(void **state)
     fo.url = nx_fab_server_url(fx->server);
     fo.node = nx_ulid_new(nx_clock_wall_ns());
     ok(nx_fab_open(&fo, &other, &fx->err));
-    ok(nx_fab_ns_open(other, NX_SLICE("default"), &(nx_fab_ns_options){ .events_max_bytes = 1 << 30, .runs_max_bytes = 1 << 30 }, &n2, &fx->err));
+    ok(nx_fab_ns_open(other, NX_SLICE("default"), &(nx_fab_ns_options){.events_max_bytes = 1 << 30, .runs_max_bytes = 1 << 30}, &n2, &fx->err));
     ok(nx_fab_consumer_open(n2, &o, &c2, &fx->err));
     nx_fab_consumer_close(c2, true);
     nx_fab_ns_close(n2);

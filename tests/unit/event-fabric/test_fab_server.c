@@ -1,4 +1,6 @@
 /* The private server: its lock, its end, its predecessors. */
+#include "embedded/embedded.h"
+#include "fab_test.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -7,8 +9,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "embedded/embedded.h"
-#include "fab_test.h"
 
 static bool is_gone(void *self)
 {
@@ -46,7 +46,7 @@ static void test_a_second_node_is_told_who_holds_the_directory(void **state)
 
     (void)state;
     fix_server(fx);
-    o = (nx_fab_server_options){ .data_dir = fx->dir };
+    o = (nx_fab_server_options){.data_dir = fx->dir};
     assert_int_equal(nx_fab_server_start(&o, &second, &fx->err), NX_ECONFLICT);
     snprintf(pid, sizeof pid, "process %ld", (long)getpid());
     assert_non_null(strstr(fx->err.msg, pid));
@@ -62,7 +62,7 @@ static void test_a_missing_or_failing_program_is_an_error(void **state)
 
     (void)state;
     fix_dir(fx);
-    o = (nx_fab_server_options){ .data_dir = fx->dir, .program = "/does/not/exist" };
+    o = (nx_fab_server_options){.data_dir = fx->dir, .program = "/does/not/exist"};
     assert_int_equal(nx_fab_server_start(&o, &s, &fx->err), NX_ENOENT);
     o.program = "/bin/false";
     assert_int_equal(nx_fab_server_start(&o, &s, &fx->err), NX_EUNAVAIL);
@@ -72,7 +72,10 @@ static void test_a_missing_or_failing_program_is_an_error(void **state)
     fix_remove_dir(fx->dir);
 }
 
-struct restart { fix *fx; int old_pid; };
+struct restart {
+    fix *fx;
+    int old_pid;
+};
 
 static bool is_restarted(void *self)
 {
@@ -85,7 +88,7 @@ static bool is_restarted(void *self)
 static void test_a_killed_server_comes_back_on_its_port(void **state)
 {
     fix fix_, *fx = &fix_;
-    struct restart r = { .fx = fx };
+    struct restart r = {.fx = fx};
     char url[128];
 
     (void)state;
@@ -108,7 +111,7 @@ static pid_t start_node(const char *dir, int *ret_server_pid)
     pid = fork();
     assert_true(pid >= 0);
     if (!pid) {
-        nx_fab_server_options o = { .data_dir = dir };
+        nx_fab_server_options o = {.data_dir = dir};
         nx_fab_server *s;
         int server_pid;
 
@@ -188,7 +191,7 @@ static void test_a_start_waits_until_the_previous_server_is_gone(void **state)
     (void)state;
     fix_server(fx); /* leaves a configuration behind */
     nx_fab_server_stop(fx->server);
-    o = (nx_fab_server_options){ .data_dir = fx->dir };
+    o = (nx_fab_server_options){.data_dir = fx->dir};
     for (int stopped = 0; stopped < 2; stopped++) {
         pid_t orphan = start_orphan(fx->dir, stopped);
         pthread_t th;

@@ -1,10 +1,10 @@
 /* Registry, artifacts, raw subjects, and finding things again. */
+#include "fab_internal.h"
+#include "fab_test.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "fab_internal.h"
-#include "fab_test.h"
 
 /* ---- registry ---------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -116,7 +116,7 @@ static bool is_not_ready(void *self)
 static void test_kv_watch_sees_changes_also_after_a_restart_of_the_server(void **state)
 {
     fix fix_, *fx = &fix_;
-    struct changes c = { .mu = PTHREAD_MUTEX_INITIALIZER };
+    struct changes c = {.mu = PTHREAD_MUTEX_INITIALIZER};
     int pid;
 
     (void)state;
@@ -187,7 +187,7 @@ static void test_artifact_metadata_is_the_published_layout(void **state)
     fix fix_, *fx = &fix_;
     nx_sha256 d = nx_sha256_of(NX_SLICE("hello"));
     char subject[256], body[256];
-    nx_fab_replies got = { 0 };
+    nx_fab_replies got = {0};
     nx_json *j = NULL;
     nx_slice text;
 
@@ -196,7 +196,7 @@ static void test_artifact_metadata_is_the_published_layout(void **state)
     ok(nx_fab_artifact_put(fx->n, &d, NX_SLICE("hello"), &fx->err));
     snprintf(subject, sizeof subject, "$JS.API.DIRECT.GET.%s", fx->n->obj_stream);
     snprintf(body, sizeof body, "{\"last_by_subj\":\"$O.nx-artifacts-default.M.MmNmMjRkYmE1ZmIwYTMwZTI2ZTgzYjJhYzViOWUyOWUxYjE2MWU1YzFmYTc0MjVlNzMwNDMzNjI5MzhiOTgyNA==\"}");
-    ok(nx_fab_request(fx->f, &(nx_fab_ask){ .subject = subject, .body = nx_slice_cstr(body) }, &got, &fx->err));
+    ok(nx_fab_request(fx->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, &got, &fx->err));
     ok(nx_json_parse(nx_slice_make(natsMsg_GetData(got.v[0]), (size_t)natsMsg_GetDataLength(got.v[0])), 4096, &j, &fx->err));
     assert_true(nx_fab_msg_header(got.v[0], "Nats-Rollup", &text) && nx_slice_eq_cstr(text, "sub"));
     assert_true(nx_slice_eq_cstr(nx_json_get_str(j, "name"), "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"));
@@ -216,7 +216,7 @@ static void test_artifact_metadata_is_the_published_layout(void **state)
 static void raw_publish(fix *fx, const char *subject, const char *key, const char *value, const char *data)
 {
     char text[512];
-    nx_fab_hdr h = { .p = text, .cap = sizeof text };
+    nx_fab_hdr h = {.p = text, .cap = sizeof text};
     uint64_t seq;
 
     if (key)
@@ -227,9 +227,9 @@ static void raw_publish(fix *fx, const char *subject, const char *key, const cha
 static void test_raw_messages_become_events(void **state)
 {
     fix fix_, *fx = &fix_;
-    nx_slice subjects[] = { NX_SLICE("orders.>"), NX_SLICE("orders.eu.*"), NX_SLICE("bills") };
+    nx_slice subjects[] = {NX_SLICE("orders.>"), NX_SLICE("orders.eu.*"), NX_SLICE("bills")};
     static inbox box;
-    nx_fab_consumer_options o = { .durable = "fn-raw", .subjects = subjects, .n_subjects = 3, .on_msg = inbox_on_msg, .self = &box };
+    nx_fab_consumer_options o = {.durable = "fn-raw", .subjects = subjects, .n_subjects = 3, .on_msg = inbox_on_msg, .self = &box};
     nx_arena a = NX_ARENA_INIT(1 << 20);
     nx_fab_consumer *c;
     nx_event e, again;
@@ -292,9 +292,9 @@ static void test_raw_messages_become_events(void **state)
 static void test_a_subject_of_another_stream_is_sourced(void **state)
 {
     fix fix_, *fx = &fix_;
-    nx_slice subjects[] = { NX_SLICE("orders.>"), NX_SLICE("free") };
+    nx_slice subjects[] = {NX_SLICE("orders.>"), NX_SLICE("free")};
     static inbox box;
-    nx_fab_consumer_options o = { .durable = "fn-raw", .subjects = subjects, .n_subjects = 2, .on_msg = inbox_on_msg, .self = &box };
+    nx_fab_consumer_options o = {.durable = "fn-raw", .subjects = subjects, .n_subjects = 2, .on_msg = inbox_on_msg, .self = &box};
     nx_arena a = NX_ARENA_INIT(1 << 20);
     nx_fab_consumer *c;
     nx_json *j = NULL;
@@ -330,8 +330,8 @@ static void test_recent_and_resolve(void **state)
 {
     fix fix_, *fx = &fix_;
     nx_arena a = NX_ARENA_INIT(16 << 20);
-    nx_fab_scan s = { .limit = 5, .status = -1 };
-    nx_id ids[300], rare = { 0 }, id;
+    nx_fab_scan s = {.limit = 5, .status = -1};
+    nx_id ids[300], rare = {0}, id;
     uint64_t middle = 0;
     nx_event *v;
     unsigned n;
@@ -385,7 +385,7 @@ static void test_recent_and_resolve(void **state)
 static void test_resolve_names_all_that_fit(void **state)
 {
     fix fix_, *fx = &fix_;
-    uint8_t digest[10] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 };
+    uint8_t digest[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
     uint64_t now_ms = nx_clock_wall_ns() / NX_NS_PER_MS;
     nx_id id;
 
@@ -409,7 +409,7 @@ static void test_get_allows_for_clocks(void **state)
 {
     fix fix_, *fx = &fix_;
     nx_arena a = NX_ARENA_INIT(1 << 20);
-    int64_t off_ms[] = { 1500, -8000, -3600000, 3600000 };
+    int64_t off_ms[] = {1500, -8000, -3600000, 3600000};
 
     (void)state;
     fix_open(fx);
@@ -429,7 +429,7 @@ static void test_get_allows_for_clocks(void **state)
 static void test_types_are_counted_also_over_a_restart(void **state)
 {
     fix fix_, *fx = &fix_;
-    nx_fab_ns_options o = { .events_max_bytes = 1 << 30, .runs_max_bytes = 1 << 30, .max_types = 3 };
+    nx_fab_ns_options o = {.events_max_bytes = 1 << 30, .runs_max_bytes = 1 << 30, .max_types = 3};
     nx_event e = make_event(NX_SLICE("d"), "1");
     char type[NX_EVENT_TYPE_BYTES + 1];
     waiter w;
@@ -486,7 +486,10 @@ static void test_a_large_run_record_spills_and_comes_back(void **state)
     fix_close(fx);
 }
 
-struct answer { pthread_mutex_t mu; char text[128]; };
+struct answer {
+    pthread_mutex_t mu;
+    char text[128];
+};
 
 static void on_reply(void *self, nx_slice token, int status, nx_slice type, nx_slice body)
 {
@@ -511,8 +514,8 @@ static bool has_answer(void *self)
 static void test_a_reply_reaches_the_waiting_node(void **state)
 {
     fix fix_, *fx = &fix_;
-    struct answer a = { .mu = PTHREAD_MUTEX_INITIALIZER };
-    nx_fab_options o = { .on_reply = on_reply, .reply_self = &a };
+    struct answer a = {.mu = PTHREAD_MUTEX_INITIALIZER};
+    nx_fab_options o = {.on_reply = on_reply, .reply_self = &a};
     char subject[128];
 
     (void)state;
@@ -529,7 +532,7 @@ static void test_a_reply_reaches_the_waiting_node(void **state)
 static void test_reopening_keeps_what_others_set(void **state)
 {
     fix fix_, *fx = &fix_;
-    nx_fab_ns_options o = { .events_max_bytes = 1 << 30, .runs_max_bytes = 1 << 30, .dedupe_window_ns = 60 * NX_NS_PER_S };
+    nx_fab_ns_options o = {.events_max_bytes = 1 << 30, .runs_max_bytes = 1 << 30, .dedupe_window_ns = 60 * NX_NS_PER_S};
     nx_json *j = NULL;
     nx_buf b = NX_BUF_INIT(1 << 16);
     const nx_json *config;
@@ -554,14 +557,14 @@ static void test_reopening_keeps_what_others_set(void **state)
     nx_json_free(j);
     nx_buf_done(&b);
     assert_true(nx_fab_server_version(fx->f)[0] == '2');
-    assert_int_equal(nx_fab_ns_open(fx->f, NX_SLICE("a.b"), &o, &(nx_fab_ns *){ NULL }, &fx->err), NX_EINVAL);
+    assert_int_equal(nx_fab_ns_open(fx->f, NX_SLICE("a.b"), &o, &(nx_fab_ns *){NULL}, &fx->err), NX_EINVAL);
     fix_close(fx);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-cmocka_unit_test(test_kv_create_update_conflict_delete_list),
+        cmocka_unit_test(test_kv_create_update_conflict_delete_list),
         cmocka_unit_test(test_kv_list_of_many_keys_with_history),
         cmocka_unit_test(test_kv_watch_sees_changes_also_after_a_restart_of_the_server),
         cmocka_unit_test(test_artifact_round_trip_of_5_mib),

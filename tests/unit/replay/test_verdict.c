@@ -1,10 +1,10 @@
 /* What makes a repeated run identical, and what each difference is called. */
+#include "verdict.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include "verdict.h"
 
 typedef struct pair {
     nx_run recorded, replayed;
@@ -14,7 +14,7 @@ typedef struct pair {
 
 static nx_run a_run(void)
 {
-    nx_run r = { .status = NX_RUN_OK, .fuel = 1000, .output_bytes = 2, .n_calls = 1 };
+    nx_run r = {.status = NX_RUN_OK, .fuel = 1000, .output_bytes = 2, .n_calls = 1};
     r.engine = NX_SLICE("engine-1");
     r.world = NX_SLICE("world-1");
     r.arch = NX_SLICE("x86_64");
@@ -32,7 +32,7 @@ static pair *fresh(void **state)
     nx_buf_clear(&p->b);
     p->recorded = a_run();
     p->replayed = a_run();
-    p->r = (nx_replay_result){ .original = &p->recorded, .replayed = &p->replayed, .first_difference = -1 };
+    p->r = (nx_replay_result){.original = &p->recorded, .replayed = &p->replayed, .first_difference = -1};
     return p;
 }
 
@@ -102,7 +102,7 @@ static void test_verdict_fuel_counts_only_on_the_same_engine_world_and_code(void
     nx_slice other = NX_SLICE("other");
     for (int i = 0; i < 4; i++) {
         pair *p = fresh(state);
-        nx_slice *field[] = { &p->replayed.engine, &p->replayed.world, &p->replayed.arch, &p->replayed.artifact };
+        nx_slice *field[] = {&p->replayed.engine, &p->replayed.world, &p->replayed.arch, &p->replayed.artifact};
         *field[i] = other;
         p->replayed.fuel++;
         compare(p);

@@ -137,7 +137,7 @@ static void test_program_unmapped_is_mapped_again_or_gone(void **state)
     cache_path(&digest, path, sizeof path);
     nx_attempt a;
     nx_attempt_init(&a);
-    rt_help_run(&a, other); /* throws p's mapping out */
+    rt_help_run(&a, other);  /* throws p's mapping out */
     assert_answers(p, true); /* mapped again */
     rt_help_run(&a, other);
     assert_int_equal(unlink(path), 0);
