@@ -184,8 +184,8 @@ static void check_project(doctor *d)
     unsigned stale = 0;
     for (unsigned i = 0; i < d->cfg->n_functions; i++)
         stale += nx_cli_is_out_of_date(d->cfg, &d->cfg->functions[i]);
-    report(d, GOOD, "project", stale ? "nexus build (nexus dev does it by itself)" : NULL, "%s, %u functions, %u to be built", file,
-           d->cfg->n_functions, stale);
+    report(d, GOOD, "project", stale ? "nexus build (nexus dev does it by itself)" : NULL, "%s, %u function%s, %u to be built", file,
+           d->cfg->n_functions, d->cfg->n_functions == 1 ? "" : "s", stale);
 }
 
 static void check_data_dir(doctor *d)
@@ -236,8 +236,9 @@ static void check_node(doctor *d)
     }
     if (err == NX_OK && reply.status == 200 && nx_json_parse(nx_buf_view(&reply.body), 1u << 20, &root, NULL) == NX_OK) {
         const nx_json *nats = nx_json_get(root, "nats");
-        report(d, GOOD, "node", NULL, "%s answers at %s, version %.*s, %llu functions, nats-server %.*s", file[0] ? "the project's" : "one", d->node_url,
-               NX_SLICE_FMT(nx_json_get_str(root, "version")), (unsigned long long)nx_json_get_u64(root, "functions", 0),
+        report(d, GOOD, "node", NULL, "%s answers at %s, version %.*s, %llu function%s, nats-server %.*s", file[0] ? "the project's" : "one",
+               d->node_url, NX_SLICE_FMT(nx_json_get_str(root, "version")), (unsigned long long)nx_json_get_u64(root, "functions", 0),
+               nx_json_get_u64(root, "functions", 0) == 1 ? "" : "s",
                NX_SLICE_FMT(nx_json_get_str(nats, "version")));
         (void)nx_slice_to_cstr(nx_json_get_str(root, "listen_url"), d->node_listen, sizeof d->node_listen);
         (void)nx_slice_to_cstr(nx_json_get_str(root, "admin_url"), d->node_admin, sizeof d->node_admin);

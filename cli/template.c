@@ -9,7 +9,7 @@ static const char gitignore[] = "# what a node and builds leave behind\n"
 /* ---- Rust ------------------------------------------------------------------------------------------------------- */
 
 static const char rust_yaml[] =
-    "# Every key: nexus schema, or docs/API_REFERENCE.md\n"
+    "# Every key: nexus schema, or docs/CONFIG_REFERENCE.md of Nexus Functions\n"
     "version: v1\n"
     "name: {{name}}\n"
     "functions:\n"
@@ -93,7 +93,7 @@ static const nx_cli_template_file rust_files[] = {
 /* ---- C ---------------------------------------------------------------------------------------------------------- */
 
 static const char c_yaml[] =
-    "# Every key: nexus schema, or docs/API_REFERENCE.md\n"
+    "# Every key: nexus schema, or docs/CONFIG_REFERENCE.md of Nexus Functions\n"
     "version: v1\n"
     "name: {{name}}\n"
     "functions:\n"
