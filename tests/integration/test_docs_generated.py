@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from nexus.node import Node, environment, function
-from nexus.paths import NEXUS, ROOT
+from nexus.node import Node, environment, function, nexus
+from nexus.paths import GUESTS, NEXUS, ROOT
 
 DOCS = ROOT / "docs"
 LAYERS = ("base", "observability", "event-fabric", "runtime", "api-gateway", "core", "replay", "cli")
@@ -106,6 +106,36 @@ def test_every_metric_of_a_node_is_documented_with_its_kind(project, guests):
     documented = set(re.findall(r"^\| `(nexus_\w+)` \| (\w+) \|", page("API_REFERENCE.md"), re.M))
     assert len(exposed) > 10
     assert exposed - documented == set()
+
+
+# ---- samples
+
+
+def samples(language):
+    return [(path.name, text) for path in sorted(DOCS.glob("*.md"))
+            for text in re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)]
+
+
+def test_settings_shown_are_valid(tmp_path):
+    shown = [(name, text) for name, text in samples("yaml") if text.startswith("version: v1\n")]
+    assert len(shown) >= 4
+    for name, text in shown:
+        file = tmp_path / "nexus.yaml"
+        file.write_text(text)
+        result = nexus("validate", "--no-code", "--no-functions", file, check=False)
+        assert result.returncode == 0, f"{name}:\n{text}{result.stdout}{result.stderr}"
+
+
+def test_c_function_shown_answers_what_it_was_sent(project, guests, tmp_path):
+    ((_, text),) = [(name, text) for name, text in samples("c") if "handle_event" in text]
+    (tmp_path / "shown.c").write_text(text)
+    project.write({"functions": [function("shown", project.module(guests.c(tmp_path / "shown.c")))]})
+    with Node(project) as node:
+        assert node.call("shown", b"as it was sent").content == b"as it was sent"
+
+
+def test_rust_function_shown_is_the_missions():
+    assert (GUESTS / "mission.rs").read_text() in [text for _, text in samples("rust")]
 
 
 # ---- the recorded demonstration
