@@ -13,11 +13,21 @@ int nx_core_answer_status(const nx_run *r)
     return 502;
 }
 
+/* JSON's white space, line ends too: most programs end their output with one. */
+static nx_slice without_space(nx_slice s)
+{
+    while (s.n && memchr(" \t\r\n", s.p[0], 4))
+        s = nx_slice_sub(s, 1, s.n - 1);
+    while (s.n && memchr(" \t\r\n", s.p[s.n - 1], 4))
+        s.n--;
+    return s;
+}
+
 nx_slice nx_core_answer_content_type(const nx_run *r)
 {
     if (r->status != NX_RUN_OK)
         return NX_SLICE("application/problem+json");
-    nx_slice s = nx_slice_trim(r->output);
+    nx_slice s = without_space(r->output);
     if (s.n >= 2 && ((s.p[0] == '{' && s.p[s.n - 1] == '}') || (s.p[0] == '[' && s.p[s.n - 1] == ']')))
         return NX_SLICE("application/json");
     return nx_slice_is_utf8(r->output) ? NX_SLICE("text/plain; charset=utf-8") : NX_SLICE("application/octet-stream");

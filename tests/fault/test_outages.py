@@ -200,7 +200,7 @@ def test_clock_set_back_an_hour_loses_nothing(project, guests):
     offset.write_text("+0")
     project.write({"functions": [function("load", project.module(guests.rust("probe.rs")))]})
     env = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-           "FAKETIME_DONT_RESET": "1"}
+           "FAKETIME_DONT_RESET": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
     with Node(project, env=env) as node:
         ids = [node.publish("load", f"before {i}") for i in range(5)]
         offset.write_text("-1h")

@@ -253,6 +253,7 @@ def test_prefer_wait_gives_the_output(node):
 
 def test_output_is_typed_by_what_it_is(node):
     assert node.call("probe", '{"a": 1}').headers["content-type"].startswith("application/json")
+    assert node.call("probe", '[1]\n').headers["content-type"].startswith("application/json")
     answer = node.call("probe", "binary")
     assert answer.headers["content-type"] == "application/octet-stream"
     assert answer.content == bytes(range(256))
