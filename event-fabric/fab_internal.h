@@ -69,7 +69,7 @@ typedef struct nx_fab_reply_msg {
 
 typedef struct nx_fab_req {
     uint32_t gen;
-    bool is_used, is_batch, is_done;
+    bool is_used, is_batch, is_done, is_refused;
     nx_err err;
     nx_fab_replies got;
     pthread_cond_t cv;
@@ -80,6 +80,7 @@ typedef struct nx_fab_ask {
     nx_slice body;
     nx_slice hdr_key, hdr_value; /* see nx_fab_hdr; empty: none */
     bool is_batch;               /* answers until one without data but with a status (end of batch) */
+    bool *ret_is_refused;        /* may be NULL: set where the server says at once that nobody listens (503) */
     bool is_hot;                 /* asked over the hot link, so behind what was published there; the answer comes over the other */
     uint64_t timeout_ns;         /* 0: NX_FAB_REQUEST_NS */
 } nx_fab_ask;
@@ -232,8 +233,11 @@ struct nx_fab_ns {
     size_t ev_prefix_n;
     pthread_mutex_t mu;
     nx_fab_types types;
-    atomic_bool is_full;              /* the last publish was refused for lack of room */
-    atomic_bool is_pressed;           /* trim soon */
+    atomic_bool is_full;     /* the last publish was refused for lack of room */
+    atomic_bool is_pressed;  /* trim soon */
+    atomic_bool is_stuck;    /* the server answers, this log's publishes are not acknowledged */
+    uint64_t unstick_due_ns; /* nx-fab-up, as is_healing */
+    bool is_healing;
     uint64_t trim_due_ns, trimmed_ns; /* nx-fab-up */
     bool is_held;                     /* a consumer so far behind that it holds up trimming: said once */
     /* watch of the registry */
@@ -262,8 +266,9 @@ nx_err nx_fab_obj_ensure(nx_fab_ns *n, nx_error *reterr);
 void nx_fab_trim(nx_fab *f, uint64_t now_ns); /* nx-fab-up */
 /* Takes it out of f->ns; returns when neither upkeep nor a watch's callback is in it any more. */
 void nx_fab_ns_forget(nx_fab_ns *n);
-void nx_fab_ns_pressed(nx_fab_ns *n);    /* a publish was refused: trim soon */
-void nx_fab_ns_probe_room(nx_fab_ns *n); /* nx-fab-up */
+void nx_fab_ns_pressed(nx_fab_ns *n);               /* a publish was refused: trim soon */
+void nx_fab_ns_unstick(nx_fab *f, uint64_t now_ns); /* nx-fab-up */
+void nx_fab_ns_probe_room(nx_fab_ns *n);            /* nx-fab-up */
 
 /* A run record that is too large for a message lies in the object store; its message carries nx-spill: <SHA-256 hex>. */
 typedef struct nx_fab_spill {

@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,8 @@
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 5000
 #define FIRST_TRIES 3
+#define HEAL_ROOM_BYTES (16u << 20) /* free on the store's disk before a shut store is tried again */
+#define HEAL_EVERY_NS (10 * NX_NS_PER_S)
 
 extern char **environ;
 
@@ -39,7 +42,7 @@ struct nx_fab_server {
     pthread_t thread;
     bool has_thread;
     atomic_int pid;
-    atomic_bool is_stopping;
+    atomic_bool is_stopping, wants_heal;
     /* The starter waits for the first result. */
     pthread_mutex_t mu;
     pthread_cond_t cv;
@@ -264,7 +267,7 @@ static bool wait_exit(nx_fab_server *s, int timeout_ms, bool heed_stop)
         poll(p, 2, pidfd >= 0 ? left : left < 20 ? left
                                                  : 20); /* no pidfd on this kernel: look often */
         ended = waitpid(pid, NULL, WNOHANG) == pid;
-    } while (!ended && !(heed_stop && atomic_load(&s->is_stopping)) && (timeout_ms < 0 || nx_clock_ns() < end));
+    } while (!ended && !(heed_stop && (atomic_load(&s->is_stopping) || (timeout_ms < 0 && atomic_load(&s->wants_heal)))) && (timeout_ms < 0 || nx_clock_ns() < end));
     if (pidfd >= 0)
         close(pidfd);
     if (ended)
@@ -360,11 +363,31 @@ static void tell(nx_fab_server *s, bool is_up, const char *why)
         s->o.on_state(s->o.self, is_up, why);
 }
 
+/* True when the server was ended so that it starts anew. */
+static bool heal(nx_fab_server *s, uint64_t *healed_ns)
+{
+    struct statvfs st;
+    uint64_t count, now = nx_clock_ns();
+
+    atomic_store(&s->wants_heal, false); /* asked again as long as it is needed */
+    if (read(s->stop_fd, &count, sizeof count) < 0 && errno != EAGAIN)
+        return false;
+    if (atomic_load(&s->is_stopping) || (*healed_ns && now - *healed_ns < HEAL_EVERY_NS))
+        return false;
+    if (statvfs(s->dir, &st) || (uint64_t)st.f_bavail * st.f_frsize < HEAL_ROOM_BYTES)
+        return false;
+    nx_log(NX_LOG_WARN, "server.heal", "nats-server does not store any more, though its disk has room: restarting it");
+    *healed_ns = now;
+    end_child(s);
+    return true;
+}
+
 static void *supervise(void *self)
 {
     nx_fab_server *s = self;
     nx_error err = NX_ERROR_INIT;
     int backoff = BACKOFF_MIN_MS;
+    uint64_t healed_ns = 0;
     nx_err e;
 
     prctl(PR_SET_NAME, "nx-fab-srv");
@@ -380,12 +403,16 @@ static void *supervise(void *self)
     while (!atomic_load(&s->is_stopping)) {
         uint64_t up_ns = nx_clock_ns();
 
-        if (!wait_exit(s, -1, true))
+        if (wait_exit(s, -1, true)) {
+            if (nx_clock_ns() - up_ns > 30 * NX_NS_PER_S)
+                backoff = BACKOFF_MIN_MS;
+            nx_log(NX_LOG_ERROR, "server.died", "nats-server ended unexpectedly, restarting it");
+            tell(s, false, "nats-server ended unexpectedly");
+        } else if (heal(s, &healed_ns)) {
+            tell(s, false, "nats-server is restarted, it did not store any more");
+        } else {
             continue;
-        if (nx_clock_ns() - up_ns > 30 * NX_NS_PER_S)
-            backoff = BACKOFF_MIN_MS;
-        nx_log(NX_LOG_ERROR, "server.died", "nats-server ended unexpectedly, restarting it");
-        tell(s, false, "nats-server ended unexpectedly");
+        }
         while (!atomic_load(&s->is_stopping)) {
             pause_ms(s, backoff);
             if (atomic_load(&s->is_stopping))
@@ -428,7 +455,7 @@ nx_err nx_fab_server_start(const nx_fab_server_options *o, nx_fab_server **ret, 
         return nx_error_set(reterr, NX_ENOMEM, "out of memory");
     s->o = *o;
     s->data_lock_fd = -1;
-    s->stop_fd = eventfd(0, EFD_CLOEXEC);
+    s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&s->mu, NULL);
     pthread_cond_init(&s->cv, NULL);
     nx_random(secret, sizeof secret);
@@ -469,6 +496,15 @@ const char *nx_fab_server_url(const nx_fab_server *s)
 int nx_fab_server_pid(const nx_fab_server *s)
 {
     return atomic_load(&s->pid);
+}
+
+void nx_fab_server_heal(nx_fab_server *s)
+{
+    uint64_t one = 1;
+
+    atomic_store(&s->wants_heal, true);
+    if (write(s->stop_fd, &one, sizeof one) < 0)
+        return; /* full: it is awake */
 }
 
 void nx_fab_server_stop(nx_fab_server *s)

@@ -411,6 +411,11 @@ bool nx_fab_is_ready(nx_fab *f, nx_error *ret_why)
             nx_error_set(ret_why, NX_EFULL, "the event log of namespace %s is full", f->ns[i]->name);
             ok = false;
         }
+    for (unsigned i = 0; ok && !f->is_silent && i < f->n_ns; i++)
+        if (f->ns[i] && atomic_load(&f->ns[i]->is_stuck)) {
+            nx_error_set(ret_why, NX_EUNAVAIL, "the event log of namespace %s does not acknowledge what is written", f->ns[i]->name);
+            ok = false;
+        }
     if (ok && f->is_silent) {
         nx_error_set(ret_why, NX_EUNAVAIL, "JetStream does not answer");
         ok = false;

@@ -53,7 +53,8 @@ void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)
         natsMsg_Destroy(m);
         return;
     }
-    if (has_status && nx_slice_eq_cstr(status, "503"))
+    r->is_refused = has_status && nx_slice_eq_cstr(status, "503");
+    if (r->is_refused)
         r->err = NX_EUNAVAIL;
     else
         r->err = push(&r->got, m);
@@ -127,7 +128,7 @@ nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_
         return l ? nx_error_set(reterr, NX_EBUSY, "too many requests to NATS under way") : nx_error_set(reterr, NX_EUNAVAIL, "not connected to the NATS server");
     }
     r->is_used = true;
-    r->is_done = false;
+    r->is_done = r->is_refused = false;
     r->is_batch = ask->is_batch;
     r->err = NX_OK;
     s = send_locked(ask->is_hot && atomic_load(&f->link[NX_FAB_HOT]) ? atomic_load(&f->link[NX_FAB_HOT]) : l, ask, reply);
@@ -140,6 +141,8 @@ nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_
     }
     e = s != NATS_OK ? nx_fab_from_nats(s, ask->subject, reterr) : r->is_done ? r->err
                                                                               : NX_EUNAVAIL;
+    if (ask->ret_is_refused)
+        *ask->ret_is_refused = r->is_refused;
     *ret = r->got;
     r->got = (nx_fab_replies){0};
     r->is_used = false;

@@ -152,6 +152,8 @@ static void note_full(nx_fab_ns *ns, nx_err e)
 {
     if (!ns)
         return;
+    if (!e && atomic_load(&ns->is_stuck))
+        atomic_store(&ns->is_stuck, false);
     if (e == NX_EFULL) {
         if (!atomic_exchange(&ns->is_full, true))
             nx_log(NX_LOG_ERROR, "fabric.full", "the event log of namespace %s is full: events are refused until room is made", ns->name);
@@ -203,13 +205,20 @@ void nx_fab_pubs_expire(nx_fab *f, uint64_t now_ns)
 {
     for (;;) {
         nx_fab_pub *pub = NULL;
+        bool is_first = false;
 
         pthread_mutex_lock(&f->mu);
-        if (f->oldest != NX_FAB_NIL && f->slots[f->oldest].deadline_ns <= now_ns)
+        if (f->oldest != NX_FAB_NIL && f->slots[f->oldest].deadline_ns <= now_ns) {
+            nx_fab_ns *ns = f->slots[f->oldest].ns;
+
+            is_first = ns && !atomic_exchange(&ns->is_stuck, true);
             pub = free_slot(f, f->oldest);
+        }
         pthread_mutex_unlock(&f->mu);
         if (!pub)
             return;
+        if (is_first)
+            nx_fab_upkeep_kick(f); /* it finds out whether the server is silent or does not store */
         finish(pub, NX_EUNAVAIL);
     }
 }

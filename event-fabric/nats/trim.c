@@ -242,3 +242,71 @@ void nx_fab_ns_probe_room(nx_fab_ns *n)
     if (atomic_exchange(&n->is_full, false))
         nx_log(NX_LOG_INFO, "fabric.room", "the event log of namespace %s has room again", n->name);
 }
+
+/* ---- logs that do not store ------------------------------------------------------------------------------------------------------------------------------ */
+
+#define UNSTICK_EVERY_NS (1 * NX_NS_PER_S)
+#define WRITE_PROBE_NS (2 * NX_NS_PER_S)
+
+/* A write to a subject that no consumer's filter means (too few tokens) and no reader takes for an event. NX_EUNAVAIL: not acknowledged. */
+static nx_err probe_write(nx_fab_ns *n, const char *stream, const char *kind)
+{
+    char subject[160], body[160];
+    nx_fab_replies got = {0};
+    nx_json *j = NULL;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "nx.%s.%s.probe", n->name, kind);
+    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .timeout_ns = WRITE_PROBE_NS}, &got, NULL);
+    nx_fab_replies_done(&got); /* a refusal is an answer: a full log is not a stuck one */
+    if (e)
+        return e;
+    snprintf(body, sizeof body, "{\"filter\":\"%s\"}", subject);
+    snprintf(subject, sizeof subject, "STREAM.PURGE.%s", stream);
+    nx_fab_api(n->f, subject, nx_slice_cstr(body), &j, NULL, NULL);
+    nx_json_free(j);
+    return NX_OK;
+}
+
+/* After a write error nats-server's store stays shut, without a word to the publisher, until the server is restarted. */
+static void unstick(nx_fab_ns *n)
+{
+    bool is_silent;
+
+    pthread_mutex_lock(&n->f->mu);
+    is_silent = n->f->is_silent;
+    pthread_mutex_unlock(&n->f->mu);
+    if (is_silent)
+        return; /* a paused server, not a shut store */
+    if (!probe_write(n, n->events, "ev") && !probe_write(n, n->runs, "run")) {
+        atomic_store(&n->is_stuck, false);
+        return;
+    }
+    if (!n->is_healing)
+        nx_log(NX_LOG_ERROR, "fabric.stuck", "the log of namespace %s does not acknowledge what is written: is its disk full?", n->name);
+    n->is_healing = true;
+    if (n->f->o.private_server)
+        nx_fab_server_heal(n->f->o.private_server);
+}
+
+void nx_fab_ns_unstick(nx_fab *f, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < NX_FAB_NS_MAX; i++) {
+        nx_fab_ns *n;
+
+        pthread_mutex_lock(&f->mu);
+        n = i < f->n_ns ? f->ns[i] : NULL;
+        pthread_mutex_unlock(&f->mu);
+        if (i >= f->n_ns)
+            return;
+        if (!n || now_ns < n->unstick_due_ns)
+            continue;
+        if (atomic_load(&n->is_stuck)) {
+            unstick(n);
+            n->unstick_due_ns = nx_clock_ns() + UNSTICK_EVERY_NS;
+        } else if (n->is_healing) {
+            n->is_healing = false;
+            nx_log(NX_LOG_INFO, "fabric.stores", "the log of namespace %s stores again", n->name);
+        }
+    }
+}

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-#define PROBE_NS (5 * NX_NS_PER_S)
-#define DEAD_AFTER 6 /* probes in a row without an answer: the connection is given up, half a minute after its last sign of life */
+#define PROBE_NS (2 * NX_NS_PER_S) /* between two, and for an answer */
+#define DEAD_AFTER 6               /* probes in a row without an answer: the connection is given up */
 #define BACKOFF_MIN_NS (20 * NX_NS_PER_MS)
 #define BACKOFF_MAX_NS (2 * NX_NS_PER_S)
 
@@ -111,16 +111,22 @@ static void set_silent(nx_fab *f, bool is_silent)
 static void probe(struct upkeep *u, uint64_t now)
 {
     nx_fab *f = u->f;
-    nx_json *j = NULL;
+    nx_fab_replies got = {0};
+    bool is_refused = false;
+    char subject[160];
 
     if (now < u->probe_due_ns)
         return;
-    if (!nx_fab_api(f, "INFO", NX_SLICE_NULL, &j, NULL, NULL)) {
+    snprintf(subject, sizeof subject, "%s.INFO", f->js_prefix);
+    if (!nx_fab_request(f, &(nx_fab_ask){.subject = subject, .timeout_ns = PROBE_NS, .ret_is_refused = &is_refused}, &got, NULL)) {
         u->unanswered = 0;
         set_silent(f, false);
     } else {
         set_silent(f, true);
-        if (++u->unanswered >= DEAD_AFTER) {
+        if (is_refused) { /* nats-server has switched its JetStream off; it does so after some errors */
+            if (++u->unanswered >= 2 && f->o.private_server)
+                nx_fab_server_heal(f->o.private_server);
+        } else if (++u->unanswered >= DEAD_AFTER) {
             u->unanswered = 0;
             pthread_mutex_lock(&f->mu);
             for (int k = 0; k < NX_FAB_LINKS; k++) {
@@ -133,7 +139,7 @@ static void probe(struct upkeep *u, uint64_t now)
             nx_fab_loop_kick(f);
         }
     }
-    nx_json_free(j);
+    nx_fab_replies_done(&got);
     u->probe_due_ns = nx_clock_ns() + (u->unanswered ? NX_NS_PER_S : PROBE_NS);
 }
 
@@ -209,6 +215,7 @@ void *nx_fab_upkeep_main(void *self)
             nx_fab_consumers_repair(f);
             nx_fab_kv_watches_repair(f, nx_clock_ns());
             nx_fab_trim(f, nx_clock_ns());
+            nx_fab_ns_unstick(f, nx_clock_ns());
             pthread_mutex_unlock(&f->upkeep_mu);
         } else if (u.connect_due_ns && u.connect_due_ns < next) {
             next = u.connect_due_ns;

@@ -37,18 +37,22 @@ typedef struct nx_fab_server_options {
 nx_err nx_fab_server_start(const nx_fab_server_options *o, nx_fab_server **ret, nx_error *reterr);
 const char *nx_fab_server_url(const nx_fab_server *s); /* nats://user:password@127.0.0.1:port; secret: never logged */
 int nx_fab_server_pid(const nx_fab_server *s);         /* 0 while it is down */
-void nx_fab_server_stop(nx_fab_server *s);             /* BLOCKING: graceful, then forced after 10 s; NULL allowed */
+/* The server answers and does not store: after a write error nats-server refuses until it is restarted. That is done here, once its disk has
+ * room again. Any thread; returns at once. The fabric calls it by itself for its private_server. */
+void nx_fab_server_heal(nx_fab_server *s);
+void nx_fab_server_stop(nx_fab_server *s); /* BLOCKING: graceful, then forced after 10 s; NULL allowed */
 
 /* ---- connections ------------------------------------------------------------------------------------------------------------------ */
 
 typedef struct nx_fab_options {
     const char *url; /* nats:// or tls://, comma-separated list */
     nx_slice credentials_file, user, password, token, tls_ca, tls_cert, tls_key;
-    nx_slice js_prefix;         /* "" = "$JS.API" */
-    nx_id node;                 /* this node's id: names its inboxes */
-    unsigned max_publishes;     /* in flight; 0: 8192 */
-    unsigned max_inflight;      /* messages granted or delivered and not yet finished, over all consumers; 0: 512 */
-    struct nx_metrics *metrics; /* may be NULL */
+    nx_slice js_prefix;            /* "" = "$JS.API" */
+    nx_id node;                    /* this node's id: names its inboxes */
+    unsigned max_publishes;        /* in flight; 0: 8192 */
+    unsigned max_inflight;         /* messages granted or delivered and not yet finished, over all consumers; 0: 512 */
+    struct nx_metrics *metrics;    /* may be NULL */
+    nx_fab_server *private_server; /* what url leads to, where it is ours; NULL: an external server */
     void (*on_state)(void *self, bool is_connected);
     void *state_self; /* may be NULL */
     /* A reply to this node's waiting callers (see nx_fab_reply()): token is what followed the node's inbox. Slices valid during the call. */

@@ -41,6 +41,7 @@ void fix_fabric(fix *fx, const nx_fab_options *extra)
 
     fix_server(fx);
     o.url = nx_fab_server_url(fx->server);
+    o.private_server = fx->server;
     if (!o.node.s[0])
         o.node = nx_ulid_new(nx_clock_wall_ns());
     ok(nx_fab_open(&o, &fx->f, &fx->err));
@@ -49,6 +50,18 @@ void fix_fabric(fix *fx, const nx_fab_options *extra)
 void fix_open_with(fix *fx, const nx_fab_ns_options *o)
 {
     fix_fabric(fx, NULL);
+    ok(nx_fab_ns_open(fx->f, NX_SLICE("default"), o, &fx->n, &fx->err));
+}
+
+void fix_on_dir(fix *fx, const nx_fab_ns_options *o)
+{
+    nx_fab_server_options so = {.data_dir = fx->dir};
+    nx_fab_options fo = {.node = nx_ulid_new(nx_clock_wall_ns())};
+
+    ok(nx_fab_server_start(&so, &fx->server, &fx->err));
+    fo.url = nx_fab_server_url(fx->server);
+    fo.private_server = fx->server;
+    ok(nx_fab_open(&fo, &fx->f, &fx->err));
     ok(nx_fab_ns_open(fx->f, NX_SLICE("default"), o, &fx->n, &fx->err));
 }
 

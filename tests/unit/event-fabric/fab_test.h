@@ -25,6 +25,7 @@ typedef struct fix {
     } while (0)
 
 void fix_dir(fix *fx);                                 /* only the directory */
+void fix_on_dir(fix *fx, const nx_fab_ns_options *o);  /* fx->dir is there: server, fabric, namespace */
 void fix_server(fix *fx);                              /* and a server */
 void fix_fabric(fix *fx, const nx_fab_options *extra); /* and a fabric (extra may be NULL) */
 void fix_open(fix *fx);                                /* and namespace "default" with room for much */

@@ -1,9 +1,12 @@
 /* What happens when the server dies, stops, or is full: nothing that was acknowledged is lost, nothing is silently held back. */
 #include "fab_test.h"
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 static bool is_ready(void *self)
 {
@@ -238,6 +241,64 @@ static void test_a_full_log_refuses_and_recovers_when_functions_are_done(void **
     fix_close(fx);
 }
 
+/* nats-server keeps a store shut after a write error, without answering; the fabric finds that out and has the private server restarted. */
+static void test_a_full_disk_loses_nothing_and_recovers(void **state)
+{
+    fix fix_, *fx = &fix_;
+    nx_arena a = NX_ARENA_INIT(64 << 20);
+    static char zeros[1 << 16];
+    char ballast[96];
+    uint64_t seqs[2000];
+    nx_id ids[2000];
+    unsigned n = 0;
+    nx_err e = NX_OK;
+    int fd;
+
+    (void)state;
+    fix_dir(fx);
+    if (mount("tmpfs", fx->dir, "tmpfs", 0, "size=48m,mode=0700")) {
+        fix_remove_dir(fx->dir);
+        skip(); /* takes root */
+    }
+    fix_on_dir(fx, &(nx_fab_ns_options){.events_max_bytes = 1 << 30, .runs_max_bytes = 1 << 30});
+    publish(fx, "t", "1", NULL);
+    snprintf(ballast, sizeof ballast, "%s/ballast", fx->dir);
+    fd = open(ballast, O_WRONLY | O_CREAT, 0600);
+    while (write(fd, zeros, sizeof zeros) == sizeof zeros)
+        ;
+    while (write(fd, zeros, 512) == 512)
+        ;
+    close(fd);
+    while (!e && n < 2000) {
+        nx_event ev = make_event(NX_SLICE("t"), "{\"some\": \"data that takes a little room, and more of it, and still more\"}");
+        waiter w;
+
+        e = waiter_publish(fx, &w, &ev, "");
+        if (!e) {
+            seqs[n] = w.pub.seq;
+            ids[n++] = ev.event_id;
+        }
+    }
+    assert_true(e == NX_EUNAVAIL || e == NX_EFULL);
+    wait_until(is_not_ready, fx, 10000);
+    assert_int_equal(unlink(ballast), 0);
+    wait_until(is_ready, fx, 40000);
+    for (unsigned i = 0; i < n; i++) {
+        nx_event got;
+
+        nx_arena_reset(&a);
+        ok(nx_fab_event_get_seq(fx->n, seqs[i], &a, &got, &fx->err));
+        assert_string_equal(got.event_id.s, ids[i].s);
+    }
+    publish(fx, "t", "again", NULL);
+    nx_arena_done(&a);
+    nx_fab_ns_close(fx->n);
+    nx_fab_close(fx->f);
+    nx_fab_server_stop(fx->server);
+    umount2(fx->dir, MNT_DETACH);
+    fix_remove_dir(fx->dir);
+}
+
 static void test_a_deleted_consumer_is_restored(void **state)
 {
     fix fix_, *fx = &fix_;
@@ -285,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_a_publish_without_a_connection_fails_at_once),
         cmocka_unit_test(test_publishes_to_a_stopped_server_end_and_late_answers_do_no_harm),
         cmocka_unit_test(test_a_full_log_refuses_and_recovers_when_functions_are_done),
+        cmocka_unit_test(test_a_full_disk_loses_nothing_and_recovers),
         cmocka_unit_test(test_a_deleted_consumer_is_restored),
     };
 
