@@ -187,8 +187,10 @@ static void run_in_store(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr
         return;
     }
     wasmtime_context_t *context = wasmtime_store_context(store);
+    x->context = context;
     wasmtime_store_limiter(store, a->memory_bytes > INT64_MAX ? INT64_MAX : (int64_t)a->memory_bytes, NX_RT_TABLE_ELEMENTS, 1, 4, 1);
     wasmtime_context_set_epoch_deadline(context, nx_rt_epoch_ticks(allowed_ns));
+    if (atomic_load(&x->rt->workers.is_canceled)) wasmtime_context_set_epoch_deadline(context, 0); /* canceled since the look above */
     wasmtime_error_t *error = wasmtime_context_set_fuel(context, fuel);
     if (error) {
         a->out.err = nx_rt_engine_error(reterr, NX_EBUG, "fuel", error);
@@ -227,7 +229,8 @@ nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, bool has_slot, n
     x.world.wait = nx_rt_wait_outside;
     x.world.wait_self = &x;
     nx_error detail = NX_ERROR_INIT;
-    nx_err err = nx_rt_program_acquire(a->program, &a->out.is_cold, &detail);
+    bool is_canceled = atomic_load(&r->workers.is_canceled);
+    nx_err err = is_canceled ? NX_ECANCELED : nx_rt_program_acquire(a->program, &a->out.is_cold, &detail);
     if (err == NX_OK) {
         if (!is_too_small(a->program, a)) run_in_store(&x, a->program, &detail);
         nx_rt_program_release(a->program);

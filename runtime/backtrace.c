@@ -5,9 +5,8 @@
 
 #include "rt_internal.h"
 
-#define FRAMES_MAX 32u
 #define FRAME_BYTES_MAX 512u /* a Rust name with its type parameters can have kilobytes */
-#define BACKTRACE_BYTES (FRAMES_MAX * (FRAME_BYTES_MAX + 32u))
+#define BACKTRACE_BYTES (NX_RT_FRAMES_MAX * (FRAME_BYTES_MAX + 32u))
 
 void nx_rt_outcome_set(nx_outcome *o, nx_run_status status, nx_run_why why, const char *fmt, ...)
 {
@@ -41,7 +40,7 @@ static void append_frame(nx_slice line, nx_buf *out)
     line = nx_slice_trim(line);
     nx_slice rest, number = nx_slice_split(line, ':', &rest);
     uint64_t index;
-    if (nx_slice_u64(number, FRAMES_MAX - 1, &index)) return;
+    if (nx_slice_u64(number, NX_RT_FRAMES_MAX - 1, &index)) return;
     rest = nx_slice_trim(rest);
     if (!nx_slice_starts(rest, NX_SLICE("0x"))) return;
     nx_slice name, address = nx_slice_split(rest, ' ', &name);
@@ -82,6 +81,10 @@ static void set_by_code(nx_rt_exec *x, wasmtime_trap_code_t code, nx_slice text)
     nx_outcome *o = &x->world.attempt->out;
     switch (code) {
     case WASMTIME_TRAP_CODE_INTERRUPT:
+        if (atomic_load(&x->rt->workers.is_canceled)) {
+            o->err = NX_ECANCELED;
+            return;
+        }
         nx_rt_outcome_set(o, NX_RUN_TIMEOUT, NX_WHY_DEADLINE, "did not finish within %llu ms", (unsigned long long)ms(a->timeout_ns));
         return;
     case WASMTIME_TRAP_CODE_OUT_OF_FUEL:

@@ -1,4 +1,4 @@
-/* child.c: the limited child: compiles one module and ends.
+/* child.c: the limited child: compiles one module, or looks lines up in its debug information, and ends.
  * Why a process of its own: the compiler is the largest piece of code that untrusted bytes reach, and the only one that can use any amount of
  * memory and time. Limits: processor time, address space, file size, no core file, no descriptors but its own. */
 #include <errno.h>
@@ -77,18 +77,25 @@ static int compile(nx_slice bytes)
     return err ? failed(NX_RT_CHILD_FAILED, strerror(errno)) : NX_RT_CHILD_OK;
 }
 
+static int symbolise(nx_slice bytes, int argc, char **argv)
+{
+    nx_err err = nx_rt_symbolise_in_child(bytes, argv, (unsigned)argc, NX_RT_CHILD_FD_OUT);
+    if (err == NX_OK) return NX_RT_CHILD_OK;
+    return failed(err == NX_EMODULE ? NX_RT_CHILD_REFUSED : NX_RT_CHILD_FAILED, nx_err_text(err));
+}
+
 int nx_rt_child_main(int argc, char **argv)
 {
     struct stat st;
-    if (argc < 2 || strcmp(argv[1], NX_RT_CHILD_VERB) != 0) return NX_RT_CHILD_FAILED;
-    if (fstat(NX_RT_CHILD_FD_MODULE, &st) != 0 || fcntl(NX_RT_CHILD_FD_OUT, F_GETFD) < 0)
+    if (argc < 3 || strcmp(argv[1], NX_RT_CHILD_VERB) != 0 || fstat(NX_RT_CHILD_FD_MODULE, &st) != 0 || fcntl(NX_RT_CHILD_FD_OUT, F_GETFD) < 0)
         return failed(NX_RT_CHILD_FAILED, "this is for the node's own use");
     lock_down();
     if (st.st_size <= 0 || (uint64_t)st.st_size > NX_RT_MODULE_BYTES_MAX) return failed(NX_RT_CHILD_REFUSED, "the module is too large");
     size_t n = (size_t)st.st_size;
     void *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, NX_RT_CHILD_FD_MODULE, 0);
     if (p == MAP_FAILED) return failed(NX_RT_CHILD_FAILED, strerror(errno));
-    int code = compile(nx_slice_make(p, n));
+    nx_slice bytes = nx_slice_make(p, n);
+    int code = strcmp(argv[2], NX_RT_CHILD_SYMBOLISE) == 0 ? symbolise(bytes, argc - 3, argv + 3) : compile(bytes);
     (void)munmap(p, n);
     return code;
 }

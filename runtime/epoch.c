@@ -98,4 +98,6 @@ void nx_rt_epoch_enter(nx_rt_epoch *e)
     (void)pthread_mutex_unlock(&e->mu);
 }
 
+void nx_rt_epoch_expire(nx_rt_epoch *e, uint64_t ns) { tick(e, nx_rt_epoch_ticks(ns)); }
+
 void nx_rt_epoch_leave(nx_rt_epoch *e) { atomic_fetch_sub(&e->running, 1); }

@@ -201,7 +201,11 @@ static void read_custom(reader *r, nx_rt_facts *f)
     if (r->is_bad) return;
     if (nx_slice_eq_cstr(name, "name")) f->has_names = true;
     if (nx_slice_eq_cstr(name, ".debug_info")) f->has_dwarf = true;
-    if (nx_slice_eq_cstr(name, "producers")) f->producers = nx_slice_make(r->p, (size_t)(r->end - r->p));
+    nx_slice payload = nx_slice_make(r->p, (size_t)(r->end - r->p));
+    if (nx_slice_eq_cstr(name, "producers")) f->producers = payload;
+    if (nx_slice_eq_cstr(name, ".debug_line")) f->debug_line = payload;
+    if (nx_slice_eq_cstr(name, ".debug_str")) f->debug_str = payload;
+    if (nx_slice_eq_cstr(name, ".debug_line_str")) f->debug_line_str = payload;
 }
 
 enum { SEC_CUSTOM,
@@ -212,7 +216,8 @@ enum { SEC_CUSTOM,
        SEC_MEMORY,
        SEC_GLOBAL,
        SEC_EXPORT,
-       SEC_START };
+       SEC_START,
+       SEC_CODE = 10 };
 static const char *const section_names[] = {"custom", "type", "import", "function", "table", "memory", "global", "export", "start"};
 
 static nx_err read_section(uint8_t id, reader *r, nx_arena *a, nx_rt_facts *f, nx_error *reterr)
@@ -233,6 +238,7 @@ static nx_err read_section(uint8_t id, reader *r, nx_arena *a, nx_rt_facts *f, n
         break;
     case SEC_EXPORT: err = read_exports(r, a, f, reterr); break;
     case SEC_START: f->has_start = true; break;
+    case SEC_CODE: f->code_offset = (size_t)(r->p - r->start); break;
     default: break; /* code, data, elements, globals: the engine's business */
     }
     if (err == NX_ENOMEM) return nx_error_set(reterr, NX_ENOMEM, "out of memory while reading a module");

@@ -57,7 +57,9 @@ typedef struct nx_rt_facts {
     nx_rt_memory_facts memory; /* the first */
     uint32_t n_memories, n_tables;
     bool has_start, has_names, has_dwarf;
-    nx_slice producers; /* payload of the custom section of that name */
+    nx_slice producers;                             /* payload of the custom section of that name */
+    nx_slice debug_line, debug_str, debug_line_str; /* DWARF line tables and their strings */
+    size_t code_offset;                             /* of the code section's payload: where DWARF's addresses begin */
 } nx_rt_facts;
 
 nx_err nx_rt_facts_read(nx_slice bytes, nx_arena *a, nx_rt_facts *ret, nx_error *reterr);

@@ -172,7 +172,7 @@ static nx_err compile_to_cache(nx_rt *r, const nx_sha256 *digest, nx_slice bytes
     r->n_children++;
     (void)pthread_mutex_unlock(&r->programs_mu);
     uint64_t begin_ns = nx_clock_ns();
-    err = nx_rt_compile(r->child_program, bytes, fd, reterr);
+    err = nx_rt_child_run(r->child_program, (const char *const[]){NX_RT_CHILD_COMPILE, NULL}, bytes, fd, reterr);
     nx_obs_observe_ns(r->metrics.compile, nx_clock_ns() - begin_ns);
     (void)pthread_mutex_lock(&r->programs_mu);
     r->n_children--;

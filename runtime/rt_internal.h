@@ -56,12 +56,14 @@ nx_err nx_rt_epoch_start(nx_rt_epoch *e, nx_error *reterr);
 void nx_rt_epoch_stop(nx_rt_epoch *e);
 void nx_rt_epoch_enter(nx_rt_epoch *e); /* something runs now */
 void nx_rt_epoch_leave(nx_rt_epoch *e);
-uint64_t nx_rt_epoch_ticks(uint64_t timeout_ns); /* for wasmtime_context_set_epoch_deadline() */
+void nx_rt_epoch_expire(nx_rt_epoch *e, uint64_t ns); /* every deadline of the next `ns` is over now */
+uint64_t nx_rt_epoch_ticks(uint64_t timeout_ns);      /* for wasmtime_context_set_epoch_deadline() */
 
 /* ---- hostcalls.c: between the engine and wasi/ */
 typedef struct nx_rt_exec {
     nx_rt_world world;
     nx_rt *rt;
+    wasmtime_context_t *context; /* while the guest runs */
     wasmtime_memory_t memory;
     bool has_memory;      /* `memory` is known */
     bool has_slot;        /* runs on a worker, in a running slot */
@@ -106,18 +108,25 @@ void nx_rt_cache_remove(int dir_fd, const char *name);
 /* Appends the seal that nx_rt_cache_take() checks. Used by the child. */
 nx_err nx_rt_cache_seal(int fd, nx_slice code);
 
-/* ---- compile.c: the parent's side of child.c */
-nx_err nx_rt_compile(const char *child_program, nx_slice bytes, int out_fd, nx_error *reterr);
+/* ---- child_run.c: the parent's side of child.c. The first argument is the work: "compile" or "symbolise". NULL-terminated. */
+#define NX_RT_CHILD_COMPILE "compile"
+#define NX_RT_CHILD_SYMBOLISE "symbolise"
+#define NX_RT_CHILD_ARGS_MAX 40u
+nx_err nx_rt_child_run(const char *child_program, const char *const *args, nx_slice bytes, int out_fd, nx_error *reterr);
 #define NX_RT_CHILD_FD_MODULE 3
 #define NX_RT_CHILD_FD_OUT 4
 enum { NX_RT_CHILD_OK = 0,
        NX_RT_CHILD_REFUSED = 3,
        NX_RT_CHILD_FAILED = 4 };
 
+/* ---- symbolise.c: the child's side. `addresses` are text, as in a backtrace. Writes "INDEX FILE:LINE" for each that is found. */
+nx_err nx_rt_symbolise_in_child(nx_slice module, char *const *addresses, unsigned n, int out_fd);
+
 /* ---- attempt.c */
 nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, bool has_slot, nx_error *reterr);
 
 /* ---- backtrace.c */
+#define NX_RT_FRAMES_MAX 32u
 /* Fills status, why, message and backtrace from a trap, which is deleted. */
 void nx_rt_outcome_trap(nx_rt_exec *x, wasm_trap_t *trap);
 void nx_rt_outcome_set(nx_outcome *o, nx_run_status status, nx_run_why why, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
@@ -126,6 +135,8 @@ void nx_rt_outcome_set(nx_outcome *o, nx_run_status status, nx_run_why why, cons
 typedef struct nx_rt_workers {
     pthread_mutex_t mu;
     pthread_cond_t work, slot; /* something to run; a slot for one that waited */
+    pthread_cond_t nap;        /* of guests that wait, on the monotonic clock; broadcast by a cancel */
+    atomic_bool is_canceled;
     nx_attempt *head, **tail;
     unsigned queued, queue_max;
     unsigned slots, running;  /* in a slot */

@@ -14,6 +14,7 @@
 #define SPARE_DEFAULT 32u
 #define QUEUE_DEFAULT 4096u
 #define SCRATCHES_KEPT 64u
+#define CANCEL_NS (3ull * 3600 * NX_NS_PER_S) /* longer than any attempt may run, replays too */
 
 /* ---- scratches: of workers and of callers of nx_rt_run() */
 
@@ -83,23 +84,24 @@ void nx_rt_wait_outside(void *exec, uint64_t ns)
     nx_rt_exec *x = exec;
     nx_rt_workers *w = &x->rt->workers;
     uint64_t now_ns = nx_clock_ns(), until_ns = ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + ns;
-    if (until_ns > x->deadline_ns) until_ns = x->deadline_ns;
+    bool is_cut = until_ns >= x->deadline_ns;
+    if (is_cut) until_ns = x->deadline_ns;
+    (void)pthread_mutex_lock(&w->mu);
     if (x->has_slot) {
-        (void)pthread_mutex_lock(&w->mu);
         leave_slot_locked(x->rt);
         if (w->queued) call_thread_locked(x->rt);
-        (void)pthread_mutex_unlock(&w->mu);
     }
     struct timespec until = {.tv_sec = (time_t)(until_ns / NX_NS_PER_S), .tv_nsec = (long)(until_ns % NX_NS_PER_S)};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {}
+    while (nx_clock_ns() < until_ns && !atomic_load(&w->is_canceled)) (void)pthread_cond_timedwait(&w->nap, &w->mu, &until);
     if (x->has_slot) {
-        (void)pthread_mutex_lock(&w->mu);
         w->resuming++;
         while (w->running >= w->slots) (void)pthread_cond_wait(&w->slot, &w->mu);
         w->resuming--;
         w->running++;
-        (void)pthread_mutex_unlock(&w->mu);
     }
+    (void)pthread_mutex_unlock(&w->mu);
+    /* The guest is interrupted at its very next check, not at the epoch's next tick: it may need no more than that to end as if in time. */
+    if (is_cut || atomic_load(&w->is_canceled)) wasmtime_context_set_epoch_deadline(x->context, 0);
 }
 
 /* ---- threads */
@@ -202,6 +204,16 @@ nx_err nx_rt_run(nx_rt *r, nx_attempt *a, nx_error *reterr)
     return err;
 }
 
+void nx_rt_cancel(nx_rt *r)
+{
+    nx_rt_workers *w = &r->workers;
+    (void)pthread_mutex_lock(&w->mu);
+    atomic_store(&w->is_canceled, true);
+    (void)pthread_cond_broadcast(&w->nap);
+    (void)pthread_mutex_unlock(&w->mu);
+    nx_rt_epoch_expire(&r->epoch, CANCEL_NS);
+}
+
 void nx_rt_depth(nx_rt *r, unsigned *ret_queued, unsigned *ret_running)
 {
     (void)pthread_mutex_lock(&r->workers.mu);
@@ -217,6 +229,11 @@ nx_err nx_rt_workers_start(nx_rt *r, const nx_rt_options *o, nx_error *reterr)
     (void)pthread_mutex_init(&w->mu, NULL);
     (void)pthread_cond_init(&w->work, NULL);
     (void)pthread_cond_init(&w->slot, NULL);
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the clock of nx_clock_ns() */
+    (void)pthread_cond_init(&w->nap, &attr);
+    (void)pthread_condattr_destroy(&attr);
     w->tail = &w->head;
     w->slots = o->slots ? o->slots : cores > 0 ? (unsigned)cores
                                                : 1;
@@ -242,5 +259,6 @@ void nx_rt_workers_stop(nx_rt *r)
     free(w->threads);
     (void)pthread_cond_destroy(&w->work);
     (void)pthread_cond_destroy(&w->slot);
+    (void)pthread_cond_destroy(&w->nap);
     (void)pthread_mutex_destroy(&w->mu);
 }

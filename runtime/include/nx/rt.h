@@ -85,7 +85,14 @@ void nx_attempt_done(nx_attempt *a);                            /* frees the out
 void nx_attempt_reset(nx_attempt *a);                           /* for reuse: keeps the buffers' memory */
 nx_err nx_rt_submit(nx_rt *r, nx_attempt *a, nx_error *reterr); /* queued; NX_EBUSY */
 nx_err nx_rt_run(nx_rt *r, nx_attempt *a, nx_error *reterr);    /* on the calling thread; done() is not called. For replays, benches, tests */
+/* What runs is interrupted, what waits is woken, what is queued is not begun: each ends with out.err NX_ECANCELED, without an outcome.
+ * For good: later attempts end the same way. For a node that has to stop now. */
+void nx_rt_cancel(nx_rt *r);
 void nx_rt_depth(nx_rt *r, unsigned *ret_queued, unsigned *ret_running);
+
+/* A backtrace with " at FILE:LINE" behind the frames whose place the module's DWARF line tables know (a debug build), as it was where they do not.
+ * In the limited child; blocks for some milliseconds to seconds. */
+nx_err nx_rt_symbolise(nx_rt *r, nx_slice module, nx_slice backtrace, nx_buf *out, nx_error *reterr);
 
 /* Text of one host call out of a recorded trace, for a divergence: where two traces first differ. *ret_index counts from 0; -1: they do not within what was kept. */
 nx_err nx_rt_calls_first_difference(nx_slice calls_a, nx_slice calls_b, int64_t *ret_index, nx_buf *ret_text_a, nx_buf *ret_text_b);

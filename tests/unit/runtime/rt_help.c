@@ -114,7 +114,7 @@ static void write_text(const char *path, const char *text)
 }
 
 /* As `nexus build` does it: the source alone, and an object that flushes stdout. */
-static void build_rust(const char *compiler, const char *target, const char *rs, const char *wasm)
+static void build_rust(const char *compiler, const char *target, const char *debug, const char *rs, const char *wasm)
 {
     char flush_rs[128], flush_o[128], link_flush[160];
     (void)snprintf(flush_rs, sizeof flush_rs, "%s/flush.rs", rt_help_dir);
@@ -123,12 +123,12 @@ static void build_rust(const char *compiler, const char *target, const char *rs,
     write_text(flush_rs, flush_source);
     const char *object[] = {compiler, "--target", target, "--crate-type", "lib", "-O", "--emit=obj", "-o", flush_o, flush_rs, NULL};
     assert_int_equal(run_program(object), 0);
-    const char *library[] = {compiler, "--target", target, "--crate-type", "cdylib", "-O", "-C", link_flush, "-C", "link-arg=--export=__nexus_flush",
+    const char *library[] = {compiler, "--target", target, "--crate-type", "cdylib", "-O", "-C", debug, "-C", link_flush, "-C", "link-arg=--export=__nexus_flush",
                              "-o", wasm, rs, NULL};
     assert_int_equal(run_program(library), 0);
 }
 
-nx_slice rt_help_rust(const char *name, const char *source)
+static nx_slice rust(const char *name, const char *source, const char *debug)
 {
     static const char *const compilers[] = {"rustc", "/usr/bin/rustc"};
     static const char *const targets[] = {"wasm32-wasip1", "wasm32-wasi"};
@@ -143,13 +143,16 @@ nx_slice rt_help_rust(const char *name, const char *source)
             (void)snprintf(command, sizeof command, "test -d \"$(%s --print sysroot 2>/dev/null)/lib/rustlib/%s/lib\"", compilers[i], targets[k]);
             const char *probe[] = {"/bin/sh", "-c", command, NULL};
             if (run_program(probe) != 0) continue;
-            build_rust(compilers[i], targets[k], rs, wasm);
+            build_rust(compilers[i], targets[k], debug, rs, wasm);
             return read_whole(wasm);
         }
     }
     fail_msg("no rustc with a WASI target; scripts/setup installs one");
     return NX_SLICE_NULL;
 }
+
+nx_slice rt_help_rust(const char *name, const char *source) { return rust(name, source, "debuginfo=0"); }
+nx_slice rt_help_rust_debug(const char *name, const char *source) { return rust(name, source, "debuginfo=1"); }
 
 nx_rt_program *rt_help_load(nx_slice module)
 {

@@ -22,6 +22,7 @@ void rt_help_engine_signals(void);
 nx_slice rt_help_wat(const char *wat);
 /* Builds a cdylib from Rust source with whichever WASI target there is; the source may export handle_event. */
 nx_slice rt_help_rust(const char *name, const char *source);
+nx_slice rt_help_rust_debug(const char *name, const char *source); /* with line tables */
 nx_rt_program *rt_help_load(nx_slice module);
 nx_rt_program *rt_help_load_wat(const char *wat);
 /* Runs and asserts that the node did not fail. Limits, seed and input are the attempt's. */

@@ -226,6 +226,34 @@ static void test_attempt_rust_panic_is_the_message(void **state)
     nx_rt_program_unref(p);
 }
 
+static const char deep_source[] = "#[inline(never)]\nfn check(n: usize) {\n    if n > 0 {\n        panic!(\"not {}\", n)\n    }\n}\n"
+                                  "#[no_mangle]\npub extern \"C\" fn handle_event() { check(std::env::args().count()) }\n";
+
+/* A debug build says where; one without line tables leaves the frames as they are. */
+static void test_attempt_backtrace_is_symbolised_on_demand(void **state)
+{
+    (void)state;
+    nx_slice module = rt_help_rust_debug("panics_here", deep_source);
+    nx_rt_program *p = rt_help_load(module);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(64u << 10);
+    nx_error e = NX_ERROR_INIT;
+    nx_attempt a;
+    nx_attempt_init(&a);
+    rt_help_run(&a, p);
+    rt_help_assert_outcome(&a, NX_RUN_ERROR, NX_WHY_TRAP);
+    if (nx_rt_symbolise(rt, module, nx_buf_view(&a.out.backtrace), &text, &e)) fail_msg("%s", e.msg);
+    if (!strstr(nx_buf_cstr(&text), "panics_here.rs:4\n") || !strstr(text.p, "check")) fail_msg("%s", nx_buf_cstr(&text));
+    assert_non_null(strstr(text.p, "#0 "));
+    nx_buf_clear(&text);
+    nx_slice plain = rt_help_wat("(module (func (export \"handle_event\")))");
+    assert_int_equal(nx_rt_symbolise(rt, plain, NX_SLICE("#0 0x40 f\nno frame\n"), &text, &e), NX_OK);
+    assert_string_equal(nx_buf_cstr(&text), "#0 0x40 f\nno frame\n");
+    assert_int_equal(nx_rt_symbolise(rt, NX_SLICE("nothing"), NX_SLICE("#0 0x40 f\n"), &text, &e), NX_EMODULE);
+    nx_attempt_done(&a);
+    nx_rt_program_unref(p);
+}
+
 static void test_attempt_backtrace_names_functions(void **state)
 {
     (void)state;
@@ -257,6 +285,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_attempt_stderr_lines),
         cmocka_unit_test(test_attempt_memory_limit),
         cmocka_unit_test(test_attempt_rust_panic_is_the_message),
+        cmocka_unit_test(test_attempt_backtrace_is_symbolised_on_demand),
         cmocka_unit_test(test_attempt_backtrace_names_functions),
     };
     if (argc > 1 && strcmp(argv[1], NX_RT_CHILD_VERB) == 0) return nx_rt_child_main(argc, argv);

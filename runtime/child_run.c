@@ -1,4 +1,4 @@
-/* compile.c: starts the limited child that compiles a module, and waits for it.
+/* child_run.c: starts the limited child that compiles a module, or looks lines up in it, and waits for it.
  * The child gets the module in a memory file and an open file for the result, so that it needs no name of either; its error text comes on a
  * pipe. It inherits no other descriptor and no environment but what a loader or a sanitizer needs: no secrets. */
 #include <errno.h>
@@ -46,15 +46,16 @@ static void child_environment(char **out, size_t max)
 }
 
 /* Copies of descriptors at 10 and above first: a source may lie where a target goes. */
-static nx_err spawn(const char *program, int module_fd, int out_fd, int text_fd, pid_t *ret)
+static nx_err spawn(const char *program, const char *const *args, int module_fd, int out_fd, int text_fd, pid_t *ret)
 {
     int module_copy = fcntl(module_fd, F_DUPFD_CLOEXEC, 10), out_copy = fcntl(out_fd, F_DUPFD_CLOEXEC, 10);
     int text_copy = fcntl(text_fd, F_DUPFD_CLOEXEC, 10), null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     int null_copy = null_fd >= 0 ? fcntl(null_fd, F_DUPFD_CLOEXEC, 10) : -1;
     int rc = EMFILE;
     if (module_copy >= 0 && out_copy >= 0 && text_copy >= 0 && null_copy >= 0) {
-        char *argv[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)NX_RT_CHILD_VERB, NULL};
+        const char *argv[NX_RT_CHILD_ARGS_MAX + 3] = {program, NX_RT_CHILD_VERB};
         char *envp[16];
+        for (size_t i = 0; i < NX_RT_CHILD_ARGS_MAX && args[i]; i++) argv[2 + i] = args[i];
         posix_spawn_file_actions_t fa;
         posix_spawnattr_t attr;
         sigset_t none, defaults;
@@ -72,7 +73,7 @@ static nx_err spawn(const char *program, int module_fd, int out_fd, int text_fd,
         (void)posix_spawnattr_setsigdefault(&attr, &defaults);
         /* A session of its own: Ctrl-C at the node's terminal is the node's to handle. */
         (void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-        rc = posix_spawn(ret, program, &fa, &attr, argv, envp);
+        rc = posix_spawn(ret, program, &fa, &attr, (char **)(uintptr_t)argv, envp);
         (void)posix_spawnattr_destroy(&attr);
         (void)posix_spawn_file_actions_destroy(&fa);
     }
@@ -119,7 +120,7 @@ static nx_err child_result(int status, bool is_timeout, const nx_buf *text, nx_e
     return nx_error_set(reterr, NX_EIO, "the compiling child ended with code %d: %.*s", WEXITSTATUS(status), NX_SLICE_FMT(said));
 }
 
-nx_err nx_rt_compile(const char *child_program, nx_slice bytes, int out_fd, nx_error *reterr)
+nx_err nx_rt_child_run(const char *child_program, const char *const *args, nx_slice bytes, int out_fd, nx_error *reterr)
 {
     int text[2] = {-1, -1};
     NX_CLEANUP(nx_buf_done)
@@ -129,14 +130,14 @@ nx_err nx_rt_compile(const char *child_program, nx_slice bytes, int out_fd, nx_e
     if (module_fd < 0 || pipe2(text, O_CLOEXEC) != 0) {
         int e = errno;
         if (module_fd >= 0) (void)close(module_fd);
-        return nx_error_set(reterr, nx_err_from_errno(e), "no child to compile in: %s", strerror(e));
+        return nx_error_set(reterr, nx_err_from_errno(e), "no child to work on the module: %s", strerror(e));
     }
-    nx_err err = spawn(child_program, module_fd, out_fd, text[1], &pid);
+    nx_err err = spawn(child_program, args, module_fd, out_fd, text[1], &pid);
     (void)close(module_fd);
     (void)close(text[1]);
     if (err) {
         (void)close(text[0]);
-        return nx_error_set(reterr, err, "%s could not be started to compile a module", child_program);
+        return nx_error_set(reterr, err, "%s could not be started to work on a module", child_program);
     }
     bool is_in_time = read_text(text[0], nx_clock_ns() + CHILD_TIMEOUT_NS, &said);
     if (!is_in_time) (void)kill(pid, SIGKILL);
