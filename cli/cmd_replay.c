@@ -256,7 +256,7 @@ static const nx_cli_arg args[] = {
 };
 static const nx_cli_example examples[] = {
     {"nexus replay @last", "repeat the newest event, and prove that it came out the same"},
-    {"nexus replay 01JDQ3Z8 --function user-welcome --show-output", "one function of one event"},
+    {"nexus replay 8W2MQ4KD --function user-welcome --show-output", "one function of one event"},
     {"nexus replay @last --against build/welcome.wasm", "what new code would have answered"},
     {0},
 };
@@ -266,7 +266,8 @@ const nx_cli_command nx_cli_cmd_replay = {
     .summary = "Repeat what functions did with an event, exactly, and compare",
     .text = "Each function that ran the event runs again in the world that was recorded: the same input, clock, randomness and\n"
             "environment. The verdict is identical when output, host calls and fuel are the same, diverged when they are not (with\n"
-            "the first host call that differs), failed when the run could not be repeated. Nothing outside is touched.\n\n"
+            "the first host call that differs), failed when the run could not be repeated. Of other code (--against) only status,\n"
+            "output and log are compared. Nothing outside is touched.\n\n"
             "Exit codes: 0 identical, 10 diverged, 4 unknown or expired event, 11 the artifact is gone, 1 failed, 69 no node.",
     .flags = flags,
     .args = args,
