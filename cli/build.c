@@ -11,8 +11,6 @@
 #define LINE_MAX_BYTES 16384
 #define LINGER_MS 500
 
-extern char **environ;
-
 struct nx_cli_build {
     uv_process_t process;
     uv_pipe_t pipe;
@@ -79,10 +77,12 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
     nx_cli_build *b = s->data;
     for (ssize_t i = 0; i < n; i++) {
         char ch = buf->base[i];
-        if (ch == '\n')
+        if (ch == '\n') {
             put_line(b);
-        else if (ch != '\r' && nx_buf_append_char(&b->line, ch) != NX_OK)
+        } else if (ch != '\r' && nx_buf_append_char(&b->line, ch) != NX_OK) {
             put_line(b); /* a line over the limit comes in pieces */
+            (void)nx_buf_append_char(&b->line, ch);
+        }
     }
     if (n < 0)
         close_pipe(b);

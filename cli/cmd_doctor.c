@@ -125,9 +125,11 @@ static void check_nats_server(doctor *d)
         report(d, BAD, "event log", NULL, "%s does not run", program);
         return;
     }
-    unsigned major = 0, minor = 0;
+    uint64_t major = 0, minor = 0;
     const char *number = strstr(version, " v");
-    bool is_known = number && sscanf(number, " v%u.%u", &major, &minor) == 2;
+    nx_slice rest = nx_slice_cstr(number ? number + 2 : "");
+    bool is_known = nx_slice_u64(nx_slice_split(rest, '.', &rest), 1000, &major) == NX_OK &&
+                    nx_slice_u64(nx_slice_split(rest, '.', &rest), 1000, &minor) == NX_OK;
     bool is_old = is_known && (major < 2 || (major == 2 && minor < 14));
     report(d, is_old ? BAD : GOOD, "event log", is_old ? "2.14 or later is needed" : NULL, "%s (%s)", version, program);
 }

@@ -6,8 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-extern char **environ;
-
 nx_err nx_cli_read_file(const char *path, nx_buf *ret, nx_error *reterr)
 {
     int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);

@@ -14,8 +14,6 @@
 #define SOURCE_BYTES (64u << 20)
 #define COPY_PREFIX ".nexus-"
 
-extern char **environ;
-
 bool nx_cli_rustc_is_asked(const char *argv0)
 {
     const char *slash = strrchr(argv0, '/');

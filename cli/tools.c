@@ -14,8 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 #define PROBE_TIMEOUT_MS 20000
 
 static const char *const rust_targets[] = {"wasm32-wasip1", "wasm32-wasi", NULL};
