@@ -200,8 +200,11 @@ static void repeat(repetition *p, nx_slice against, char hex[NX_SHA256_HEX + 1])
         return;
     }
     nx_err err = choose_artifact(p, against, &artifact, &e);
-    if (err == NX_OK)
-        err = nx_core_program_get(p->node, &artifact, o->limit_memory_bytes, &p->attempt.program, &e);
+    if (err != NX_OK) {
+        fail(p, "no code to run", e.msg);
+        return;
+    }
+    err = nx_core_program_get(p->node, &artifact, o->limit_memory_bytes, &p->attempt.program, &e);
     if (err != NX_OK) {
         p->result.is_artifact_missing = err == NX_ENOENT;
         fail(p, err == NX_ENOENT ? "the code is no longer stored" : "the code can't be loaded", e.msg);
