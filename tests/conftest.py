@@ -15,6 +15,8 @@ from nexus.paths import NEXUS  # noqa: E402
 
 
 def pytest_configure(config):
+    if not NEXUS.exists():
+        pytest.exit(f"{NEXUS} does not exist: make build, or set NEXUS_BIN", 2)
     config.addinivalue_line("markers", "timeout: seconds after which a test is ended (pytest-timeout)")
 
 
@@ -27,8 +29,6 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session", autouse=True)
 def no_process_is_left():
     """Whatever a node started ends with it; orphans would become children of this process."""
-    if not NEXUS.exists():
-        pytest.exit(f"{NEXUS} does not exist: make build, or set NEXUS_BIN", 2)
     processes.become_subreaper()
     yield
     left = {pid: processes.command_line(pid) for pid in processes.children(os.getpid())}

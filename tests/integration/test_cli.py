@@ -1,0 +1,436 @@
+"""The command, as people and scripts use it: help, JSON, exit codes, completion, versions, logs."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+
+import jsonschema
+import pytest
+import yaml
+from nexus.node import Node, Project, Tail, environment, function, lines_of, nexus
+from nexus.paths import NEXUS
+from nexus.wait import Stopwatch, wait_until
+
+
+def verbs():
+    """Every command that help lists."""
+    text = nexus("--help").stdout.split("Commands\n")[1].split("\n\n")[0]
+    return [re.split(r"\s{2,}", line.strip())[0] for line in text.splitlines()]
+
+
+VERBS = verbs()
+
+
+@pytest.fixture(scope="module")
+def node(module_project, guests):
+    probe = module_project.module(guests.rust("probe.rs"))
+    module_project.write({"name": "cli-tests", "functions": [
+        function("probe", probe), function("quick", probe, timeout="100ms"), function("listens", probe, on={"event": "heard.*"})]})
+    with Node(module_project) as node:
+        yield node
+
+
+# ---- help
+
+
+def test_every_promised_command_exists():
+    assert {"new", "build", "dev", "validate", "deploy", "invoke", "events list", "events show", "runs list", "runs show", "logs", "replay",
+            "inspect", "doctor", "version", "completion"} <= set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_has_examples_that_the_command_understands(verb, tmp_path):
+    text = nexus(*verb.split(), "--help").stdout
+    assert "\nUsage\n" in text and "\nExamples\n" in text
+    examples = [line.strip() for line in text.split("\nExamples\n")[1].splitlines() if line.strip() and not line.strip().startswith("#")]
+    assert any(f"nexus {verb}" in e for e in examples), examples
+    # Every flag that an example uses is one that the help lists.
+    for call in re.findall(rf"nexus {verb}\b[^|;>)]*", "\n".join(examples)):
+        for flag in re.findall(r"(?<=\s)--[a-z-]+", call):
+            assert re.search(rf"{flag}\b", text.split("\nExamples\n")[0]), f"{flag} in {call}"
+    assert all(len(line) <= 100 for line in text.split("\nExamples\n")[0].splitlines()), "help is wider than 100 columns"
+    assert nexus("help", *verb.split(), check=False).stdout == text or nexus(*verb.split(), "-h").stdout == text
+
+
+def test_help_without_a_terminal_has_no_colours():
+    assert "\033" not in nexus("--help").stdout
+
+
+@pytest.mark.parametrize("arguments, names", [
+    (["rplay"], "replay"), (["events", "lst"], "events list"), (["runs", "list", "--functon", "x"], "--function"), (["--jsn"], None),
+    (["invoke"], "function"), (["logs", "--limit", "none"], "limit"), (["new", "x", "--lang=cobol"], "rust"), (["events", "list", "--limit", "0"], "limit"),
+])
+def test_wrong_use_is_exit_code_2_with_a_suggestion(arguments, names):
+    result = nexus(*arguments, check=False)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert names is None or names in result.stderr
+    assert "--help" in result.stderr
+
+
+def test_no_arguments_show_help():
+    assert "Start here" in nexus(check=False).stdout
+
+
+# ---- exit codes and JSON
+
+
+def test_no_node_is_exit_code_69(tmp_path):
+    env = environment(NEXUS_ADMIN_URL="http://127.0.0.1:9")
+    for arguments in (["events", "list"], ["runs", "list"], ["replay", "@last"], ["logs"], ["invoke", "x", "--data", "y"], ["functions", "list"]):
+        result = nexus(*arguments, env=env, cwd=tmp_path, check=False)
+        assert result.returncode == 69, arguments
+        assert "127.0.0.1:9" in result.stderr and "nexus dev" in result.stderr
+        failed = nexus(*arguments, "--json", env=env, cwd=tmp_path, check=False)
+        assert failed.returncode == 69 and failed.stdout == ""
+        assert json.loads(failed.stderr)["error"]["message"]
+
+
+def test_not_found_is_exit_code_4(node):
+    for arguments in (["events", "show", "01ARZ3NDEKTSV4RRFFQ69G5FAV"], ["runs", "show", "01ARZ3NDEKTSV4RRFFQ69G5FAV"],
+                      ["replay", "01ARZ3NDEKTSV4RRFFQ69G5FAV"], ["invoke", "nobody", "--data", "x"], ["functions", "versions", "nobody"]):
+        assert node.nexus(*arguments, check=False).returncode == 4, arguments
+
+
+def test_failed_function_is_exit_code_1(node):
+    result = node.nexus("invoke", "probe", "--data", "exit 5", check=False)
+    assert result.returncode == 1
+    assert "5" in result.stderr
+
+
+EVENT_KEYS = {"namespace", "event_id", "type", "source", "subject", "time", "trace_id", "size_bytes"}
+RUN_KEYS = {"namespace", "run_id", "event_id", "function", "version", "status", "attempt", "is_replay", "duration_ms", "fuel", "memory_bytes",
+            "trace_id"}
+
+
+def test_lists_have_their_stable_keys(node):
+    event_id = node.publish("probe", "listed")
+    node.run_of(event_id)
+    events = node.json("events", "list", "--limit", "5")
+    assert events[0]["event_id"] == event_id and EVENT_KEYS <= set(events[0])
+    runs = node.json("runs", "list", "--limit", "5")
+    assert runs[0]["event_id"] == event_id and RUN_KEYS <= set(runs[0])
+    assert [r["event_id"] for r in node.json("runs", "list", "--event", event_id)] == [event_id]
+    (shown,) = node.json("events", "show", event_id)
+    assert EVENT_KEYS <= set(shown) and shown["event"]["type"] == "probe"
+    (shown,) = node.json("runs", "show", runs[0]["run_id"])
+    assert RUN_KEYS <= set(shown) and shown["output"] == "listed"
+    functions = node.json("functions", "list")
+    assert {f["name"] for f in functions} == {"probe", "quick", "listens"}
+
+
+def test_lists_filter(node):
+    failed = node.publish("probe", "exit 1")
+    late = node.publish("quick", "spin")
+    fine = node.publish("heard.that", "x")
+    for event_id in (failed, late, fine):
+        node.run_of(event_id)
+    assert [r["event_id"] for r in node.json("runs", "list", "--status", "timeout", "--limit", "1")] == [late]
+    assert [r["event_id"] for r in node.json("runs", "list", "--status", "error", "--limit", "1")] == [failed]
+    assert [r["event_id"] for r in node.json("runs", "list", "--function", "listens", "--limit", "1")] == [fine]
+    assert [e["event_id"] for e in node.json("events", "list", "--type", "heard.*", "--limit", "1")] == [fine]
+    assert node.json("events", "list", "--until", "1h") == []
+    assert len(node.json("events", "list", "--since", "1h", "--limit", "3")) == 3
+
+
+def test_tables_for_people(node):
+    event_id = node.publish("probe", "for people", headers={"Content-Type": "text/plain"})
+    node.run_of(event_id)
+    table = node.nexus("events", "list", "--limit", "1").stdout.splitlines()
+    assert table[0].split()[:2] == ["EVENT", "TYPE"] and table[1].startswith(event_id)
+    table = node.nexus("runs", "list", "--limit", "1").stdout.splitlines()
+    assert event_id in table[1] and "ok" in table[1]
+    assert "for people" in node.nexus("events", "show", "@last").stdout
+    assert "for people" in node.nexus("runs", "show", "@last").stdout
+
+
+def test_terminal_control_characters_of_others_are_shown_not_sent(node):
+    event_id = node.publish("probe", "say \033[31mred\033[0m \x07bell")
+    node.run_of(event_id)
+    for arguments in (["events", "show", event_id], ["runs", "show", "@last"], ["logs", "--event", event_id], ["replay", event_id]):
+        text = node.nexus(*arguments).stdout
+        assert "\033" not in text and "\x07" not in text, arguments
+    assert "\033" not in node.log() and "\x07" not in node.log()
+
+
+def test_invoke(node):
+    assert node.nexus("invoke", "probe", "--data", "hello").stdout.rstrip("\n") == "hello"
+    data = node.project.dir / "data.txt"
+    data.write_text("from a file")
+    assert node.nexus("invoke", "probe", "--file", "data.txt").stdout.rstrip("\n") == "from a file"
+    assert node.nexus("invoke", "probe", "--file", "-", stdin="from stdin").stdout.rstrip("\n") == "from stdin"
+    (said,) = node.json("invoke", "probe", "--data", "x", "--no-wait")
+    assert node.run_of(said["event_id"])["status"] == "ok"
+    assert node.nexus("invoke", "listens", "--type", "heard.here", "--data", "env").stdout.count("EVENT_TYPE=heard.here") == 1
+    assert node.nexus("invoke", "listens", "--type", "not.heard", "--data", "x", check=False).returncode == 2
+
+
+def test_doctor_checks_and_advises(node, tmp_path):
+    checks = {c["check"]: c for c in node.json("doctor")}
+    assert checks["node"]["status"] == "ok", checks["node"]
+    assert all({"check", "status", "detail"} <= set(c) and c["status"] in ("ok", "note", "bad") for c in checks.values())
+    assert all(c.get("fix") for c in checks.values() if c["status"] != "ok")
+    assert "durability" in checks and "engine" in checks
+    bad = Project(tmp_path / "bad")
+    bad.write("version: v1\nfunctions: nonsense\n")
+    result = bad.nexus("doctor", check=False, env=environment(NEXUS_ADMIN_URL="http://127.0.0.1:9"))
+    assert result.returncode == 1
+
+
+def test_version_names_the_engine():
+    text = nexus("version").stdout
+    assert re.match(r"nexus \d+\.\d+\.\d+", text) and "wasmtime" in text
+    assert {"version", "engine"} <= set(json.loads(nexus("version", "--json").stdout))
+    assert nexus("--version").stdout.splitlines()[0] == text.splitlines()[0]
+
+
+def test_inspect_says_whether_a_module_can_run(guests):
+    good = nexus("inspect", guests.rust("probe.rs")).stdout
+    assert "handle_event" in good and "fd_write" in good
+    assert json.loads(nexus("inspect", guests.rust("command.rs", kind="bin"), "--json").stdout)
+    bad = nexus("inspect", guests.wat("unknown_import.wat"), check=False)
+    assert bad.returncode == 2 and "launch_rocket" in bad.stdout + bad.stderr
+    assert nexus("inspect", __file__, check=False).returncode == 2
+    assert nexus("inspect", "/nowhere.wasm", check=False).returncode == 4
+
+
+# ---- logs
+
+
+def test_logs_of_the_past_and_of_now(node):
+    env = environment(NEXUS_ADMIN_URL=node.admin_url)
+    event_id = node.publish("probe", "say in the past")
+    run = node.run_of(event_id)
+    text = node.nexus("logs", "--event", event_id).stdout
+    assert f"[trace={run['trace_id']}] in the past" in text
+    assert all(run["trace_id"] in line for line in text.splitlines())
+    parsed = node.json("logs", "--trace", run["trace_id"])
+    assert {"time", "level", "component", "message", "trace_id", "event_id", "run_id", "function"} <= set(parsed[0])
+    with Tail("logs", "-f", "--function", "probe", cwd=node.project.dir, env=env) as tail:
+        tail.wait_line("in the past")
+        node.publish("probe", "say right now")
+        tail.wait_line("right now")
+        node.publish("quick", "say elsewhere")
+        node.publish("probe", "say at the end")
+        tail.wait_line("at the end")
+        assert not any("elsewhere" in line for line in tail.lines)
+    assert node.json("logs", "--level", "error", "--limit", "50") == [x for x in node.json("logs", "--level", "error", "--limit", "50")
+                                                                     if x["level"] == "ERROR"]
+
+
+# ---- validate and schema
+
+
+BROKEN = """\
+version: v2
+naem: x
+functions:
+  - name: Upper
+    on: {http: {path: no-slash}}
+    code: ./missing.wasm
+    timeout: 5 parsecs
+    memory: lots
+    respnd: sync
+  - name: twice
+    on: {http: {path: /same}}
+    code: ./missing.wasm
+  - name: twice
+    on: {http: {path: /same}}
+    code: ./missing.wasm
+"""
+
+
+def test_validate_reports_all_errors_at_once_with_their_place(project):
+    project.write(BROKEN)
+    result = project.nexus("validate", check=False)
+    assert result.returncode == 2
+    text = result.stdout + result.stderr
+    for expected in ("nexus.yaml:1:", "nexus.yaml:2:", "did you mean", "functions[0].timeout", '"5 parsecs" is not a duration', "functions[0].memory",
+                     "respond", "functions[2].name", "/same", "missing.wasm", "no-slash"):
+        assert expected in text, f"{expected!r} not in\n{text}"
+    assert all(re.match(r"nexus\.yaml:\d+:\d+: ", line) for line in text.splitlines() if line.startswith("nexus.yaml"))
+    report = json.loads(project.nexus("validate", "--json", check=False).stdout)
+    assert report["valid"] is False and len(report["issues"]) >= 8
+    assert all({"path", "reason", "line", "column"} <= set(i) for i in report["issues"])
+
+
+@pytest.mark.parametrize("text", [
+    "a: &a [x]\n" + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(9)),
+    "version: v1\nfunctions: [" + "[" * 5000,
+    "\t\0binary", "", "version: v1\n" + "#" * (10 << 20), "version: v1\nfunctions: []\nversion: v1\n", "%YAML 9.9\n---\n- !!python/object x\n",
+], ids=["alias bomb", "deep nesting", "binary", "empty", "10 MB", "twice", "odd"])
+def test_validate_survives_hostile_files(project, text):
+    project.dir.mkdir(exist_ok=True)
+    project.file.write_text(text)
+    with Stopwatch() as watch:
+        result = project.nexus("validate", check=False, timeout=20)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert watch.s < 5
+
+
+def test_validate_is_content_with_a_good_file(node):
+    assert node.project.nexus("validate").returncode == 0
+
+
+def test_schema_agrees_with_validate(node, project):
+    schema = json.loads(nexus("schema").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    mission = {"version": "v1", "functions": [{"name": "user-welcome", "on": {"http": {"method": "POST", "path": "/events/user.created"}},
+                                               "runtime": "wasi-preview1", "code": "./build/welcome.wasm", "timeout": "5s", "memory": "128Mi"}]}
+    validator.validate(mission)
+    validator.validate(json.loads(json.dumps(yaml.load(node.project.file.read_text(), yaml.BaseLoader))))
+    for broken in ({**mission, "naem": 1}, {**mission, "version": "v2"}, {"version": "v1"},
+                   {**mission, "functions": [{**mission["functions"][0], "timeout": "5 parsecs"}]}):
+        assert list(validator.iter_errors(broken)), broken
+        project.write(json.dumps(broken))
+        assert project.nexus("validate", "--no-code", check=False).returncode == 2
+    project.write(json.dumps(mission))
+    assert project.nexus("validate", "--no-code").returncode == 0
+
+
+# ---- settings
+
+
+def test_flags_win_over_environment_over_file(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"log": {"format": "text", "level": "info"}, "hop_limit": 3, "functions": [function("f", project.module(guests.rust("probe.rs")))]})
+    with Node(project, env={"NEXUS_LOG_FORMAT": "json"}) as node:
+        node.call("f", "say x")
+        node.wait_log(r'^\{"time":.*"message":"x"')
+    with Node(project, "--log-format", "text", env={"NEXUS_LOG_FORMAT": "json"}) as node:
+        node.call("f", "say y")
+        node.wait_log(r"^\[\S+ INFO f\] \[trace=[0-9a-f]+\] y$")
+    result = project.nexus("dev", "--listen", "nonsense", check=False, timeout=20)
+    assert result.returncode == 2 and "--listen" in result.stderr + result.stdout
+
+
+# ---- versions
+
+
+def test_deploy_makes_numbered_versions(tmp_path, guests):
+    """v1, unchanged, v2; every run names its version; `serve` runs what is deployed, also after a restart."""
+    project = Project(tmp_path / "project")
+    code = project.module(guests.wat("answer.wat", TEXT="one", LENGTH=3), "code.wasm")
+    settings = {"functions": [function("deployed", code)]}
+    project.write(settings)
+    with Node(project, verb="serve") as node:
+        assert node.api_list("functions") == []
+        (first,) = node.json("deploy")
+        assert (first["function"], first["version"], first["created"]) == ("deployed", "v1", True)
+        assert node.call("deployed", "").text == "one"
+        (again,) = node.json("deploy")
+        assert (again["version"], again["created"]) == ("v1", False)
+        project.module(guests.wat("answer.wat", TEXT="two", LENGTH=3), "code.wasm")
+        (second,) = node.json("deploy")
+        assert (second["version"], second["created"]) == ("v2", True)
+        wait_until(lambda: node.call("deployed", "").text == "two", "v2 to be live", 10, on_failure=node.log)
+        settings["functions"][0]["timeout"] = "9s"
+        project.write(settings)
+        (third,) = node.json("deploy")
+        assert third["version"] == "v3" and third["artifact"] == second["artifact"]
+        versions = node.json("functions", "versions", "deployed")
+        assert [v["version"] for v in versions] == ["v3", "v2", "v1"]
+        assert [v["live"] for v in versions] == [True, False, False]
+        runs = node.json("runs", "list", "--function", "deployed")
+        assert runs[-1]["version"] == "v1" and {"v1", "v2"} <= {r["version"] for r in runs}
+        # An old run repeats on its own version, and against another one it shows the difference.
+        old = runs[-1]["event_id"]
+        assert node.replay(old)[0]["verdict"] == "identical"
+        result = node.nexus("replay", old, "--against", "v2", "--json", check=False)
+        assert result.returncode == 10
+        assert lines_of(result.stdout)[0]["output"] == "two"
+        assert node.nexus("replay", old, "--against", "v1").returncode == 0
+        assert node.nexus("replay", old, "--against", "v99", check=False).returncode in (1, 4)
+        node.restart()
+        assert node.call("deployed", "").text == "two"
+        assert node.run_of(node.publish("deployed", ""))["version"] == "v3"
+        assert "deployed" in node.nexus("functions", "list").stdout
+
+
+def test_deploy_refuses_what_cannot_run(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"functions": [function("bad", project.module(guests.wat("unknown_import.wat")))]})
+    with Node(project, verb="serve") as node:
+        result = node.nexus("deploy", check=False)
+        assert result.returncode == 2, result.stdout + result.stderr
+        assert "launch_rocket" in result.stderr
+        assert node.api_list("functions") == []
+
+
+# ---- completion
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_load(shell, tmp_path):
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    script = tmp_path / "completion"
+    script.write_text(nexus("completion", shell).stdout)
+    check = {"bash": ["bash", "-n", script], "zsh": ["zsh", "-f", "-n", script], "fish": ["fish", "--no-execute", script]}[shell]
+    assert subprocess.run(check, capture_output=True, text=True, check=False).returncode == 0
+    load = {"bash": f"source {script} && complete -p nexus",
+            "zsh": f"autoload -U compinit && compinit -u -d {tmp_path}/dump && source {script} && (( $+functions[_nexus] ))",
+            "fish": f"source {script}; complete -c nexus"}[shell]
+    result = subprocess.run([shell, *(["-f"] if shell == "zsh" else []), "-c", load], capture_output=True, text=True, check=False,
+                            env={**os.environ, "HOME": str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+
+
+def complete_in_bash(words, tmp_path, env=None):
+    script = tmp_path / "completion.bash"
+    if not script.exists():
+        script.write_text(nexus("completion", "bash").stdout)
+    listed = " ".join(f"'{w}'" for w in words)
+    code = f"source {script}; COMP_WORDS=({listed}); COMP_CWORD={len(words) - 1}; _nexus; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    return subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True, env=env or os.environ).stdout.split()
+
+
+def test_bash_completes_commands_flags_values_and_functions(node, tmp_path):
+    assert complete_in_bash(["nexus", "rep"], tmp_path) == ["replay"]
+    assert set(complete_in_bash(["nexus", "events", ""], tmp_path)) == {"list", "show"}
+    assert complete_in_bash(["nexus", "new", "x", "--la"], tmp_path) == ["--lang"]
+    assert set(complete_in_bash(["nexus", "completion", ""], tmp_path)) == {"bash", "zsh", "fish"}
+    (tmp_path / "nexus").symlink_to(NEXUS)
+    env = environment(NEXUS_ADMIN_URL=node.admin_url, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert complete_in_bash(["nexus", "invoke", "pr"], tmp_path, env) == ["probe"]
+
+
+def test_man_page_and_reference_name_every_command():
+    man = nexus("man").stdout
+    assert man.startswith(".TH") or ".TH " in man
+    reference = nexus("reference", "cli").stdout
+    for verb in VERBS:
+        assert verb.split()[0] in man
+        assert f"nexus {verb}" in reference
+
+
+# ---- a terminal
+
+
+def test_colours_and_progress_only_on_a_terminal(node):
+    import pty
+    leader, follower = pty.openpty()
+    env = environment(NEXUS_ADMIN_URL=node.admin_url, TERM="xterm-256color")
+    env.pop("NO_COLOR", None)
+    process = subprocess.Popen([str(NEXUS), "runs", "list"], stdin=follower, stdout=follower, stderr=follower, env=env, cwd=node.project.dir)
+    os.close(follower)
+    output = b""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            piece = os.read(leader, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        output += piece
+    process.wait(10)
+    os.close(leader)
+    assert process.returncode == 0
+    assert b"\033[" in output
+    assert "\033[" not in node.nexus("runs", "list").stdout
