@@ -9,7 +9,6 @@
 #define RUN_POOL_MAX 1024
 #define CALLS_BYTES_MAX 4096 /* of the host-call trace kept in a record */
 #define CRASHES_MAX 3        /* executing in this many node crashes: dead */
-#define DELIVERIES_MAX 20    /* the same for crashes that no journal saw */
 #define RECORD_BYTES_MAX (128u << 20)
 
 typedef struct nx_core_run {
@@ -326,6 +325,10 @@ static void on_done(nx_attempt *a)
     const nx_outcome *o = &a->out;
     nx_core_journal_end(r->d->node->journal, r->journal_slot);
     nx_run *rec = &r->rec;
+    if (o->err == NX_ECANCELED) { /* the node stops: delivered again after ack_wait, when its pulls are gone too */
+        run_drop(r);
+        return;
+    }
     if (o->err != NX_OK) {
         nx_log(NX_LOG_WARN, "run.not_possible", "run %s of '%s' could not be executed (%s); it is tried again", rec->run_id.s, r->fn->name, nx_err_text(o->err));
         run_later(r, NX_NS_PER_S);
@@ -352,6 +355,18 @@ static void on_done(nx_attempt *a)
     r->job.run = module_job;
     if (rec->status != NX_RUN_DEAD || rec->why != NX_WHY_NO_MODULE || nx_core_jobs_post(r->d->node->jobs, &r->job) != NX_OK)
         settle(r);
+}
+
+static void on_start(nx_attempt *a)
+{
+    nx_core_run *r = a->owner;
+    r->journal_slot = nx_core_journal_begin(r->d->node->journal, &r->rec.run_id);
+    r->rec.start_wall_ns = a->start_wall_ns = nx_clock_wall_ns();
+    if (nx_log_enabled(NX_LOG_INFO)) {
+        char text[NX_FUNCTION_NAME_BYTES + 32];
+        int k = snprintf(text, sizeof text, "Function '%s' started", r->fn->name);
+        log_run(r, NX_LOG_INFO, "run.started", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k));
+    }
 }
 
 static void on_guest_line(nx_attempt *a, nx_slice line)
@@ -427,7 +442,6 @@ static void fill_record(nx_core_run *r)
     rec->run_id = nx_run_id_derive(rec->ns, &rec->event_id, r->event.wall_ns / NX_NS_PER_MS, rec->function, 0);
     rec->is_replay = false;
     rec->is_final = true;
-    rec->start_wall_ns = nx_clock_wall_ns();
     nx_trace_child(&r->event.trace, &rec->trace);
     rec->parent_span = nx_slice_cstr(r->event.trace.span_id);
     rec->limit_timeout_ns = f->timeout_ns;
@@ -459,7 +473,6 @@ static void execute(nx_core_run *r)
     a->env = r->rec.env;
     a->n_env = r->rec.n_env;
     memcpy(a->seed, r->rec.seed, sizeof a->seed);
-    a->start_wall_ns = r->rec.start_wall_ns;
     a->timeout_ns = f->timeout_ns;
     a->memory_bytes = f->memory_bytes;
     a->fuel = f->fuel;
@@ -467,20 +480,13 @@ static void execute(nx_core_run *r)
     a->max_log_bytes = f->max_log_bytes;
     a->max_calls_bytes = CALLS_BYTES_MAX;
     a->keep_logs = true;
+    a->on_start = on_start;
     a->on_log = on_guest_line;
     a->done = on_done;
     a->owner = r;
-    r->journal_slot = nx_core_journal_begin(n->journal, &r->rec.run_id);
-    if (nx_log_enabled(NX_LOG_INFO)) {
-        char text[NX_FUNCTION_NAME_BYTES + 32];
-        int k = snprintf(text, sizeof text, "Function '%s' started", r->fn->name);
-        log_run(r, NX_LOG_INFO, "run.started", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k));
-    }
     nx_error e = NX_ERROR_INIT;
-    if (nx_rt_submit(n->rt, a, &e) != NX_OK) {
-        nx_core_journal_end(n->journal, r->journal_slot);
+    if (nx_rt_submit(n->rt, a, &e) != NX_OK)
         run_later(r, 100 * NX_NS_PER_MS);
-    }
 }
 
 /* A record for an event that kills nodes: it is not run again. */
@@ -516,8 +522,6 @@ static void redelivered_job(nx_core_job *job)
     unsigned crashes = nx_core_journal_crashes(n->journal, &r->rec.run_id);
     if (crashes >= CRASHES_MAX)
         end_as_crash(r, crashes);
-    else if (r->rec.delivery > DELIVERIES_MAX)
-        end_as_crash(r, (unsigned)r->rec.delivery - 1);
     else
         execute(r);
 }

@@ -11,8 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DRAIN_MS 10000u
-#define RUNS_DRAIN_MS 15000u
+#define DRAIN_MS 8000u
+#define RUNS_DRAIN_MS 8000u
+#define CANCEL_MS 3000u
 
 static const char *cstr(nx_slice s, char *buf, size_t size) { return s.n && nx_slice_to_cstr(s, buf, size) == NX_OK ? buf : NULL; }
 
@@ -148,6 +149,7 @@ static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
     set_state(n, "connecting to the event log");
     nx_fab_options fo = {
         .url = to,
+        .private_server = n->server,
         .credentials_file = c->nats_credentials,
         .user = c->nats_user,
         .password = c->nats_password,
@@ -386,9 +388,9 @@ nx_err nx_node_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *
 
 /* ---- stop ------------------------------------------------------------------------------------------------------------------------------- */
 
-static void wait_for_runs(nx_node *n)
+static void wait_for_runs(nx_node *n, uint64_t ms)
 {
-    uint64_t until = nx_clock_ns() + RUNS_DRAIN_MS * NX_NS_PER_MS;
+    uint64_t until = nx_clock_ns() + ms * NX_NS_PER_MS;
     while (n->dispatch && nx_core_dispatch_running(n->dispatch) && nx_clock_ns() < until) {
         struct timespec t = {0, 5 * (long)NX_NS_PER_MS};
         nanosleep(&t, NULL);
@@ -411,9 +413,13 @@ void nx_node_stop(nx_node *n)
         nx_gw_admin_stop(n->admin, 2000);
     if (n->ns)
         nx_core_registry_clear(n);
-    wait_for_runs(n);
+    /* What does not end in time is interrupted; its events are delivered again, here or elsewhere. */
+    wait_for_runs(n, RUNS_DRAIN_MS);
+    if (n->rt)
+        nx_rt_cancel(n->rt);
+    wait_for_runs(n, CANCEL_MS);
     nx_core_jobs_stop(n->jobs);
-    wait_for_runs(n);
+    wait_for_runs(n, CANCEL_MS);
     nx_rt_free(n->rt);
     nx_fab_ns_close(n->ns);
     nx_fab_close(n->fab);

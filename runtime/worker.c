@@ -137,6 +137,7 @@ static void *worker_main(void *self)
         if (w->queued && has_free_slot_locked(w)) call_thread_locked(r);
         (void)pthread_mutex_unlock(&w->mu);
         a->out.queued_ns = nx_clock_ns() - a->rt_private[0];
+        if (a->on_start) a->on_start(a);
         if (!s) s = nx_rt_scratch_new();
         if (s) (void)nx_rt_execute(r, a, s, true, NULL);
         else a->out.err = NX_ENOMEM;
