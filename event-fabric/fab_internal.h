@@ -11,6 +11,7 @@
 #include "nx/digest.h"
 #include "nx/fab.h"
 #include "nx/log.h"
+#include "nx/metrics.h"
 #include <errno.h>
 #include <nats/nats.h>
 #include <pthread.h>
@@ -284,6 +285,16 @@ typedef struct nx_fab_spill {
 } nx_fab_spill;
 void nx_fab_spills_run(nx_fab *f); /* nx-fab-up */
 
+/* ---- metrics: nats/metrics.c -------------------------------------------------------------------------------------------------------------- */
+
+enum { NX_FAB_STORED, NX_FAB_DUPLICATE, NX_FAB_FULL, NX_FAB_UNAVAILABLE, NX_FAB_REFUSED, NX_FAB_RESULTS };
+typedef struct nx_fab_metrics { /* all may be NULL */
+    nx_metric *publishes[NX_FAB_RESULTS], *redelivered, *reconnects, *purged, *held, *fns[4];
+} nx_fab_metrics;
+void nx_fab_metrics_start(nx_fab *f);
+void nx_fab_metrics_stop(nx_fab *f);
+void nx_fab_metrics_publish(nx_fab *f, nx_err e, bool is_duplicate);
+
 /* ---- the whole -------------------------------------------------------------------------------------------------------------------------- */
 
 #define NX_FAB_NS_MAX 1024
@@ -298,6 +309,7 @@ struct nx_fab {
     char reply_inbox[64];
     size_t reply_inbox_n;
     char js_prefix[128];
+    nx_fab_metrics metrics;
 
     pthread_t loop, upkeep;
     bool loop_is_up, upkeep_is_up;

@@ -18,6 +18,7 @@ typedef struct nx_fab_proc {
 nx_err nx_fab_lock_take(const char *data_dir, int *ret_fd, nx_error *reterr);
 nx_err nx_fab_proc_of(pid_t pid, nx_fab_proc *ret); /* NX_ENOENT: there is none */
 bool nx_fab_proc_is_alive(const nx_fab_proc *p);    /* false also for a zombie */
+bool nx_fab_proc_has_open(const nx_fab_proc *p, const char *file);
 bool nx_fab_proc_has_argument(const nx_fab_proc *p, const char *arg);
 nx_err nx_fab_proc_write(const char *file, const nx_fab_proc *p);
 nx_err nx_fab_proc_read(const char *file, nx_fab_proc *ret); /* NX_ENOENT, NX_EPARSE */

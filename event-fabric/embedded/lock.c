@@ -6,6 +6,7 @@
 #include "embedded.h"
 #include "nx/clock.h"
 #include "nx/log.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,7 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ASK_NS (10 * NX_NS_PER_S) /* how long a previous server may take to end by itself */
+#define DOUBT_NS (2 * NX_NS_PER_S) /* how long a process that does not look like the server may stand where it should */
+#define ASK_NS (10 * NX_NS_PER_S)  /* how long a previous server may take to end by itself */
 
 static long read_file(const char *path, char *buf, size_t size)
 {
@@ -118,6 +120,31 @@ bool nx_fab_proc_has_argument(const nx_fab_proc *p, const char *arg)
     return false;
 }
 
+bool nx_fab_proc_has_open(const nx_fab_proc *p, const char *file)
+{
+    char path[PATH_MAX], real[PATH_MAX], target[PATH_MAX];
+    bool found = false;
+    struct dirent *d;
+    DIR *dir;
+
+    snprintf(path, sizeof path, "/proc/%ld/fd", (long)p->pid);
+    dir = realpath(file, real) ? opendir(path) : NULL;
+    while (dir && !found && (d = readdir(dir))) {
+        ssize_t n;
+
+        if (snprintf(path, sizeof path, "/proc/%ld/fd/%s", (long)p->pid, d->d_name) >= (int)sizeof path)
+            continue;
+        n = readlink(path, target, sizeof target - 1);
+        if (n > 0) {
+            target[n] = 0;
+            found = !strcmp(target, real);
+        }
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
 nx_err nx_fab_proc_write(const char *file, const nx_fab_proc *p)
 {
     char tmp[PATH_MAX + 8], text[160];
@@ -166,7 +193,7 @@ nx_err nx_fab_store_take(const char *lock_file, const char *json_file, const cha
     int fd = open(lock_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     nx_fab_proc old = {0};
     bool is_known = false, was_killed = false;
-    uint64_t asked_ns = 0;
+    uint64_t asked_ns = 0, began_ns = nx_clock_ns();
 
     if (fd < 0)
         return nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", lock_file, strerror(errno));
@@ -183,7 +210,12 @@ nx_err nx_fab_store_take(const char *lock_file, const char *json_file, const cha
         if (nx_clock_ns() > deadline_ns)
             break;
         if (is_known && !asked_ns) {
-            if (!nx_fab_proc_has_argument(&old, conf)) {
+            /* By its argument, or, not yet that far, by the store's lock that it has inherited. */
+            if (!nx_fab_proc_has_argument(&old, conf) && (old.pid == getpid() || !nx_fab_proc_has_open(&old, lock_file))) {
+                if (nx_clock_ns() - began_ns < DOUBT_NS) {
+                    sleep_ms(10);
+                    continue;
+                }
                 close(fd);
                 return nx_error_set(reterr, NX_ECONFLICT, "process %ld stands in %s but is not its nats-server", (long)old.pid, json_file);
             }

@@ -375,6 +375,7 @@ nx_err nx_fab_open(const nx_fab_options *o, nx_fab **ret, nx_error *reterr)
         nx_fab_close(f);
         return e;
     }
+    nx_fab_metrics_start(f);
     if (f->o.on_state)
         f->o.on_state(f->o.state_self, true);
     *ret = f;
@@ -385,6 +386,7 @@ void nx_fab_close(nx_fab *f)
 {
     if (!f)
         return;
+    nx_fab_metrics_stop(f);
     if (f->loop_is_up)
         nx_fab_settle(f); /* the last acknowledgements reach the server */
     atomic_store(&f->is_stopping, true);

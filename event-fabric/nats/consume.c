@@ -3,7 +3,7 @@
  * Each consumer keeps one or two pull requests open at the server. What they may still bring ("granted") and what was brought and is not
  * finished ("inflight") is counted, and the sum over all consumers stays within max_inflight; only the first message of a consumer that
  * has none may exceed it, so that nobody starves. A consumer that uses up its grant gets a larger one, an idle one a small one. */
-#include "fab_internal.h"
+#include "nats/consume.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,7 +29,7 @@ static bool say(nx_fab *f, const char *subject, const char *reply, const char *t
     return s == NATS_OK;
 }
 
-static unsigned base_target(const nx_fab *f)
+unsigned nx_fab_base_target(const nx_fab *f)
 {
     unsigned n = f->o.max_inflight / (2 * (f->n_open ? f->n_open : 1));
 
@@ -46,7 +46,7 @@ static void starve(nx_fab *f, nx_fab_consumer *c)
     f->starved_tail = &c->starved_next;
 }
 
-static void unstarve(nx_fab *f, nx_fab_consumer *c)
+void nx_fab_unstarve(nx_fab *f, nx_fab_consumer *c)
 {
     nx_fab_consumer **p = &f->starved;
 
@@ -61,7 +61,7 @@ static void unstarve(nx_fab *f, nx_fab_consumer *c)
 }
 
 /* Asks for more where the grant is down to half of what the consumer should have. */
-static void pull(nx_fab *f, nx_fab_consumer *c)
+void nx_fab_pull(nx_fab *f, nx_fab_consumer *c)
 {
     unsigned used = c->granted + c->inflight, total = f->granted + f->inflight, want, room;
     char subject[NX_FAB_SUBJECT_BYTES], reply[64], body[160];
@@ -95,19 +95,19 @@ static void pull(nx_fab *f, nx_fab_consumer *c)
     f->granted += want;
 }
 
-static void feed_starved(nx_fab *f)
+void nx_fab_feed_starved(nx_fab *f)
 {
     while (f->starved && f->granted + f->inflight < f->o.max_inflight) {
         nx_fab_consumer *c = f->starved;
 
-        unstarve(f, c);
-        pull(f, c);
+        nx_fab_unstarve(f, c);
+        nx_fab_pull(f, c);
         if (c->is_starved)
             return;
     }
 }
 
-static void ungrant(nx_fab *f, nx_fab_consumer *c, unsigned n)
+void nx_fab_ungrant(nx_fab *f, nx_fab_consumer *c, unsigned n)
 {
     if (n > c->granted)
         n = c->granted;
@@ -135,7 +135,7 @@ static nx_fab_consumer *find(nx_fab *f, nx_slice stream_consumer)
     return c;
 }
 
-static nx_err enlist(nx_fab *f, nx_fab_consumer *c)
+nx_err nx_fab_consumer_enlist(nx_fab *f, nx_fab_consumer *c)
 {
     nx_fab_consumer **b = &f->by_name[bucket(nx_slice_cstr(c->stream_consumer))];
     unsigned slot = 0;
@@ -162,7 +162,7 @@ static nx_err enlist(nx_fab *f, nx_fab_consumer *c)
     return NX_OK;
 }
 
-static void delist(nx_fab *f, nx_fab_consumer *c)
+void nx_fab_consumer_delist(nx_fab *f, nx_fab_consumer *c)
 {
     nx_fab_consumer **p = &f->by_name[bucket(nx_slice_cstr(c->stream_consumer))];
 
@@ -172,7 +172,7 @@ static void delist(nx_fab *f, nx_fab_consumer *c)
     f->consumers[c->slot] = NULL;
 }
 
-static void release(nx_fab_consumer *c)
+void nx_fab_consumer_release(nx_fab_consumer *c)
 {
     free(c->config_json);
     for (unsigned i = 0; i < c->n_types; i++)
@@ -184,10 +184,10 @@ static void release(nx_fab_consumer *c)
     free(c);
 }
 
-static void unref(nx_fab_consumer *c)
+void nx_fab_consumer_unref(nx_fab_consumer *c)
 {
     if (--c->refs == 0)
-        release(c);
+        nx_fab_consumer_release(c);
 }
 
 /* ---- delivery (nx-fab) ---------------------------------------------------------------------------------------------------------------------------- */
@@ -261,9 +261,11 @@ void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm)
     pthread_mutex_lock(&f->cmu);
     c = find(f, m->meta.stream_consumer);
     if (c) {
-        ungrant(f, c, 1);
+        nx_fab_ungrant(f, c, 1);
         c->heard_ns = m->alive_ns = nx_clock_ns();
         c->pending = m->meta.pending;
+        if (m->meta.delivered > 1)
+            nx_obs_inc(f->metrics.redelivered);
         if (!c->granted)
             c->was_busy = true;
     }
@@ -277,7 +279,7 @@ void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm)
         if (answer[0])
             say(f, natsMsg_GetReply(nm), NULL, answer);
         if (c)
-            pull(f, c);
+            nx_fab_pull(f, c);
         pthread_mutex_unlock(&f->cmu);
         natsMsg_Destroy(nm);
         free(m);
@@ -292,7 +294,7 @@ void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm)
         c->target = c->target * 2 > f->o.max_inflight ? f->o.max_inflight : c->target * 2;
         c->was_busy = false;
     }
-    pull(f, c);
+    nx_fab_pull(f, c);
     f->in_callback = c;
     pthread_mutex_unlock(&f->cmu);
 
@@ -326,20 +328,20 @@ void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm)
     }
     /* The end of a pull: 408 expired, 409 (leadership change, consumer deleted, limits), 404, 503. What it had left is not granted any more. */
     if (nx_fab_msg_header(nm, "Nats-Pending-Messages", &left_text) && !nx_slice_u64(left_text, UINT32_MAX, &left))
-        ungrant(f, c, (unsigned)left);
+        nx_fab_ungrant(f, c, (unsigned)left);
     else
-        ungrant(f, c, c->granted);
+        nx_fab_ungrant(f, c, c->granted);
     if (nx_slice_eq_cstr(status, "503") || nx_slice_eq_cstr(status, "404") ||
         (nx_slice_eq_cstr(status, "409") && !nx_slice_starts(text, NX_SLICE("Batch Completed")))) {
         c->needs_repair = c->is_open;
         f->needs_repair |= c->is_open;
-        ungrant(f, c, c->granted);
+        nx_fab_ungrant(f, c, c->granted);
     } else {
-        c->target = base_target(f); /* an idle consumer holds little */
+        c->target = nx_fab_base_target(f); /* an idle consumer holds little */
         c->was_busy = false;
-        pull(f, c);
+        nx_fab_pull(f, c);
     }
-    feed_starved(f);
+    nx_fab_feed_starved(f);
     pthread_mutex_unlock(&f->cmu);
     if (f->needs_repair)
         nx_fab_upkeep_kick(f);
@@ -365,9 +367,9 @@ void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
             link_msg(c, m);
         }
         if (c->is_open && !c->needs_repair && c->granted && now_ns - c->heard_ns > PULL_SILENCE_NS) {
-            ungrant(f, c, c->granted);
+            nx_fab_ungrant(f, c, c->granted);
             c->gen++;
-            pull(f, c);
+            nx_fab_pull(f, c);
         }
     }
     pthread_mutex_unlock(&f->cmu);
@@ -378,9 +380,9 @@ void nx_fab_consumers_lost(nx_fab *f)
     pthread_mutex_lock(&f->cmu);
     for (unsigned i = 0; i < f->n_consumers; i++)
         if (f->consumers[i]) {
-            ungrant(f, f->consumers[i], f->consumers[i]->granted);
+            nx_fab_ungrant(f, f->consumers[i], f->consumers[i]->granted);
             f->consumers[i]->gen++;
-            unstarve(f, f->consumers[i]);
+            nx_fab_unstarve(f, f->consumers[i]);
         }
     pthread_mutex_unlock(&f->cmu);
 }
@@ -399,9 +401,9 @@ static void finish(nx_fab_msg *m, const char *answer)
     c->inflight--;
     f->inflight--;
     if (f->starved)
-        feed_starved(f);
-    pull(f, c);
-    unref(c);
+        nx_fab_feed_starved(f);
+    nx_fab_pull(f, c);
+    nx_fab_consumer_unref(c);
     pthread_mutex_unlock(&f->cmu);
     nx_fab_trash_add(f, m->nm);
     free(m);
@@ -446,274 +448,4 @@ nx_slice nx_fab_msg_reply(nx_fab_msg *m)
     nx_slice v;
 
     return nx_fab_msg_header(m->nm, "nx-reply", &v) ? v : NX_SLICE_NULL;
-}
-
-/* ---- open and close (callers' threads) ------------------------------------------------------------------------------------------------------------------- */
-
-static nx_slice *copy_slices(const nx_slice *v, unsigned n)
-{
-    nx_slice *to = calloc(n ? n : 1, sizeof *to);
-
-    for (unsigned i = 0; to && i < n; i++) {
-        to[i] = nx_slice_make(nx_slice_strdup(v[i]), v[i].n);
-        if (!to[i].p) {
-            while (i--)
-                free((void *)to[i].p);
-            free(to);
-            return NULL;
-        }
-    }
-    return to;
-}
-
-static nx_err make_filters(nx_fab_consumer *c, char ***ret, unsigned *ret_n, nx_error *reterr)
-{
-    unsigned n = 0, max = c->n_types + c->n_subjects;
-    char **v = calloc(max ? max : 1, sizeof *v);
-    char text[NX_FAB_SUBJECT_BYTES];
-    nx_err e = v ? NX_OK : NX_ENOMEM;
-
-    for (unsigned i = 0; !e && i < c->n_types; i++) {
-        e = nx_event_type_pattern_check(c->types[i], reterr);
-        if (!e)
-            e = nx_fab_type_filter(c->ns->ns, c->types[i], text, sizeof text);
-        if (!e && !(v[n++] = strdup(text)))
-            e = NX_ENOMEM;
-    }
-    for (unsigned i = 0; !e && i < c->n_subjects; i++) {
-        if (!nx_fab_subject_is_valid(c->subjects[i], true))
-            e = nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a NATS subject", NX_SLICE_FMT(c->subjects[i]));
-        else if (!(v[n++] = nx_slice_strdup(c->subjects[i])))
-            e = NX_ENOMEM;
-    }
-    if (!e && !n)
-        e = nx_error_set(reterr, NX_EINVAL, "a consumer needs event types or subjects");
-    if (!e)
-        n = nx_fab_filters_reduce(v, n, &c->is_loose);
-    *ret = v;
-    *ret_n = n;
-    return e;
-}
-
-static nx_err make_config(nx_fab_consumer *c, nx_error *reterr)
-{
-    nx_buf text = NX_BUF_INIT(1 << 20);
-    nx_jw w = NX_JW_INIT(&text);
-    char **filters = NULL;
-    unsigned n = 0;
-    size_t bytes;
-    nx_err e = make_filters(c, &filters, &n, reterr);
-
-    nx_jw_object(&w);
-    nx_jw_kcstr(&w, "durable_name", c->o.durable);
-    nx_jw_kcstr(&w, "name", c->o.durable);
-    nx_jw_kcstr(&w, "deliver_policy", c->o.from_start ? "all" : "new");
-    nx_jw_kcstr(&w, "ack_policy", "explicit");
-    nx_jw_ku64(&w, "ack_wait", c->o.ack_wait_ns);
-    nx_jw_key(&w, "max_deliver");
-    nx_jw_i64(&w, -1);
-    nx_jw_ku64(&w, "max_ack_pending", 10000); /* all nodes together, and what was put off */
-    nx_jw_ku64(&w, "max_waiting", 512);
-    nx_jw_kcstr(&w, "replay_policy", "instant");
-    nx_jw_kcstr(&w, "filter_subject", ""); /* the server moves a single one there; both would be refused */
-    nx_jw_key(&w, "filter_subjects");
-    nx_jw_array(&w);
-    for (unsigned i = 0; !e && i < n; i++)
-        nx_jw_cstr(&w, filters[i]);
-    nx_jw_array_end(&w);
-    nx_jw_object_end(&w);
-    for (unsigned i = 0; i < n; i++)
-        free(filters[i]);
-    free(filters);
-    if (!e)
-        e = nx_jw_err(&w) || !nx_buf_cstr(&text) ? NX_ENOMEM : NX_OK;
-    if (!e)
-        nx_buf_take(&text, &c->config_json, &bytes);
-    nx_buf_done(&text);
-    return e;
-}
-
-/* Makes the durable consumer, or brings an existing one up to date. Where it starts can't be changed, and need not be: it has its place.
- * ret_is_new: it was not there. */
-static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
-{
-    nx_buf body = NX_BUF_INIT(1 << 20), config = NX_BUF_INIT(1 << 20);
-    char subject[NX_FAB_SUBJECT_BYTES];
-    nx_json *info = NULL, *answer = NULL;
-    nx_err e;
-
-    snprintf(subject, sizeof subject, "CONSUMER.INFO.%s", c->stream_consumer);
-    e = nx_fab_api(f, subject, NX_SLICE_NULL, &info, NULL, reterr);
-    if (!e) {
-        e = nx_fab_json_merge(nx_json_get(info, "config"), nx_slice_cstr(c->config_json),
-                              (const char *const[]){"deliver_policy", "opt_start_seq", "opt_start_time", NULL}, &config, NULL, reterr);
-    } else if (e == NX_ENOENT) {
-        e = nx_buf_append_cstr(&config, c->config_json);
-    }
-    nx_json_free(info);
-    if (!e)
-        e = nx_buf_printf(&body, "{\"stream_name\":\"%s\",\"config\":", c->ns->events);
-    if (!e)
-        e = nx_buf_append_slice(&body, nx_buf_view(&config));
-    if (!e)
-        e = nx_buf_append_char(&body, '}');
-    if (!e) {
-        snprintf(subject, sizeof subject, "CONSUMER.DURABLE.CREATE.%s", c->stream_consumer);
-        e = nx_fab_api(f, subject, nx_buf_view(&body), &answer, NULL, reterr);
-    }
-    if (!e) {
-        pthread_mutex_lock(&f->cmu);
-        c->pending = nx_json_get_u64(answer, "num_pending", 0);
-        pthread_mutex_unlock(&f->cmu);
-    }
-    nx_json_free(answer);
-    nx_buf_done(&config);
-    nx_buf_done(&body);
-    return e;
-}
-
-static nx_err prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_consumer *c, nx_error *reterr)
-{
-    if (!o->on_msg || !nx_fab_name_is_valid(nx_slice_cstr(o->durable), 90))
-        return nx_error_set(reterr, NX_EINVAL, "\"%s\" is not a consumer name (letters, digits, - and _, at most 90)", o->durable ? o->durable : "");
-    c->ns = n;
-    c->o = *o;
-    c->refs = 1;
-    if (!c->o.ack_wait_ns)
-        c->o.ack_wait_ns = 4 * NX_NS_PER_S;
-    snprintf(c->stream_consumer, sizeof c->stream_consumer, "%s.%s", n->events, o->durable);
-    c->o.durable = strchr(c->stream_consumer, '.') + 1;
-    c->types = copy_slices(o->types, o->n_types);
-    c->n_types = c->types ? o->n_types : 0;
-    c->subjects = copy_slices(o->subjects, o->n_subjects);
-    c->n_subjects = c->subjects ? o->n_subjects : 0;
-    c->o.types = NULL;
-    c->o.subjects = NULL;
-    if (!c->types || !c->subjects)
-        return nx_error_set(reterr, NX_ENOMEM, "out of memory");
-    return make_config(c, reterr);
-}
-
-nx_err nx_fab_consumer_open(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_consumer **ret, nx_error *reterr)
-{
-    nx_fab_consumer *c = calloc(1, sizeof *c);
-    nx_fab *f = n->f;
-    nx_err e;
-
-    if (!c)
-        return nx_error_set(reterr, NX_ENOMEM, "out of memory");
-    e = prepare(n, o, c, reterr);
-    if (!e)
-        e = ensure(f, c, reterr);
-    if (!e) {
-        pthread_mutex_lock(&f->cmu);
-        e = enlist(f, c);
-        if (!e) {
-            f->n_open++;
-            c->is_open = true;
-            c->gen = f->next_gen += 1000000; /* what still comes for the slot's last consumer is not for this one */
-            c->target = base_target(f);
-            pull(f, c);
-        }
-        pthread_mutex_unlock(&f->cmu);
-        if (e)
-            nx_error_set(reterr, e, "consumer %s: %s", c->stream_consumer, e == NX_EEXIST ? "open already" : nx_err_text(e));
-    }
-    if (e) {
-        release(c);
-        return e;
-    }
-    *ret = c;
-    return NX_OK;
-}
-
-void nx_fab_consumer_close(nx_fab_consumer *c, bool remove)
-{
-    nx_fab *f;
-    char subject[NX_FAB_SUBJECT_BYTES];
-    nx_json *answer = NULL;
-
-    if (!c)
-        return;
-    f = c->ns->f;
-    pthread_mutex_lock(&f->cmu);
-    c->is_open = false;
-    f->n_open--;
-    unstarve(f, c);
-    ungrant(f, c, c->granted); /* what the server still sends goes back as -NAK */
-    f->callback_waiters++;
-    while (f->in_callback == c || c->is_in_repair)
-        pthread_cond_wait(&f->callback_cv, &f->cmu);
-    f->callback_waiters--;
-    delist(f, c);
-    feed_starved(f);
-    pthread_mutex_unlock(&f->cmu);
-    if (remove) {
-        snprintf(subject, sizeof subject, "CONSUMER.DELETE.%s", c->stream_consumer);
-        nx_fab_api(f, subject, NX_SLICE_NULL, &answer, NULL, NULL);
-        nx_json_free(answer);
-    }
-    pthread_mutex_lock(&f->cmu);
-    unref(c);
-    pthread_mutex_unlock(&f->cmu);
-}
-
-void nx_fab_consumer_depth(nx_fab_consumer *c, uint64_t *ret_pending, uint64_t *ret_inflight)
-{
-    nx_fab *f = c->ns->f;
-
-    pthread_mutex_lock(&f->cmu);
-    *ret_pending = c->pending;
-    *ret_inflight = c->inflight;
-    pthread_mutex_unlock(&f->cmu);
-}
-
-/* ---- repair (nx-fab-up) -------------------------------------------------------------------------------------------------------------------------------------- */
-
-void nx_fab_consumers_resume(nx_fab *f)
-{
-    pthread_mutex_lock(&f->cmu);
-    for (unsigned i = 0; i < f->n_consumers; i++)
-        if (f->consumers[i])
-            pull(f, f->consumers[i]);
-    pthread_mutex_unlock(&f->cmu);
-}
-
-void nx_fab_consumers_repair(nx_fab *f)
-{
-    pthread_mutex_lock(&f->cmu);
-    if (!f->needs_repair) {
-        pthread_mutex_unlock(&f->cmu);
-        return;
-    }
-    f->needs_repair = false;
-    for (unsigned i = 0; i < f->n_consumers; i++) {
-        nx_fab_consumer *c = f->consumers[i];
-        nx_error err = NX_ERROR_INIT;
-        nx_err e;
-
-        if (!c || !c->is_open || !c->needs_repair)
-            continue;
-        c->is_in_repair = true;
-        pthread_mutex_unlock(&f->cmu);
-        e = ensure(f, c, &err);
-        pthread_mutex_lock(&f->cmu);
-        c->is_in_repair = false;
-        if (f->callback_waiters)
-            pthread_cond_broadcast(&f->callback_cv);
-        if (e) {
-            f->needs_repair = true; /* tried again at the next round */
-            if (!c->repair_is_logged)
-                nx_log(NX_LOG_ERROR, "fabric.consumer", "cannot restore consumer %s: %s", c->stream_consumer, err.msg);
-            c->repair_is_logged = true;
-            continue;
-        }
-        nx_log(NX_LOG_WARN, "fabric.consumer", "consumer %s was restored", c->stream_consumer);
-        c->repair_is_logged = false;
-        c->needs_repair = false;
-        c->gen++;
-        ungrant(f, c, c->granted);
-        pull(f, c);
-    }
-    pthread_mutex_unlock(&f->cmu);
 }

@@ -167,42 +167,72 @@ struct entry {
     bool is_gone;
 };
 struct listing {
-    struct entry *v;
-    unsigned n, cap;
+    struct entry *v; /* open addressing by key; key.n 0: free */
+    unsigned n, cap; /* cap is a power of two */
     nx_arena *a;
 };
+
+static unsigned place_of(const struct listing *l, nx_slice key)
+{
+    uint32_t h = 2166136261u;
+    unsigned i;
+
+    for (size_t k = 0; k < key.n; k++)
+        h = (h ^ (uint8_t)key.p[k]) * 16777619u;
+    for (i = h & (l->cap - 1); l->v[i].kv.key.n && !nx_slice_eq(l->v[i].kv.key, key); i = (i + 1) & (l->cap - 1))
+        ;
+    return i;
+}
+
+static nx_err grow(struct listing *l)
+{
+    struct listing to = {.cap = l->cap ? l->cap * 2 : 64, .n = l->n, .a = l->a};
+
+    to.v = calloc(to.cap, sizeof *to.v);
+    if (!to.v)
+        return NX_ENOMEM;
+    for (unsigned i = 0; i < l->cap; i++)
+        if (l->v[i].kv.key.n)
+            to.v[place_of(&to, l->v[i].kv.key)] = l->v[i];
+    free(l->v);
+    *l = to;
+    return NX_OK;
+}
 
 /* Messages come oldest first: the last one of a key counts. */
 static nx_err note(struct listing *l, nx_slice key, natsMsg *m)
 {
     nx_slice value = NX_SLICE_NULL;
-    unsigned i = 0;
+    struct entry *e;
 
-    while (i < l->n && !nx_slice_eq(l->v[i].kv.key, key))
-        i++;
-    if (i == l->cap) {
-        unsigned cap = l->cap ? l->cap * 2 : 32;
-        struct entry *v = realloc(l->v, cap * sizeof *v);
-
-        if (!v)
-            return NX_ENOMEM;
-        l->v = v;
-        l->cap = cap;
-    }
-    if (i == l->n) {
+    if (2 * (l->n + 1) > l->cap && grow(l))
+        return NX_ENOMEM;
+    e = &l->v[place_of(l, key)];
+    if (!e->kv.key.n) {
         key = nx_arena_dup(l->a, key);
         if (!key.p)
             return NX_ENOMEM;
-        l->v[l->n++] = (struct entry){.kv.key = key};
+        e->kv.key = key;
+        l->n++;
     }
-    l->v[i].is_gone = is_tombstone(m);
-    if (!l->v[i].is_gone) {
+    e->is_gone = is_tombstone(m);
+    if (!e->is_gone) {
         value = nx_arena_dup(l->a, msg_data(m));
         if (!value.p)
             return NX_ENOMEM;
     }
-    l->v[i].kv.value = value;
+    e->kv.value = value;
     return NX_OK;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const nx_kv *x = a, *y = b;
+    size_t n = x->key.n < y->key.n ? x->key.n : y->key.n;
+    int c = memcmp(x->key.p, y->key.p, n);
+
+    return c ? c : x->key.n < y->key.n ? -1
+                                       : x->key.n > y->key.n;
 }
 
 static nx_err list_page(nx_fab_ns *n, nx_slice prefix, uint64_t *seq, struct listing *l, bool *ret_more, nx_error *reterr)
@@ -247,11 +277,12 @@ nx_err nx_fab_kv_list(nx_fab_ns *n, const char *prefix, nx_arena *a, nx_kv **ret
         out = nx_arena_calloc(a, l.n ? l.n : 1, sizeof *out);
         e = out ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory");
     }
-    for (unsigned i = 0; !e && i < l.n; i++)
-        if (!l.v[i].is_gone)
+    for (unsigned i = 0; !e && i < l.cap; i++)
+        if (l.v[i].kv.key.n && !l.v[i].is_gone)
             out[count++] = l.v[i].kv;
     free(l.v);
     if (!e) {
+        qsort(out, count, sizeof *out, by_key);
         *ret = out;
         *ret_n = count;
     }

@@ -142,8 +142,9 @@ nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fa
 
 /* ---- the way back (nx-fab) --------------------------------------------------------------------------------------------------------------------- */
 
-static void finish(nx_fab_pub *pub, nx_err e)
+static void finish(nx_fab *f, nx_fab_pub *pub, nx_err e)
 {
+    nx_fab_metrics_publish(f, e, pub->is_duplicate);
     pub->err = e;
     pub->done(pub);
 }
@@ -183,7 +184,7 @@ void nx_fab_pub_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)
     note_full(ns, ack.err);
     pub->seq = ack.seq;
     pub->is_duplicate = ack.is_duplicate;
-    finish(pub, ack.err);
+    finish(f, pub, ack.err);
 }
 
 void nx_fab_pubs_fail(nx_fab *f)
@@ -197,7 +198,7 @@ void nx_fab_pubs_fail(nx_fab *f)
         pthread_mutex_unlock(&f->mu);
         if (!pub)
             return;
-        finish(pub, NX_EUNAVAIL);
+        finish(f, pub, NX_EUNAVAIL);
     }
 }
 
@@ -219,7 +220,7 @@ void nx_fab_pubs_expire(nx_fab *f, uint64_t now_ns)
             return;
         if (is_first)
             nx_fab_upkeep_kick(f); /* it finds out whether the server is silent or does not store */
-        finish(pub, NX_EUNAVAIL);
+        finish(f, pub, NX_EUNAVAIL);
     }
 }
 

@@ -152,7 +152,18 @@ static nx_err purge(nx_fab *f, const char *stream, uint64_t keep_from)
     snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)keep_from);
     e = nx_fab_api(f, subject, nx_slice_cstr(body), &j, NULL, NULL);
     nx_json_free(j);
+    if (!e)
+        nx_obs_inc(f->metrics.purged);
     return e;
+}
+
+static void set_held(nx_fab_ns *n, bool is_held, const char *whose)
+{
+    if (is_held && !n->is_held)
+        nx_log(NX_LOG_WARN, "fabric.held", "consumer %s is so far behind that old events of namespace %s are kept for it", whose, n->name);
+    if (is_held != n->is_held)
+        nx_obs_gauge_add(n->f->metrics.held, is_held ? 1 : -1);
+    n->is_held = is_held;
 }
 
 static nx_err trim_stream(nx_fab_ns *n, const char *stream, uint64_t max_age_ns, bool is_events)
@@ -176,12 +187,10 @@ static nx_err trim_stream(nx_fab_ns *n, const char *stream, uint64_t max_age_ns,
         if (e)
             return e;
         if (floor < cut) {
-            if (!n->is_held && floor <= st.first_seq)
-                nx_log(NX_LOG_WARN, "fabric.held", "consumer %s is so far behind that old events of namespace %s are kept for it", whose, n->name);
-            n->is_held = floor <= st.first_seq;
+            set_held(n, floor <= st.first_seq, whose);
             cut = floor;
         } else {
-            n->is_held = false;
+            set_held(n, false, whose);
         }
     }
     return cut > st.first_seq ? purge(n->f, stream, cut) : NX_OK;

@@ -80,6 +80,7 @@ static bool connect_missing(struct upkeep *u, uint64_t now)
             u->backoff_ns = u->backoff_ns * 2 > BACKOFF_MAX_NS ? BACKOFF_MAX_NS : u->backoff_ns * 2;
             return false;
         }
+        nx_obs_inc(f->metrics.reconnects);
         hot_is_new |= k == NX_FAB_HOT;
     }
     if (was_missing) {

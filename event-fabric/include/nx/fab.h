@@ -163,6 +163,7 @@ nx_err nx_fab_kv_get(nx_fab_ns *n, const char *key, nx_arena *a, nx_slice *ret, 
 nx_err nx_fab_kv_put(nx_fab_ns *n, const char *key, nx_slice value, uint64_t revision, uint64_t *ret_revision, nx_error *reterr);
 nx_err nx_fab_kv_delete(nx_fab_ns *n, const char *key, nx_error *reterr);
 nx_err nx_fab_kv_list(nx_fab_ns *n, const char *prefix, nx_arena *a, nx_kv **ret, unsigned *ret_n, nx_error *reterr);
+/* nx_fab_kv_list() sorts by key. */
 /* Calls on_change (fabric thread) for each change after the call, also across server restarts (it may repeat one). One watch a namespace. */
 nx_err nx_fab_kv_watch(nx_fab_ns *n, void (*on_change)(void *self, nx_slice key), void *self, nx_error *reterr);
 

@@ -1,0 +1,34 @@
+/* lookup.h: what lookup.c (by id) and recent.c (newest first, short forms of ids) share.
+ * Threads: any; all of it BLOCKING. */
+#ifndef NX_FAB_LOOKUP_H
+#define NX_FAB_LOOKUP_H
+#include "fab_internal.h"
+
+#define NX_FAB_NEWEST 100000  /* messages in which a suffix is looked for, and an id whose time misleads */
+#define NX_FAB_BATCH_MAX 1000 /* messages in one page */
+
+typedef struct nx_fab_stored {
+    natsMsg *m;
+    uint64_t seq, wall_ns;
+    nx_slice subject;
+} nx_fab_stored;
+
+typedef struct nx_fab_query {
+    const char *stream, *filter; /* filter NULL: all subjects */
+    uint64_t seq, wall_ns;       /* where to begin: the sequence, or where 0 the time */
+    unsigned batch;              /* size of the first page; later ones grow */
+} nx_fab_query;
+
+/* Less than 0: error; 0: go on; more: enough. A visitor that keeps the message sets s->m to NULL. */
+typedef int (*nx_fab_visit_fn)(void *self, nx_fab_stored *s);
+
+bool nx_fab_stored_read(natsMsg *m, nx_fab_stored *ret);
+nx_err nx_fab_page(nx_fab *f, const nx_fab_query *q, nx_fab_replies *ret, nx_error *reterr); /* one batched direct get */
+/* Visits from where the query begins to the end of the stream, at most 5 s (NX_ETIMEOUT). */
+nx_err nx_fab_visit(nx_fab *f, nx_fab_query q, nx_fab_visit_fn visit, void *self, nx_error *reterr);
+nx_err nx_fab_newest_from(nx_fab_ns *n, const char *stream, uint64_t *ret_seq, nx_error *reterr); /* where the newest NX_FAB_NEWEST begin */
+nx_slice nx_fab_stored_event_id(natsMsg *m);
+bool nx_fab_stored_is_final(natsMsg *m);
+nx_err nx_fab_stored_event(nx_fab_ns *n, const nx_fab_stored *s, nx_arena *a, nx_event *ret, nx_error *reterr);
+nx_err nx_fab_stored_run(nx_fab_ns *n, const nx_fab_stored *s, nx_arena *a, nx_run *ret, nx_error *reterr);
+#endif
