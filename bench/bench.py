@@ -96,6 +96,14 @@ def program(build, name, *args, timeout=120):
     return subprocess.run([str(path), *args], capture_output=True, text=True, timeout=timeout).stdout
 
 
+def figures(text):
+    """Lines "FIGURE what|value|unit|must|beside|limit" of the bench programs."""
+    for line in text.splitlines():
+        if line.startswith("FIGURE "):
+            what, value, unit, must, beside, limit = (line[7:].split("|") + [""] * 6)[:6]
+            yield what, float(value), unit, float(must) if must else None, (beside, float(limit)) if limit else None
+
+
 class Table:
     def __init__(self):
         self.rows = []
@@ -139,17 +147,33 @@ functions:
   - name: later
     on: {{http: {{method: POST, path: /events/bench.async}}}}
     code: ./echo.wasm
+  - name: large-stack
+    on: {{http: {{method: POST, path: /sync-large-stack}}}}
+    code: ./large.wasm
+    respond: sync
 """
 
 
-def build_echo(folder):
-    source = folder / "echo.rs"
-    source.write_text(ECHO)
-    for rustc, target in (("rustc", "wasm32-wasip1"), ("/usr/bin/rustc", "wasm32-wasi"), ("rustc", "wasm32-wasi")):
-        done = subprocess.run([rustc, "--target", target, "-O", "--crate-type", "cdylib", "-o", str(folder / "echo.wasm"), str(source)], capture_output=True)
-        if done.returncode == 0:
-            return folder / "echo.wasm"
-    raise SystemExit("bench: no Rust compiler with a WASI target; run scripts/setup test")
+BUILD = """version: v1
+functions:
+  - name: echo
+    on: {event: bench.build}
+    code: ./NAME.wasm
+    build:
+      command: '"$RUSTC" --edition 2021 --target "$NEXUS_WASI_TARGET" --crate-type cdylib -C opt-level=3 FLAGS -o NAME.wasm echo.rs'
+"""
+
+
+def build_echo(nexus, folder, name, flags):
+    """The function as a project would build it."""
+    project = folder / ("build-" + name)
+    project.mkdir()
+    (project / "echo.rs").write_text(ECHO)
+    (project / "nexus.yaml").write_text(BUILD.replace("NAME", name).replace("FLAGS", flags))
+    done = subprocess.run([nexus, "build"], cwd=project, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit("bench: nexus build: " + done.stdout + done.stderr)
+    return project / (name + ".wasm")
 
 
 def drained(node, seconds=120):
@@ -188,11 +212,11 @@ def main():
 
 
 def measure(build, nexus, folder, seconds, table):
-    echo = build_echo(folder)
-    for line in program(build, "rt_bench", str(echo)).splitlines():  # NAME VALUE UNIT [LIMIT_NAME LIMIT]
-        if line.startswith("FIGURE "):
-            what, value, unit, must, beside, limit = (line[7:].split("|") + [""] * 6)[:6]
-            table.add(what, float(value), unit, float(must) if must else None, True, (beside, float(limit)) if limit else None)
+    echo = build_echo(nexus, folder, "echo", "-C link-arg=-zstack-size=262144")
+    large = build_echo(nexus, folder, "large", "")  # Rust's default stack of 1 MiB, which every run resets
+    for module, kind in ((echo, "256 KiB stack"), (large, "1 MiB stack")):
+        for what, value, unit, must, beside in figures(program(build, "rt_bench", str(module))):
+            table.add(f"{what}, {kind}", value, unit, must, True, beside)
     floor = subprocess.Popen([str(build / "bench" / "http_floor")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     port = floor.stdout.readline().strip()
     http_floor = wrk(f"http://127.0.0.1:{port}/", 64, seconds)["rate"]
@@ -200,15 +224,14 @@ def measure(build, nexus, folder, seconds, table):
     floor.wait(10)
     table.add("empty HTTP handler, 64 connections (limit)", http_floor, "req/s")
     nats_floor = 0
-    for line in program(build, "fab_bench").splitlines():
-        if line.startswith("FIGURE "):
-            what, value, unit, must, beside, limit = (line[7:].split("|") + [""] * 6)[:6]
-            table.add(what, float(value), unit, float(must) if must else None, False, (beside, float(limit)) if limit else None)
-            if "bare" in what and "publish" in what:
-                nats_floor = float(value)
+    for what, value, unit, must, beside in figures(program(build, "fab_bench")):
+        table.add(what, value, unit, must, False, beside)
+        if "bare" in what and "publish" in what:
+            nats_floor = value
     node_folder = folder / "node"
     node_folder.mkdir()
     shutil.copy(echo, node_folder / "echo.wasm")
+    shutil.copy(large, node_folder / "large.wasm")
     node = Node(nexus, node_folder, CONFIG.format(level="warn"))
     try:
         measure_node(nexus, node, node_folder, seconds, table, nats_floor)
@@ -230,6 +253,8 @@ def measure_node(nexus, node, folder, seconds, table, nats_floor):
     table.add("event to recorded answer, sync, 1 conn, p99", one["p99_ms"], "ms", 2, True)
     many = wrk(node.url + "/sync", 64, seconds)
     table.add("durable sync events, 64 connections", many["rate"], "events/s", 14000)
+    large = wrk(node.url + "/sync-large-stack", 64, seconds)
+    table.add("the same, function with a 1 MiB stack", large["rate"], "events/s", 14000)
     before, started = run_count(node, "later"), time.monotonic()
     later = wrk(node.url + "/events/bench.async", 64, seconds)
     table.add("async: 202 after PubAck, 64 connections", later["rate"], "events/s")
@@ -238,7 +263,7 @@ def measure_node(nexus, node, folder, seconds, table, nats_floor):
     table.add("async: also run and recorded, to an empty backlog", ran / (time.monotonic() - started), "events/s", 17000)
     alone = wrk(node.url + "/events/bench.nobody", 64, seconds)
     table.add("ingest alone, no function", alone["rate"], "events/s", 25000, False, ("bare publish", nats_floor) if nats_floor else None)
-    for name, r in (("sync", many), ("async", later), ("ingest", alone)):
+    for name, r in (("sync", many), ("sync, large stack", large), ("async", later), ("ingest", alone)):
         if r["bad"] or r["errors"]:
             print(f"bench: {name}: {r['bad']} answers that were not 2xx, {r['errors']} connection errors", file=sys.stderr)
     table.add("node resident memory, after load", node.rss_bytes() / 2**20, "MiB")
