@@ -1,5 +1,6 @@
 /* admin_read.c: the admin API's readers (events, runs, logs), and invoking one function. */
 #include "admin.h"
+#include "fn.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -210,6 +211,18 @@ nx_err nx_core_admin_runs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error
     return err;
 }
 
+/* The module's line tables turn names and offsets into files and lines, where it has them. */
+static void symbolise(nx_node *n, nx_run *r, nx_buf *out)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf module = NX_BUF_INIT(NX_CORE_MODULE_BYTES_MAX + 1);
+    nx_sha256 artifact;
+    if (!r->backtrace.n || nx_sha256_parse_hex(r->artifact, &artifact) != NX_OK || nx_fab_artifact_get(n->ns, &artifact, &module, NULL) != NX_OK)
+        return;
+    if (nx_rt_symbolise(n->rt, nx_buf_view(&module), r->backtrace, out, NULL) == NX_OK)
+        r->backtrace = nx_buf_view(out);
+}
+
 nx_err nx_core_admin_run(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
     nx_node *n = self;
@@ -224,6 +237,9 @@ nx_err nx_core_admin_run(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error 
         err = nx_fab_run_get(n->ns, &id, &a, &r, reterr);
     if (err != NX_OK)
         return err;
+    NX_CLEANUP(nx_buf_done)
+    nx_buf backtrace = NX_BUF_INIT(256u << 10);
+    symbolise(n, &r, &backtrace);
     nx_jw w = NX_JW_INIT(nx_gw_resp_body(resp));
     err = nx_run_to_json(&r, true, &w);
     return err == NX_OK ? nx_jw_err(&w) : err;
