@@ -20,6 +20,7 @@ def node(module_project, guests):
         function("small", probe, memory="4Mi"),
         function("terse", probe, max_output="1Ki", max_log="1Ki"),
         function("poor", probe, fuel=2_000_000),
+        function("debug", module_project.module(guests.rust("probe.rs", options=["-g", "-C", "strip=none"]))),
         function("loop", module_project.module(guests.wat("loop.wat")), timeout="150ms"),
         function("deep", module_project.module(guests.wat("recurse.wat"))),
         function("hostile", module_project.module(guests.wat("out_of_bounds.wat"))),
@@ -50,6 +51,13 @@ def test_trap_is_an_error_with_backtrace(node):
     assert (run["status"], run["why"]) == ("error", "trap")
     assert "unreachable" in run["message"]
     assert "handle_event" in run["backtrace"]
+
+
+def test_backtrace_of_a_debug_build_names_source_lines(node):
+    """By the line tables of the module, in a child of its own; the record itself keeps names and offsets."""
+    run = ended(node, "debug", "panic")
+    assert re.search(r"handle_event\S* at \S*probe\.rs:\d+", run["backtrace"])
+    assert "probe.rs:" not in ended(node, "probe", "panic")["backtrace"]  # strip=debuginfo
 
 
 def test_panic_is_an_error_whose_text_is_logged(node):
