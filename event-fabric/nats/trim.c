@@ -277,6 +277,20 @@ static nx_err probe_write(nx_fab_ns *n, const char *stream, const char *kind)
     return NX_OK;
 }
 
+/* Asked now: what is_silent says may be older than the pause that began since. */
+static bool answers(nx_fab *f)
+{
+    char subject[160];
+    nx_fab_replies got = {0};
+    bool is_refused = false;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "%s.INFO", f->js_prefix);
+    e = nx_fab_request(f, &(nx_fab_ask){.subject = subject, .timeout_ns = WRITE_PROBE_NS, .ret_is_refused = &is_refused}, &got, NULL);
+    nx_fab_replies_done(&got);
+    return !e || is_refused;
+}
+
 /* After a write error nats-server's store stays shut, without a word to the publisher, until the server is restarted. */
 static void unstick(nx_fab_ns *n)
 {
@@ -291,6 +305,8 @@ static void unstick(nx_fab_ns *n)
         atomic_store(&n->is_stuck, false);
         return;
     }
+    if (!answers(n->f))
+        return; /* silent all along, only nobody had asked yet: a paused server comes back by itself, with all it has stored */
     if (!n->is_healing)
         nx_log(NX_LOG_ERROR, "fabric.stuck", "the log of namespace %s does not acknowledge what is written: is its disk full?", n->name);
     n->is_healing = true;

@@ -81,6 +81,7 @@ def test_runs_during_a_pause_are_recorded_after_it(node):
         pause(4)
     finally:
         os.kill(server, 18)
+    wait_until(node.is_ready, "readiness", 20, on_failure=node.log)
     for event_id in ids:
         assert node.run_of(event_id, deadline=40)["status"] == "ok"
         assert len(node.runs(event=event_id)) == 1
