@@ -131,7 +131,8 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "Command line, run by the shell."},
     {"functions[].build.workdir", NX_CFG_STRING, &nx_cfg_folder, ".", FN_PATH(build_workdir, build_workdir), .help = "Folder it runs in."},
     {"functions[].build.watch", NX_CFG_LIST, &nx_cfg_file, FN_LIST(build_watch), .example = "[src, Cargo.toml]",
-     .help = "Files and folders, relative to `workdir`, whose change starts a build in `nexus dev`."},
+     .help = "Files and folders, relative to `workdir`, whose change starts a build in `nexus dev`. Without it, all in `workdir` but "
+             "outputs (`build`, `target`, `dist`, `*.wasm`), logs, Markdown and hidden files."},
     {"functions[].timeout", NX_CFG_DURATION, .def = "30s", .min = "1ms", .max = "15m", FN(timeout_ns), .example = "5s",
      .help = "Time that one attempt may take; past it the run ends `timeout`."},
     {"functions[].memory", NX_CFG_SIZE, .def = "128Mi", .min = "64Ki", .max = "4Gi", FN(memory_bytes),

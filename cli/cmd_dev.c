@@ -5,6 +5,7 @@
  * It is called after each save, after each build, and every two seconds; called for nothing, it does nothing. */
 #include "banner.h"
 #include "cmds.h"
+#include "first_build.h"
 #include "host.h"
 #include "nx/clock.h"
 #include "tools.h"
@@ -290,7 +291,7 @@ static int start(dev *d, uint64_t started_ns)
     if (code == NX_CLI_OK)
         code = nx_cli_config_load_or_fail(c, d->file, 0, &d->next);
     if (code == NX_CLI_OK && !d->no_build)
-        code = nx_cli_build_all(c, d->next, NULL, 0, false, NULL);
+        code = nx_cli_first_build(c, d->file, &d->next, &d->next_fingerprint);
     if (code == NX_CLI_OK)
         d->taken_fingerprint = modules_fingerprint(d);
     if (code == NX_CLI_OK)
@@ -350,8 +351,9 @@ const nx_cli_command nx_cli_cmd_dev = {
     .summary = "Build, run and watch the project of this folder",
     .text = "Starts a node with a private event log under .nexus/, prints where it listens and what to try, then the logs of the node\n"
             "and of all functions. A save of nexus.yaml, of a module or of a source reloads within a moment, whole or not at all:\n"
-            "what is broken is shown, and the last good configuration goes on running. Settings: flags, then NEXUS_… variables,\n"
-            "then nexus.yaml, then ~/.config/nexus/config.yaml. Ctrl-C stops it after requests in flight are answered.",
+            "what is broken is shown, and the last good configuration goes on running. Where already the first build fails, it\n"
+            "waits for a save and builds again. Settings: flags, then NEXUS_… variables, then nexus.yaml, then\n"
+            "~/.config/nexus/config.yaml. Ctrl-C stops it after requests in flight are answered.",
     .flags = flags,
     .examples = examples,
     .run = run,

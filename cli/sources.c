@@ -60,7 +60,9 @@ static bool is_source_name(const walk *w, const char *name)
         return false;
     if (w->takes_all)
         return true;
-    return !nx_slice_ends(s, NX_SLICE(".wasm")) && !nx_slice_ends(s, NX_SLICE(".md")) && strcmp(name, NX_CLI_PROJECT_FILE) != 0;
+    /* A log: `nexus dev > dev.log` in the project's folder would build for ever. */
+    return !nx_slice_ends(s, NX_SLICE(".wasm")) && !nx_slice_ends(s, NX_SLICE(".md")) && !nx_slice_ends(s, NX_SLICE(".log")) &&
+           strcmp(name, NX_CLI_PROJECT_FILE) != 0;
 }
 
 static void take_file(walk *w, const char *path, const struct stat *st)

@@ -1,12 +1,15 @@
 """`nexus dev` follows the files: whole or not at all, quickly, and says what changed."""
 
 import os
+import re
+import statistics
 
 import pytest
-from nexus.node import Node, function
+from nexus.node import SLOW, Node, function
 from nexus.wait import Stopwatch, pause, wait_until
 
-RELOAD_S = 1.0  # the aim is 300 ms; the machine may be busy
+RELOAD_S = 1.0  # for one save, on a machine that may be busy
+USUAL_RELOAD_S = 0.3
 
 
 @pytest.fixture
@@ -28,6 +31,17 @@ def answered(node, name, text):
 def test_new_module_is_served_at_once(node, guests):
     node.project.module(guests.wat("answer.wat", TEXT="two", LENGTH=3), "one.wasm")
     assert answered(node, "one", "two") < RELOAD_S
+
+
+def test_reloads_take_less_than_300_ms(node, guests):
+    took, path = [], "one"
+    for i in range(5):
+        node.project.module(guests.wat("answer.wat", TEXT=f"m{i}", LENGTH=2), "one.wasm")
+        took.append(answered(node, path, f"m{i}"))
+        path = f"/save/{i}"
+        node.project.write(re.sub(r"path: .*", f"path: {path}", node.project.file.read_text()))
+        took.append(answered(node, path, f"m{i}"))
+    assert statistics.median(took) < USUAL_RELOAD_S * SLOW, [f"{s * 1000:.0f} ms" for s in took]
 
 
 def test_module_written_in_place_is_served(node, guests):
@@ -165,3 +179,34 @@ def test_build_command_runs_on_source_change(project):
         assert node.post("built", "").text == "second\n"
         write("third")
         wait_until(lambda: node.post("built", "").text == "third\n", "the repaired function", 30, on_failure=node.log)
+
+
+def test_first_build_that_fails_waits_for_a_save(project):
+    """Nothing can run yet, but whoever saves the repaired source finds the node up."""
+    source = project.dir / "src" / "main.rs"
+    source.parent.mkdir(parents=True)
+    source.write_text("this is not Rust\n")
+    good = {"functions": [function("built", "./build/built.wasm", respond="sync", build={
+        "command": "$RUSTC --target $NEXUS_WASI_TARGET --crate-type cdylib -C opt-level=1 -o build/built.wasm src/main.rs", "watch": ["src"]})]}
+    project.write(good)
+    node = Node(project)
+    node.launch()
+    try:
+        node.wait_log("waiting for the next save", 30)
+        project.write("version: v1\nfunctions: 7\n")
+        node.wait_log(r"nexus\.yaml:2:\d+: functions")
+        project.write(good)
+        node.wait_log("build failed built", 30, count=2)
+        source.write_text('#[no_mangle]\npub extern "C" fn handle_event() { println!("repaired"); }\n')
+        node.wait_ready()
+        assert node.post("built", "").text == "repaired\n"
+    finally:
+        node.stop(expect=None)
+
+
+def test_waiting_for_a_save_ends_by_a_signal(project):
+    project.write({"functions": [function("never", "./never.wasm", build={"command": "false"})]})
+    node = Node(project)
+    node.launch()
+    node.wait_log("waiting for the next save", 30)
+    assert node.stop(expect=None) == 130

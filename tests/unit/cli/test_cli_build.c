@@ -68,7 +68,7 @@ static void test_sources_outputs_and_notes_do_not_count(void **state)
     nx_config *cfg = project("      command: 'true'\n");
     const nx_fn_config *f = &cfg->functions[0];
     static const char *const others[] = {"target/release/x.rs", "node_modules/m/x.js", ".git/HEAD", ".nexus/nats/x", "README.md",
-                                         "src/.a.rs.swp", "src/a.rs~", "other.wasm"};
+                                         "src/.a.rs.swp", "src/a.rs~", "other.wasm", "dev.log"};
     put("src/a.rs", 10);
     put("build/a.wasm", 20);
     set_time("nexus.yaml", 30);
