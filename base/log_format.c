@@ -151,6 +151,10 @@ nx_err nx_log_format_json(const nx_log_line *line, struct nx_buf *out)
     optional(&w, "function", line->function);
     optional(&w, "namespace", line->ns);
     if (line->is_replay) nx_jw_kbool(&w, "is_replay", true);
+    if (line->original_wall_ns) {
+        when_n = nx_clock_rfc3339(line->original_wall_ns, 9, when);
+        nx_jw_kstr(&w, "original_timestamp", nx_slice_make(when, when_n));
+    }
     nx_jw_kstr(&w, "message", line->msg);
     for (size_t i = 0; i < line->n_fields; i++) {
         nx_jw_key_slice(&w, line->fields[i].key);

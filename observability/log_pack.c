@@ -5,7 +5,7 @@
 enum { N_SLICES = 8 }; /* component, event, trace, event_id, run_id, function, ns, msg */
 
 typedef struct head {
-    uint64_t wall_ns;
+    uint64_t wall_ns, original_wall_ns;
     uint8_t level, is_replay, n_fields;
     uint32_t lengths[N_SLICES];
 } head;
@@ -40,7 +40,11 @@ void nx_log_pack(const nx_log_line *line, void *to)
 {
     nx_slice s[N_SLICES];
     slices_of(line, s);
-    head h = {.wall_ns = line->wall_ns, .level = (uint8_t)line->level, .is_replay = line->is_replay, .n_fields = (uint8_t)n_fields_of(line)};
+    head h = {.wall_ns = line->wall_ns,
+              .original_wall_ns = line->original_wall_ns,
+              .level = (uint8_t)line->level,
+              .is_replay = line->is_replay,
+              .n_fields = (uint8_t)n_fields_of(line)};
     for (unsigned i = 0; i < N_SLICES; i++) h.lengths[i] = (uint32_t)s[i].n;
     char *p = put(to, &h, sizeof h);
     for (unsigned i = 0; i < N_SLICES; i++) p = put(p, s[i].p, s[i].n);
@@ -64,7 +68,12 @@ void nx_log_unpack(nx_slice packed, nx_log_line *line, nx_kv fields[NX_LOG_PACK_
     head h;
     memcpy(&h, packed.p, sizeof h);
     const char *p = packed.p + sizeof h;
-    *line = (nx_log_line){.wall_ns = h.wall_ns, .level = (nx_log_level)h.level, .is_replay = h.is_replay != 0, .fields = fields, .n_fields = h.n_fields};
+    *line = (nx_log_line){.wall_ns = h.wall_ns,
+                          .original_wall_ns = h.original_wall_ns,
+                          .level = (nx_log_level)h.level,
+                          .is_replay = h.is_replay != 0,
+                          .fields = fields,
+                          .n_fields = h.n_fields};
     nx_slice *const s[N_SLICES] = {&line->component, &line->event, &line->trace, &line->event_id, &line->run_id, &line->function, &line->ns, &line->msg};
     for (unsigned i = 0; i < N_SLICES; i++) {
         *s[i] = nx_slice_make(p, h.lengths[i]);

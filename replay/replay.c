@@ -33,6 +33,30 @@ static void on_line(nx_attempt *a, nx_slice line)
         .ns = p->event->ns,
         .msg = line,
         .is_replay = true,
+        .original_wall_ns = p->original->start_wall_ns,
+    };
+    nx_log_emit(&l);
+}
+
+/* One line of the node for each repetition: who looks at the log later sees that it happened, and how it came out. */
+static void log_verdict(const repetition *p, bool is_other_code)
+{
+    const nx_replay_result *r = &p->result;
+    char text[sizeof r->reason + 128];
+    int n = snprintf(text, sizeof text, "Function '%.*s' replayed: %s%s%s", NX_SLICE_FMT(p->original->function), nx_replay_verdict_name(r->verdict),
+                     r->reason[0] ? ", " : "", r->reason);
+    nx_log_line l = {
+        /* That other code answers otherwise is what was asked; that the same code does is not. */
+        .level = r->verdict == NX_REPLAY_IDENTICAL || (r->verdict == NX_REPLAY_DIVERGED && is_other_code) ? NX_LOG_INFO : NX_LOG_WARN,
+        .event = NX_SLICE("replay.completed"),
+        .trace = nx_slice_cstr(r->log_trace),
+        .event_id = nx_id_slice(&p->event->event_id),
+        .run_id = p->run.run_id.s[0] ? nx_id_slice(&p->run.run_id) : NX_SLICE(""), /* it did not get that far */
+        .function = p->original->function,
+        .ns = p->event->ns,
+        .msg = nx_slice_make(text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1),
+        .is_replay = true,
+        .original_wall_ns = p->original->start_wall_ns,
     };
     nx_log_emit(&l);
 }
@@ -245,6 +269,7 @@ static nx_err repeat_and_report(nx_node *n, const nx_event *event, const nx_run 
     p->result = (nx_replay_result){.event = event, .original = original, .first_difference = -1};
     snprintf(p->result.log_trace, sizeof p->result.log_trace, "%s-replay", original->trace.trace_id);
     repeat(p, against, hex);
+    log_verdict(p, against.n > 0);
     nx_err err = on_result(self, &p->result);
     nx_rt_program_unref(p->attempt.program);
     nx_attempt_done(&p->attempt);

@@ -205,6 +205,20 @@ def test_guest_lines_of_a_replay_are_marked(node):
     assert re.search(rf"\[trace={run['trace_id']}\] marked line", node.log())
 
 
+def test_log_lines_of_a_replay_carry_its_metadata(node):
+    event_id, run = recorded(node, "probe", "say a line")
+    verdict = node.replay(event_id)[0]
+    lines = [x for x in node.api_list("logs", event=event_id) if x["trace_id"] == f"{run['trace_id']}-replay"]
+    assert [x["message"] for x in lines] == ["a line", "Function 'probe' replayed: identical"]
+    for line in lines:
+        assert line["is_replay"] is True
+        assert line["original_timestamp"] == verdict["original_timestamp"]
+        assert line["run_id"] == verdict["replay_run_id"]
+    assert lines[1]["event"] == "replay.completed"
+    of_run = [x for x in node.api_list("logs", event=event_id) if x["trace_id"] == run["trace_id"]]
+    assert len(of_run) == 3 and not any("is_replay" in x or "original_timestamp" in x for x in of_run)
+
+
 def test_replay_of_a_chain_emits_nothing(node):
     event_id, _ = recorded(node, "emits", "once")
     count = lambda: len(node.api_list("events", type="emitted", limit=1000))  # noqa: E731

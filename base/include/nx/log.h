@@ -21,6 +21,7 @@ typedef struct nx_log_line {
     nx_slice event_id, run_id, function, ns; /* may be empty */
     nx_slice msg;                            /* one line; control characters are made visible by the sink */
     bool is_replay;
+    uint64_t original_wall_ns; /* replays: when the run that is repeated began; 0: none */
     const nx_kv *fields; /* further fields */
     size_t n_fields;
 } nx_log_line;

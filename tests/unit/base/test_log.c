@@ -65,10 +65,10 @@ static void test_log_json_form(void **state)
 {
     (void)state;
     nx_kv fields[] = {{NX_SLICE("duration_ms"), NX_SLICE("1.2")}};
-    nx_log_line l = {.wall_ns = T0, .level = NX_LOG_INFO, .component = NX_SLICE("nexus"), .event = NX_SLICE("run.completed"), .trace = NX_SLICE(TRACE "-replay"), .event_id = NX_SLICE("E"), .run_id = NX_SLICE("R"), .function = NX_SLICE("f"), .ns = NX_SLICE("default"), .msg = NX_SLICE("said \"x\"\n\x1b"), .is_replay = true, .fields = fields, .n_fields = 1};
+    nx_log_line l = {.wall_ns = T0, .level = NX_LOG_INFO, .component = NX_SLICE("nexus"), .event = NX_SLICE("run.completed"), .trace = NX_SLICE(TRACE "-replay"), .event_id = NX_SLICE("E"), .run_id = NX_SLICE("R"), .function = NX_SLICE("f"), .ns = NX_SLICE("default"), .msg = NX_SLICE("said \"x\"\n\x1b"), .is_replay = true, .original_wall_ns = T0 - 1, .fields = fields, .n_fields = 1};
     assert_string_equal(json_of(&l), "{\"time\":\"2025-11-26T10:23:45.678Z\",\"level\":\"INFO\",\"component\":\"nexus\",\"event\":\"run.completed\","
                                      "\"trace_id\":\"" TRACE "-replay\",\"event_id\":\"E\",\"run_id\":\"R\",\"function\":\"f\",\"namespace\":\"default\","
-                                     "\"is_replay\":true,\"message\":\"said \\\"x\\\"\\n\\u001b\",\"duration_ms\":\"1.2\"}\n");
+                                     "\"is_replay\":true,\"original_timestamp\":\"2025-11-26T10:23:45.677999999Z\",\"message\":\"said \\\"x\\\"\\n\\u001b\",\"duration_ms\":\"1.2\"}\n");
     l = (nx_log_line){.wall_ns = T0, .level = NX_LOG_DEBUG, .component = NX_SLICE("c")};
     assert_string_equal(json_of(&l), "{\"time\":\"2025-11-26T10:23:45.678Z\",\"level\":\"DEBUG\",\"component\":\"c\",\"message\":\"\"}\n");
 }

@@ -16,7 +16,7 @@ static void test_log_pack_round_trip(void **state)
 {
     (void)state;
     nx_kv fields[] = {{NX_SLICE("k"), NX_SLICE("v")}, {NX_SLICE("empty"), NX_SLICE("")}};
-    nx_log_line l = {.wall_ns = 5, .level = NX_LOG_WARN, .component = NX_SLICE("c"), .event = NX_SLICE("e"), .trace = NX_SLICE("t"), .event_id = NX_SLICE("i"), .run_id = NX_SLICE("r"), .function = NX_SLICE("f"), .ns = NX_SLICE("n"), .msg = NX_SLICE("m\n"), .is_replay = true, .fields = fields, .n_fields = 2};
+    nx_log_line l = {.wall_ns = 5, .level = NX_LOG_WARN, .component = NX_SLICE("c"), .event = NX_SLICE("e"), .trace = NX_SLICE("t"), .event_id = NX_SLICE("i"), .run_id = NX_SLICE("r"), .function = NX_SLICE("f"), .ns = NX_SLICE("n"), .msg = NX_SLICE("m\n"), .is_replay = true, .original_wall_ns = 4, .fields = fields, .n_fields = 2};
     size_t n = nx_log_pack_bytes(&l);
     char *packed = malloc(n);
     nx_log_pack(&l, packed);
@@ -26,7 +26,7 @@ static void test_log_pack_round_trip(void **state)
     const nx_slice a[] = {l.component, l.event, l.trace, l.event_id, l.run_id, l.function, l.ns, l.msg};
     const nx_slice b[] = {back.component, back.event, back.trace, back.event_id, back.run_id, back.function, back.ns, back.msg};
     for (size_t i = 0; i < NX_ARRAY_LEN(a); i++) assert_true(nx_slice_eq(a[i], b[i]));
-    assert_true(back.wall_ns == 5 && back.level == NX_LOG_WARN && back.is_replay && back.n_fields == 2);
+    assert_true(back.wall_ns == 5 && back.level == NX_LOG_WARN && back.is_replay && back.original_wall_ns == 4 && back.n_fields == 2);
     assert_true(nx_slice_eq_cstr(back.fields[0].value, "v") && nx_slice_eq_cstr(back.fields[1].key, "empty") && back.fields[1].value.n == 0);
     free(packed);
 }
