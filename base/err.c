@@ -40,7 +40,7 @@ static void trim_partial_utf8(char *s, size_t n)
     if (need > back + 1) s[n - 1 - back] = '\0';
 }
 
-nx_err nx_error_set(nx_error *reterr, nx_err code, const char *fmt, ...)
+nx_err(nx_error_set)(nx_error *reterr, nx_err code, const char *fmt, ...)
 {
     if (!reterr) return code;
     /* Formatted aside: the arguments may point into the message that is replaced. */

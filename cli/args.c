@@ -207,7 +207,7 @@ static nx_err check_args(nx_cli *c, FILE *err)
 {
     unsigned most = 0;
     for (const nx_cli_arg *a = c->command->args; a && a->name; a++, most++) {
-        if (c->n_args <= most) {
+        if (c->n_args <= most || !c->args[most]) {
             if (!a->is_optional)
                 return usage(c, err, "missing argument <%s>: %s", a->name, a->help);
             continue;

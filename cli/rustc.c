@@ -35,7 +35,7 @@ static const char *value_at(int argc, char *const *argv, int i, const char *name
 
 static bool has_value(int argc, char *const *argv, const char *name, const char *prefix)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && argv[i]; i++) {
         const char *value = value_at(argc, argv, i, name);
         if (value && strncmp(value, prefix, strlen(prefix)) == 0)
             return true;

@@ -44,7 +44,7 @@ nx_err nx_core_snapshot_new(const nx_core_fn_set *set, nx_core_snapshot **ret)
     nx_core_snapshot *s = calloc(1, sizeof *s);
     if (!s)
         return NX_ENOMEM;
-    s->routes = calloc(set->n + 1u, sizeof *s->routes);
+    s->routes = calloc(set->n + 1u, sizeof(nx_core_fn *));
     s->exact = calloc(n_types + 1u, sizeof *s->exact);
     s->patterns = calloc(n_types + 1u, sizeof *s->patterns);
     if (!s->routes || !s->exact || !s->patterns) {
@@ -67,7 +67,7 @@ nx_err nx_core_snapshot_new(const nx_core_fn_set *set, nx_core_snapshot **ret)
                 s->exact[s->n_exact++] = e;
         }
     }
-    qsort(s->routes, s->n_routes, sizeof *s->routes, route_cmp);
+    qsort(s->routes, s->n_routes, sizeof(nx_core_fn *), route_cmp);
     qsort(s->exact, s->n_exact, sizeof *s->exact, type_cmp);
     *ret = s;
     return NX_OK;

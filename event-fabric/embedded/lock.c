@@ -82,6 +82,7 @@ static nx_err stat_of(pid_t pid, char *ret_state, uint64_t *ret_start)
     if (read_file(path, text, sizeof text) < 0)
         return NX_ENOENT;
     p = strrchr(text, ')'); /* the name may hold anything */
+    /* The kernel's own text: a number that is out of range can't be there. NOLINTNEXTLINE(cert-err34-c) */
     if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", ret_state, &start) != 2)
         return NX_EPARSE;
     *ret_start = start;

@@ -30,8 +30,6 @@
 #define HEAL_ROOM_BYTES (16u << 20) /* free on the store's disk before a shut store is tried again */
 #define HEAL_EVERY_NS (10 * NX_NS_PER_S)
 
-extern char **environ;
-
 struct nx_fab_server {
     nx_fab_server_options o;
     char program[PATH_MAX], dir[PATH_MAX]; /* dir: <data_dir>/nats, absolute */
@@ -197,7 +195,7 @@ static char **make_env(const nx_fab_server *s, char *limit, size_t limit_bytes)
         n++;
     v = calloc(n + 3, sizeof *v);
     for (size_t i = 0; v && i < n; i++)
-        if (strncmp(environ[i], "GOMEMLIMIT=", 11))
+        if (strncmp(environ[i], "GOMEMLIMIT=", 11) != 0)
             v[k++] = environ[i];
     if (v) {
         v[k++] = limit;

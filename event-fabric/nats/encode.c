@@ -21,7 +21,7 @@ bool nx_fab_name_is_valid(nx_slice s, size_t max_bytes)
     return true;
 }
 
-static nx_err encode_token(nx_slice token, char **out, char *end)
+static nx_err encode_token(nx_slice token, char **out, const char *end)
 {
     static const char hex[] = "0123456789ABCDEF";
 

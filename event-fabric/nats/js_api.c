@@ -20,7 +20,7 @@ static nx_err push(nx_fab_replies *r, natsMsg *m)
 {
     if (r->n == r->cap) {
         unsigned cap = r->cap ? r->cap * 2 : 4;
-        natsMsg **v = cap <= REPLIES_MAX ? realloc(r->v, cap * sizeof *v) : NULL;
+        natsMsg **v = cap <= REPLIES_MAX ? realloc(r->v, cap * sizeof(natsMsg *)) : NULL;
 
         if (!v)
             return cap <= REPLIES_MAX ? NX_ENOMEM : NX_ELIMIT;

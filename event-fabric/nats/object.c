@@ -181,7 +181,7 @@ nx_err nx_fab_artifact_put(nx_fab_ns *n, const nx_sha256 *digest, nx_slice bytes
     int len;
     nx_err e;
 
-    if (memcmp(is.b, digest->b, sizeof is.b))
+    if (memcmp(is.b, digest->b, sizeof is.b) != 0)
         return nx_error_set(reterr, NX_EINVAL, "the bytes do not have the digest that was named");
     if (bytes.n > OBJECT_BYTES)
         return nx_error_set(reterr, NX_ELIMIT, "an artifact of %zu bytes (at most %u)", bytes.n, OBJECT_BYTES);
@@ -259,7 +259,7 @@ nx_err nx_fab_artifact_get(nx_fab_ns *n, const nx_sha256 *digest, nx_buf *out, n
     if (e)
         return e;
     is = nx_sha256_of(nx_slice_make(out->p + start, out->n - start));
-    if (memcmp(is.b, digest->b, sizeof is.b))
+    if (memcmp(is.b, digest->b, sizeof is.b) != 0)
         return nx_error_set(reterr, NX_ECORRUPT, "artifact %s is damaged", name);
     return NX_OK;
 }

@@ -90,7 +90,7 @@ static nx_err consumer_floor(nx_fab_ns *n, const nx_json *c, uint64_t last_seq, 
         uint64_t seq = 0;
         nx_err e;
 
-        snprintf(body, sizeof body, "{\"seq\":%llu,\"next_by_subj\":\"%.*s\"}", (unsigned long long)(done + 1), NX_SLICE_FMT(subject));
+        snprintf(body, sizeof body, "{\"seq\":%llu,\"next_by_subj\":\"%.*s\"}", (unsigned long long)done + 1, NX_SLICE_FMT(subject));
         e = first_match(n->f, n->events, body, &seq);
         if (e)
             return e;

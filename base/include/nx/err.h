@@ -30,6 +30,9 @@ typedef struct nx_error {
 
 /* Sets code and message where reterr is not NULL; returns code, so `return nx_error_set(e, NX_EINVAL, "…")` works. */
 nx_err nx_error_set(nx_error *reterr, nx_err code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+#ifdef __clang_analyzer__ /* which does not look into err.c, and would follow failures as if they were successes */
+#define nx_error_set(reterr, code, ...) ((void)(nx_error_set)(reterr, code, __VA_ARGS__), (nx_err)(code))
+#endif
 /* Puts "prefix: " before the message that is there; returns the code that is there. */
 nx_err nx_error_prefix(nx_error *reterr, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Maps an errno value (positive) to a code. */
