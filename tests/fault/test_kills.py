@@ -61,6 +61,76 @@ def test_kills_lose_nothing(node):
           f"{len(dead)} dead; ready again after {max(ready_s):.2f} s at worst")
 
 
+@pytest.mark.timeout(60 + 20 * KILLS)
+def test_chains_are_neither_cut_nor_doubled(project, guests):
+    """An emitted event is in the log once, however often the run that emits it had to be repeated."""
+    probe = project.module(guests.rust("probe.rs"))
+    project.write({"functions": [function("load", probe, output={"event": "link.two"}),
+                                 function("two", probe, on={"event": "link.two"}, output={"event": "link.three"})]})
+    chance = random.Random(SEED)
+    with Node(project) as node:
+        load = Load(lambda: node.url, body=lambda i: "sleep 20" if i % 4 == 0 else f"event {i}", threads=2)
+        with load:
+            for i in range(max(4, KILLS // 2)):
+                before = load.count
+                wait_until(lambda before=before: load.count > before + 10, "events to be accepted", 30, on_failure=node.log)
+                pause(chance.uniform(0.0, 0.3))
+                if i % 2:
+                    processes.kill(node.nats_pid())
+                    wait_until(node.is_ready, "the node to have its server again", 30, every=0.05, on_failure=node.log)
+                else:
+                    node.kill()
+                    node.start()
+        check_nothing_lost(node, load)
+        url = nats.private_url(project.data_dir)
+
+        def links():
+            found = {"load": [], "link.two": [], "link.three": []}
+            for _, _, headers in nats.read_stream(url, "NX_EVENTS_default"):
+                found[headers["ce-type"]].append(headers)
+            return found if len(found["link.three"]) >= len(found["load"]) else None
+
+        found = wait_until(links, "all chains to end", 60, every=0.5, on_failure=node.log)
+        # A publish whose answer the kill took may be stored too: the chain holds for what is stored.
+        assert len(found["load"]) == len(found["link.two"]) == len(found["link.three"]), {k: len(v) for k, v in found.items()}
+        for kind in ("link.two", "link.three"):
+            assert len({h["nx-cause"] for h in found[kind]}) == len(found[kind]), "a run emitted twice"
+        print(f"{len(found['load'])} chains of three")
+
+
+@pytest.mark.timeout(60)
+def test_keys_are_remembered_over_kills(node):
+    first = node.post("load", "x", headers={"Idempotency-Key": "over kills"}).json()
+    processes.kill(node.nats_pid())
+    node.kill()
+    node.start()
+    again = node.post("load", "x", headers={"Idempotency-Key": "over kills"}).json()
+    assert again == {**first, "duplicate": True}
+    assert len(node.wait_runs(first["event_id"])) == 1
+
+
+@pytest.mark.timeout(60)
+def test_waiting_callers_are_answered_when_the_server_dies(node):
+    """With the output, or that it is still to come; none is left hanging and none is told of a loss that did not happen."""
+    answers = []
+
+    def call(i):
+        answers.append(node.call("slow", f"sleep {400 + 20 * i}", wait=20))
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    node.wait_log(r"Function 'slow' started", count=8)
+    processes.kill(node.nats_pid())
+    for thread in threads:
+        thread.join(40)
+    assert len(answers) == 8
+    assert {a.status_code for a in answers} <= {200, 202}, [a.text for a in answers]
+    for answer in answers:
+        event_id = answer.headers["nexus-event-id"]
+        assert node.run_of(event_id, deadline=30)["status"] == "ok"
+
+
 @pytest.mark.timeout(120)
 def test_event_that_kills_its_node_ends_dead(node):
     """A module that crashes the node, as a kill -9 of the node while that event executes."""

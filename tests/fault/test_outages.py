@@ -274,8 +274,10 @@ def test_stop_ends_though_a_function_runs_long(node):
 
 @pytest.mark.timeout(120 + STORED // 2000)
 def test_restart_with_many_stored_events_is_quick(project, guests):
-    """Ready within two seconds, after a clean stop and after kill -9."""
-    project.write({"ingest": {"batch": True}, "http": {"max_body": "1Mi"}, "functions": [function("load", project.module(guests.rust("probe.rs")))]})
+    """Ready within two seconds, after kill -9 and after a clean stop.
+
+    The dedupe window is over for most of them: of the keys within it the server makes its table anew, about 5 s for a million."""
+    project.write({"ingest": {"batch": True}, "dedupe_window": "1s", "functions": [function("load", project.module(guests.rust("probe.rs")))]})
     batch = 250
     with Node(project) as node:
         first = node.publish("load", "the first")
@@ -288,7 +290,7 @@ def test_restart_with_many_stored_events_is_quick(project, guests):
                 assert answer.status_code == 202, answer.text
         middle = answer.json()[0]["event_id"]
         print(f"stored {STORED} events in {watch.s:.0f} s")
-        for how in ("stop", "kill"):
+        for how in ("kill", "stop"):
             node.stop() if how == "stop" else node.kill()
             with Stopwatch() as watch:
                 node.start()
