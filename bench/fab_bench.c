@@ -3,7 +3,7 @@
  *   pull      pull and acknowledge what lies in the log
  *   pipeline  publish -> pull -> run record -> its PubAck -> acknowledgement, as the node does it
  *   latency   the same with one event at a time
- *   get       look-up by id */
+ *   get       look-up by id; runs-of: the records of an event */
 #include "nx/clock.h"
 #include "nx/fab.h"
 #include <pthread.h>
@@ -219,7 +219,7 @@ int main(int argc, char **argv)
     nx_fab_consumer_close(c, true);
 
     pthread_create(&th, NULL, worker, NULL);
-    co = (nx_fab_consumer_options){.durable = "run", .types = &type, .n_types = 1, .on_msg = on_msg_run};
+    co = (nx_fab_consumer_options){.durable = "fn-bench", .types = &type, .n_types = 1, .on_msg = on_msg_run};
     must(nx_fab_consumer_open(N, &co, &c, &err), "consumer");
     done_events = done_runs = 0;
     t = nx_clock_ns();
@@ -249,6 +249,21 @@ int main(int argc, char **argv)
     }
     qsort(v, 500, sizeof *v, compare);
     printf("get       p50 %.0f us  p99 %.0f us\n", (double)v[250] / 1e3, (double)v[495] / 1e3);
+    for (unsigned i = 0; i < 50; i++) {
+        nx_id id = ids[1 + (unsigned)rand() % (n * 20 - 1)];
+        nx_arena b = NX_ARENA_INIT(1 << 26);
+        nx_run *runs;
+        unsigned count;
+
+        must(nx_fab_event_get(N, &id, &b, &e, &err), "get");
+        t = nx_clock_ns();
+        must(nx_fab_runs_of(N, &e, false, &b, &runs, &count, &err), "runs of");
+        v[i] = nx_clock_ns() - t;
+        failed += count != 1;
+        nx_arena_done(&b);
+    }
+    qsort(v, 50, sizeof *v, compare);
+    printf("runs-of   p50 %.0f us  p99 %.0f us\n", (double)v[25] / 1e3, (double)v[49] / 1e3);
     if (failed)
         printf("FAILED    %u\n", failed);
     nx_fab_consumer_close(c, true);

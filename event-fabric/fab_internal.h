@@ -206,6 +206,14 @@ struct nx_fab_consumer {
     nx_fab_consumer *starved_next;
 };
 
+/* Functions whose consumers ("fn-<function>") are open on this node and take the event. n_all 0: none, or more than fit. */
+#define NX_FAB_FUNCTIONS_MAX 64
+typedef struct nx_fab_functions {
+    char v[NX_FAB_FUNCTIONS_MAX][NX_FUNCTION_NAME_BYTES + 1];
+    unsigned n, n_all;
+} nx_fab_functions;
+void nx_fab_functions_of(nx_fab_ns *n, const nx_event *e, nx_fab_functions *ret); /* any thread */
+
 void nx_fab_consumer_deliver(nx_fab *f, natsMsg *m);                             /* nx-fab; takes m */
 void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab; m lent */
 void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns);                          /* nx-fab: keeps messages alive, renews pulls */
@@ -287,7 +295,12 @@ void nx_fab_spills_run(nx_fab *f); /* nx-fab-up */
 
 /* ---- metrics: nats/metrics.c -------------------------------------------------------------------------------------------------------------- */
 
-enum { NX_FAB_STORED, NX_FAB_DUPLICATE, NX_FAB_FULL, NX_FAB_UNAVAILABLE, NX_FAB_REFUSED, NX_FAB_RESULTS };
+enum { NX_FAB_STORED,
+       NX_FAB_DUPLICATE,
+       NX_FAB_FULL,
+       NX_FAB_UNAVAILABLE,
+       NX_FAB_REFUSED,
+       NX_FAB_RESULTS };
 typedef struct nx_fab_metrics { /* all may be NULL */
     nx_metric *publishes[NX_FAB_RESULTS], *redelivered, *reconnects, *purged, *held, *fns[4];
 } nx_fab_metrics;

@@ -1,6 +1,6 @@
 /* conn.c: opening and closing the fabric, and the life of one connection (link). */
 #include "fab_internal.h"
-#include <ctype.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -32,6 +32,7 @@ static natsStatus on_attach(void **user, void *loop, natsConnection *nc, natsSoc
 
     (void)nc;
     l->fd = (int)fd;
+    fcntl(l->fd, F_SETFD, FD_CLOEXEC); /* not for the children that compile modules */
     *user = l;
     return NATS_OK;
 }

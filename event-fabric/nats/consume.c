@@ -347,6 +347,40 @@ void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm)
         nx_fab_upkeep_kick(f);
 }
 
+static bool takes(const nx_fab_consumer *c, const nx_event *e)
+{
+    nx_slice subject = nx_slice_starts(e->source, NX_SLICE("nats:")) ? nx_slice_sub(e->source, 5, e->source.n) : NX_SLICE_NULL;
+
+    for (unsigned i = 0; i < c->n_types; i++)
+        if (!nx_id_is_raw(&e->event_id, NULL) && nx_event_type_matches(c->types[i], e->type))
+            return true;
+    for (unsigned i = 0; i < c->n_subjects; i++)
+        if (subject.n && nx_fab_subject_covers(c->subjects[i], subject))
+            return true;
+    return false;
+}
+
+void nx_fab_functions_of(nx_fab_ns *n, const nx_event *e, nx_fab_functions *ret)
+{
+    nx_fab *f = n->f;
+
+    ret->n = ret->n_all = 0;
+    pthread_mutex_lock(&f->cmu);
+    for (unsigned i = 0; i < f->n_consumers; i++) {
+        const nx_fab_consumer *c = f->consumers[i];
+
+        if (!c || c->ns != n || !c->is_open || strncmp(c->o.durable, "fn-", 3) || strlen(c->o.durable + 3) >= sizeof ret->v[0] || !takes(c, e))
+            continue;
+        if (ret->n == NX_FAB_FUNCTIONS_MAX) {
+            ret->n = 0;
+            break;
+        }
+        strcpy(ret->v[ret->n++], c->o.durable + 3);
+    }
+    ret->n_all = ret->n;
+    pthread_mutex_unlock(&f->cmu);
+}
+
 /* ---- time, and connections that go (nx-fab) ------------------------------------------------------------------------------------------------------------ */
 
 void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)

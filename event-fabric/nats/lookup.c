@@ -3,9 +3,10 @@
 #include "nats/lookup.h"
 
 #define LOOKUP_NS (5 * NX_NS_PER_S)
-#define SKEW_BACK_NS (2 * NX_NS_PER_S)   /* a node's clock may be ahead of the server's by so much */
-#define SKEW_AHEAD_NS (10 * NX_NS_PER_S) /* from acceptance to storage */
-#define RUNS_QUIET_NS (60 * NX_NS_PER_S) /* no further record of an event for so long: there are no more */
+#define SKEW_BACK_NS (2 * NX_NS_PER_S)    /* a node's clock may be ahead of the server's by so much */
+#define SKEW_AHEAD_NS (10 * NX_NS_PER_S)  /* from acceptance to storage */
+#define RUNS_QUIET_NS (60 * NX_NS_PER_S)  /* no further record of an event for so long: there are no more */
+#define RUNS_DONE_NS (200 * NX_NS_PER_MS) /* the same, once every function of this node that takes the event has its final record */
 #define PAGE_BYTES (4u << 20)
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,11 +234,29 @@ struct collect_runs {
     bool only_final, stop_at_final;
     int64_t generation; /* -1: any */
     bool stop_when_quiet;
+    uint64_t until_wall_ns; /* 0: no end */
     uint64_t seen_wall_ns;
     bool has_final;
+    nx_fab_functions *expected; /* whose final record is still to come; NULL: not known */
     nx_run **v;
     unsigned n_v, cap;
 };
+
+static bool is_over(const struct collect_runs *w, uint64_t now_wall_ns)
+{
+    bool is_done = w->expected && w->expected->n_all && !w->expected->n;
+
+    return w->stop_when_quiet && w->has_final && now_wall_ns > w->seen_wall_ns + (is_done ? RUNS_DONE_NS : RUNS_QUIET_NS);
+}
+
+static void cross_off(nx_fab_functions *f, nx_slice name)
+{
+    for (unsigned i = 0; f && i < f->n; i++)
+        if (nx_slice_eq_cstr(name, f->v[i])) {
+            memcpy(f->v[i], f->v[--f->n], sizeof f->v[i]);
+            return;
+        }
+}
 
 static int visit_run(void *self, nx_fab_stored *s)
 {
@@ -247,7 +266,7 @@ static int visit_run(void *self, nx_fab_stored *s)
     nx_run *run;
     nx_err e;
 
-    if (w->stop_when_quiet && w->has_final && s->wall_ns > w->seen_wall_ns + RUNS_QUIET_NS)
+    if ((w->until_wall_ns && s->wall_ns > w->until_wall_ns) || is_over(w, s->wall_ns))
         return 1;
     if (!nx_fab_msg_header(s->m, w->header, &id) || !nx_slice_eq(id, w->id) || (w->only_final && !final))
         return 0;
@@ -268,25 +287,41 @@ static int visit_run(void *self, nx_fab_stored *s)
     }
     w->v[w->n_v++] = run;
     w->has_final |= final;
+    if (final)
+        cross_off(w->expected, run->function);
     if (s->wall_ns > w->seen_wall_ns)
         w->seen_wall_ns = s->wall_ns;
     return w->stop_at_final && final;
 }
 
+/* From the event's time on; where that finds nothing, also from a little before it. */
 static nx_err scan_runs(struct collect_runs *w, const char *stream, const char *filter, uint64_t wall_ns, nx_error *reterr)
 {
+    nx_fab_query q = {.stream = stream, .filter = filter, .wall_ns = wall_ns ? wall_ns : 1, .batch = 32};
+    nx_err e;
+
     w->seen_wall_ns = wall_ns;
-    return nx_fab_visit(w->n->f, (nx_fab_query){.stream = stream, .filter = filter, .wall_ns = wall_ns > SKEW_BACK_NS ? wall_ns - SKEW_BACK_NS : 1, .batch = 64}, visit_run, w,
-                        reterr);
+    e = nx_fab_visit(w->n->f, q, visit_run, w, reterr);
+    if (!e && !w->n_v && wall_ns > SKEW_BACK_NS) {
+        w->until_wall_ns = wall_ns;
+        q.wall_ns = wall_ns - SKEW_BACK_NS;
+        e = nx_fab_visit(w->n->f, q, visit_run, w, reterr);
+    }
+    return e;
 }
 
 nx_err nx_fab_runs_of(nx_fab_ns *n, const nx_event *e, bool replays, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr)
 {
     struct collect_runs w = {.n = n, .a = a, .header = "nx-event-id", .id = nx_id_slice(&e->event_id), .generation = -1, .stop_when_quiet = !replays};
+    nx_fab_functions expected;
     char filter[128];
     nx_run *out;
     nx_err err;
 
+    if (!replays) {
+        nx_fab_functions_of(n, e, &expected);
+        w.expected = &expected;
+    }
     snprintf(filter, sizeof filter, "nx.%s.%s.*.*.%02u", n->name, replays ? "replay" : "run", nx_id_shard(&e->event_id));
     err = scan_runs(&w, replays ? n->replays : n->runs, filter, e->wall_ns, reterr);
     if (!err) {

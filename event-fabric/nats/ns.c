@@ -85,7 +85,7 @@ static int add_type(void *self, nx_slice subject, const nx_json *count)
     nx_fab_ns *n = self;
 
     (void)count;
-    if (subject.n > n->ev_prefix_n + 3)
+    if (subject.n > n->ev_prefix_n + 3 && subject.p[n->ev_prefix_n + 2] == '.')
         nx_fab_type_seen(n, nx_slice_sub(subject, n->ev_prefix_n + 3, subject.n)); /* over the limit: simply not known */
     return 0;
 }

@@ -18,6 +18,26 @@ static bool is_not_ready(void *self)
     return !is_ready(self);
 }
 
+static bool is_stopped(void *self)
+{
+    char path[64], text[256] = "";
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", *(int *)self);
+    f = fopen(path, "r");
+    if (!f || !fgets(text, sizeof text, f))
+        fail_msg("no process %d", *(int *)self);
+    fclose(f);
+    return strrchr(text, ')') && strrchr(text, ')')[2] == 'T';
+}
+
+/* A signal takes effect a little later. */
+static void stop_process(int pid)
+{
+    kill(pid, SIGSTOP);
+    wait_until(is_stopped, &pid, 5000);
+}
+
 #define LOAD 8000
 
 struct load {
@@ -175,7 +195,7 @@ static void test_publishes_to_a_stopped_server_end_and_late_answers_do_no_harm(v
     fix_open(fx);
     publish(fx, "t", "0", NULL);
     pid = nx_fab_server_pid(fx->server);
-    kill(pid, SIGSTOP);
+    stop_process(pid);
     t = nx_clock_ns();
     assert_int_equal(waiter_publish(fx, &first, &e, ""), NX_EUNAVAIL);
     assert_in_range((nx_clock_ns() - t) / NX_NS_PER_MS, 4900, 6000);
