@@ -77,7 +77,7 @@ static void ingest(unsigned n, bool sync)
     }
 }
 
-static void wait_count(unsigned *what, unsigned n)
+static void wait_count(const unsigned *what, unsigned n)
 {
     pthread_mutex_lock(&mu);
     while (*what < n)
@@ -237,7 +237,8 @@ int main(int argc, char **argv)
         v[i] = nx_clock_ns() - t;
     }
     qsort(v, n, sizeof *v, compare);
-    printf("latency   p50 %.0f us  p99 %.0f us (publish to acknowledged run)\n", (double)v[n / 2] / 1e3, (double)v[n * 99 / 100] / 1e3);
+    unsigned p50 = n / 2, p99 = n * 99 / 100;
+    printf("latency   p50 %.0f us  p99 %.0f us (publish to acknowledged run)\n", (double)v[p50] / 1e3, (double)v[p99] / 1e3);
 
     for (unsigned i = 0; i < 500; i++) {
         nx_id id = ids[1 + (unsigned)rand() % (n * 20 - 1)];

@@ -76,7 +76,9 @@ elseif(NX_SANITIZER)
   message(FATAL_ERROR "unknown NX_SANITIZER '${NX_SANITIZER}'")
 endif()
 if(sanitizers)
-  target_compile_options(nx_flags INTERFACE ${sanitizers} -fno-omit-frame-pointer)
+  target_compile_options(nx_flags INTERFACE ${sanitizers} -fno-omit-frame-pointer
+    # Instrumented code hides from gcc what it knows of plain code, and it warns of what it can't see.
+    $<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(nx_flags INTERFACE ${sanitizers})
   # Shadow memory of the engine's pool: keep what a sanitizer has to map small.
   target_compile_definitions(nx_flags INTERFACE NX_RT_POOL_SLOTS_MAX=64 NX_SANITIZER="${NX_SANITIZER}")

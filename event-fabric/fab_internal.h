@@ -54,8 +54,8 @@ nx_err nx_fab_link_install(nx_fab *f, nx_fab_link *l); /* nx-fab serves it from 
 /* Flush what was published: by this thread when `now` (and nobody else is in I/O), else by nx-fab. f->mu need not be held. */
 void nx_fab_link_flush(nx_fab *f, nx_fab_link *l, bool now);
 void nx_fab_loop_kick(nx_fab *f);
-void *nx_fab_loop_main(void *f);
-void *nx_fab_upkeep_main(void *f);
+void *nx_fab_loop_main(void *self);
+void *nx_fab_upkeep_main(void *self);
 void nx_fab_upkeep_kick(nx_fab *f);
 void nx_fab_loop_pass(nx_fab *f); /* BLOCKING: returns when nx-fab has left whatever it was in */
 void nx_fab_settle(nx_fab *f);    /* BLOCKING: what was published has reached the server, or a second has passed */
@@ -91,7 +91,7 @@ nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_
 void nx_fab_replies_done(nx_fab_replies *r);
 /* BLOCKING. Request to <js prefix>.<subject>; parses the answer. An API error becomes an nx_err; *ret_api_code (may be NULL) is its err_code. */
 nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, int *ret_api_code, nx_error *reterr);
-nx_err nx_fab_api_error(int code, int err_code, nx_slice description);
+nx_err nx_fab_api_error(int code, int err_code, nx_slice why);
 void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab */
 void nx_fab_reqs_fail(nx_fab *f);                                            /* nx-fab: the aux link is gone */
 
@@ -214,12 +214,12 @@ typedef struct nx_fab_functions {
 } nx_fab_functions;
 void nx_fab_functions_of(nx_fab_ns *n, const nx_event *e, nx_fab_functions *ret); /* any thread */
 
-void nx_fab_consumer_deliver(nx_fab *f, natsMsg *m);                             /* nx-fab; takes m */
-void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab; m lent */
-void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns);                          /* nx-fab: keeps messages alive, renews pulls */
-void nx_fab_consumers_lost(nx_fab *f);                                           /* nx-fab: the hot link is gone */
-void nx_fab_consumers_resume(nx_fab *f);                                         /* nx-fab-up: a new hot link is there */
-void nx_fab_consumers_repair(nx_fab *f);                                         /* nx-fab-up: recreates deleted ones */
+void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm);                             /* nx-fab; takes nm */
+void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm); /* nx-fab; nm lent */
+void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns);                           /* nx-fab: keeps messages alive, renews pulls */
+void nx_fab_consumers_lost(nx_fab *f);                                            /* nx-fab: the hot link is gone */
+void nx_fab_consumers_resume(nx_fab *f);                                          /* nx-fab-up: a new hot link is there */
+void nx_fab_consumers_repair(nx_fab *f);                                          /* nx-fab-up: recreates deleted ones */
 
 /* ---- namespaces: nats/ns.c, kv.c, object.c, trim.c -------------------------------------------------------------------------------------- */
 

@@ -248,7 +248,7 @@ static void name_inboxes(nx_fab *f)
     for (int k = 0; k < NX_FAB_LINKS; k++) {
         char *p = f->inbox[k];
 
-        memcpy(p, k == NX_FAB_HOT ? "_NX.H" : "_NX.A", 5);
+        memcpy(p, k == NX_FAB_HOT ? "_NX.H" : "_NX.A", sizeof "_NX.H");
         for (size_t i = 0; i < sizeof r; i++)
             p[5 + i] = digits[r[i] & 31];
         f->inbox_n[k] = 5 + sizeof r;

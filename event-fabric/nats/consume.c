@@ -146,7 +146,7 @@ nx_err nx_fab_consumer_enlist(nx_fab *f, nx_fab_consumer *c)
         slot++;
     if (slot == f->consumers_cap) {
         unsigned cap = slot ? slot * 2 : 16;
-        nx_fab_consumer **v = cap <= NX_FAB_CONSUMERS_MAX ? realloc(f->consumers, cap * sizeof *v) : NULL;
+        nx_fab_consumer **v = cap <= NX_FAB_CONSUMERS_MAX ? realloc(f->consumers, cap * sizeof(nx_fab_consumer *)) : NULL;
 
         if (!v)
             return cap <= NX_FAB_CONSUMERS_MAX ? NX_ENOMEM : NX_EMANY;
@@ -443,23 +443,23 @@ static void finish(nx_fab_msg *m, const char *answer)
     free(m);
 }
 
-void nx_fab_msg_ack(nx_fab_msg *m)
+void nx_fab_msg_ack(nx_fab_msg *take_m)
 {
-    finish(m, "");
+    finish(take_m, "");
 }
 
-void nx_fab_msg_nak(nx_fab_msg *m, uint64_t delay_ns)
+void nx_fab_msg_nak(nx_fab_msg *take_m, uint64_t delay_ns)
 {
     char text[64];
 
     if (delay_ns)
         snprintf(text, sizeof text, "-NAK {\"delay\":%llu}", (unsigned long long)delay_ns);
-    finish(m, delay_ns ? text : "-NAK");
+    finish(take_m, delay_ns ? text : "-NAK");
 }
 
-void nx_fab_msg_drop(nx_fab_msg *m)
+void nx_fab_msg_drop(nx_fab_msg *take_m)
 {
-    finish(m, NULL);
+    finish(take_m, NULL);
 }
 
 nx_err nx_fab_msg_event(nx_fab_msg *m, nx_arena *a, nx_event *ret, nx_error *reterr)

@@ -171,7 +171,7 @@ nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *re
 
     if (nx_id_is_raw(id, &seq)) {
         e = nx_fab_event_get_seq(n, seq, a, ret, reterr);
-        if (!e && strcmp(ret->event_id.s, id->s))
+        if (!e && strcmp(ret->event_id.s, id->s) != 0)
             e = NX_ENOENT; /* that sequence holds an event with an id of its own */
         return e == NX_ENOENT ? nx_error_set(reterr, e, "no event %s: unknown or expired", id->s) : e;
     }
@@ -278,7 +278,7 @@ static int visit_run(void *self, nx_fab_stored *s)
         return 0;
     if (w->n_v == w->cap) {
         unsigned cap = w->cap ? w->cap * 2 : 8;
-        nx_run **v = realloc(w->v, cap * sizeof *v);
+        nx_run **v = realloc(w->v, cap * sizeof(nx_run *));
 
         if (!v)
             return NX_ENOMEM;
