@@ -1,0 +1,167 @@
+"""nats.url with each way to log in, a JetStream domain, a cluster, and a subject that a stream of others owns. A wrong login is a clear end."""
+
+import json
+import socket
+import subprocess
+from contextlib import ExitStack
+
+import pytest
+from nexus import nats, nkeys
+from nexus.node import Node, Project, environment, function, nexus
+from nexus.wait import wait_until
+
+
+def serve(tmp_path, guests, server, settings, env=None, functions=()):
+    """The project of a node on that server, with a function that echoes."""
+    project = Project(tmp_path / "project")
+    code = project.module(guests.rust("probe.rs"))
+    project.write({"nats": {"url": server.url, **settings}, "functions": [function("probe", code), *(f(code) for f in functions)]})
+    return Node(project, env=env)
+
+
+def refused(node, env=None):
+    """What `nexus dev` says on a server that does not let it in; it ends by itself."""
+    result = nexus("dev", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", cwd=node.project.dir, check=False, timeout=30, env=environment(**(env or {})))
+    assert result.returncode in (69, 77), (result.returncode, result.stderr)
+    return result.stderr
+
+
+def works(node):
+    with node:
+        assert node.api("node").json()["nats"] == {**node.api("node").json()["nats"], "private": False, "connected": True}
+        event_id = node.publish("probe", "kept")
+        assert node.run_of(event_id)["status"] == "ok"
+        assert [v["verdict"] for v in node.replay(event_id)] == ["identical"]
+
+
+def test_user_and_password_from_the_environment(tmp_path, guests):
+    with nats.Server(tmp_path / "server", 'authorization { user: "nexus", password: "s3cret word" }') as server:
+        node = serve(tmp_path, guests, server, {"user": "nexus"}, env={"NEXUS_NATS_PASSWORD": "s3cret word"})
+        assert "NATS" in refused(node, {"NEXUS_NATS_PASSWORD": "wrong"})
+        works(node)
+        assert "s3cret" not in node.log()
+
+
+def test_token(tmp_path, guests):
+    with nats.Server(tmp_path / "server", 'authorization { token: "t0ken" }') as server:
+        node = serve(tmp_path, guests, server, {}, env={"NEXUS_NATS_TOKEN": "t0ken"})
+        assert "NATS" in refused(node)
+        works(node)
+
+
+def test_credentials_file(tmp_path, guests):
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    settings, credentials = nkeys.operator_mode(folder)
+    with nats.Server(tmp_path / "server", settings) as server:
+        works(serve(tmp_path, guests, server, {"credentials": str(credentials)}))
+        stranger = tmp_path / "stranger"
+        stranger.mkdir()
+        _, foreign = nkeys.operator_mode(stranger)
+        assert "NATS" in refused(serve(tmp_path, guests, server, {"credentials": str(foreign)}))
+
+
+def certificates(folder):
+    """An authority, and a certificate of it for the server and one for the client."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, cwd=folder)
+
+    folder.mkdir()
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=authority")
+    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    for name in ("server", "client"):
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", f"{name}.pem", "-days", "2",
+                "-extfile", "names")
+    return folder
+
+
+def test_tls_with_a_client_certificate(tmp_path, guests):
+    c = certificates(tmp_path / "certificates")
+    extra = f'tls {{ cert_file: "{c}/server.pem", key_file: "{c}/server.key", ca_file: "{c}/ca.pem", verify: true }}'
+    with nats.Server(tmp_path / "server", extra) as server:
+        server.url = server.url.replace("nats://", "tls://")
+        mine = {"ca": f"{c}/ca.pem", "cert": f"{c}/client.pem", "key": f"{c}/client.key"}
+        # Neither a server that nobody vouches for nor a client without its certificate.
+        assert "NATS" in refused(serve(tmp_path, guests, server, {"tls": {k: mine[k] for k in ("cert", "key")}}))
+        assert "NATS" in refused(serve(tmp_path, guests, server, {"tls": {"ca": mine["ca"]}}))
+        works(serve(tmp_path, guests, server, {"tls": mine}))
+
+
+def test_jetstream_domain(tmp_path, guests):
+    with nats.Server(tmp_path / "server") as server:
+        text = server.conf.read_text()
+        server.stop()
+        server.conf.write_text(text.replace("jetstream {", "jetstream { domain: hub,"))
+        server.start()
+        works(serve(tmp_path, guests, server, {"js_prefix": "$JS.hub.API"}))
+
+
+def test_subject_of_another_stream(tmp_path, guests):
+    """A stream of others holds the subject: the node takes its messages from there and leaves it alone."""
+    with nats.Server(tmp_path / "server") as server:
+        async def theirs(connection):
+            return await connection.jetstream().add_stream(name="THEIRS", subjects=["orders.>"])
+
+        nats.run(server.url, theirs)
+        node = serve(tmp_path, guests, server, {}, functions=[lambda code: function("raw", code, on={"nats": ["orders.>", "alarms.fire", "orders.eu"]})])
+        with node:
+            nats.publish(server.url, "orders.eu", b"first")
+            nats.publish(server.url, "alarms.fire", b"second")
+            runs = wait_until(lambda: (r := node.runs(function="raw")) and len(r) >= 2 and r, "two runs", 15, on_failure=node.log)
+            assert {node.api(f"events/{r['event_id']}").json()["type"] for r in runs} == {"nats.orders.eu", "nats.alarms.fire"}
+            assert len(runs) == 2  # once each, though two subjects match the first
+        assert nats.stream_info(server.url, "THEIRS")["state"]["messages"] == 1
+
+
+def cluster(folder, count=3):
+    """Servers that know each other; not started."""
+    ports = []
+    for _ in range(count):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports.append(probe.getsockname()[1])
+    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+    servers = [nats.Server(folder / f"server{i}", f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}') for i, port in enumerate(ports)]
+    for i, server in enumerate(servers):
+        server.conf.write_text(server.conf.read_text().replace('server_name: "external"', f'server_name: "s{i}"'))
+    return servers
+
+
+def has_leader(url):
+    async def job(connection):
+        answer = json.loads((await connection.request("$JS.API.INFO", b"", timeout=1)).data)
+        return "error" not in answer
+
+    try:
+        return nats.run(url, job)
+    except Exception:  # noqa: BLE001: no responders, a time-out, no server yet: not yet
+        return False
+
+
+@pytest.mark.timeout(180)
+def test_quorum_survives_the_loss_of_a_server(tmp_path, guests):
+    """durability: quorum on a cluster of three; whichever server dies, each acknowledged event ends with its run, and replays."""
+    servers = cluster(tmp_path)
+    with ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(server)
+        wait_until(lambda: has_leader(servers[0].url), "a leader of the cluster", 30)
+        project = Project(tmp_path / "project")
+        project.write({"nats": {"url": ",".join(s.url for s in servers)}, "durability": "quorum", "replicas": 3,
+                       "functions": [function("probe", project.module(guests.rust("probe.rs")))]})
+        with Node(project) as node:
+            assert nats.stream_info(servers[0].url, "NX_EVENTS_default")["config"]["num_replicas"] == 3
+            assert {c["check"]: c for c in node.json("doctor")}["durability"]["detail"].startswith("quorum")
+            accepted = []
+            for victim in servers:
+                accepted += [node.publish("probe", f"before {i}") for i in range(20)]
+                victim.kill()
+                # In doubt: 503. Accepted: kept.
+                wait_until(lambda: (a := node.post("probe", "during")).status_code == 202 and accepted.append(a.json()["event_id"]) is None,
+                           "the cluster to take events without one server", 30, on_failure=node.log)
+                victim.start()
+                wait_until(node.is_ready, "the node to be ready", 30, on_failure=node.log)
+            for event_id in accepted:
+                assert node.run_of(event_id, deadline=40)["status"] == "ok"
+            assert [v["verdict"] for v in node.replay(accepted[0])] == ["identical"]
