@@ -98,7 +98,9 @@ static nx_err find_event(nx_node *n, nx_slice text, nx_arena *a, nx_event *ret, 
 nx_err nx_core_admin_event(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
     nx_event e;
-    nx_err err = find_event(self, nx_gw_req_param(req, "id"), nx_gw_req_arena(req), &e, reterr);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(LIST_ARENA_BYTES); /* the request's own is too small for a large event */
+    nx_err err = find_event(self, nx_gw_req_param(req, "id"), &a, &e, reterr);
     if (err != NX_OK)
         return err;
     nx_buf *out = nx_gw_resp_body(resp);
@@ -122,7 +124,9 @@ nx_err nx_core_admin_event_data(void *self, nx_gw_req *req, nx_gw_resp *resp, nx
 {
     nx_event e;
     char type[256];
-    nx_err err = find_event(self, nx_gw_req_param(req, "id"), nx_gw_req_arena(req), &e, reterr);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(LIST_ARENA_BYTES);
+    nx_err err = find_event(self, nx_gw_req_param(req, "id"), &a, &e, reterr);
     if (err != NX_OK)
         return err;
     /* The admin listener is a browser's neighbour: data of unknown origin is never shown as a page. */

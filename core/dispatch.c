@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RUN_ARENA_BYTES (4u << 20)
+#define RUN_ARENA_BYTES (256u << 20) /* only a cap: an event of 8 MiB as JSON, or an earlier record with its output, has to fit */
 #define RUN_POOL_MAX 1024
 #define CALLS_BYTES_MAX 4096 /* of the host-call trace kept in a record */
 #define CRASHES_MAX 3        /* executing in this many node crashes: dead */
@@ -353,8 +353,10 @@ static void on_done(nx_attempt *a)
     rec->calls_sha256 = o->calls_sha256;
     rec->n_calls = o->n_calls;
     r->job.run = module_job;
-    if (rec->status != NX_RUN_DEAD || rec->why != NX_WHY_NO_MODULE || nx_core_jobs_post(r->d->node->jobs, &r->job) != NX_OK)
+    if (rec->status != NX_RUN_DEAD || rec->why != NX_WHY_NO_MODULE)
         settle(r);
+    else if (nx_core_jobs_post(r->d->node->jobs, &r->job) != NX_OK) /* nobody has looked for the artifact: the run is not dead */
+        run_later(r, NX_NS_PER_S);
 }
 
 static void on_start(nx_attempt *a)
@@ -515,7 +517,8 @@ static void redelivered_job(nx_core_job *job)
         finish(r);
         return;
     }
-    if (err != NX_ENOENT) {
+    /* A look-up that takes too long (much was recorded since) would take as long next time: executions are at least once. */
+    if (err != NX_ENOENT && err != NX_ETIMEOUT) {
         run_drop(r);
         return;
     }
@@ -524,6 +527,13 @@ static void redelivered_job(nx_core_job *job)
         end_as_crash(r, crashes);
     else
         execute(r);
+}
+
+/* Of the run before, whose memory is gone; the arrays need not be cleared, their counts do. */
+static void clear_record(nx_run *rec)
+{
+    memset(rec, 0, offsetof(nx_run, env));
+    memset((char *)rec + offsetof(nx_run, n_env), 0, sizeof *rec - offsetof(nx_run, n_env));
 }
 
 void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
@@ -542,11 +552,16 @@ void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
     if (err != NX_OK) {
         if (err != NX_ECLOSED)
             nx_log(NX_LOG_ERROR, "event.unreadable", "message %llu of the log: %s", (unsigned long long)nx_fab_msg_seq(take_msg), e.msg);
-        run_drop(r);
+        if (err == NX_ECORRUPT) { /* no event of ours, now or later: delivered for ever, it would hold up retention */
+            nx_fab_msg_ack(r->msg);
+            r->msg = NULL;
+            run_release(r);
+        } else {
+            run_drop(r);
+        }
         return;
     }
-    memset(&r->rec, 0, offsetof(nx_run, env));
-    r->rec.n_env = r->rec.n_effects = r->rec.n_emitted = 0;
+    clear_record(&r->rec);
     fill_record(r);
     if (r->rec.delivery <= 1) {
         execute(r);
