@@ -107,7 +107,8 @@ void nx_core_slot_depth(nx_core_slot *s, uint64_t *ret_pending, uint64_t *ret_in
 
 /* BLOCKING, under apply_mu: brings the node to project functions of `cfg` plus the registry's live versions. Whole or not at all. */
 nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr);
-void nx_core_registry_clear(nx_node *n); /* closes consumers, forgets functions */
+void nx_core_registry_clear(nx_node *n); /* BLOCKING, takes apply_mu, when the node is draining: closes consumers, forgets functions */
+void nx_core_reload_later(nx_node *n, uint64_t delay_ns); /* the registry is read again then */
 nx_err nx_core_registry_route(nx_node *n, nx_slice method, nx_slice path, nx_arena *a, nx_ingest_route *ret, nx_slice *ret_allow);
 unsigned nx_core_registry_subscribers(nx_node *n, nx_slice type, nx_core_fn **ret_first); /* *ret_first: a reference, may be NULL */
 
@@ -154,6 +155,7 @@ struct nx_node {
     atomic_bool is_strict; /* ingest.strict and hop_limit of cfg, for threads that don't hold apply_mu */
     atomic_uint hop_limit;
     nx_core_job reload_job;
+    _Atomic uint64_t reload_due_ns; /* when the tick posts it; 0: not at all */
     pthread_t tick_thread;
     bool has_tick;
     pthread_mutex_t tick_mu;
@@ -161,6 +163,7 @@ struct nx_node {
     bool tick_stop;
     char start_state[128]; /* what start is busy with, for /readyz; under tick_mu */
     char url[128], admin_url[128];
+    char data_dir[3500]; /* the one that is locked; cfg may name another by now */
     uint64_t started_ns;
     nx_metric *m_ingested, *m_refused, *m_publish, *m_running, *m_waiting;
     int lock_fd;

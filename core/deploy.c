@@ -7,6 +7,7 @@
 #define KEY_MAX (NX_FUNCTION_NAME_BYTES + 32)
 #define SETTINGS_BYTES_MAX (256u << 10)
 #define DEPLOY_TRIES 16
+#define LOAD_AGAIN_NS (5 * NX_NS_PER_S)
 
 typedef struct stored_version {
     nx_sha256 artifact;
@@ -173,6 +174,8 @@ nx_err nx_core_stored_functions(nx_node *n, const nx_core_fn_set *now, nx_core_f
             if (load_stored(n, name, version, &fn, &e) != NX_OK) {
                 /* One function that can't be loaded doesn't keep the others from running; its events wait in the log. */
                 nx_log(NX_LOG_ERROR, "function.not_loaded", "function '%s' %s is not running: %s", name, version, e.msg);
+                if (nx_err_is_retryable(e.code))
+                    nx_core_reload_later(n, LOAD_AGAIN_NS);
                 if (!running)
                     continue;
                 fn = nx_core_fn_ref(running);
@@ -235,14 +238,15 @@ static nx_err put_version(nx_node *n, const char *name, const nx_sha256 *artifac
     return err;
 }
 
-static nx_err set_live(nx_node *n, const char *name, const char *version, nx_error *reterr)
+/* ret_before: the version that was live, "" for none. */
+static nx_err set_live(nx_node *n, const char *name, const char *version, char ret_before[32], nx_error *reterr)
 {
     char key[KEY_MAX];
     snprintf(key, sizeof key, "fn.%s.live", name);
     for (int i = 0; i < DEPLOY_TRIES; i++) {
-        char before[32];
         uint64_t revision = 0;
-        nx_err err = live_version(n, name, before, &revision, reterr);
+        ret_before[0] = 0;
+        nx_err err = live_version(n, name, ret_before, &revision, reterr);
         if (err != NX_OK && err != NX_ENOENT)
             return err;
         err = nx_fab_kv_put(n->ns, key, nx_slice_cstr(version), err == NX_ENOENT ? 0 : revision, NULL, reterr);
@@ -250,6 +254,35 @@ static nx_err set_live(nx_node *n, const char *name, const char *version, nx_err
             return err;
     }
     return nx_error_set(reterr, NX_ECONFLICT, "others keep changing the live version of '%s'", name);
+}
+
+/* The node could not take the version (its route is another function's, say): a live version that can't run would keep every node from
+ * starting. Nobody is told of a failure here, who is told already that the deployment failed. */
+static void take_back_live(nx_node *n, const char *name, const char *version, const char *before)
+{
+    char key[KEY_MAX], now[32];
+    uint64_t revision = 0;
+    snprintf(key, sizeof key, "fn.%s.live", name);
+    if (live_version(n, name, now, &revision, NULL) != NX_OK || strcmp(now, version) != 0)
+        return; /* a later deployment has set it */
+    if (before[0])
+        nx_fab_kv_put(n->ns, key, nx_slice_cstr(before), revision, NULL, NULL);
+    else
+        nx_fab_kv_delete(n->ns, key, NULL);
+}
+
+static nx_err go_live(nx_node *n, const char *name, const char *version, nx_error *reterr)
+{
+    char before[32];
+    nx_err err = set_live(n, name, version, before, reterr);
+    if (err != NX_OK)
+        return err;
+    pthread_mutex_lock(&n->apply_mu);
+    err = nx_core_registry_apply(n, n->cfg, NULL, reterr);
+    pthread_mutex_unlock(&n->apply_mu);
+    if (err != NX_OK)
+        take_back_live(n, name, version, before);
+    return err;
 }
 
 /* The live version, when it has the same artifact and settings. */
@@ -285,12 +318,7 @@ nx_err nx_core_deploy(nx_node *n, nx_slice function, const nx_sha256 *artifact, 
         *ret_created = true;
         err = put_version(n, name, artifact, &cfg->functions[0], ret_version, reterr);
         if (err == NX_OK)
-            err = set_live(n, name, ret_version, reterr);
-        if (err == NX_OK) {
-            pthread_mutex_lock(&n->apply_mu);
-            err = nx_core_registry_apply(n, n->cfg, NULL, reterr);
-            pthread_mutex_unlock(&n->apply_mu);
-        }
+            err = go_live(n, name, ret_version, reterr);
     }
     nx_rt_program_unref(program);
     nx_config_unref(cfg);

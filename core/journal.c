@@ -68,7 +68,8 @@ nx_err nx_core_journal_open(const char *path, nx_core_journal **ret, nx_error *r
     }
     for (unsigned i = 0; i < JOURNAL_RUNNING; i++)
         if (atomic_load(&f->running[i].is_used)) {
-            crash_note(f, f->running[i].run_id);
+            if (atomic_load(&f->running[i].is_used) == 1) /* 2: taken, its id not yet written: what stands there is another run's */
+                crash_note(f, f->running[i].run_id);
             atomic_store(&f->running[i].is_used, 0);
         }
     pthread_mutex_init(&j->mu, NULL);

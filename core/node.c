@@ -14,6 +14,7 @@
 #define DRAIN_MS 8000u
 #define RUNS_DRAIN_MS 8000u
 #define CANCEL_MS 3000u
+#define RELOAD_AGAIN_NS (5 * NX_NS_PER_S)
 
 static const char *cstr(nx_slice s, char *buf, size_t size) { return s.n && nx_slice_to_cstr(s, buf, size) == NX_OK ? buf : NULL; }
 
@@ -30,7 +31,28 @@ static void set_state(nx_node *n, const char *text)
     pthread_mutex_unlock(&n->tick_mu);
 }
 
-/* ---- the tick: late waiters ------------------------------------------------------------------------------------------------------------ */
+/* ---- the tick: late waiters, reloads that are due ---------------------------------------------------------------------------------------- */
+
+static void post_reload(nx_node *n)
+{
+    bool is_posted = false;
+    if (!atomic_compare_exchange_strong(&n->is_reload_posted, &is_posted, true))
+        return; /* it has not begun yet, so it will see what changed */
+    if (nx_core_jobs_post(n->jobs, &n->reload_job) != NX_OK) {
+        atomic_store(&n->is_reload_posted, false);
+        nx_core_reload_later(n, NX_NS_PER_S);
+    }
+}
+
+void nx_core_reload_later(nx_node *n, uint64_t delay_ns) { atomic_store(&n->reload_due_ns, nx_clock_ns() + delay_ns); }
+
+/* What could not be loaded when it changed, and what changed before the node was ready. */
+static void reload_if_due(nx_node *n, uint64_t now_ns)
+{
+    uint64_t due = atomic_load(&n->reload_due_ns);
+    if (due && due <= now_ns && atomic_load(&n->is_ready) && !atomic_load(&n->is_draining) && atomic_compare_exchange_strong(&n->reload_due_ns, &due, 0))
+        post_reload(n);
+}
 
 static void *tick_main(void *arg)
 {
@@ -48,6 +70,7 @@ static void *tick_main(void *arg)
         pthread_cond_timedwait(&n->tick_cv, &n->tick_mu, &until);
         pthread_mutex_unlock(&n->tick_mu);
         nx_core_waiters_tick(n->waiters, nx_clock_ns());
+        reload_if_due(n, nx_clock_ns());
         pthread_mutex_lock(&n->tick_mu);
     }
     pthread_mutex_unlock(&n->tick_mu);
@@ -95,19 +118,23 @@ static void reload_job(nx_core_job *job)
     pthread_mutex_lock(&n->apply_mu);
     nx_err err = nx_core_registry_apply(n, n->cfg, &changes, &e);
     pthread_mutex_unlock(&n->apply_mu);
-    if (err != NX_OK)
+    if (err != NX_OK && !atomic_load(&n->is_draining)) {
         nx_log(NX_LOG_ERROR, "registry.not_applied", "a change of the registry was not taken: %s", e.msg);
-    else if (changes.n)
+        if (nx_err_is_retryable(err))
+            nx_core_reload_later(n, RELOAD_AGAIN_NS);
+    } else if (changes.n)
         nx_log(NX_LOG_INFO, "registry.applied", "%.*s", (int)(changes.n - 1), changes.p);
 }
 
 static void on_kv_change(void *self, nx_slice key)
 {
     nx_node *n = self;
-    bool is_posted = false;
-    if (nx_slice_ends(key, NX_SLICE(".live")) && atomic_load(&n->is_ready) && atomic_compare_exchange_strong(&n->is_reload_posted, &is_posted, true) &&
-        nx_core_jobs_post(n->jobs, &n->reload_job) != NX_OK)
-        atomic_store(&n->is_reload_posted, false);
+    if (!nx_slice_ends(key, NX_SLICE(".live")))
+        return;
+    if (atomic_load(&n->is_ready))
+        post_reload(n);
+    else
+        nx_core_reload_later(n, 0);
 }
 
 /* ---- start ------------------------------------------------------------------------------------------------------------------------------ */
@@ -307,13 +334,14 @@ static void raise_descriptor_limit(void)
 
 nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr)
 {
-    char dir[3500];
     raise_descriptor_limit();
-    if (nx_slice_to_cstr(cfg->data_dir, dir, sizeof dir) != NX_OK)
-        return nx_error_set(reterr, NX_EINVAL, "data_dir: the path is too long");
     nx_node *n = calloc(1, sizeof *n);
     if (!n)
         return nx_error_set(reterr, NX_ENOMEM, "node");
+    if (nx_slice_to_cstr(cfg->data_dir, n->data_dir, sizeof n->data_dir) != NX_OK) {
+        free(n);
+        return nx_error_set(reterr, NX_EINVAL, "data_dir: the path is too long");
+    }
     n->opt = *o;
     n->lock_fd = -1;
     n->cfg = cfg;
@@ -330,7 +358,7 @@ nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&n->tick_cv, &attr);
     pthread_condattr_destroy(&attr);
-    nx_err err = start(n, dir, reterr);
+    nx_err err = start(n, n->data_dir, reterr);
     if (err != NX_OK) {
         if (reterr && !reterr->msg[0])
             nx_error_set(reterr, err, "the node did not start: %s", nx_err_text(err));
@@ -401,7 +429,7 @@ void nx_node_stop(nx_node *n)
 {
     if (!n)
         return;
-    char path[4096];
+    char path[sizeof n->data_dir + 16];
     if (n->gw) { /* requests in flight are answered while the functions still run */
         nx_gw_drain(n->gw, DRAIN_MS);
         atomic_store(&n->is_draining, true);
@@ -409,14 +437,14 @@ void nx_node_stop(nx_node *n)
         nx_gw_stop(n->gw);
     }
     atomic_store(&n->is_draining, true);
-    if (n->admin)
-        nx_gw_admin_stop(n->admin, 2000);
     if (n->ns)
         nx_core_registry_clear(n);
     /* What does not end in time is interrupted; its events are delivered again, here or elsewhere. */
     wait_for_runs(n, RUNS_DRAIN_MS);
     if (n->rt)
         nx_rt_cancel(n->rt);
+    if (n->admin) /* now: it waits for its handlers, and a replay in one of them may run for minutes */
+        nx_gw_admin_stop(n->admin, 2000);
     wait_for_runs(n, CANCEL_MS);
     nx_core_jobs_stop(n->jobs);
     wait_for_runs(n, CANCEL_MS);
@@ -437,7 +465,7 @@ void nx_node_stop(nx_node *n)
     nx_core_dispatch_free(n->dispatch);
     nx_core_waiters_free(n->waiters);
     nx_core_journal_close(n->journal);
-    snprintf(path, sizeof path, "%.*s/node.json", NX_SLICE_FMT(n->cfg->data_dir));
+    snprintf(path, sizeof path, "%s/node.json", n->data_dir);
     if (n->admin_url[0])
         unlink(path);
     if (n->log) {

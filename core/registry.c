@@ -218,7 +218,8 @@ static nx_err wanted_set(nx_node *n, nx_config *cfg, const nx_core_fn_set *now, 
     }
     nx_err err = nx_core_stored_functions(n, now, set, reterr);
     for (unsigned i = 0; err == NX_OK && i < set->n; i++)
-        metrics_of(n, set->v[i]);
+        if (!set->v[i]->m.duration) /* a running one has them, and workers read them */
+            metrics_of(n, set->v[i]);
     return err;
 }
 
@@ -320,7 +321,7 @@ static nx_err open_consumers(nx_node *n, const nx_core_fn_set *now, const nx_cor
                 made->next = *ret_fresh;
                 *ret_fresh = made;
             }
-        } else if (!before || !same_filters(before, fn)) {
+        } else if (!before || !s->consumer || !same_filters(before, fn)) {
             /* The durable consumer keeps its place; only its filters change. */
             nx_fab_consumer *c = NULL;
             slot_close(s, false);
@@ -338,7 +339,7 @@ nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, n
     nx_core_fn_set now = {0}, set = {0};
     nx_core_snapshot *snap = NULL;
     nx_core_slot *fresh = NULL;
-    nx_err err = NX_OK;
+    nx_err err = atomic_load(&n->is_draining) ? nx_error_set(reterr, NX_ECLOSED, "the node is stopping") : NX_OK;
     for (nx_core_slot *s = n->slots; err == NX_OK && s; s = s->next)
         err = nx_core_fn_set_add(&now, nx_core_slot_fn(s));
     if (err == NX_OK)
@@ -355,7 +356,7 @@ nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, n
         nx_core_snapshot_free(snap);
         while (fresh) {
             nx_core_slot *next = fresh->next;
-            slot_close(fresh, true);
+            slot_close(fresh, false); /* the durable consumer stays: at a start it is an old one, whose events wait behind its place */
             slot_free(fresh);
             fresh = next;
         }
@@ -372,6 +373,7 @@ nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, n
 
 void nx_core_registry_clear(nx_node *n)
 {
+    pthread_mutex_lock(&n->apply_mu); /* an apply that has begun ends first, and the next one sees that the node stops */
     pthread_rwlock_wrlock(&n->snap_mu);
     nx_core_slot *s = n->slots;
     nx_core_snapshot *snap = n->snap;
@@ -385,6 +387,7 @@ void nx_core_registry_clear(nx_node *n)
         slot_free(s);
         s = next;
     }
+    pthread_mutex_unlock(&n->apply_mu);
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------------------------------------- */
