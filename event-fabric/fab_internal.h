@@ -186,7 +186,8 @@ struct nx_fab_msg {
 };
 
 struct nx_fab_consumer {
-    nx_fab_ns *ns;
+    nx_fab *f;
+    nx_fab_ns *ns; /* may be gone once the consumer is closed, while messages are still in hand */
     nx_fab_consumer_options o; /* durable, types and subjects are ours */
     char *config_json;         /* what the durable consumer is made with */
     char stream_consumer[160]; /* key of f->by_name */
@@ -200,7 +201,7 @@ struct nx_fab_consumer {
     unsigned granted, inflight, target;
     uint64_t heard_ns, pending;
     bool is_open, is_starved, needs_repair, is_in_repair, repair_is_logged, was_busy;
-    unsigned refs; /* the table's and one for each message in hand */
+    unsigned refs; /* of who opened it, and one for each message in hand; it stays in f->consumers until the last */
     nx_fab_msg *oldest, *newest;
     nx_fab_consumer *name_next; /* hash chain */
     nx_fab_consumer *starved_next;

@@ -162,6 +162,7 @@ nx_err nx_fab_consumer_enlist(nx_fab *f, nx_fab_consumer *c)
     return NX_OK;
 }
 
+/* Its slot it keeps until its last message is finished: those are kept alive meanwhile (nx_fab_consumers_tick). */
 void nx_fab_consumer_delist(nx_fab *f, nx_fab_consumer *c)
 {
     nx_fab_consumer **p = &f->by_name[bucket(nx_slice_cstr(c->stream_consumer))];
@@ -169,7 +170,6 @@ void nx_fab_consumer_delist(nx_fab *f, nx_fab_consumer *c)
     while (*p != c)
         p = &(*p)->name_next;
     *p = c->name_next;
-    f->consumers[c->slot] = NULL;
 }
 
 void nx_fab_consumer_release(nx_fab_consumer *c)
@@ -186,8 +186,10 @@ void nx_fab_consumer_release(nx_fab_consumer *c)
 
 void nx_fab_consumer_unref(nx_fab_consumer *c)
 {
-    if (--c->refs == 0)
+    if (--c->refs == 0) {
+        c->f->consumers[c->slot] = NULL;
         nx_fab_consumer_release(c);
+    }
 }
 
 /* ---- delivery (nx-fab) ---------------------------------------------------------------------------------------------------------------------------- */
@@ -404,6 +406,8 @@ void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
             nx_fab_ungrant(f, c, c->granted);
             c->gen++;
             nx_fab_pull(f, c);
+        } else if (!c->granted && !c->is_starved) {
+            nx_fab_pull(f, c); /* one that was not asked for when the connection came back */
         }
     }
     pthread_mutex_unlock(&f->cmu);
@@ -426,7 +430,7 @@ void nx_fab_consumers_lost(nx_fab *f)
 static void finish(nx_fab_msg *m, const char *answer)
 {
     nx_fab_consumer *c = m->c;
-    nx_fab *f = c->ns->f;
+    nx_fab *f = c->f;
 
     pthread_mutex_lock(&f->cmu);
     if (answer)

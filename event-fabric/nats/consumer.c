@@ -131,6 +131,7 @@ static nx_err prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_con
 {
     if (!o->on_msg || !nx_fab_name_is_valid(nx_slice_cstr(o->durable), 90))
         return nx_error_set(reterr, NX_EINVAL, "\"%s\" is not a consumer name (letters, digits, - and _, at most 90)", o->durable ? o->durable : "");
+    c->f = n->f;
     c->ns = n;
     c->o = *o;
     c->refs = 1;
@@ -190,7 +191,7 @@ void nx_fab_consumer_close(nx_fab_consumer *c, bool remove)
 
     if (!c)
         return;
-    f = c->ns->f;
+    f = c->f;
     pthread_mutex_lock(&f->cmu);
     c->is_open = false;
     f->n_open--;

@@ -9,6 +9,7 @@
 #include "fab_internal.h"
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 
 nx_err nx_fab_event_encode(const nx_event *e, nx_slice dedupe_key, nx_slice reply, nx_fab_hdr *h)
@@ -131,6 +132,15 @@ static void read_ours(struct reader *r, nx_slice name, nx_slice v)
         r->e->data_is_base64 = nx_slice_eq_cstr(v, "1");
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const nx_kv *x = a, *y = b;
+    size_t n = x->key.n < y->key.n ? x->key.n : y->key.n;
+    int c = memcmp(x->key.p, y->key.p, n);
+
+    return c ? c : (x->key.n > y->key.n) - (x->key.n < y->key.n);
+}
+
 static nx_err read_headers(struct reader *r, natsMsg *m)
 {
     const char **keys = NULL;
@@ -154,6 +164,9 @@ static nx_err read_headers(struct reader *r, natsMsg *m)
             r->e->trace.trace_id[0] = 0;
     }
     free((void *)keys);
+    /* nats.c keeps headers in a hash table, and a message that was looked up has more of them than one that was delivered: in the table's
+     * order a replay could read another JSON than the run. */
+    qsort(r->e->ext, r->e->n_ext, sizeof r->e->ext[0], by_name);
     return NX_OK;
 }
 

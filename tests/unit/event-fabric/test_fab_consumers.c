@@ -177,6 +177,79 @@ static void test_closing_gives_back_what_is_on_its_way(void **state)
     fix_close(fx);
 }
 
+/* A function whose filters change, or a node that drains: what runs goes on running, and must not begin anew beside itself. */
+static void test_what_a_closed_consumer_has_in_hand_is_kept_alive(void **state)
+{
+    fix fix_, *fx = &fix_;
+    static inbox box;
+    nx_slice type = NX_SLICE("t");
+    nx_fab_consumer_options o = {.durable = "fn-x", .types = &type, .n_types = 1, .on_msg = inbox_on_msg, .self = &box, .ack_wait_ns = 500 * NX_NS_PER_MS};
+    nx_fab_consumer *c;
+    nx_fab_msg *m;
+
+    (void)state;
+    fix_open(fx);
+    inbox_init(&box);
+    ok(nx_fab_consumer_open(fx->n, &o, &c, &fx->err));
+    publish(fx, "t", "1", NULL);
+    m = inbox_next(&box, 5000);
+    assert_non_null(m);
+    nx_fab_consumer_close(c, false);
+    ok(nx_fab_consumer_open(fx->n, &o, &c, &fx->err));
+    assert_null(inbox_next(&box, 2000)); /* four times ack_wait */
+    nx_fab_msg_ack(m);
+    assert_null(inbox_next(&box, 1000));
+    publish(fx, "t", "2", NULL);
+    m = inbox_next(&box, 5000);
+    assert_non_null(m);
+    nx_fab_msg_ack(m);
+    nx_fab_consumer_close(c, true);
+    fix_close(fx);
+}
+
+/* The order of its attributes is part of what a function with `input: cloudevent` reads. */
+static void test_an_event_reads_the_same_delivered_and_looked_up(void **state)
+{
+    fix fix_, *fx = &fix_;
+    static inbox box;
+    static char names[NX_EVENT_EXT_MAX][16];
+    nx_slice type = NX_SLICE("t");
+    nx_fab_consumer_options o = {.durable = "fn-x", .types = &type, .n_types = 1, .on_msg = inbox_on_msg, .self = &box};
+    nx_fab_consumer *c;
+
+    (void)state;
+    fix_open(fx);
+    inbox_init(&box);
+    ok(nx_fab_consumer_open(fx->n, &o, &c, &fx->err));
+    for (unsigned n = 2; n <= NX_EVENT_EXT_MAX; n++) {
+        nx_arena a = NX_ARENA_INIT(1 << 20);
+        nx_buf delivered = NX_BUF_INIT(1 << 16), found = NX_BUF_INIT(1 << 16);
+        nx_event e = make_event(type, "{}"), got;
+        waiter w;
+
+        for (unsigned i = 0; i < n; i++) {
+            snprintf(names[i], sizeof names[i], "x%ue%u", i * 7 % 26 * 100 + i, n);
+            e.ext[e.n_ext++] = (nx_kv){nx_slice_cstr(names[i]), NX_SLICE("v")};
+        }
+        waiter_init(&w);
+        ok(waiter_publish(fx, &w, &e, NULL));
+        nx_fab_msg *m = inbox_next(&box, 5000);
+        assert_non_null(m);
+        ok(nx_fab_msg_event(m, &a, &got, &fx->err));
+        ok(nx_event_to_json(&got, &delivered));
+        ok(nx_fab_event_get(fx->n, &e.event_id, &a, &got, &fx->err));
+        ok(nx_event_to_json(&got, &found));
+        assert_int_equal(delivered.n, found.n);
+        assert_memory_equal(delivered.p, found.p, found.n);
+        nx_fab_msg_ack(m);
+        nx_buf_done(&delivered);
+        nx_buf_done(&found);
+        nx_arena_done(&a);
+    }
+    nx_fab_consumer_close(c, true);
+    fix_close(fx);
+}
+
 /* ---- many threads ------------------------------------------------------------------------------------------------------------------------ */
 
 #define THREADS 4
@@ -352,6 +425,8 @@ int main(void)
         cmocka_unit_test(test_many_consumers_share_the_budget_and_none_starves),
         cmocka_unit_test(test_a_consumer_with_new_filters_keeps_its_place),
         cmocka_unit_test(test_closing_gives_back_what_is_on_its_way),
+        cmocka_unit_test(test_what_a_closed_consumer_has_in_hand_is_kept_alive),
+        cmocka_unit_test(test_an_event_reads_the_same_delivered_and_looked_up),
         cmocka_unit_test(test_publishing_from_many_threads),
         cmocka_unit_test(test_an_external_server_with_a_password),
         cmocka_unit_test(test_an_external_server_with_tls),
