@@ -340,6 +340,9 @@ static int build_one(const nx_cli *c, const nx_cli_tools *tools, const nx_config
     char name[NX_FUNCTION_NAME_BYTES + 1];
     if (uv_loop_init(&loop) != 0)
         return nx_cli_fail(c, NX_EIO, "cannot make an event loop");
+    /* Many compilers say nothing for seconds. */
+    if (c->err_is_tty && !c->json)
+        fprintf(stderr, "%sbuilding%s %.*s\n", nx_cli_paint(c->err_has_colour, NX_CLI_DIM), nx_cli_paint(c->err_has_colour, NX_CLI_PLAIN), NX_SLICE_FMT(f->name));
     e.code = nx_cli_build_start(&loop, c, tools, cfg, f, false, take_result, &r, NULL, &e);
     uv_run(&loop, UV_RUN_DEFAULT);
     uv_loop_close(&loop);

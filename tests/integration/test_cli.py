@@ -432,12 +432,13 @@ def test_man_page_and_reference_name_every_command():
 # ---- a terminal
 
 
-def test_colours_and_progress_only_on_a_terminal(node):
+def on_a_terminal(node, *arguments):
+    """What the command writes to a terminal; it has to succeed."""
     import pty
     leader, follower = pty.openpty()
     env = environment(NEXUS_ADMIN_URL=node.admin_url, TERM="xterm-256color")
     env.pop("NO_COLOR", None)
-    process = subprocess.Popen([str(NEXUS), "runs", "list"], stdin=follower, stdout=follower, stderr=follower, env=env, cwd=node.project.dir)
+    process = subprocess.Popen([str(NEXUS), *map(str, arguments)], stdin=follower, stdout=follower, stderr=follower, env=env, cwd=node.project.dir)
     os.close(follower)
     output = b""
     end = time.monotonic() + 20
@@ -451,6 +452,23 @@ def test_colours_and_progress_only_on_a_terminal(node):
         output += piece
     process.wait(10)
     os.close(leader)
-    assert process.returncode == 0
-    assert b"\033[" in output
+    assert process.returncode == 0, output
+    return output.decode()
+
+
+def test_colours_only_on_a_terminal(node):
+    assert "\033[" in on_a_terminal(node, "runs", "list")
     assert "\033[" not in node.nexus("runs", "list").stdout
+
+
+def test_a_build_says_that_it_began_on_a_terminal(node, tmp_path):
+    project = Project(tmp_path / "built")
+    project.write({"functions": [function("one", "./one.wasm", build={"command": f"cp '{node.project.dir / 'probe.wasm'}' one.wasm"})]})
+    assert re.search(r"building\S* one", on_a_terminal(node, "build", "-f", project.file))
+    assert "building" not in project.nexus("build").stderr
+
+
+def test_progress_only_on_a_terminal_and_after_a_second(node):
+    assert "waiting" in on_a_terminal(node, "invoke", "probe", "--data", "sleep 1600")
+    assert "waiting" not in on_a_terminal(node, "invoke", "probe", "--data", "quick")
+    assert node.nexus("invoke", "probe", "--data", "sleep 1600").stderr == ""
