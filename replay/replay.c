@@ -83,6 +83,14 @@ static nx_err choose_artifact(repetition *p, nx_slice against, nx_sha256 *ret, n
     return err;
 }
 
+/* The function's max_log, as far as it mattered: what a guest says of its end (out of memory) is heard only up to there. */
+static uint64_t log_limit(const nx_run *o)
+{
+    if (o->logs.n < o->logs_bytes)
+        return o->logs.n;
+    return o->logs_bytes > REPLAY_LOG_BYTES ? o->logs_bytes : REPLAY_LOG_BYTES;
+}
+
 static nx_err fill_attempt(repetition *p, bool is_other_code)
 {
     const nx_run *o = p->original;
@@ -109,7 +117,7 @@ static nx_err fill_attempt(repetition *p, bool is_other_code)
     a->memory_bytes = o->limit_memory_bytes;
     a->fuel = o->limit_fuel;
     a->max_output_bytes = o->limit_output_bytes;
-    a->max_log_bytes = REPLAY_LOG_BYTES;
+    a->max_log_bytes = log_limit(o);
     a->max_calls_bytes = REPLAY_CALLS_BYTES;
     a->is_replay = true;
     a->stop_at_fuel = o->status == NX_RUN_TIMEOUT && !is_other_code ? o->fuel : 0;

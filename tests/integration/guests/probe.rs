@@ -99,6 +99,12 @@ pub extern "C" fn handle_event() {
                 eprintln!("line {}", i);
             }
         }
+        "gasp" => {
+            for i in 0..number(words.next()) {
+                eprintln!("line {}", i);
+            }
+            keep(Vec::<u8>::with_capacity(1 << 30));
+        }
         "say" => eprintln!("{}", words.collect::<Vec<_>>().join(" ")),
         "binary" => out.extend((0..=255u8).collect::<Vec<_>>()),
         "world" => out.extend(world().into_bytes()),
