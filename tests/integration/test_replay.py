@@ -55,6 +55,8 @@ def recorded(node, name, content, **options):
     ("whole", '{"a": 1}', "ok", None),
     ("emits", "an event", "ok", None),
     ("terse", "log 2000", "ok", None),
+    ("terse", "gasp 2000", "error", None),  # its last words are behind what is kept of its log
+    ("probe", "gasp 2", "error", "memory_limit"),
     ("probe", "trap", "error", "trap"),
     ("probe", "panic", "error", None),
     ("probe", "partial", "error", "trap"),
