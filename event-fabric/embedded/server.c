@@ -193,15 +193,12 @@ static char **make_env(const nx_fab_server *s, char *limit, size_t limit_bytes)
     snprintf(limit, limit_bytes, "GOMEMLIMIT=%llu", (unsigned long long)(s->o.memory_limit_bytes ? s->o.memory_limit_bytes : 128u << 20));
     while (environ[n])
         n++;
-    v = calloc(n + 3, sizeof *v);
+    v = calloc(n + 2, sizeof *v);
     for (size_t i = 0; v && i < n; i++)
         if (strncmp(environ[i], "GOMEMLIMIT=", 11) != 0)
             v[k++] = environ[i];
-    if (v) {
-        v[k++] = limit;
-        if (!getenv("GOGC"))
-            v[k] = (char *)"GOGC=200"; /* half the collections of the default; the limit above bounds what that costs */
-    }
+    if (v)
+        v[k] = limit;
     return v;
 }
 

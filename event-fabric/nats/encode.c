@@ -162,7 +162,7 @@ bool nx_fab_subject_is_valid(nx_slice s, bool allow_wildcards)
         for (size_t i = 0; i < token.n; i++) {
             unsigned char c = (unsigned char)token.p[i];
 
-            if (c <= ' ' || c == 0x7f)
+            if (c <= ' ' || c == 0x7f || c == '"' || c == '\\') /* the last two are NATS's to allow, and stand in no JSON of ours */
                 return false;
             if ((c == '*' || c == '>') && (!allow_wildcards || token.n != 1 || (c == '>' && !is_last)))
                 return false;

@@ -345,6 +345,8 @@ nx_err nx_fab_run_final(nx_fab_ns *n, const nx_event *e, nx_slice function, unsi
     char filter[256];
     nx_err err;
 
+    if (!nx_fab_name_is_valid(function, 128))
+        return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a function name", NX_SLICE_FMT(function));
     snprintf(filter, sizeof filter, "nx.%s.run.%.*s.*.%02u", n->name, NX_SLICE_FMT(function), nx_id_shard(&e->event_id));
     err = scan_runs(&w, n->runs, filter, e->wall_ns, reterr);
     if (!err && !w.n_v)

@@ -261,16 +261,6 @@ nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key
     return err;
 }
 
-static bool is_subject_token(nx_slice s)
-{
-    if (!s.n || s.n > 128)
-        return false;
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] <= ' ' || s.p[i] >= 0x7f || s.p[i] == '.' || s.p[i] == '*' || s.p[i] == '>')
-            return false;
-    return true;
-}
-
 static nx_err spill(nx_fab_ns *n, const char *subject, const nx_fab_hdr *h, nx_slice encoded, nx_fab_pub *pub, nx_error *reterr)
 {
     nx_fab *f = n->f;
@@ -309,7 +299,7 @@ nx_err nx_fab_publish_run(nx_fab_ns *n, const nx_run *run, nx_slice encoded, nx_
     char subject[NX_FAB_SUBJECT_BYTES], text[1024], id[256];
     nx_fab_hdr h = {.p = text, .cap = sizeof text - 128};
 
-    if (!is_subject_token(run->function) || !run->event_id.s[0])
+    if (!nx_fab_name_is_valid(run->function, 128) || !run->event_id.s[0])
         return nx_error_set(reterr, NX_EINVAL, "a run needs a function name and an event id");
     snprintf(subject, sizeof subject, "nx.%s.%s.%.*s.%s.%02u", n->name, run->is_replay ? "replay" : "run", NX_SLICE_FMT(run->function),
              nx_run_status_name(run->status), nx_id_shard(&run->event_id));

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TRIM_EVERY_NS (10 * NX_NS_PER_S)
-#define TRIM_AGAIN_NS (1 * NX_NS_PER_S) /* when publishes are refused */
-#define HIGH_PERCENT 90                 /* a log fuller than this gives up old messages … */
-#define LOW_PERCENT 80                  /* … down to this */
-#define ROOM_PERCENT 95                 /* a log that was full counts as full down to this */
+#define TRIM_EVERY_NS (10 * NX_NS_PER_S) /* or a tenth of a short age limit */
+#define TRIM_AGAIN_NS (1 * NX_NS_PER_S)  /* when publishes are refused */
+#define HIGH_PERCENT 90                  /* a log fuller than this gives up old messages … */
+#define LOW_PERCENT 80                   /* … down to this */
+#define ROOM_PERCENT 95                  /* a log that was full counts as full down to this */
 
 /* ---- what is old ---------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -26,10 +26,12 @@ static nx_err first_match(nx_fab *f, const char *stream, const char *request, ui
     if (e)
         return e;
     *ret_seq = 0;
-    if (nx_fab_msg_header(got.v[0], "Nats-Sequence", &text) && nx_slice_u64(text, UINT64_MAX, ret_seq))
-        *ret_seq = 0;
+    if (nx_fab_msg_header(got.v[0], "Nats-Sequence", &text))
+        e = nx_slice_u64(text, UINT64_MAX, ret_seq) ? NX_EUNAVAIL : NX_OK;
+    else if (!nx_fab_msg_header(got.v[0], "Status", &text) || !nx_slice_eq_cstr(text, "404"))
+        e = NX_EUNAVAIL; /* not "there is none": nothing may be purged on its word */
     nx_fab_replies_done(&got);
-    return NX_OK;
+    return e;
 }
 
 /* First sequence to keep by age. */
@@ -71,14 +73,12 @@ static nx_err consumer_floor(nx_fab_ns *n, const nx_json *c, uint64_t last_seq, 
     nx_slice one = nx_json_get_str(config, "filter_subject");
     size_t k = nx_json_len(filters);
 
-    if (nx_json_get_i64(c, "num_ack_pending", 0) || nx_json_get_i64(c, "num_redelivered", 0)) {
-        *ret = done + 1;
-        return NX_OK;
-    }
     *ret = last_seq + 1;
-    if (!nx_json_get_i64(c, "num_pending", 0))
-        return NX_OK;
-    done = nx_json_get_u64(nx_json_get(c, "delivered"), "stream_seq", 0);
+    if (!nx_json_get_i64(c, "num_ack_pending", 0) && !nx_json_get_i64(c, "num_redelivered", 0)) {
+        if (!nx_json_get_i64(c, "num_pending", 0))
+            return NX_OK;
+        done = nx_json_get_u64(nx_json_get(c, "delivered"), "stream_seq", 0);
+    }
     if (!k && !one.n) {
         *ret = done + 1;
         return NX_OK;
@@ -86,12 +86,17 @@ static nx_err consumer_floor(nx_fab_ns *n, const nx_json *c, uint64_t last_seq, 
     /* Its filter may match little: the first match counts, not what lies before it. */
     for (size_t i = 0; i < (k ? k : 1); i++) {
         nx_slice subject = k ? nx_json_str(nx_json_at(filters, i)) : one;
-        char body[NX_FAB_SUBJECT_BYTES + 128];
+        nx_buf body = NX_BUF_INIT(NX_FAB_JSON_BYTES);
         uint64_t seq = 0;
-        nx_err e;
+        nx_err e = nx_buf_printf(&body, "{\"seq\":%llu,\"next_by_subj\":", (unsigned long long)(done + 1));
 
-        snprintf(body, sizeof body, "{\"seq\":%llu,\"next_by_subj\":\"%.*s\"}", (unsigned long long)done + 1, NX_SLICE_FMT(subject));
-        e = first_match(n->f, n->events, body, &seq);
+        if (!e)
+            e = nx_json_escape(&body, subject); /* anybody's filter */
+        if (!e)
+            e = nx_buf_append_char(&body, '}');
+        if (!e)
+            e = nx_buf_cstr(&body) ? first_match(n->f, n->events, body.p, &seq) : NX_ENOMEM;
+        nx_buf_done(&body);
         if (e)
             return e;
         if (seq && seq < first)
@@ -202,6 +207,14 @@ void nx_fab_ns_pressed(nx_fab_ns *n)
         nx_fab_upkeep_kick(n->f);
 }
 
+static uint64_t trim_period(const nx_fab_ns *n)
+{
+    uint64_t age = n->o.events_max_age_ns && n->o.events_max_age_ns < n->o.runs_max_age_ns ? n->o.events_max_age_ns : n->o.runs_max_age_ns;
+
+    return !age || age / 10 > TRIM_EVERY_NS ? TRIM_EVERY_NS : age / 10 < TRIM_AGAIN_NS ? TRIM_AGAIN_NS
+                                                                                       : age / 10;
+}
+
 static void trim_ns(nx_fab_ns *n, uint64_t now_ns)
 {
     bool is_pressed = atomic_load(&n->is_pressed) || atomic_load(&n->is_full);
@@ -210,7 +223,7 @@ static void trim_ns(nx_fab_ns *n, uint64_t now_ns)
         return;
     atomic_store(&n->is_pressed, false);
     n->trimmed_ns = now_ns;
-    n->trim_due_ns = now_ns + TRIM_EVERY_NS;
+    n->trim_due_ns = now_ns + trim_period(n);
     /* An error is the connection's or the server's: both are told elsewhere, and the next round comes. */
     if (trim_stream(n, n->events, n->o.events_max_age_ns, true) || trim_stream(n, n->runs, n->o.runs_max_age_ns, false) ||
         trim_stream(n, n->replays, n->o.runs_max_age_ns, false))

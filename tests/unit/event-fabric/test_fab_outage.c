@@ -212,6 +212,59 @@ static void test_publishes_to_a_stopped_server_end_and_late_answers_do_no_harm(v
     fix_close(fx);
 }
 
+struct first_is {
+    fix *fx;
+    uint64_t seq;
+};
+
+static bool first_is(void *self)
+{
+    struct first_is *w = self;
+    nx_fab_stats st;
+
+    return !nx_fab_stats_get(w->fx->n, &st, NULL) && st.events_first_seq == w->seq;
+}
+
+static void test_age_purges_what_is_handled_and_nothing_else(void **state)
+{
+    fix fix_, *fx = &fix_;
+    nx_slice type_a = NX_SLICE("a"), type_b = NX_SLICE("b.>");
+    static inbox a, b;
+    nx_fab_consumer_options oa = {.durable = "fn-a", .types = &type_a, .n_types = 1, .on_msg = inbox_on_msg, .self = &a};
+    nx_fab_consumer_options ob = {.durable = "fn-b", .types = &type_b, .n_types = 1, .on_msg = inbox_on_msg, .self = &b, .max_inflight = 1};
+    nx_fab_consumer *ca, *cb;
+    nx_fab_msg *held;
+
+    (void)state;
+    fix_open_with(fx, &(nx_fab_ns_options){.events_max_bytes = 1 << 30, .runs_max_bytes = 1 << 30, .events_max_age_ns = NX_NS_PER_S, .runs_max_age_ns = NX_NS_PER_S});
+    inbox_init(&a);
+    inbox_init(&b);
+    ok(nx_fab_consumer_open(fx->n, &oa, &ca, &fx->err));
+    ok(nx_fab_consumer_open(fx->n, &ob, &cb, &fx->err));
+    publish(fx, "a", "1", NULL);
+    publish(fx, "nobody.takes.this", "2", NULL);
+    publish(fx, "b.x", "3", NULL); /* is held */
+    publish(fx, "a", "4", NULL);
+    publish(fx, "b.y", "5", NULL); /* waits behind it */
+    publish(fx, "a", "6", NULL);
+    for (int i = 0; i < 3; i++)
+        nx_fab_msg_ack(inbox_next(&a, 5000));
+    held = inbox_next(&b, 5000);
+    assert_non_null(held);
+    wait_until(first_is, &(struct first_is){fx, 3}, 10000); /* 1 and 2 are gone */
+    assert_null(inbox_next(&b, 2500));                      /* over two more rounds */
+    assert_true(first_is(&(struct first_is){fx, 3}));
+    nx_fab_msg_ack(held);
+    held = inbox_next(&b, 5000);
+    assert_non_null(held);
+    wait_until(first_is, &(struct first_is){fx, 5}, 10000);
+    nx_fab_msg_ack(held);
+    wait_until(first_is, &(struct first_is){fx, 7}, 10000); /* empty */
+    nx_fab_consumer_close(ca, false);
+    nx_fab_consumer_close(cb, false);
+    fix_close(fx);
+}
+
 static nx_err fill(fix *fx, unsigned max)
 {
     static char data[64 << 10];
@@ -365,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_consumers_go_on_after_a_restart_and_hand_out_everything),
         cmocka_unit_test(test_a_publish_without_a_connection_fails_at_once),
         cmocka_unit_test(test_publishes_to_a_stopped_server_end_and_late_answers_do_no_harm),
+        cmocka_unit_test(test_age_purges_what_is_handled_and_nothing_else),
         cmocka_unit_test(test_a_full_log_refuses_and_recovers_when_functions_are_done),
         cmocka_unit_test(test_a_full_disk_loses_nothing_and_recovers),
         cmocka_unit_test(test_a_deleted_consumer_is_restored),
