@@ -187,7 +187,7 @@ struct nx_fab_msg {
 
 struct nx_fab_consumer {
     nx_fab *f;
-    nx_fab_ns *ns; /* may be gone once the consumer is closed, while messages are still in hand */
+    nx_fab_ns *ns;             /* may be gone once the consumer is closed, while messages are still in hand */
     nx_fab_consumer_options o; /* durable, types and subjects are ours */
     char *config_json;         /* what the durable consumer is made with */
     char stream_consumer[160]; /* key of f->by_name */

@@ -1,7 +1,7 @@
 /* What the fabric reads from the wire or makes of strangers' names: acknowledgements, delivery subjects, types, subjects, header values.
  * First byte: which; the rest is the input (two inputs are separated by a newline). */
-#include <stdlib.h>
 #include "fab_internal.h"
+#include <stdlib.h>
 
 #define CHECK(c)     \
     do {             \
