@@ -147,6 +147,29 @@ static natsStatus subscribe(nx_fab_link *l, natsSubscription **sub, const char *
     return s == NATS_OK ? natsSubscription_SetPendingLimits(*sub, -1, -1) : s;
 }
 
+/* "nats://127.0.0.1:4222,tls://b:4222" of a list of addresses, without the user names and passwords that may stand in them. */
+static void name_servers(const char *url, char *out, size_t out_bytes)
+{
+    nx_slice rest = nx_slice_cstr(url);
+    size_t n = 0;
+
+    out[0] = 0;
+    while (rest.n && n < out_bytes) {
+        nx_slice one = nx_slice_trim(nx_slice_split(rest, ',', &rest)), host = one;
+        size_t scheme = 0;
+
+        for (size_t i = 0; i + 2 < one.n && !scheme; i++)
+            scheme = one.p[i] == ':' && one.p[i + 1] == '/' && one.p[i + 2] == '/' ? i + 3 : 0;
+        host = nx_slice_sub(one, scheme, one.n - scheme);
+        for (size_t i = host.n; i-- > 0;)
+            if (host.p[i] == '@') {
+                host = nx_slice_sub(host, i + 1, host.n - i - 1);
+                break;
+            }
+        n += (size_t)snprintf(out + n, out_bytes - n, "%s%.*s%.*s", n ? "," : "", (int)scheme, one.p, NX_SLICE_FMT(host));
+    }
+}
+
 nx_err nx_fab_link_open(nx_fab *f, int kind, nx_fab_link **ret, nx_error *reterr)
 {
     nx_fab_link *l = calloc(1, sizeof *l);
@@ -178,6 +201,10 @@ nx_err nx_fab_link_open(nx_fab *f, int kind, nx_fab_link **ret, nx_error *reterr
         natsConnection_ProcessWriteEvent(l->nc); /* the subscriptions go out before anything that needs them */
     e = nx_fab_from_nats(s, "cannot connect to NATS", reterr);
     if (e) {
+        char where[256];
+
+        name_servers(f->o.url, where, sizeof where);
+        (void)nx_error_prefix(reterr, "%s", where);
         nx_fab_link_free(l);
         return e;
     }
