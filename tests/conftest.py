@@ -12,6 +12,7 @@ from nexus import processes  # noqa: E402
 from nexus.guests import Guests  # noqa: E402
 from nexus.node import Project  # noqa: E402
 from nexus.paths import NEXUS  # noqa: E402
+from nexus.wait import SLOW  # noqa: E402
 
 
 def pytest_configure(config):
@@ -23,7 +24,9 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     for item in items:
         if not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(120 * float(os.environ.get("NX_SLOW", "1"))))
+            item.add_marker(pytest.mark.timeout(120))
+        seconds = item.get_closest_marker("timeout").args[0]
+        item.add_marker(pytest.mark.timeout(seconds * SLOW), append=False)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,7 +15,7 @@ import pytest
 from nexus import nats, processes
 from nexus.load import Load, check_nothing_lost
 from nexus.node import Node, Project, function, lines_of
-from nexus.wait import Stopwatch, pause, wait_until
+from nexus.wait import SLOW, Stopwatch, pause, wait_until
 
 PAUSE_S = float(os.environ.get("NX_PAUSE_S", "10"))
 STORED = int(os.environ.get("NX_STORED", "100000"))
@@ -54,7 +54,7 @@ def test_paused_server_is_503_and_comes_back(node):
                 answer = node.post("load", "x")
             assert answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1
             assert answer.json()["code"]
-            assert watch.s < 2
+            assert watch.s < 2 * SLOW
             assert node.client.get(f"{node.admin_url}/healthz").status_code == 200
             pause(max(0.0, PAUSE_S - (time.monotonic() - paused_at)))
         finally:
@@ -137,6 +137,31 @@ def test_full_stream_is_503_until_its_events_are_handled(project, guests):
             wait_until(lambda e=event_id: nats_runs(project).get(e, 0) >= 2, "its runs", 60, every=0.2, on_failure=node.log)
         counts = nats_runs(project)
         assert all(counts.get(e) == 2 for e in accepted), {e: counts.get(e) for e in accepted if counts.get(e) != 2}
+
+
+@pytest.mark.timeout(150)
+def test_handled_events_make_room_for_new_ones(project, guests):
+    """60 MB through a log of 16 MiB: what is handled goes, oldest first, and a caller that tries again gets in."""
+    project.write({"retention": {"events": {"max_bytes": "16Mi"}, "runs": {"max_bytes": "16Mi"}},
+                   "functions": [function("load", project.module(guests.wat("answer.wat", TEXT="done", LENGTH=4)))]})
+    with Node(project) as node:
+        accepted, refused, end = [], 0, time.monotonic() + 100
+        while len(accepted) < 120:
+            answer = node.post("load", b"x" * 500_000)
+            if answer.status_code == 202:
+                accepted.append(answer.json()["event_id"])
+            else:
+                assert answer.status_code == 503, answer.text
+                refused += 1
+                pause(0.1)
+            assert time.monotonic() < end, f"{len(accepted)} accepted, {refused} refused\n{node.log()}"
+        print(f"{refused} refusals")
+        assert node.run_of(accepted[-1])["status"] == "ok"
+        gone = node.nexus("replay", accepted[0], check=False)
+        assert gone.returncode == 4, gone.stdout + gone.stderr
+        held = len(node.api_list("events", limit=1000))
+        assert 10 <= held <= 34
+        assert node.replay(accepted[-1])[0]["verdict"] == "identical"
 
 
 def nats_runs(project):
@@ -268,7 +293,7 @@ def test_stop_ends_though_a_function_runs_long(node):
     with Stopwatch() as watch:
         node.stop()
     print(f"stopped in {watch.s:.1f} s")
-    assert watch.s < 35
+    assert watch.s < 35 * SLOW
     node.start()
     wait_until(lambda: "Function 'slow' started" in node.log(), "the run to begin anew", 20, on_failure=node.log)
     assert node.runs(event=event_id) == []
@@ -300,7 +325,7 @@ def test_restart_with_many_stored_events_is_quick(project, guests):
             with Stopwatch() as watch:
                 node.start()
             print(f"ready {watch.s:.2f} s after {how} with {STORED} events")
-            assert watch.s < 2.0 * float(os.environ.get("NX_SLOW", "1"))
+            assert watch.s < 2.0 * SLOW
             assert node.api(f"events/{middle}").json()["type"] == "stored.event"
             assert [v["verdict"] for v in node.replay(first)] == ["identical"]
             assert node.call("load", "served").text == "served"

@@ -207,6 +207,8 @@ def test_logs_of_the_past_and_of_now(node):
     text = node.nexus("logs", "--event", event_id).stdout
     assert f"[trace={run['trace_id']}] in the past" in text
     assert all(run["trace_id"] in line for line in text.splitlines())
+    node.replay(event_id)
+    assert f"[trace={run['trace_id']}-replay] in the past\n" in node.nexus("logs", "--event", event_id).stdout
     parsed = node.json("logs", "--trace", run["trace_id"])
     assert {"time", "level", "component", "message", "trace_id", "event_id", "run_id", "function"} <= set(parsed[0])
     with Tail("logs", "-f", "--function", "probe", cwd=node.project.dir, env=env) as tail:
@@ -269,6 +271,21 @@ def test_validate_survives_hostile_files(project, text):
         result = project.nexus("validate", check=False, timeout=20)
     assert result.returncode == 2, result.stdout + result.stderr
     assert watch.s < 5 * SLOW
+
+
+def test_validate_looks_into_modules(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"functions": [function("good", project.module(guests.wat("answer.wat", TEXT="ok", LENGTH=2))),
+                                 function("bad", project.module(guests.wat("unknown_import.wat"), "bad.wasm")),
+                                 function("mute", project.module(guests.wat("no_entry.wat"), "mute.wasm"))]})
+    result = project.nexus("validate", check=False)
+    assert result.returncode == 2
+    lines = result.stdout.splitlines()
+    assert all(re.match(r"nexus\.yaml:\d+:\d+: functions\[[12]\]\.code: ", x) for x in lines), lines
+    assert any("launch_rocket" in x for x in lines) and any("handle_event" in x for x in lines)
+    issues = json.loads(project.nexus("validate", "--json", check=False).stdout)["issues"]
+    assert {i["path"] for i in issues} == {"functions[1].code", "functions[2].code"} and all(i["suggestion"] for i in issues)
+    assert project.nexus("validate", "--no-code").returncode == 0
 
 
 def test_validate_is_content_with_a_good_file(node):

@@ -26,6 +26,8 @@ def node(module_project, guests):
         function("hostile", module_project.module(guests.wat("out_of_bounds.wat"))),
         function("command", module_project.module(guests.rust("command.rs", kind="bin"))),
         function("surroundings", probe, env={"GREETING": "hello wörld", "EMPTY": ""}),
+        function("large", probe, max_output="32Mi"),
+        function("large-emitter", probe, max_output="32Mi", output={"event": "too.large"}),
         function("single", probe, concurrency=1),
         function("whole", probe, input="cloudevent"),
         function("raw", probe, on={"nats": "sensors.*.temperature"}),
@@ -112,6 +114,24 @@ def test_output_over_the_limit_is_an_error(node):
 def test_output_at_the_limit_is_ok(node):
     run = ended(node, "terse", "output 1024")
     assert (run["status"], run["output_bytes"]) == ("ok", 1024)
+
+
+def test_output_larger_than_a_message_is_kept_and_repeats(node):
+    """12 MB: over the log's largest message, so the record's body lies in the object store."""
+    answer = node.call("large", "output 12000000")
+    assert answer.status_code == 200 and answer.content == b"x" * 12_000_000
+    event_id = answer.headers["nexus-event-id"]
+    assert node.run_of(event_id)["status"] == "ok"
+    (verdict,) = node.replay(event_id)
+    assert (verdict["verdict"], len(verdict["output"])) == ("identical", 12_000_000)
+
+
+def test_output_too_large_for_an_event_is_an_error(node):
+    run = ended(node, "large-emitter", "output 12000000")
+    assert (run["status"], run["why"]) == ("error", "emit")
+    assert run["message"]
+    assert node.api_list("events", type="too.large") == []
+    assert [v["verdict"] for v in node.replay(run["event_id"])] == ["identical"]
 
 
 def test_logs_over_the_limit_are_cut_and_counted(node):

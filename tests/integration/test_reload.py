@@ -6,9 +6,9 @@ import statistics
 
 import pytest
 from nexus.node import SLOW, Node, function
-from nexus.wait import Stopwatch, pause, wait_until
+from nexus.wait import SLOW, Stopwatch, pause, wait_until
 
-RELOAD_S = 1.0  # for one save, on a machine that may be busy
+RELOAD_S = 1.0 * SLOW  # for one save, on a machine that may be busy
 USUAL_RELOAD_S = 0.3
 
 

@@ -13,12 +13,10 @@ import yaml
 
 from . import processes
 from .paths import NEXUS
-from .wait import wait_until
+from .wait import SLOW, wait_until
 
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 40.0
-# A sanitizer build, or a machine with other work on its cores, is slower by about this.
-SLOW = float(os.environ.get("NX_SLOW", "1"))
 
 
 def environment(**changes):
@@ -136,11 +134,11 @@ class Node:
         return True
 
     def wait_ready(self, deadline=START_DEADLINE_S):
-        wait_until(self._found, "node.json", deadline * SLOW, on_failure=self.log)
+        wait_until(self._found, "node.json", deadline, on_failure=self.log)
         if self.client:
             self.client.close()
         self.client = httpx.Client(timeout=30 * SLOW, limits=httpx.Limits(max_connections=50))
-        wait_until(lambda: self._found() and self.is_ready(), "/readyz", deadline * SLOW, on_failure=self.log)
+        wait_until(lambda: self._found() and self.is_ready(), "/readyz", deadline, on_failure=self.log)
         return self
 
     def start(self, deadline=START_DEADLINE_S):
@@ -224,7 +222,7 @@ class Node:
             matches = list(expression.finditer(self.log()))
             return matches if len(matches) >= count else None
 
-        return wait_until(found, f"{pattern!r} in the log", deadline * SLOW, on_failure=self.log)
+        return wait_until(found, f"{pattern!r} in the log", deadline, on_failure=self.log)
 
     # ---- events and runs
 
@@ -275,7 +273,7 @@ class Node:
             runs = self.runs(event=event_id, **parameters)
             return runs if len(runs) >= count else None
 
-        return wait_until(found, f"{count} run(s) of {event_id}", deadline * SLOW, every=0.02, on_failure=self.log)
+        return wait_until(found, f"{count} run(s) of {event_id}", deadline, every=0.02, on_failure=self.log)
 
     def run_of(self, event_id, deadline=20.0, **parameters):
         runs = self.wait_runs(event_id, 1, deadline, **parameters)
@@ -315,7 +313,7 @@ class Tail:
     def wait_line(self, pattern, deadline=10.0):
         expression = re.compile(pattern)
         return wait_until(lambda: next((x for x in list(self.lines) if expression.search(x)), None), f"{pattern!r} in a tail",
-                          deadline * SLOW, on_failure=lambda: "\n".join(self.lines))
+                          deadline, on_failure=lambda: "\n".join(self.lines))
 
     def __enter__(self):
         return self

@@ -1,7 +1,11 @@
 """Waiting for conditions, never for time."""
 
+import os
 import threading
 import time
+
+# A sanitizer build, or a machine with other work on its cores, is slower by about this.
+SLOW = float(os.environ.get("NX_SLOW") or ("4" if os.environ.get("NEXUS_TEST_SANITIZER") else "1"))
 
 _never = threading.Event()
 
@@ -12,9 +16,10 @@ def pause(seconds):
 
 
 def wait_until(condition, what, deadline=10.0, every=0.01, on_failure=None):
-    """The first true value of condition(), asked every `every` seconds for at most `deadline` seconds.
+    """The first true value of condition(), asked every `every` seconds for at most `deadline` seconds (times SLOW).
 
     on_failure() returns text (logs) for the message of the failed assertion."""
+    deadline *= SLOW
     end = time.monotonic() + deadline
     while True:
         value = condition()
