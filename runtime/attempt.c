@@ -74,6 +74,10 @@ static void outcome_end(nx_rt_exec *x, int32_t returned)
                           (unsigned long long)a->max_output_bytes);
         break;
     case NX_RT_END_DEADLINE:
+        if (atomic_load(&x->rt->workers.is_canceled)) { /* the wait was cut short, not over */
+            o->err = NX_ECANCELED;
+            break;
+        }
         nx_rt_outcome_set(o, NX_RUN_TIMEOUT, NX_WHY_DEADLINE, "did not finish within %llu ms", (unsigned long long)(a->timeout_ns / NX_NS_PER_MS));
         break;
     case NX_RT_END_NOMEM: o->err = NX_ENOMEM; break;

@@ -73,21 +73,19 @@ static void write_event(const nx_rt_world *w, uint8_t *p, const subscription *s)
     if (s->tag == TAG_FD_WRITE) nx_rt_put_u64(p + 16, 65536); /* room that is there */
 }
 
-/* Returns false when the run is over: a replay does not wait, so it counts instead. */
+/* Returns false when the run is over: by what the guest itself asked for, more sleep than the timeout, so that a replay, which does not
+ * wait, ends at the same call. A guest that returns right after its sleep would not come to the engine's next check of the deadline. */
 static bool pass_time(nx_rt_world *w, uint64_t ns)
 {
     const nx_attempt *a = w->attempt;
     nx_rt_clock_advance(w, ns);
     w->slept_ns = ns > UINT64_MAX - w->slept_ns ? UINT64_MAX : w->slept_ns + ns;
-    if (!a->is_replay) {
-        /* Past the deadline the wait ends early and the engine interrupts the guest at its next check; its clock has moved on all the same,
-         * so that a replay, which is stopped at the recorded fuel, sees the same times. */
-        if (w->wait) w->wait(w->wait_self, ns);
-    } else if (!a->stop_at_fuel && w->slept_ns > a->timeout_ns) {
-        w->end = NX_RT_END_DEADLINE;
-        return false;
-    }
-    return true;
+    /* The wait is cut at the deadline, which also work before it may have brought near: then the engine interrupts the guest at its next
+     * check, and a replay is stopped at the recorded fuel. The clock has moved by the whole all the same. */
+    if (!a->is_replay && w->wait) w->wait(w->wait_self, ns);
+    if (w->slept_ns <= a->timeout_ns) return true;
+    w->end = NX_RT_END_DEADLINE;
+    return false;
 }
 
 /* (subscriptions, events, count, number of events written) */

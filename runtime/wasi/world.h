@@ -27,7 +27,7 @@ typedef enum {
     NX_RT_END_NONE,
     NX_RT_END_EXIT,         /* proc_exit; exit_code */
     NX_RT_END_OUTPUT_LIMIT, /* stdout over max_output_bytes */
-    NX_RT_END_DEADLINE,     /* a replay slept longer than the timeout */
+    NX_RT_END_DEADLINE,     /* slept longer than the timeout */
     NX_RT_END_NOMEM         /* the node is out of memory: no outcome of the guest */
 } nx_rt_end;
 

@@ -124,6 +124,8 @@ static const char *const endless[] = {
                 "  (call $write (i32.const 1) (i32.const 100) (i32.const 3)) (br $l))))",
     RT_WAT_HEAD " (func (export \"handle_event\") (call $sleep_ns (i64.const 3600000000000))"
                 " (call $write (i32.const 1) (i32.const 100) (i32.const 3)) (call $sleep_ns (i64.const 3600000000000)) (loop $l (br $l))))",
+    /* It needs no further check of the deadline to return. */
+    RT_WAT_HEAD " (func (export \"handle_event\") (call $sleep_ns (i64.const 3600000000000))))",
     RT_WAT_HEAD " (func (export \"handle_event\") (loop $l (memory.fill (i32.const 4096) (i32.const 1) (i32.const 60000))"
                 "  (drop (call $random (i32.const 64) (i32.const 8))) (br $l))))",
     RT_WAT_HEAD " (func $f (param $n i32) (if (local.get $n) (then (call $f (i32.sub (local.get $n) (i32.const 1))))"

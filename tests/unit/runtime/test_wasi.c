@@ -264,6 +264,20 @@ static void test_wasi_poll_sleeps_what_was_asked(void **state)
     assert_int_equal(mem[1000 + 10], 1);
     assert_int_equal(nx_rt_get_u64(mem + 1000 + 16), a.input.n);
     assert_int_equal(waited_ns, 2000000);
+    /* More sleep than the timeout ends the run at that call. */
+    uint64_t slept_ns = w.slept_ns, timeout_ns = a.timeout_ns;
+    a.timeout_ns = slept_ns;
+    mem[48 + 8] = 0;
+    put_clock(0, 77, 1, 1, 0);
+    assert_int_equal(call("poll_oneoff", 0, 1000, 1, 2000), NX_WASI_END);
+    assert_int_equal(w.end, NX_RT_END_DEADLINE);
+    assert_int_equal(waited_ns, 2000001);
+    w.end = NX_RT_END_NONE;
+    w.slept_ns = slept_ns;
+    w.now_ns -= 1;
+    waited_ns = 2000000;
+    a.timeout_ns = timeout_ns;
+    put_clock(0, 77, 1, 5000000, 0);
     /* In a replay nothing waits, and the guest's time moves all the same. */
     a.is_replay = true;
     assert_int_equal(call("poll_oneoff", 0, 1000, 1, 2000), 0);
@@ -279,6 +293,7 @@ static void test_wasi_poll_hostile(void **state)
     (void)state;
     w.wait = count_wait;
     waited_ns = 0;
+    a.timeout_ns = UINT64_MAX; /* else the run ends there */
     put_clock(0, 1, 0, UINT64_MAX, 0);
     assert_int_equal(call("poll_oneoff", 0, 1000, 1, 2000), 0);
     assert_int_equal(w.now_ns, UINT64_MAX);
