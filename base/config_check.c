@@ -165,6 +165,8 @@ static void check_function(nx_cfg_ctx *x, unsigned i)
     if (nx_slice_starts(f->http_path, NX_SLICE("/events/")) && !nx_slice_eq_cstr(f->http_method, "POST") && !method->is_wrong)
         nx_cfg_issue(x, *method, fn_path(i, "on.http.method", path), "set method: POST", "paths below /events/ take events, with POST only");
     const nx_cfg_mark *code = mark_in(marks, "functions[].code");
+    x->config->functions[i].code_line = code->line;
+    x->config->functions[i].code_column = code->column;
     if ((x->flags & NX_CONFIG_CHECK_CODE) && f->code_path.n)
         check_code(x, f, fn_path(i, "code", path), *code);
 }

@@ -9,7 +9,7 @@
 static bool is_known_key(nx_slice key)
 {
     static const char *const keys[] = {"time", "level", "component", "event", "trace_id", "event_id",
-                                       "run_id", "function", "namespace", "is_replay", "message"};
+                                       "run_id", "function", "namespace", "is_replay", "original_timestamp", "message"};
     for (unsigned i = 0; i < NX_ARRAY_LEN(keys); i++) {
         if (nx_slice_eq_cstr(key, keys[i]))
             return true;

@@ -1,8 +1,55 @@
 /* cmd_validate.c: nexus validate. */
 #include "cmds.h"
+#include "nx/rt.h"
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define MODULE_BYTES (256u << 20)
+
+static nx_err add_issue(nx_config_issues *all, const nx_fn_config *f, unsigned index, const nx_json *problem)
+{
+    if (all->n == NX_CONFIG_ISSUES_MAX) {
+        all->is_cut = true;
+        return NX_OK;
+    }
+    if (!all->v && !(all->v = calloc(NX_CONFIG_ISSUES_MAX, sizeof *all->v)))
+        return NX_ENOMEM;
+    all->cap = NX_CONFIG_ISSUES_MAX;
+    nx_slice subject = nx_json_get_str(problem, "subject");
+    nx_config_issue *i = &all->v[all->n++];
+    *i = (nx_config_issue){.line = f->code_line, .column = f->code_column};
+    snprintf(i->path, sizeof i->path, "functions[%u].code", index);
+    snprintf(i->reason, sizeof i->reason, "\"%.*s\" can't run here: %.*s%s%.*s", NX_SLICE_FMT(f->code), NX_SLICE_FMT(subject), subject.n ? ": " : "",
+             NX_SLICE_FMT(nx_json_get_str(problem, "message")));
+    snprintf(i->suggestion, sizeof i->suggestion, "%.*s", NX_SLICE_FMT(nx_json_get_str(problem, "advice")));
+    return NX_OK;
+}
+
+/* What `nexus deploy` would refuse: the loader of settings has only seen that there are modules. */
+static nx_err check_module(const nx_fn_config *f, unsigned index, nx_config_issues *all, nx_error *reterr)
+{
+    char path[NX_CLI_PATH_BYTES];
+    NX_CLEANUP(nx_buf_done)
+    nx_buf module = NX_BUF_INIT(MODULE_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(64u << 20);
+    nx_jw w = NX_JW_INIT(&out);
+    nx_json *root = NULL;
+    nx_err e = nx_slice_to_cstr(f->code_path, path, sizeof path);
+    if (e == NX_OK)
+        e = nx_cli_read_file(path, &module, reterr);
+    if (e == NX_OK)
+        e = nx_rt_inspect(nx_buf_view(&module), &w, reterr);
+    if (e == NX_OK)
+        e = nx_json_parse(nx_buf_view(&out), 64u << 20, &root, reterr);
+    const nx_json *problems = nx_json_get(root, "problems");
+    for (size_t i = 0; e == NX_OK && i < nx_json_len(problems); i++)
+        e = add_issue(all, f, index, nx_json_at(problems, i));
+    nx_json_free(root);
+    return e;
+}
 
 static int run(nx_cli *c)
 {
@@ -34,17 +81,24 @@ static int run(nx_cli *c)
             putchar('\n');
         return nx_err_exit_code(err);
     }
-    if (c->json) {
-        NX_CLEANUP(nx_buf_done)
-        nx_buf out = NX_BUF_INIT(1u << 20);
-        nx_config_issues none = {.file = nx_slice_cstr(file)};
-        if ((err = nx_config_issues_json(&none, &out)) == NX_OK)
-            printf("%.*s\n", NX_SLICE_FMT(nx_slice_trim(nx_buf_view(&out))));
-    } else {
+    nx_config_issues found = {.file = nx_slice_cstr(file)};
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(1u << 20);
+    for (unsigned i = 0; err == NX_OK && (flags & NX_CONFIG_CHECK_CODE) && i < cfg->n_functions; i++)
+        err = check_module(&cfg->functions[i], i, &found, &e);
+    if (err == NX_OK)
+        err = (c->json ? nx_config_issues_json : nx_config_issues_text)(&found, &out);
+    int code = err != NX_OK ? nx_cli_fail(c, err, "%s", e.msg[0] ? e.msg : nx_err_text(err)) : found.n ? nx_err_exit_code(NX_EINVAL)
+                                                                                                       : NX_CLI_OK;
+    if (err == NX_OK && c->json)
+        printf("%.*s\n", NX_SLICE_FMT(nx_slice_trim(nx_buf_view(&out))));
+    else if (err == NX_OK && found.n)
+        fwrite(out.p, 1, out.n, stdout);
+    else if (err == NX_OK)
         printf("%s is valid: %u function%s\n", file, cfg->n_functions, cfg->n_functions == 1 ? "" : "s");
-    }
+    nx_config_issues_done(&found);
     nx_config_unref(cfg);
-    return err == NX_OK ? NX_CLI_OK : nx_cli_fail(c, err, "out of memory");
+    return code;
 }
 
 static const nx_cli_flag flags[] = {

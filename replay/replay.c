@@ -54,7 +54,8 @@ static void log_verdict(const repetition *p, bool is_other_code)
         .run_id = p->run.run_id.s[0] ? nx_id_slice(&p->run.run_id) : NX_SLICE(""), /* it did not get that far */
         .function = p->original->function,
         .ns = p->event->ns,
-        .msg = nx_slice_make(text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1),
+        .msg = nx_slice_make(text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n
+                                                                       : sizeof text - 1),
         .is_replay = true,
         .original_wall_ns = p->original->start_wall_ns,
     };

@@ -40,8 +40,9 @@ typedef struct nx_fn_config {
     nx_kv *env;
     unsigned n_env;
     uint64_t max_output_bytes, max_log_bytes;
-    unsigned concurrency; /* running attempts on one node; 0: as many as there are slots */
-    unsigned line;        /* in the file, for messages */
+    unsigned concurrency;            /* running attempts on one node; 0: as many as there are slots */
+    unsigned line;                   /* in the file, for messages */
+    unsigned code_line, code_column; /* of `code`; 0: none */
 } nx_fn_config;
 
 typedef struct nx_config {

@@ -22,7 +22,7 @@ typedef struct nx_log_line {
     nx_slice msg;                            /* one line; control characters are made visible by the sink */
     bool is_replay;
     uint64_t original_wall_ns; /* replays: when the run that is repeated began; 0: none */
-    const nx_kv *fields; /* further fields */
+    const nx_kv *fields;       /* further fields */
     size_t n_fields;
 } nx_log_line;
 
