@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import tarfile
-import time
 from pathlib import Path
 
 import httpx
@@ -127,7 +126,7 @@ def test_new_dev_invoke_replay(root):
         root.command("nexus", "dev", "--listen", f"127.0.0.1:{listen}", "--admin", f"127.0.0.1:{admin}", cwd="/srv/app"),
         env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
     try:
-        wait_for(lambda: node.poll() is not None or is_ready(admin), "the node to be ready", log)
+        wait_until(lambda: node.poll() is not None or is_ready(admin), "the node to be ready", 30, on_failure=lambda: read(log))
         assert node.poll() is None, read(log)
         answer = httpx.post(f"http://127.0.0.1:{listen}{path}", json={"name": "minimal"}, timeout=10)
         assert answer.status_code == 202, answer.text
@@ -137,7 +136,7 @@ def test_new_dev_invoke_replay(root):
             out = root.run("nexus", "runs", "list", "--event", event_id, "--json", cwd="/srv/app", check=False).stdout
             return [json.loads(line) for line in out.splitlines()]
 
-        wait_for(lambda: any(r["status"] == "ok" for r in runs()), "the run to be recorded", log)
+        wait_until(lambda: any(r["status"] == "ok" for r in runs()), "the run to be recorded", 30, on_failure=lambda: read(log))
         replay = root.run("nexus", "replay", event_id, cwd="/srv/app")
         assert f"Replaying event {event_id}" in replay.stdout
         assert "Replay completed in" in replay.stdout
@@ -162,11 +161,3 @@ def is_ready(admin):
 def read(log):
     log.flush()
     return Path(log.name).read_text(encoding="utf-8", errors="replace")
-
-
-def wait_for(condition, what, log, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s for {what}\n{read(log)}")
-        time.sleep(0.05)
