@@ -107,7 +107,7 @@ void nx_core_slot_depth(nx_core_slot *s, uint64_t *ret_pending, uint64_t *ret_in
 
 /* BLOCKING, under apply_mu: brings the node to project functions of `cfg` plus the registry's live versions. Whole or not at all. */
 nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr);
-void nx_core_registry_clear(nx_node *n); /* BLOCKING, takes apply_mu, when the node is draining: closes consumers, forgets functions */
+void nx_core_registry_clear(nx_node *n);                  /* BLOCKING, takes apply_mu, when the node is draining: closes consumers, forgets functions */
 void nx_core_reload_later(nx_node *n, uint64_t delay_ns); /* the registry is read again then */
 nx_err nx_core_registry_route(nx_node *n, nx_slice method, nx_slice path, nx_arena *a, nx_ingest_route *ret, nx_slice *ret_allow);
 unsigned nx_core_registry_subscribers(nx_node *n, nx_slice type, nx_core_fn **ret_first); /* *ret_first: a reference, may be NULL */

@@ -10,7 +10,7 @@ nx_err nx_core_fn_set_add(nx_core_fn_set *s, nx_core_fn *take_fn)
 {
     if (s->n == s->cap) {
         unsigned cap = s->cap ? s->cap * 2 : 16;
-        nx_core_fn **v = realloc(s->v, cap * sizeof *v);
+        nx_core_fn **v = realloc(s->v, cap * sizeof(nx_core_fn *));
         if (!v) {
             nx_core_fn_unref(take_fn);
             return NX_ENOMEM;
@@ -260,10 +260,11 @@ static void note_changes(const nx_core_fn_set *now, const nx_core_fn_set *set, n
         const nx_core_fn *a = nx_core_fn_set_find(now, set->v[i]->name), *b = set->v[i];
         if (!a)
             nx_buf_printf(out, "function '%s' added (%s)\n", b->name, b->version);
-        else if (a != b)
-            nx_buf_printf(out, "function '%s': %s%s%s changed (%s)\n", b->name, strcmp(a->artifact, b->artifact) ? "code" : "",
-                          strcmp(a->artifact, b->artifact) && memcmp(&a->settings_sha256, &b->settings_sha256, 32) ? " and " : "",
-                          memcmp(&a->settings_sha256, &b->settings_sha256, 32) ? "settings" : "", b->version);
+        else if (a != b) {
+            bool other_code = strcmp(a->artifact, b->artifact) != 0, other_settings = memcmp(&a->settings_sha256, &b->settings_sha256, sizeof a->settings_sha256) != 0;
+            nx_buf_printf(out, "function '%s': %s%s%s changed (%s)\n", b->name, other_code ? "code" : "", other_code && other_settings ? " and " : "",
+                          other_settings ? "settings" : "", b->version);
+        }
     }
     for (unsigned i = 0; out && i < now->n; i++)
         if (!nx_core_fn_set_find(set, now->v[i]->name))
@@ -340,8 +341,11 @@ nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, n
     nx_core_snapshot *snap = NULL;
     nx_core_slot *fresh = NULL;
     nx_err err = atomic_load(&n->is_draining) ? nx_error_set(reterr, NX_ECLOSED, "the node is stopping") : NX_OK;
-    for (nx_core_slot *s = n->slots; err == NX_OK && s; s = s->next)
-        err = nx_core_fn_set_add(&now, nx_core_slot_fn(s));
+    for (nx_core_slot *s = n->slots; err == NX_OK && s; s = s->next) {
+        nx_core_fn *fn = nx_core_slot_fn(s);
+        if (fn)
+            err = nx_core_fn_set_add(&now, fn);
+    }
     if (err == NX_OK)
         err = wanted_set(n, cfg, &now, &set, reterr);
     if (err == NX_OK)

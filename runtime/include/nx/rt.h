@@ -73,7 +73,7 @@ typedef struct nx_attempt {
     uint64_t fuel; /* 0: no limit */
     uint64_t max_output_bytes, max_log_bytes, max_calls_bytes;
     uint64_t stop_at_fuel;                                  /* replay of a timeout: ends as `timeout` when this much is used; 0: no */
-    void (*on_start)(struct nx_attempt *self); /* a worker takes it out of the queue and runs it now; may be NULL */
+    void (*on_start)(struct nx_attempt *self);              /* a worker takes it out of the queue and runs it now; may be NULL */
     void (*on_log)(struct nx_attempt *self, nx_slice line); /* each complete stderr line (and the unfinished last one); may be NULL */
     void (*done)(struct nx_attempt *self);
     void *owner;

@@ -140,7 +140,7 @@ static nx_slice rust(const char *name, const char *source, const char *debug)
     for (size_t i = 0; i < NX_ARRAY_LEN(compilers); i++) {
         for (size_t k = 0; k < NX_ARRAY_LEN(targets); k++) {
             char command[512];
-            (void)snprintf(command, sizeof command, "test -d \"$(%s --print sysroot 2>/dev/null)/lib/rustlib/%s/lib\"", compilers[i], targets[k]);
+            (void)snprintf(command, sizeof command, "s=$(%s --print sysroot 2>/dev/null) && test -d \"$s/lib/rustlib/%s/lib\"", compilers[i], targets[k]);
             const char *probe[] = {"/bin/sh", "-c", command, NULL};
             if (run_program(probe) != 0) continue;
             build_rust(compilers[i], targets[k], debug, rs, wasm);
