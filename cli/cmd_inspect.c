@@ -4,54 +4,80 @@
 
 #define MODULE_BYTES (256u << 20)
 
-/* The report's members as text: scalars on one line, lists one item each. */
-static void print_value(const nx_json *v)
+/* A heading, and one line each: "  wasi_snapshot_preview1.fd_close (i32) -> i32". */
+static void print_names(const nx_json *root, const char *key)
 {
-    NX_CLEANUP(nx_buf_done)
-    nx_buf text = NX_BUF_INIT(16u << 20);
-    if (nx_json_typeof(v) == NX_JSON_STR)
-        nx_cli_print_safe(stdout, nx_json_str(v));
-    else if (nx_json_dump(v, &text) == NX_OK)
-        nx_cli_print_safe(stdout, nx_buf_view(&text));
+    const nx_json *list = nx_json_get(root, key);
+    if (nx_json_len(list))
+        printf("%s\n", key);
+    for (size_t i = 0; i < nx_json_len(list); i++) {
+        const nx_json *item = nx_json_at(list, i);
+        nx_slice module = nx_json_get_str(item, "module"), type = nx_json_get_str(item, "type");
+        fputs("  ", stdout);
+        nx_cli_print_safe(stdout, module);
+        fputs(module.n ? "." : "", stdout);
+        nx_cli_print_safe(stdout, nx_json_get_str(item, "name"));
+        printf(" %.*s\n", NX_SLICE_FMT(type.n ? type : nx_json_get_str(item, "kind")));
+    }
 }
 
-static int print_part(void *self, nx_slice key, const nx_json *value)
+static void print_problems(const nx_cli *c, const nx_json *list)
 {
-    unsigned *n = self;
-    printf("%s%.*s ", (*n)++ ? ", " : "", NX_SLICE_FMT(key));
-    print_value(value);
-    return 0;
-}
-
-static int print_member(void *self, nx_slice key, const nx_json *value)
-{
-    (void)self;
-    nx_json_type type = nx_json_typeof(value);
-    if (type == NX_JSON_ARRAY) {
-        if (nx_json_len(value) == 0)
-            return 0;
-        printf("%.*s\n", NX_SLICE_FMT(key));
-        for (size_t i = 0; i < nx_json_len(value); i++) {
-            const nx_json *item = nx_json_at(value, i);
-            unsigned n = 0;
-            fputs("  ", stdout);
-            if (nx_json_typeof(item) == NX_JSON_OBJECT)
-                nx_json_each(item, print_part, &n);
-            else
-                print_value(item);
-            putchar('\n');
+    for (size_t i = 0; i < nx_json_len(list); i++) {
+        const nx_json *p = nx_json_at(list, i);
+        nx_slice subject = nx_json_get_str(p, "subject"), advice = nx_json_get_str(p, "advice");
+        fputs("  ", stdout);
+        nx_cli_print_safe(stdout, subject);
+        fputs(subject.n ? ": " : "", stdout);
+        nx_cli_print_safe(stdout, nx_json_get_str(p, "message"));
+        if (advice.n) {
+            printf("\n    %s", nx_cli_paint(c->has_colour, NX_CLI_DIM));
+            nx_cli_print_safe(stdout, advice);
+            fputs(nx_cli_paint(c->has_colour, NX_CLI_PLAIN), stdout);
         }
-        return 0;
+        putchar('\n');
     }
-    printf("%-16.*s ", NX_SLICE_FMT(key));
-    if (type == NX_JSON_OBJECT) {
-        unsigned n = 0;
-        nx_json_each(value, print_part, &n);
-    } else {
-        print_value(value);
+}
+
+static void print_memory(const nx_json *memory)
+{
+    char text[16];
+    if (nx_json_typeof(memory) != NX_JSON_OBJECT) {
+        puts("memory      none");
+        return;
     }
-    putchar('\n');
-    return 0;
+    nx_cli_format_bytes(nx_json_get_u64(memory, "min_bytes", 0), text);
+    printf("memory      begins with %s", text);
+    if (nx_json_typeof(nx_json_get(memory, "max_bytes")) != NX_JSON_NULL) {
+        nx_cli_format_bytes(nx_json_get_u64(memory, "max_bytes", 0), text);
+        printf(", grows to %s at most", text);
+    }
+    puts(nx_json_get_bool(memory, "is_shared", false) ? ", shared between threads" : "");
+}
+
+static const char *backtraces(const nx_json *root)
+{
+    if (!nx_json_get_bool(root, "has_names", false))
+        return "without names";
+    return nx_json_get_bool(root, "has_debug_info", false) ? "names of functions, and places in the source" : "names of functions";
+}
+
+static void print_report(const nx_cli *c, const nx_json *root, bool can_run)
+{
+    char size[16];
+    nx_slice entry = nx_json_get_str(root, "entry");
+    nx_cli_format_bytes(nx_json_get_u64(root, "size_bytes", 0), size);
+    printf("sha256      %.*s\n", NX_SLICE_FMT(nx_json_get_str(root, "sha256")));
+    printf("kind        %.*s, %s, %llu functions\n", NX_SLICE_FMT(nx_json_get_str(root, "kind")), size,
+           (unsigned long long)nx_json_get_u64(root, "functions", 0));
+    printf("entry       %.*s\n", NX_SLICE_FMT(entry.n ? entry : NX_SLICE("none")));
+    print_memory(nx_json_get(root, "memory"));
+    printf("backtraces  %s\n", backtraces(root));
+    print_names(root, "imports");
+    print_names(root, "exports");
+    printf("%s%s%s\n", nx_cli_paint(c->has_colour, can_run ? NX_CLI_GREEN : NX_CLI_RED), can_run ? "can run here" : "cannot run here",
+           nx_cli_paint(c->has_colour, NX_CLI_PLAIN));
+    print_problems(c, nx_json_get(root, "problems"));
 }
 
 static int run(nx_cli *c)
@@ -74,7 +100,7 @@ static int run(nx_cli *c)
     if (c->json)
         printf("%.*s\n", NX_SLICE_FMT(nx_buf_view(&out)));
     else
-        nx_json_each(root, print_member, NULL);
+        print_report(c, root, can_run);
     nx_json_free(root);
     return can_run ? NX_CLI_OK : nx_err_exit_code(NX_EMODULE);
 }
