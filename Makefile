@@ -1,7 +1,7 @@
 # The goals of every day; what they do is in scripts/ and CMakePresets.json.
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
-.PHONY: help dev build test test-unit test-integration release test-release bench check check-quick fmt setup clean
+.PHONY: help dev build test test-unit test-integration release test-release soak bench check check-quick fmt setup clean
 
 # One build at a time per folder: a second `make build` waits for the first instead of writing into the same files.
 build_in = mkdir -p $(1) && flock $(1)/.lock cmake -E env NINJA_STATUS='[%f/%t %es] ' cmake --build $(1) $(2)
@@ -43,6 +43,12 @@ test-release: ## the release, the suite against its binary, and a run in a minim
 	@scripts/setup dev test release
 	@$(MAKE) build
 	@scripts/test-release
+
+# make test runs the same tests with fewer rounds.
+soak: ## the fault tests at full length: 50 kills, 50 restarts, a million stored events
+	@scripts/setup dev test
+	@$(MAKE) build
+	@NX_KILLS=50 NX_RESTARTS=50 NX_STORED=1000000 scripts/run-tests --integration tests/fault
 
 bench: ## the table of measured figures beside their limits
 	@scripts/setup dev test bench
