@@ -139,7 +139,8 @@ nx_err nx_core_version_artifact(nx_node *n, nx_slice function, nx_slice version,
 
 /* ---- the registry's functions ------------------------------------------------------------------------------------------------------------- */
 
-static nx_err load_stored(nx_node *n, const char *name, const char *version, nx_core_fn **ret, nx_error *reterr)
+/* ret_absent: the settings (a reference), where only the program could not be had. */
+static nx_err load_stored(nx_node *n, const char *name, const char *version, nx_core_fn **ret, nx_config **ret_absent, nx_error *reterr)
 {
     stored_version sv;
     nx_rt_program *program = NULL;
@@ -147,10 +148,28 @@ static nx_err load_stored(nx_node *n, const char *name, const char *version, nx_
     if (err != NX_OK)
         return err;
     err = nx_core_program_get(n, &sv.artifact, sv.settings->memory_bytes, &program, reterr);
-    if (err == NX_OK)
-        err = nx_core_fn_new(sv.cfg, sv.settings, version, &sv.artifact, &sv.settings_sha256, program, ret);
+    if (err != NX_OK) {
+        *ret_absent = sv.cfg;
+        return err;
+    }
+    err = nx_core_fn_new(sv.cfg, sv.settings, version, &sv.artifact, &sv.settings_sha256, program, ret);
     nx_config_unref(sv.cfg);
     return err;
+}
+
+/* One function that can't be loaded doesn't keep the others from running: its earlier version goes on, or its events wait in the log. */
+static nx_err without(nx_node *n, nx_core_fn *running, nx_config *take_absent, nx_core_fn_set *set, const nx_error *why, nx_error *reterr)
+{
+    if (nx_err_is_retryable(why->code))
+        nx_core_reload_later(n, LOAD_AGAIN_NS);
+    if (running) {
+        nx_config_unref(take_absent);
+        return nx_core_fn_set_add(set, nx_core_fn_ref(running));
+    }
+    if (take_absent)
+        return nx_core_fn_set_add_absent(set, take_absent);
+    /* What it takes is not known: its raw subjects would be given up. */
+    return nx_err_is_retryable(why->code) ? nx_error_set(reterr, why->code, "%s", why->msg) : NX_OK;
 }
 
 nx_err nx_core_stored_functions(nx_node *n, const nx_core_fn_set *now, nx_core_fn_set *set, nx_error *reterr)
@@ -171,14 +190,12 @@ nx_err nx_core_stored_functions(nx_node *n, const nx_core_fn_set *now, nx_core_f
             fn = nx_core_fn_ref(running);
         } else {
             nx_error e = NX_ERROR_INIT;
-            if (load_stored(n, name, version, &fn, &e) != NX_OK) {
-                /* One function that can't be loaded doesn't keep the others from running; its events wait in the log. */
+            nx_config *absent = NULL;
+            e.code = load_stored(n, name, version, &fn, &absent, &e);
+            if (e.code != NX_OK) {
                 nx_log(NX_LOG_ERROR, "function.not_loaded", "function '%s' %s is not running: %s", name, version, e.msg);
-                if (nx_err_is_retryable(e.code))
-                    nx_core_reload_later(n, LOAD_AGAIN_NS);
-                if (!running)
-                    continue;
-                fn = nx_core_fn_ref(running);
+                err = without(n, running, absent, set, &e, reterr);
+                continue;
             }
         }
         err = nx_core_fn_set_add(set, fn);

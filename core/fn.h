@@ -17,8 +17,11 @@ bool nx_core_is_type_pattern(nx_slice type); /* not one exact type */
 typedef struct nx_core_fn_set {
     nx_core_fn **v; /* references */
     unsigned n, cap;
+    nx_config **absent; /* references: settings of functions that could not be loaded; their raw subjects are captured all the same */
+    unsigned n_absent;
 } nx_core_fn_set;
 nx_err nx_core_fn_set_add(nx_core_fn_set *s, nx_core_fn *take_fn);
+nx_err nx_core_fn_set_add_absent(nx_core_fn_set *s, nx_config *take_cfg);
 nx_core_fn *nx_core_fn_set_find(const nx_core_fn_set *s, const char *name); /* not a reference */
 void nx_core_fn_set_done(nx_core_fn_set *s);
 

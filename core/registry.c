@@ -22,6 +22,18 @@ nx_err nx_core_fn_set_add(nx_core_fn_set *s, nx_core_fn *take_fn)
     return NX_OK;
 }
 
+nx_err nx_core_fn_set_add_absent(nx_core_fn_set *s, nx_config *take_cfg)
+{
+    nx_config **v = realloc(s->absent, (s->n_absent + 1u) * sizeof(nx_config *));
+    if (!v) {
+        nx_config_unref(take_cfg);
+        return NX_ENOMEM;
+    }
+    s->absent = v;
+    s->absent[s->n_absent++] = take_cfg;
+    return NX_OK;
+}
+
 nx_core_fn *nx_core_fn_set_find(const nx_core_fn_set *s, const char *name)
 {
     for (unsigned i = 0; i < s->n; i++)
@@ -34,7 +46,10 @@ void nx_core_fn_set_done(nx_core_fn_set *s)
 {
     for (unsigned i = 0; i < s->n; i++)
         nx_core_fn_unref(s->v[i]);
+    for (unsigned i = 0; i < s->n_absent; i++)
+        nx_config_unref(s->absent[i]);
     free(s->v);
+    free(s->absent);
     *s = (nx_core_fn_set){0};
 }
 
@@ -243,12 +258,17 @@ static nx_err raw_subjects(nx_node *n, const nx_core_fn_set *set, nx_error *rete
     unsigned count = 0, k = 0;
     for (unsigned i = 0; i < set->n; i++)
         count += set->v[i]->settings->n_nats;
+    for (unsigned i = 0; i < set->n_absent; i++)
+        count += set->absent[i]->functions[0].n_nats;
     nx_slice *all = calloc(count + 1u, sizeof *all);
     if (!all)
         return nx_error_set(reterr, NX_ENOMEM, "raw subjects");
     for (unsigned i = 0; i < set->n; i++)
         for (unsigned j = 0; j < set->v[i]->settings->n_nats; j++)
             all[k++] = set->v[i]->settings->nats[j];
+    for (unsigned i = 0; i < set->n_absent; i++)
+        for (unsigned j = 0; j < set->absent[i]->functions[0].n_nats; j++)
+            all[k++] = set->absent[i]->functions[0].nats[j];
     nx_err err = nx_fab_ns_raw_subjects(n->ns, all, count, reterr);
     free(all);
     return err;

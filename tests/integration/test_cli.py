@@ -398,6 +398,35 @@ def test_failed_deploy_leaves_what_was_live(tmp_path, guests):
         assert node.call("/elsewhere", "").text == "one"
 
 
+def test_function_that_cannot_be_loaded_loses_no_raw_messages(tmp_path, guests):
+    """Its module is gone for a while: what is published on its subjects meanwhile is stored, and run when the module is back."""
+    from nexus import nats
+    project = Project(tmp_path / "project")
+    code = project.module(guests.wat("answer.wat", TEXT="one", LENGTH=3), "code.wasm")
+    project.write({"functions": [function("raw", code, on={"nats": "sensors.>"})]})
+    with Node(project, verb="serve") as node:
+        (deployed,) = node.json("deploy")
+        content = node.api(f"artifacts/{deployed['artifact']}").content
+
+        async def forget(connection):
+            store = await connection.jetstream().object_store("nx-artifacts-default")
+            await store.delete(deployed["artifact"])
+
+        nats.run(nats.private_url(project.data_dir), forget)
+        node.stop()
+        for cached in (project.data_dir / "cache").rglob("*"):
+            if cached.is_file():
+                cached.unlink()
+        node.start()
+        assert node.api_list("functions") == []
+        nats.publish(nats.private_url(project.data_dir), "sensors.kitchen", b"21.5")
+        (event,) = node.api_list("events")
+        put = node.client.put(f"{node.admin_url}/api/v1/artifacts/{deployed['artifact']}", content=content)
+        assert put.status_code == 200, put.text
+        node.restart()
+        assert node.run_of(event["event_id"])["status"] == "ok"
+
+
 # ---- completion
 
 
