@@ -275,14 +275,16 @@ int main(int argc, char **argv)
     qsort(v, 500, sizeof *v, compare);
     printf("get       p50 %.0f us  p99 %.0f us\n", (double)v[250] / 1e3, (double)v[495] / 1e3);
     for (unsigned i = 0; i < 50; i++) {
-        nx_id id = ids[1 + (unsigned)rand() % (n * 20 - 1)];
         nx_arena b = NX_ARENA_INIT(1 << 26);
         nx_run *runs;
         unsigned count;
 
-        must(nx_fab_event_get(N, &id, &b, &e, &err), "get");
+        done_runs = 0;
+        ingest(1, false);
+        wait_count(&done_runs, 1);
+        must(nx_fab_event_get(N, &ids[0], &b, &e, &err), "get");
         t = nx_clock_ns();
-        must(nx_fab_runs_of(N, &e, false, &b, &runs, &count, &err), "runs of");
+        must(nx_fab_runs_done(N, &e, &b, &runs, &count, &err), "runs of");
         v[i] = nx_clock_ns() - t;
         failed += count != 1;
         nx_arena_done(&b);

@@ -313,7 +313,7 @@ nx_err nx_replay_event(nx_node *n, const nx_replay_request *req, nx_err (*on_res
     if (err == NX_OK)
         err = nx_fab_event_get(ns, &id, &a, &event, reterr);
     if (err == NX_OK)
-        err = nx_fab_runs_of(ns, &event, false, &a, &v, &count, reterr);
+        err = nx_fab_runs_done(ns, &event, &a, &v, &count, reterr);
     for (unsigned i = 0; err == NX_OK && i < count; i++) {
         if (!is_wanted(v, i, req->function))
             continue;

@@ -3,10 +3,10 @@
 #include "nats/lookup.h"
 
 #define LOOKUP_NS (5 * NX_NS_PER_S)
-#define SKEW_BACK_NS (2 * NX_NS_PER_S)    /* a node's clock may be ahead of the server's by so much */
-#define SKEW_AHEAD_NS (10 * NX_NS_PER_S)  /* from acceptance to storage */
-#define RUNS_QUIET_NS (60 * NX_NS_PER_S)  /* no further record of an event for so long: there are no more */
-#define RUNS_DONE_NS (200 * NX_NS_PER_MS) /* the same, once every function of this node that takes the event has its final record */
+#define SKEW_BACK_NS (2 * NX_NS_PER_S)   /* a node's clock may be ahead of the server's by so much */
+#define SKEW_AHEAD_NS (10 * NX_NS_PER_S) /* from acceptance to storage */
+#define RUNS_QUIET_NS (60 * NX_NS_PER_S) /* no further record of an event for so long: there are no more */
+#define SINGLES 8                        /* first messages that are asked for one by one */
 #define PAGE_BYTES (4u << 20)
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ bool nx_fab_stored_read(natsMsg *m, nx_fab_stored *ret)
 
 nx_err nx_fab_page(nx_fab *f, const nx_fab_query *q, nx_fab_replies *ret, nx_error *reterr)
 {
-    char subject[192], body[NX_FAB_SUBJECT_BYTES + 256], from[64], only[NX_FAB_SUBJECT_BYTES + 32] = "";
+    char subject[192], body[NX_FAB_SUBJECT_BYTES + 256], from[64], only[NX_FAB_SUBJECT_BYTES + 32] = "", page[64] = "";
 
     if (q->seq) {
         snprintf(from, sizeof from, "\"seq\":%llu", (unsigned long long)q->seq);
@@ -39,8 +39,10 @@ nx_err nx_fab_page(nx_fab *f, const nx_fab_query *q, nx_fab_replies *ret, nx_err
     if (q->filter)
         snprintf(only, sizeof only, ",\"next_by_subj\":\"%s\"", q->filter);
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", f->js_prefix, q->stream);
-    snprintf(body, sizeof body, "{%s%s,\"batch\":%u,\"max_bytes\":%u}", from, only, q->batch, PAGE_BYTES);
-    return nx_fab_request(f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = true}, ret, reterr);
+    if (!q->singles)
+        snprintf(page, sizeof page, ",\"batch\":%u,\"max_bytes\":%u", q->batch, PAGE_BYTES);
+    snprintf(body, sizeof body, "{%s%s%s}", from, only, page);
+    return nx_fab_request(f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = !q->singles}, ret, reterr);
 }
 
 nx_err nx_fab_visit(nx_fab *f, nx_fab_query q, nx_fab_visit_fn visit, void *self, nx_error *reterr)
@@ -74,6 +76,10 @@ nx_err nx_fab_visit(nx_fab *f, nx_fab_query q, nx_fab_visit_fn visit, void *self
             return r < 0 ? nx_error_set(reterr, r, "look-up: %s", nx_err_text(r)) : NX_OK;
         if (!is_last && nx_clock_ns() > end)
             return nx_error_set(reterr, NX_ETIMEOUT, "the look-up takes too long");
+        if (q.singles) {
+            q.singles--;
+            continue;
+        }
         q.batch = q.batch * 8 > NX_FAB_BATCH_MAX ? NX_FAB_BATCH_MAX : q.batch * 8;
     }
     return NX_OK;
@@ -178,7 +184,7 @@ nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *re
     snprintf(filter, sizeof filter, "%s%02u.>", n->ev_prefix, nx_id_shard(id));
     /* Stored after it was accepted, by clocks that agree: the usual case, found within the first page. */
     w.until_wall_ns = wall_ns + SKEW_AHEAD_NS;
-    e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .wall_ns = wall_ns, .batch = 16}, visit_event, &w, reterr);
+    e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .wall_ns = wall_ns, .singles = SINGLES, .batch = 64}, visit_event, &w, reterr);
     if (!e && !w.found && wall_ns > SKEW_BACK_NS) {
         w.until_wall_ns = wall_ns;
         e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .wall_ns = wall_ns - SKEW_BACK_NS, .batch = 64}, visit_event, &w, reterr);
@@ -244,9 +250,7 @@ struct collect_runs {
 
 static bool is_over(const struct collect_runs *w, uint64_t now_wall_ns)
 {
-    bool is_done = w->expected && w->expected->n_all && !w->expected->n;
-
-    return w->stop_when_quiet && w->has_final && now_wall_ns > w->seen_wall_ns + (is_done ? RUNS_DONE_NS : RUNS_QUIET_NS);
+    return w->stop_when_quiet && w->has_final && now_wall_ns > w->seen_wall_ns + RUNS_QUIET_NS;
 }
 
 static void cross_off(nx_fab_functions *f, nx_slice name)
@@ -291,26 +295,27 @@ static int visit_run(void *self, nx_fab_stored *s)
         cross_off(w->expected, run->function);
     if (s->wall_ns > w->seen_wall_ns)
         w->seen_wall_ns = s->wall_ns;
-    return w->stop_at_final && final;
+    return final && (w->stop_at_final || (w->expected && w->expected->n_all && !w->expected->n));
 }
 
 /* From the event's time on; where that finds nothing, also from a little before it. */
 static nx_err scan_runs(struct collect_runs *w, const char *stream, const char *filter, uint64_t wall_ns, nx_error *reterr)
 {
-    nx_fab_query q = {.stream = stream, .filter = filter, .wall_ns = wall_ns ? wall_ns : 1, .batch = 32};
+    nx_fab_query q = {.stream = stream, .filter = filter, .wall_ns = wall_ns ? wall_ns : 1, .singles = SINGLES, .batch = 64};
     nx_err e;
 
     w->seen_wall_ns = wall_ns;
     e = nx_fab_visit(w->n->f, q, visit_run, w, reterr);
     if (!e && !w->n_v && wall_ns > SKEW_BACK_NS) {
         w->until_wall_ns = wall_ns;
+        q.singles = 0;
         q.wall_ns = wall_ns - SKEW_BACK_NS;
         e = nx_fab_visit(w->n->f, q, visit_run, w, reterr);
     }
     return e;
 }
 
-nx_err nx_fab_runs_of(nx_fab_ns *n, const nx_event *e, bool replays, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr)
+static nx_err runs_of(nx_fab_ns *n, const nx_event *e, bool replays, bool quick, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr)
 {
     struct collect_runs w = {.n = n, .a = a, .header = "nx-event-id", .id = nx_id_slice(&e->event_id), .generation = -1, .stop_when_quiet = !replays};
     nx_fab_functions expected;
@@ -318,7 +323,7 @@ nx_err nx_fab_runs_of(nx_fab_ns *n, const nx_event *e, bool replays, nx_arena *a
     nx_run *out;
     nx_err err;
 
-    if (!replays) {
+    if (quick) {
         nx_fab_functions_of(n, e, &expected);
         w.expected = &expected;
     }
@@ -337,6 +342,16 @@ nx_err nx_fab_runs_of(nx_fab_ns *n, const nx_event *e, bool replays, nx_arena *a
     }
     free(w.v);
     return err;
+}
+
+nx_err nx_fab_runs_of(nx_fab_ns *n, const nx_event *e, bool replays, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr)
+{
+    return runs_of(n, e, replays, false, a, ret, ret_n, reterr);
+}
+
+nx_err nx_fab_runs_done(nx_fab_ns *n, const nx_event *e, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr)
+{
+    return runs_of(n, e, false, true, a, ret, ret_n, reterr);
 }
 
 nx_err nx_fab_run_final(nx_fab_ns *n, const nx_event *e, nx_slice function, unsigned generation, nx_arena *a, nx_run *ret, nx_error *reterr)

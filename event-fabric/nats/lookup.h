@@ -16,7 +16,8 @@ typedef struct nx_fab_stored {
 typedef struct nx_fab_query {
     const char *stream, *filter; /* filter NULL: all subjects */
     uint64_t seq, wall_ns;       /* where to begin: the sequence, or where 0 the time */
-    unsigned batch;              /* size of the first page; later ones grow */
+    unsigned singles;            /* so many messages are asked for one by one first: a batch makes the server count all that match */
+    unsigned batch;              /* size of the first page after them; later ones grow */
 } nx_fab_query;
 
 /* Less than 0: error; 0: go on; more: enough. A visitor that keeps the message sets s->m to NULL. */

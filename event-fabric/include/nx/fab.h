@@ -150,9 +150,11 @@ typedef struct nx_fab_scan {
 /* Newest first; arrays in the arena. A final record that is not the first by sequence of its run is left out. */
 nx_err nx_fab_events_recent(nx_fab_ns *n, const nx_fab_scan *s, nx_arena *a, nx_event **ret, unsigned *ret_n, nx_error *reterr);
 nx_err nx_fab_runs_recent(nx_fab_ns *n, const nx_fab_scan *s, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr);
-/* All records of one event, oldest first (by its shard from its time on, until a while after every function of this node that takes it has its final
- * record: 0.2 s, or 60 s where one has none). `replays`: from the replays stream. */
+/* All records of one event, oldest first: by its shard from its time on, until 60 s have passed without another after a final one. Reads what the
+ * shard took in meanwhile. `replays`: from the replays stream, to its end. */
 nx_err nx_fab_runs_of(nx_fab_ns *n, const nx_event *e, bool replays, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr);
+/* The same, but only until every function of this node that takes the event has its final record: quick, for a replay. */
+nx_err nx_fab_runs_done(nx_fab_ns *n, const nx_event *e, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr);
 /* The final record of one run, if there is one; used when a delivery count is above 1. NX_ENOENT. */
 nx_err nx_fab_run_final(nx_fab_ns *n, const nx_event *e, nx_slice function, unsigned generation, nx_arena *a, nx_run *ret, nx_error *reterr);
 nx_err nx_fab_run_get(nx_fab_ns *n, const nx_id *run_id, nx_arena *a, nx_run *ret, nx_error *reterr);
