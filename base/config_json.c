@@ -25,9 +25,8 @@ static void put_list(nx_jw *w, const char *key, const nx_slice *items, unsigned 
     nx_jw_array_end(w);
 }
 
-static void put_triggers(nx_jw *w, const nx_fn_config *f)
+void nx_fn_config_triggers_to_json(const nx_fn_config *f, nx_jw *w)
 {
-    nx_jw_key(w, "on");
     nx_jw_object(w);
     if (f->http_path.n) {
         nx_jw_key(w, "http");
@@ -45,7 +44,8 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w)
 {
     nx_jw_object(w);
     nx_jw_kstr(w, "name", f->name);
-    put_triggers(w, f);
+    nx_jw_key(w, "on");
+    nx_fn_config_triggers_to_json(f, w);
     nx_jw_kstr(w, "runtime", f->runtime);
     put_duration(w, "timeout", f->timeout_ns);
     put_size(w, "memory", f->memory_bytes);

@@ -22,7 +22,7 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
-ECHO = (ROOT / "bench" / "echo.rs").read_text()
+ECHO = (ROOT / "examples" / "mission" / "welcome.rs").read_text()
 
 
 def wait_until(condition, seconds, what):

@@ -113,33 +113,6 @@ static nx_err node_info(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *
 
 /* ---- functions and versions ------------------------------------------------------------------------------------------------------------ */
 
-static void triggers_json(const nx_fn_config *f, nx_jw *w)
-{
-    nx_jw_object(w);
-    if (f->http_path.n) {
-        nx_jw_key(w, "http");
-        nx_jw_object(w);
-        nx_jw_kstr(w, "method", f->http_method);
-        nx_jw_kstr(w, "path", f->http_path);
-        nx_jw_object_end(w);
-    }
-    const struct {
-        const char *key;
-        const nx_slice *v;
-        unsigned n;
-    } lists[] = {{"nats", f->nats, f->n_nats}, {"event", f->events, f->n_events}};
-    for (size_t i = 0; i < NX_ARRAY_LEN(lists); i++) {
-        if (!lists[i].n)
-            continue;
-        nx_jw_key(w, lists[i].key);
-        nx_jw_array(w);
-        for (unsigned k = 0; k < lists[i].n; k++)
-            nx_jw_str(w, lists[i].v[k]);
-        nx_jw_array_end(w);
-    }
-    nx_jw_object_end(w);
-}
-
 static nx_err functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
     (void)req;
@@ -164,7 +137,7 @@ static nx_err functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *
         nx_jw_ku64(&w, "pending", pending);
         nx_jw_ku64(&w, "in_flight", inflight);
         nx_jw_key(&w, "triggers");
-        triggers_json(fn->settings, &w);
+        nx_fn_config_triggers_to_json(fn->settings, &w);
         nx_jw_object_end(&w);
         err = nx_jw_err(&w);
         if (err == NX_OK)

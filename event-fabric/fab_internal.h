@@ -273,6 +273,8 @@ void nx_fab_kv_watches_lost(nx_fab *f);
 void nx_fab_kv_watches_repair(nx_fab *f, uint64_t now_ns); /* nx-fab-up */
 nx_err nx_fab_kv_ensure(nx_fab_ns *n, nx_error *reterr);
 nx_err nx_fab_obj_ensure(nx_fab_ns *n, nx_error *reterr);
+/* The namespace in place i, NULL where one has gone; false behind the last. */
+bool nx_fab_ns_at(nx_fab *f, unsigned i, nx_fab_ns **ret);
 void nx_fab_trim(nx_fab *f, uint64_t now_ns); /* nx-fab-up */
 /* Takes it out of f->ns; returns when neither upkeep nor a watch's callback is in it any more. */
 void nx_fab_ns_forget(nx_fab_ns *n);

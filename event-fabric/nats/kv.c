@@ -464,15 +464,11 @@ void nx_fab_kv_watches_lost(nx_fab *f)
 
 void nx_fab_kv_watches_repair(nx_fab *f, uint64_t now_ns)
 {
-    for (unsigned i = 0; i < NX_FAB_NS_MAX; i++) {
-        nx_fab_ns *n;
+    nx_fab_ns *n;
+
+    for (unsigned i = 0; nx_fab_ns_at(f, i, &n); i++) {
         bool is_due;
 
-        pthread_mutex_lock(&f->mu);
-        n = i < f->n_ns ? f->ns[i] : NULL;
-        pthread_mutex_unlock(&f->mu);
-        if (i >= f->n_ns)
-            return;
         if (!n)
             continue;
         pthread_mutex_lock(&n->mu);

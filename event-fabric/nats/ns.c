@@ -192,6 +192,17 @@ static nx_err ensure_all(nx_fab_ns *n, nx_error *reterr)
     return e ? e : load_types(n, reterr);
 }
 
+bool nx_fab_ns_at(nx_fab *f, unsigned i, nx_fab_ns **ret)
+{
+    bool is_there;
+
+    pthread_mutex_lock(&f->mu);
+    is_there = i < f->n_ns;
+    *ret = is_there ? f->ns[i] : NULL;
+    pthread_mutex_unlock(&f->mu);
+    return is_there;
+}
+
 static nx_err enlist(nx_fab_ns *n)
 {
     nx_fab *f = n->f;

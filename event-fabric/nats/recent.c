@@ -329,58 +329,40 @@ static nx_err decide(const struct suffix *w, const char *what, nx_id *ret, nx_er
     return NX_ECONFLICT;
 }
 
-nx_err nx_fab_event_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *reterr)
+static nx_err newest(nx_fab_ns *n, bool is_run, nx_id *ret, nx_error *reterr)
 {
-    struct suffix w = {.text = text};
+    nx_arena a = NX_ARENA_INIT(64u << 20);
+    nx_fab_scan s = {.limit = 1, .status = -1};
+    nx_event *events = NULL;
+    nx_run *runs = NULL;
+    unsigned count = 0;
+    nx_err e = is_run ? nx_fab_runs_recent(n, &s, &a, &runs, &count, reterr) : nx_fab_events_recent(n, &s, &a, &events, &count, reterr);
+
+    if (!e && count)
+        *ret = is_run ? runs[0].run_id : events[0].event_id;
+    else if (!e)
+        e = nx_error_set(reterr, NX_ENOENT, "there is no %s yet", is_run ? "run" : "event");
+    nx_arena_done(&a);
+    return e;
+}
+
+static nx_err resolve(nx_fab_ns *n, nx_slice text, bool is_run, nx_id *ret, nx_error *reterr)
+{
+    struct suffix w = {.text = text, .is_run = is_run};
+    const char *what = is_run ? "run" : "event";
     nx_err e;
 
-    if (nx_slice_eq_cstr(text, "@last")) {
-        nx_arena a = NX_ARENA_INIT(64u << 20);
-        nx_fab_scan s = {.limit = 1, .status = -1};
-        nx_event *v = NULL;
-        unsigned count = 0;
-
-        e = nx_fab_events_recent(n, &s, &a, &v, &count, reterr);
-        if (!e && !count)
-            e = nx_error_set(reterr, NX_ENOENT, "there is no event yet");
-        if (!e)
-            *ret = v[0].event_id;
-        nx_arena_done(&a);
-        return e;
-    }
+    if (nx_slice_eq_cstr(text, "@last"))
+        return newest(n, is_run, ret, reterr);
     if (!nx_id_parse(text, ret))
         return NX_OK;
     if (!is_suffix(text))
-        return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not an event id, the end of one (4 characters or more) or @last", NX_SLICE_FMT(text));
+        return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not %s %s id, the end of one (4 characters or more) or @last", NX_SLICE_FMT(text), is_run ? "a" : "an", what);
     e = find_suffix(n, &w, reterr);
-    if (!e)
+    if (!e && !is_run)
         e = find_raw_suffix(n, &w, reterr);
-    return e ? e : decide(&w, "event", ret, reterr);
+    return e ? e : decide(&w, what, ret, reterr);
 }
 
-nx_err nx_fab_run_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *reterr)
-{
-    struct suffix w = {.text = text, .is_run = true};
-    nx_err e;
-
-    if (nx_slice_eq_cstr(text, "@last")) {
-        nx_arena a = NX_ARENA_INIT(64u << 20);
-        nx_fab_scan s = {.limit = 1, .status = -1};
-        nx_run *v = NULL;
-        unsigned count = 0;
-
-        e = nx_fab_runs_recent(n, &s, &a, &v, &count, reterr);
-        if (!e && !count)
-            e = nx_error_set(reterr, NX_ENOENT, "there is no run yet");
-        if (!e)
-            *ret = v[0].run_id;
-        nx_arena_done(&a);
-        return e;
-    }
-    if (!nx_id_parse(text, ret))
-        return NX_OK;
-    if (!is_suffix(text))
-        return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a run id, the end of one (4 characters or more) or @last", NX_SLICE_FMT(text));
-    e = find_suffix(n, &w, reterr);
-    return e ? e : decide(&w, "run", ret, reterr);
-}
+nx_err nx_fab_event_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *reterr) { return resolve(n, text, false, ret, reterr); }
+nx_err nx_fab_run_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *reterr) { return resolve(n, text, true, ret, reterr); }

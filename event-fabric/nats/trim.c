@@ -235,17 +235,11 @@ static void trim_ns(nx_fab_ns *n, uint64_t now_ns)
 /* nx-fab-up, which also waits for namespaces to go (upkeep.c), so none goes while this runs. */
 void nx_fab_trim(nx_fab *f, uint64_t now_ns)
 {
-    for (unsigned i = 0; i < NX_FAB_NS_MAX; i++) {
-        nx_fab_ns *n;
+    nx_fab_ns *n;
 
-        pthread_mutex_lock(&f->mu);
-        n = i < f->n_ns ? f->ns[i] : NULL;
-        pthread_mutex_unlock(&f->mu);
-        if (i >= f->n_ns)
-            return;
+    for (unsigned i = 0; nx_fab_ns_at(f, i, &n); i++)
         if (n)
             trim_ns(n, now_ns);
-    }
 }
 
 /* Whether a full log has room again is otherwise known only by the next publish, and a node that is not ready gets none. */
@@ -329,14 +323,9 @@ static void unstick(nx_fab_ns *n)
 
 void nx_fab_ns_unstick(nx_fab *f, uint64_t now_ns)
 {
-    for (unsigned i = 0; i < NX_FAB_NS_MAX; i++) {
-        nx_fab_ns *n;
+    nx_fab_ns *n;
 
-        pthread_mutex_lock(&f->mu);
-        n = i < f->n_ns ? f->ns[i] : NULL;
-        pthread_mutex_unlock(&f->mu);
-        if (i >= f->n_ns)
-            return;
+    for (unsigned i = 0; nx_fab_ns_at(f, i, &n); i++) {
         if (!n || now_ns < n->unstick_due_ns)
             continue;
         if (atomic_load(&n->is_stuck)) {

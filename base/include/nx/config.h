@@ -132,6 +132,8 @@ const nx_fn_config *nx_config_function(const nx_config *c, nx_slice name);
 /* One function's settings as the JSON object that stands under functions[] in the file, normalised: every default written out, equal settings give
  * equal bytes. This is what a version stores. Left out are `code` and `build`: they say how the artifact came to be, not how it runs. */
 nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w);
+/* The object under its key `on` alone. */
+void nx_fn_config_triggers_to_json(const nx_fn_config *f, nx_jw *w);
 /* The way back: nx_config_parse() of {"version":"v1","functions":[…]} made from stored settings, with NX_CONFIG_STORED. */
 
 /* Generated documents. */
