@@ -3,11 +3,14 @@
  * written by nobody else, and carries a seal with the SHA-256 of its bytes. The seal is checked before a program is mapped for the first time
  * in a process: about 0.6 ms a megabyte, and it finds the torn or zeroed file that a power cut leaves behind a rename without fsync.
  * Files are never taken from the network; a wrong one is removed and compiled again. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "rt_internal.h"
@@ -20,6 +23,50 @@ typedef struct seal {
 } seal;
 static const char seal_magic[8] = {'N', 'X', 'C', 'O', 'D', 'E', '0', '1'};
 #define CODE_BYTES_MAX (1ull << 30)
+
+/* Every save in development leaves a file; so many of the newest are kept when the cache is opened. A file that is gone is compiled again. */
+#define FILES_KEPT 256u
+#define FILES_SEEN_MAX 65536u
+#define TEMP_AGE_S 3600 /* a compile that was killed left its file behind */
+
+typedef struct cache_file {
+    char name[NX_RT_CACHE_NAME_BYTES];
+    time_t used; /* last time it was taken, or made */
+} cache_file;
+
+static int newest_first(const void *a, const void *b)
+{
+    time_t x = ((const cache_file *)a)->used, y = ((const cache_file *)b)->used;
+    return (x < y) - (x > y);
+}
+
+static void prune(int dir_fd)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    NX_CLEANUP(nx_buf_done)
+    nx_buf files = NX_BUF_INIT(FILES_SEEN_MAX * sizeof(cache_file));
+    if (!dir) {
+        if (fd >= 0) (void)close(fd);
+        return;
+    }
+    for (const struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+        cache_file f;
+        struct stat st;
+        if (e->d_name[0] == '.' || strlen(e->d_name) >= sizeof f.name || fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        bool is_temp = strncmp(e->d_name, "new-", 4) == 0;
+        if (is_temp && st.st_mtime < time(NULL) - TEMP_AGE_S) nx_rt_cache_remove(dir_fd, e->d_name);
+        if (is_temp) continue;
+        (void)snprintf(f.name, sizeof f.name, "%s", e->d_name);
+        f.used = st.st_mtime;
+        if (nx_buf_append(&files, &f, sizeof f) != NX_OK) break;
+    }
+    (void)closedir(dir);
+    size_t n = files.n / sizeof(cache_file);
+    cache_file *v = (cache_file *)(void *)files.p;
+    if (n > FILES_KEPT) qsort(v, n, sizeof *v, newest_first);
+    for (size_t i = FILES_KEPT; i < n; i++) nx_rt_cache_remove(dir_fd, v[i].name);
+}
 
 nx_err nx_rt_cache_open(const char *dir, int *ret_fd, nx_error *reterr)
 {
@@ -36,6 +83,7 @@ nx_err nx_rt_cache_open(const char *dir, int *ret_fd, nx_error *reterr)
         (void)close(fd);
         return nx_error_set(reterr, NX_EDENIED, "cache directory %s holds native code: it has to belong to this user alone (chmod 700)", dir);
     }
+    prune(fd);
     *ret_fd = fd;
     return NX_OK;
 }
@@ -75,6 +123,7 @@ nx_err nx_rt_cache_take(int dir_fd, const char *name, bool is_verified, int *ret
     }
     bool is_ours = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022) && st.st_size > 0;
     if (is_ours && is_sealed(fd, (uint64_t)st.st_size, is_verified)) {
+        if (!is_verified) (void)futimens(fd, NULL); /* used now: see prune() */
         *ret_fd = fd;
         return NX_OK;
     }
