@@ -91,4 +91,8 @@ endif()
 # nx_build_flags(TARGET): what every target compiled from our own source gets.
 function(nx_build_flags target)
   target_link_libraries(${target} PRIVATE nx_flags)
+  get_target_property(type ${target} TYPE)
+  if(NX_SANITIZER AND type STREQUAL "EXECUTABLE")
+    target_sources(${target} PRIVATE "${CMAKE_SOURCE_DIR}/tests/sanitizers/options.c")
+  endif()
 endfunction()

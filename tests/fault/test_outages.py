@@ -224,6 +224,7 @@ FAKETIME = next((str(p) for p in Path("/usr/lib").glob("*/faketime/libfaketime.s
 
 
 @pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed (apt-get install faketime)")
+@pytest.mark.skipif(os.environ.get("NX_SANITIZER") == "thread", reason="libfaketime stands in for functions that ThreadSanitizer watches")
 @pytest.mark.timeout(120)
 def test_clock_set_back_an_hour_loses_nothing(project, guests):
     """Ids hold the time, and look-ups go by it: events from before, during and after the jump are all found, run and repeated."""
