@@ -1,4 +1,6 @@
 /* fab_bench.c: what the event fabric alone can do on this machine: fab_bench [events] [window] [body bytes].
+ * Prints lines "FIGURE what|value|unit|must|beside|limit" for bench.py.
+ *   bare      nats.c's own asynchronous publishes of the same body to a stream without headers: the limit of `ingest`
  *   ingest    asynchronous publishes, `window` in flight
  *   pull      pull and acknowledge what lies in the log
  *   pipeline  publish -> pull -> run record -> its PubAck -> acknowledgement, as the node does it
@@ -6,6 +8,7 @@
  *   get       look-up by id; runs-of: the records of an event */
 #include "nx/clock.h"
 #include "nx/fab.h"
+#include <nats/nats.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -162,6 +165,16 @@ static void *worker(void *self)
     return NULL;
 }
 
+static void figure(const char *what, double value, const char *unit, const char *must_be, const char *beside, double limit)
+{
+    printf("FIGURE %s|%.1f|%s|%s|", what, value, unit, must_be);
+    if (beside)
+        printf("%s|%.1f\n", beside, limit);
+    else
+        printf("|\n");
+    fflush(stdout);
+}
+
 static double since(uint64_t t)
 {
     return (double)(nx_clock_ns() - t) / 1e9;
@@ -193,6 +206,41 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static void must_nats(natsStatus s, const char *what)
+{
+    if (s == NATS_OK)
+        return;
+    fprintf(stderr, "%s: %s\n", what, natsStatus_GetText(s));
+    exit(1);
+}
+
+static double bare_publish(const char *url, unsigned n)
+{
+    natsConnection *nc = NULL;
+    jsCtx *js = NULL;
+    jsOptions o;
+    jsPubOptions po;
+    natsMsg *answer = NULL;
+    uint64_t t;
+
+    jsOptions_Init(&o);
+    o.PublishAsync.MaxPending = 2048;
+    must_nats(natsConnection_ConnectTo(&nc, url), "connect");
+    must_nats(natsConnection_JetStream(&js, nc, &o), "JetStream");
+    must_nats(natsConnection_RequestString(&answer, nc, "$JS.API.STREAM.CREATE.BARE", "{\"name\":\"BARE\",\"subjects\":[\"bare\"],\"storage\":\"file\"}", 5000), "stream");
+    natsMsg_Destroy(answer);
+    t = nx_clock_ns();
+    for (unsigned i = 0; i < n; i++)
+        must_nats(js_PublishAsync(js, "bare", body, (int)body_bytes, NULL), "publish");
+    jsPubOptions_Init(&po);
+    po.MaxWait = 60000;
+    must_nats(js_PublishAsyncComplete(js, &po), "publish");
+    double rate = n / since(t);
+    jsCtx_Destroy(js);
+    natsConnection_Destroy(nc);
+    return rate;
+}
+
 int main(int argc, char **argv)
 {
     unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : 100000, window = argc > 2 ? (unsigned)atoi(argv[2]) : 256;
@@ -222,8 +270,10 @@ int main(int argc, char **argv)
         free_pubs = j;
     }
     must(nx_fab_server_start(&so, &s, &err), "server");
-    printf("start     %8.1f ms\n", since(t) * 1e3);
+    figure("private nats-server, start to ready", since(t) * 1e3, "ms", "", NULL, 0);
     fo.url = nx_fab_server_url(s);
+    double bare = bare_publish(fo.url, n);
+    figure("bare nats.c publish (limit)", bare, "msg/s", "", NULL, 0);
     fo.node = nx_ulid_new(nx_clock_wall_ns());
     must(nx_fab_open(&fo, &F, &err), "open");
     must(nx_fab_ns_open(F, NX_SLICE("default"), &(nx_fab_ns_options){.dedupe_window_ns = 60 * NX_NS_PER_S}, &N, &err), "namespace");
@@ -231,12 +281,12 @@ int main(int argc, char **argv)
     t = nx_clock_ns();
     ingest(n, false);
     wait_count(&done_events, n);
-    printf("ingest    %8.0f events/s\n", n / since(t));
+    figure("events stored by the fabric", n / since(t), "events/s", "", "bare nats.c", bare);
 
     t = nx_clock_ns();
     must(nx_fab_consumer_open(N, &co, &c, &err), "consumer");
     wait_count(&done_runs, n);
-    printf("pull+ack  %8.0f events/s\n", n / since(t));
+    figure("events pulled and acknowledged", n / since(t), "events/s", "", NULL, 0);
     nx_fab_consumer_close(c, true);
 
     pthread_create(&th, NULL, worker, NULL);
@@ -249,7 +299,9 @@ int main(int argc, char **argv)
     wait_count(&done_runs, n);
     t = nx_clock_ns() - t;
     cpu_us(s, &self1, &server1);
-    printf("pipeline  %8.0f events/s  cpu per event: this process %.1f us, server %.1f us\n", n / ((double)t / 1e9), (self1 - self0) / n, (server1 - server0) / n);
+    figure("stored, pulled, run record stored, acknowledged", n / ((double)t / 1e9), "events/s", "", NULL, 0);
+    figure("of that, CPU of this process an event", (self1 - self0) / n, "us", "", NULL, 0);
+    figure("of that, CPU of nats-server an event", (server1 - server0) / n, "us", "", NULL, 0);
 
     done_runs = 0;
     n = n / 20;
@@ -262,7 +314,8 @@ int main(int argc, char **argv)
     }
     qsort(v, n, sizeof *v, compare);
     unsigned p50 = n / 2, p99 = n * 99 / 100;
-    printf("latency   p50 %.0f us  p99 %.0f us (publish to acknowledged run)\n", (double)v[p50] / 1e3, (double)v[p99] / 1e3);
+    figure("one event, publish to acknowledged run, p50", (double)v[p50] / 1e3, "us", "", NULL, 0);
+    figure("one event, publish to acknowledged run, p99", (double)v[p99] / 1e3, "us", "", NULL, 0);
 
     for (unsigned i = 0; i < 500; i++) {
         nx_id id = ids[1 + (unsigned)rand() % (n * 20 - 1)];
@@ -273,7 +326,8 @@ int main(int argc, char **argv)
         v[i] = nx_clock_ns() - t;
     }
     qsort(v, 500, sizeof *v, compare);
-    printf("get       p50 %.0f us  p99 %.0f us\n", (double)v[250] / 1e3, (double)v[495] / 1e3);
+    figure("look-up by id, p50", (double)v[250] / 1e3, "us", "", NULL, 0);
+    figure("look-up by id, p99", (double)v[495] / 1e3, "us", "", NULL, 0);
     for (unsigned i = 0; i < 50; i++) {
         nx_arena b = NX_ARENA_INIT(1 << 26);
         nx_run *runs;
@@ -290,7 +344,7 @@ int main(int argc, char **argv)
         nx_arena_done(&b);
     }
     qsort(v, 50, sizeof *v, compare);
-    printf("runs-of   p50 %.0f us  p99 %.0f us\n", (double)v[25] / 1e3, (double)v[49] / 1e3);
+    figure("records of an event just handled, p50", (double)v[25] / 1e3, "us", "", NULL, 0);
     if (failed)
         printf("FAILED    %u\n", failed);
     nx_fab_consumer_close(c, true);
