@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from nexus import nats, processes
 from nexus.load import Load, check_nothing_lost
 from nexus.node import Node, Project, function, lines_of
+from nexus.paths import nats_server
 from nexus.wait import SLOW, Stopwatch, pause, wait_until
 
 PAUSE_S = float(os.environ.get("NX_PAUSE_S", "10"))
@@ -334,3 +336,32 @@ def test_restart_with_many_stored_events_is_quick(project, guests):
         print(f"the node holds {memory / 1e6:.0f} MB")
         assert re.search(r"^nexus_", node.client.get(f"{node.admin_url}/metrics").text, re.M)
     shutil.rmtree(project.data_dir)
+
+
+def test_healthz_answers_while_the_log_recovers(project, guests, tmp_path):
+    """A large store takes its server seconds to open: the node lives meanwhile, and says what it waits for."""
+    slow = tmp_path / "nats-server"
+    slow.write_text(f'#!/bin/sh\n[ "$1" = -c ] && while [ ! -e "{tmp_path}/go" ]; do sleep 0.05; done\nexec "{nats_server()}" "$@"\n')
+    slow.chmod(0o755)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        admin = f"127.0.0.1:{probe.getsockname()[1]}"
+    project.write({"functions": [function("load", project.module(guests.rust("probe.rs")))]})
+    node = Node(project, "--admin", admin, env={"NEXUS_NATS_SERVER": slow})
+    node.launch()
+    try:
+        def alive():
+            try:
+                return httpx.get(f"http://{admin}/healthz", timeout=5).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        wait_until(alive, "/healthz", 10, on_failure=node.log)
+        answer = httpx.get(f"http://{admin}/readyz", timeout=5)
+        assert answer.status_code == 503 and "event log" in answer.json()["reason"], answer.text
+        (tmp_path / "go").touch()
+        node.wait_ready()
+        assert node.call("load", "recovered").text == "recovered"
+    finally:
+        (tmp_path / "go").touch()
+        node.stop(expect=None)
