@@ -59,7 +59,7 @@ static void call_thread_locked(nx_rt *r)
         (void)pthread_cond_signal(&w->work);
         return;
     }
-    if (w->idle || w->n_threads == w->max_threads || !has_free_slot_locked(w)) return;
+    if (w->idle || w->n_threads == w->max_threads || w->running + w->resuming + w->starting >= w->slots) return;
     pthread_attr_t attr;
     (void)pthread_attr_init(&attr);
     /* A guest that recurses reaches the engine's limit long before the end of this stack. */
@@ -68,6 +68,7 @@ static void call_thread_locked(nx_rt *r)
         char name[16];
         (void)snprintf(name, sizeof name, "nx-rt-%u", w->n_threads);
         (void)pthread_setname_np(w->threads[w->n_threads++], name);
+        w->starting++;
     }
     (void)pthread_attr_destroy(&attr);
 }
@@ -132,6 +133,7 @@ static void *worker_main(void *self)
     nx_rt_workers *w = &r->workers;
     nx_rt_scratch *s = scratch_take(w); /* kept for the life of the thread; tried again at every attempt where there was no memory */
     (void)pthread_mutex_lock(&w->mu);
+    w->starting--;
     for (nx_attempt *a = next_attempt_locked(w); a; a = next_attempt_locked(w)) {
         /* More is queued and another slot is free: a burst that came before any thread was awake. */
         if (w->queued && has_free_slot_locked(w)) call_thread_locked(r);
