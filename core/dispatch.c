@@ -275,7 +275,7 @@ static void log_outcome(nx_core_run *r)
     char text[512];
     double ms = (double)r->rec.duration_ns / 1e6;
     if (r->rec.status == NX_RUN_OK) {
-        int k = snprintf(text, sizeof text, "Function completed in %.1fms", ms);
+        int k = snprintf(text, sizeof text, "Function completed in %.*fms", ms < 1 ? 2 : 1, ms);
         log_run(r, NX_LOG_INFO, "run.completed", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k));
         return;
     }
