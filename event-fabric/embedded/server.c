@@ -190,7 +190,7 @@ static char **make_env(const nx_fab_server *s, char *limit, size_t limit_bytes)
     size_t n = 0, k = 0;
     char **v;
 
-    snprintf(limit, limit_bytes, "GOMEMLIMIT=%llu", (unsigned long long)(s->o.memory_limit_bytes ? s->o.memory_limit_bytes : 128u << 20));
+    snprintf(limit, limit_bytes, "GOMEMLIMIT=%llu", (unsigned long long)(s->o.memory_limit_bytes ? s->o.memory_limit_bytes : 192u << 20));
     while (environ[n])
         n++;
     v = calloc(n + 2, sizeof *v);

@@ -5,7 +5,9 @@
 
 #define TYPES_DEFAULT 1000
 #define TYPES_MAX 65536
-#define RUNS_DEDUPE_NS (10 * NX_NS_PER_S) /* a run's id costs the server about 250 bytes of memory while it is remembered */
+/* A remembered id costs the server about 250 bytes, and a server near its memory limit spends its time collecting garbage. Ids are only for two
+ * nodes that record one run at the same moment: a redelivery comes after ack_wait, and looks for the final record first. */
+#define RUNS_DEDUPE_NS (2 * NX_NS_PER_S)
 #define STREAM_CONSUMERS_MAX 20000
 
 /* ---- distinct types --------------------------------------------------------------------------------------------------------------------------- */

@@ -25,7 +25,7 @@ typedef struct nx_fab_server_options {
     const char *program;                                       /* path of nats-server; NULL: NEXUS_NATS_SERVER, beside the own binary, the build's, PATH */
     const char *data_dir;                                      /* ".nexus": holds nats/ (store, configuration 0600, log), lock, server.json (pid and start time) */
     nx_durability durability;                                  /* process | power */
-    uint64_t memory_limit_bytes;                               /* GOMEMLIMIT; 0: default of 128 MiB (64 are spent on dedupe ids alone at 25,000 runs/s) */
+    uint64_t memory_limit_bytes;                               /* GOMEMLIMIT; 0: default of 192 MiB (near its limit the server spends its time collecting garbage) */
     uint64_t max_payload_bytes;                                /* 0: 8 MiB */
     void (*on_state)(void *self, bool is_up, const char *why); /* on the supervisor's thread; may be NULL */
     void *self;
