@@ -66,8 +66,8 @@ def working_on(folder):
 def nats_servers_of(data_dir):
     """Live nats-servers whose configuration lies in data_dir."""
     conf = str(Path(data_dir).resolve() / "nats" / "server.conf").encode()
-    return [pid for pid in pids() if conf in command_line(pid) and is_alive(pid)
-            and b"nats-server" in command_line(pid)[0]]
+    lines = ((pid, command_line(pid)) for pid in pids())  # each read once: the process may end between two looks
+    return [pid for pid, line in lines if conf in line and b"nats-server" in line[0] and is_alive(pid)]
 
 
 def send(pid, number):
