@@ -123,7 +123,7 @@ class Table:
         what, value, unit, must, is_max, beside, ratio, holds = row
         bar = "" if must is None else f"{'<=' if is_max else '>='} {self.number(must)}"
         limit = "" if not beside else f"{beside[0]}: {self.number(beside[1])}"
-        return f"{what:<46} {self.number(value):>9} {unit:<9} {bar:<12} {'' if holds is None else 'ok' if holds else 'MISSED':<7} {limit}" + (
+        return f"{what:<56} {self.number(value):>9} {unit:<9} {bar:<12} {'' if holds is None else 'ok' if holds else 'MISSED':<7} {limit}" + (
             f"  ({ratio:.2f} x)" if ratio else "")
 
     def markdown(self):
@@ -239,6 +239,11 @@ def measure(build, nexus, folder, seconds, table):
         node.stop()
     node = Node(nexus, node_folder, CONFIG.format(level="warn"))
     table.add("nexus dev to ready, warm", node.ready_s, "s", 1, True)
+    node.stop()
+    shutil.rmtree(node_folder / ".nexus")
+    node = Node(nexus, node_folder, "durability: power\n" + CONFIG.format(level="warn"))
+    table.add("durable sync events, durability power (fsync), 64 conn.", wrk(node.url + "/sync", 64, seconds)["rate"], "events/s")
+    table.add("ingest alone, durability power (fsync), 64 connections", wrk(node.url + "/events/bench.nobody", 64, seconds)["rate"], "events/s")
     node.stop()
     table.add("binary", pathlib.Path(nexus).stat().st_size / 2**20, "MiB")
 
