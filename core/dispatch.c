@@ -113,7 +113,8 @@ static void run_release(nx_core_run *r)
     pthread_mutex_unlock(&d->mu);
     if (!is_kept)
         run_destroy(r);
-    atomic_fetch_sub_explicit(&d->running, 1, memory_order_relaxed);
+    /* Whoever sees no run any more (nx_core_dispatch_running()) takes apart what runs have used. */
+    atomic_fetch_sub_explicit(&d->running, 1, memory_order_release);
 }
 
 /* Gives the message up without an acknowledgement: it is delivered again. */
