@@ -210,14 +210,16 @@ def test_guest_lines_of_a_replay_are_marked(node):
 def test_log_lines_of_a_replay_carry_its_metadata(node):
     event_id, run = recorded(node, "probe", "say a line")
     verdict = node.replay(event_id)[0]
-    lines = [x for x in node.api_list("logs", event=event_id) if x["trace_id"] == f"{run['trace_id']}-replay"]
+    lines_of_trace = lambda trace: [x for x in node.api_list("logs", event=event_id) if x["trace_id"] == trace]  # noqa: E731
+    wait_until(lambda: len(lines_of_trace(f"{run['trace_id']}-replay")) >= 2, "its lines", 5)  # they are written behind the answer
+    lines = lines_of_trace(f"{run['trace_id']}-replay")
     assert [x["message"] for x in lines] == ["a line", "Function 'probe' replayed: identical"]
     for line in lines:
         assert line["is_replay"] is True
         assert line["original_timestamp"] == verdict["original_timestamp"]
         assert line["run_id"] == verdict["replay_run_id"]
     assert lines[1]["event"] == "replay.completed"
-    of_run = [x for x in node.api_list("logs", event=event_id) if x["trace_id"] == run["trace_id"]]
+    of_run = lines_of_trace(run["trace_id"])
     assert len(of_run) == 3 and not any("is_replay" in x or "original_timestamp" in x for x in of_run)
 
 
