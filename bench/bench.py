@@ -245,7 +245,9 @@ def measure(build, nexus, folder, seconds, table):
     table.add("durable sync events, durability power (fsync), 64 conn.", wrk(node.url + "/sync", 64, seconds)["rate"], "events/s")
     table.add("ingest alone, durability power (fsync), 64 connections", wrk(node.url + "/events/bench.nobody", 64, seconds)["rate"], "events/s")
     node.stop()
-    table.add("binary", pathlib.Path(nexus).stat().st_size / 2**20, "MiB")
+    release = ROOT / "build-release" / "dist" / "bin" / "nexus"
+    if release.exists():
+        table.add("release binary, engine and libraries linked in", release.stat().st_size / 1e6, "MB", 16, True)
 
 
 def measure_node(nexus, node, folder, seconds, table, nats_floor):
