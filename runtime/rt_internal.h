@@ -143,7 +143,7 @@ typedef struct nx_rt_workers {
     unsigned resuming;        /* waited, and want a slot again */
     unsigned idle, signalled; /* threads without work; of them, already woken */
     unsigned n_threads, max_threads;
-    unsigned starting;        /* made, and not yet looking for work: a burst does not make one for each attempt */
+    unsigned starting; /* made, and not yet looking for work: a burst does not make one for each attempt */
     pthread_t *threads;
     bool is_stopping;
     nx_rt_scratch *scratches;
