@@ -1,4 +1,5 @@
-/* fab_bench.c: what the event fabric alone can do on this machine: fab_bench [events] [window] [body bytes].
+/* fab_bench.c: what the event fabric alone can do on this machine: fab_bench [events] [window] [body bytes] [lookup].
+ * With `lookup` only the look-ups are measured, in a log of so many events (10 million: about 3 minutes and 6 GB of disk).
  * Prints lines "FIGURE what|value|unit|must|beside|limit" for bench.py.
  *   bare      nats.c's own asynchronous publishes of the same body to a stream without headers: the limit of `ingest`
  *   ingest    asynchronous publishes, `window` in flight
@@ -15,6 +16,8 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#define LOOKUPS 1000u
 
 static nx_fab *F;
 static nx_fab_ns *N;
@@ -241,10 +244,58 @@ static double bare_publish(const char *url, unsigned n)
     return rate;
 }
 
+static void look_up(const char *what, unsigned from, unsigned to)
+{
+    nx_arena a = NX_ARENA_INIT(1 << 24);
+    uint64_t v[LOOKUPS];
+    nx_event e;
+    char name[96];
+
+    for (unsigned i = 0; i < LOOKUPS; i++) {
+        const nx_id *id = &ids[from + (unsigned)rand() % (to - from)];
+        uint64_t t = nx_clock_ns();
+
+        nx_arena_reset(&a);
+        must(nx_fab_event_get(N, id, &a, &e, &err), "get");
+        v[i] = nx_clock_ns() - t;
+    }
+    nx_arena_done(&a);
+    qsort(v, LOOKUPS, sizeof *v, compare);
+    snprintf(name, sizeof name, "look-up by id, %s, p50", what);
+    figure(name, (double)v[LOOKUPS / 2] / 1e3, "us", "", NULL, 0);
+    snprintf(name, sizeof name, "look-up by id, %s, p99", what);
+    figure(name, (double)v[LOOKUPS * 99 / 100] / 1e3, "us", "", NULL, 0);
+}
+
+static double server_rss_mib(const nx_fab_server *s)
+{
+    char path[64];
+    unsigned long total = 0, resident = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/statm", nx_fab_server_pid(s));
+    FILE *f = fopen(path, "r");
+    if (f && fscanf(f, "%lu %lu", &total, &resident) != 2)
+        resident = 0;
+    if (f)
+        fclose(f);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1048576;
+}
+
+static int clean_up(nx_fab_server *s, const char *dir)
+{
+    char command[64];
+
+    nx_fab_ns_close(N);
+    nx_fab_close(F);
+    nx_fab_server_stop(s);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    return system(command);
+}
+
 int main(int argc, char **argv)
 {
     unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : 100000, window = argc > 2 ? (unsigned)atoi(argv[2]) : 256;
-    char dir[] = "/tmp/fab-bench.XXXXXX", command[64];
+    char dir[] = "/tmp/fab-bench.XXXXXX";
     nx_fab_server_options so = {.data_dir = mkdtemp(dir), .memory_limit_bytes = getenv("FAB_BENCH_MEMORY") ? strtoull(getenv("FAB_BENCH_MEMORY"), NULL, 10) << 20 : 0};
     nx_fab_options fo = {.max_inflight = 512};
     nx_slice type = NX_SLICE("user.>");
@@ -283,6 +334,12 @@ int main(int argc, char **argv)
     wait_count(&done_events, n);
     figure("events stored by the fabric", n / since(t), "events/s", "", "bare nats.c", bare);
 
+    if (argc > 4) {
+        look_up("newest 1,000", n - 1000, n);
+        look_up("any", 0, n);
+        figure("nats-server resident memory", server_rss_mib(s), "MiB", "", NULL, 0);
+        return clean_up(s, dir);
+    }
     t = nx_clock_ns();
     must(nx_fab_consumer_open(N, &co, &c, &err), "consumer");
     wait_count(&done_runs, n);
@@ -317,17 +374,7 @@ int main(int argc, char **argv)
     figure("one event, publish to acknowledged run, p50", (double)v[p50] / 1e3, "us", "", NULL, 0);
     figure("one event, publish to acknowledged run, p99", (double)v[p99] / 1e3, "us", "", NULL, 0);
 
-    for (unsigned i = 0; i < 500; i++) {
-        nx_id id = ids[1 + (unsigned)rand() % (n * 20 - 1)];
-
-        t = nx_clock_ns();
-        nx_arena_reset(&a);
-        must(nx_fab_event_get(N, &id, &a, &e, &err), "get");
-        v[i] = nx_clock_ns() - t;
-    }
-    qsort(v, 500, sizeof *v, compare);
-    figure("look-up by id, p50", (double)v[250] / 1e3, "us", "", NULL, 0);
-    figure("look-up by id, p99", (double)v[495] / 1e3, "us", "", NULL, 0);
+    look_up("any of those", 1, n * 20);
     for (unsigned i = 0; i < 50; i++) {
         nx_arena b = NX_ARENA_INIT(1 << 26);
         nx_run *runs;
@@ -348,9 +395,5 @@ int main(int argc, char **argv)
     if (failed)
         printf("FAILED    %u\n", failed);
     nx_fab_consumer_close(c, true);
-    nx_fab_ns_close(N);
-    nx_fab_close(F);
-    nx_fab_server_stop(s);
-    snprintf(command, sizeof command, "rm -r %s", dir);
-    return system(command);
+    return clean_up(s, dir);
 }
