@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from nexus.wait import wait_until
 
 TARBALL = os.environ.get("NEXUS_RELEASE_TARBALL")
 BINARY_MAX_BYTES = 16_000_000
