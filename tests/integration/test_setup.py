@@ -1,0 +1,84 @@
+"""Set-up on a machine with a bad network: what it tries again, what it says, and what it goes on without.
+
+The real script, in a copy of the project's scripts with a cache of its own, in which every part but npm's is there already."""
+
+import os
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+from nexus.paths import ROOT
+
+FAKE_NPM = """#!/bin/sh
+# The first $FAILURES calls fail with what $SAYS says; then a package is there.
+n=$(cat "$CALLS" 2>/dev/null || echo 0)
+n=$((n + 1))
+echo $n >"$CALLS"
+if [ $n -le "$FAILURES" ]; then
+    echo "npm error $SAYS" >&2
+    exit 1
+fi
+mkdir -p "$2/node_modules/made-by-test"
+"""
+
+
+@pytest.fixture(name="set_up")
+def fixture_set_up(tmp_path):
+    parts = (ROOT / ".deps" / "venv").resolve().parent
+    shutil.copytree(ROOT / "scripts", tmp_path / "project" / "scripts")
+    cache = tmp_path / "cache"
+    (cache / "parts").mkdir(parents=True)
+    for part in parts.iterdir():
+        if not part.name.startswith((".", "npm-")):
+            (cache / "parts" / part.name).symlink_to(part)
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text(FAKE_NPM)
+    npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
+
+    def run(failures, says, **environment):
+        env = {**os.environ, "PATH": f"{npm.parent}:{os.environ['PATH']}", "NEXUS_CACHE": str(cache), "NEXUS_RETRY_SECONDS": "0",
+               "CALLS": str(tmp_path / "calls"), "FAILURES": str(failures), "SAYS": says, **environment}
+        result = subprocess.run([tmp_path / "project" / "scripts" / "setup", "dev", "test"], env={k: v for k, v in env.items() if v is not None},
+                                capture_output=True, text=True, timeout=120, check=False)
+        return result, int((tmp_path / "calls").read_text()), tmp_path / "project"
+
+    return run
+
+
+def test_a_moment_without_network_is_tried_again(set_up):
+    result, calls, project = set_up(2, "code ECONNRESET: network aborted")
+    assert result.returncode == 0, result.stderr
+    assert calls == 3
+    assert "test data from npm: the network failed, trying again" in result.stdout and "ECONNRESET" in result.stdout
+    assert (project / ".deps" / "node_modules" / "made-by-test").is_dir()
+    assert list((project / ".deps").resolve().glob(".stamp-test"))
+
+
+def test_without_npm_everything_else_is_set_up(set_up):
+    """One test's data is no reason to build and test nothing; the next set-up asks for it again."""
+    result, calls, project = set_up(3, "code EAI_AGAIN")
+    assert result.returncode == 0, result.stderr
+    assert calls == 3
+    assert "test data from npm failed" in result.stderr and "EAI_AGAIN" in result.stderr
+    assert "NODE_EXTRA_CA_CERTS" in result.stderr and "test_github.py will fail" in result.stderr
+    assert (project / ".deps" / "bin" / "nats-server").exists()
+    assert not list((project / ".deps").resolve().glob(".stamp-test"))
+    again, calls, _ = set_up(3, "")
+    assert again.returncode == 0 and calls == 4
+    assert (project / ".deps" / "node_modules" / "made-by-test").is_dir()
+
+
+def test_what_is_no_network_trouble_is_said_at_once(set_up):
+    result, calls, _ = set_up(1, "code EINTEGRITY sha512 differs")
+    assert calls == 1
+    assert "test data from npm failed" in result.stderr and "EINTEGRITY" in result.stderr
+
+
+def test_no_home(set_up):
+    result, _, project = set_up(0, "", HOME=None)
+    assert result.returncode == 0, result.stderr
+    assert "HOME (not set) is no folder that can be written to" in result.stderr
+    assert (project / ".home").is_dir()
