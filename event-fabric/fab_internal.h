@@ -175,6 +175,15 @@ nx_err nx_fab_event_decode(nx_fab_ns *n, natsMsg *m, nx_slice subject, uint64_t 
 bool nx_fab_msg_header(natsMsg *m, const char *key, nx_slice *ret);
 bool nx_fab_is_event_subject(const nx_fab_ns *n, nx_slice subject); /* ours, not raw */
 
+/* ---- timers: nats/timers.c ------------------------------------------------------------------------------------------------------------ */
+
+nx_err nx_fab_timers_ensure(nx_fab_ns *n, nx_error *reterr); /* BLOCKING: the stream */
+nx_err nx_fab_timers_count(nx_fab_ns *n);                    /* nx-fab-up: keeps n_timers */
+/* nx-fab-up. The first sequence in [first, cut) that a timer's event may have, or cut; in steps of NX_FAB_TIMER_BUCKET. */
+#define NX_FAB_TIMER_BUCKET 4096u
+nx_err nx_fab_timers_floor(nx_fab_ns *n, uint64_t first, uint64_t cut, uint64_t *ret);
+nx_err nx_fab_timers_filter(const nx_fab_ns *n, nx_slice function, char *out, size_t out_bytes); /* of the function's due timers */
+
 /* ---- consumers: nats/consume.c -------------------------------------------------------------------------------------------------------- */
 
 struct nx_fab_msg {
@@ -188,6 +197,7 @@ struct nx_fab_msg {
 struct nx_fab_consumer {
     nx_fab *f;
     nx_fab_ns *ns;             /* may be gone once the consumer is closed, while messages are still in hand */
+    const char *stream;        /* n->events or n->timers */
     nx_fab_consumer_options o; /* durable, types and subjects are ours */
     char *config_json;         /* what the durable consumer is made with */
     char stream_consumer[160]; /* key of f->by_name */
@@ -196,6 +206,7 @@ struct nx_fab_consumer {
     nx_slice *subjects;
     unsigned n_subjects;
     bool is_loose; /* its filters bring more than was asked for */
+    bool is_of_timers;
     unsigned slot;
     uint32_t gen; /* of its pulls: answers to earlier pulls are not counted */
     unsigned granted, inflight, target;
@@ -236,7 +247,7 @@ struct nx_fab_ns {
     char name[NX_NAMESPACE_BYTES + 1];
     nx_slice ns;
     nx_fab_ns_options o;
-    char events[64], runs[64], replays[64]; /* stream names */
+    char events[64], runs[64], replays[64], timers[64]; /* stream names */
     char kv_bucket[64], kv_stream[72];
     char obj_bucket[64], obj_stream[72];
     char ev_prefix[64]; /* "nx.<ns>.ev." */
@@ -250,6 +261,7 @@ struct nx_fab_ns {
     bool is_healing;
     uint64_t trim_due_ns, trimmed_ns; /* nx-fab-up */
     bool is_held;                     /* a consumer so far behind that it holds up trimming: said once */
+    _Atomic uint64_t n_timers;        /* as of the last round of upkeep */
     /* watch of the registry */
     void (*watch_fn)(void *self, nx_slice key);
     void *watch_self;
@@ -314,6 +326,7 @@ void nx_fab_metrics_publish(nx_fab *f, nx_err e, bool is_duplicate);
 /* ---- the whole -------------------------------------------------------------------------------------------------------------------------- */
 
 #define NX_FAB_NS_MAX 1024
+#define NX_FAB_STREAM_CONSUMERS_MAX 20000
 #define NX_FAB_NAME_BUCKETS 4096
 #define NX_FAB_TRASH_MAX 128
 

@@ -468,6 +468,8 @@ void nx_fab_msg_drop(nx_fab_msg *take_m)
 
 nx_err nx_fab_msg_event(nx_fab_msg *m, nx_arena *a, nx_event *ret, nx_error *reterr)
 {
+    if (m->c->is_of_timers)
+        return nx_error_set(reterr, NX_EINVAL, "a timer's message holds no event");
     return nx_fab_event_decode(m->c->ns, m->nm, nx_slice_cstr(natsMsg_GetSubject(m->nm)), m->meta.stream_seq, m->meta.wall_ns, a, ret, reterr);
 }
 

@@ -23,8 +23,8 @@ static nx_slice *copy_slices(const nx_slice *v, unsigned n)
 
 static nx_err make_filters(nx_fab_consumer *c, char ***ret, unsigned *ret_n, nx_error *reterr)
 {
-    unsigned n = 0, max = c->n_types + c->n_subjects;
-    char **v = calloc(max ? max : 1, sizeof *v);
+    unsigned n = 0, max = c->n_types + c->n_subjects + 1;
+    char **v = calloc(max, sizeof *v);
     char text[NX_FAB_SUBJECT_BYTES];
     nx_err e = v ? NX_OK : NX_ENOMEM;
 
@@ -39,6 +39,13 @@ static nx_err make_filters(nx_fab_consumer *c, char ***ret, unsigned *ret_n, nx_
         if (!nx_fab_subject_is_valid(c->subjects[i], true))
             e = nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a NATS subject", NX_SLICE_FMT(c->subjects[i]));
         else if (!(v[n++] = nx_slice_strdup(c->subjects[i])))
+            e = NX_ENOMEM;
+    }
+    if (!e && c->is_of_timers) {
+        e = n ? NX_EINVAL : nx_fab_timers_filter(c->ns, c->o.timers_of, text, sizeof text);
+        if (e)
+            nx_error_set(reterr, e, "a consumer of timers is one function's, and takes nothing else");
+        else if (!(v[n++] = strdup(text)))
             e = NX_ENOMEM;
     }
     if (!e && !n)
@@ -62,7 +69,7 @@ static nx_err make_config(nx_fab_consumer *c, nx_error *reterr)
     nx_jw_object(&w);
     nx_jw_kcstr(&w, "durable_name", c->o.durable);
     nx_jw_kcstr(&w, "name", c->o.durable);
-    nx_jw_kcstr(&w, "deliver_policy", c->o.from_start ? "all" : "new");
+    nx_jw_kcstr(&w, "deliver_policy", c->o.from_start || c->is_of_timers ? "all" : "new");
     nx_jw_kcstr(&w, "ack_policy", "explicit");
     nx_jw_ku64(&w, "ack_wait", c->o.ack_wait_ns);
     nx_jw_key(&w, "max_deliver");
@@ -107,7 +114,7 @@ static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
     }
     nx_json_free(info);
     if (!e)
-        e = nx_buf_printf(&body, "{\"stream_name\":\"%s\",\"config\":", c->ns->events);
+        e = nx_buf_printf(&body, "{\"stream_name\":\"%s\",\"config\":", c->stream);
     if (!e)
         e = nx_buf_append_slice(&body, nx_buf_view(&config));
     if (!e)
@@ -137,7 +144,9 @@ static nx_err prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_con
     c->refs = 1;
     if (!c->o.ack_wait_ns)
         c->o.ack_wait_ns = 4 * NX_NS_PER_S;
-    snprintf(c->stream_consumer, sizeof c->stream_consumer, "%s.%s", n->events, o->durable);
+    c->is_of_timers = o->timers_of.n > 0;
+    c->stream = c->is_of_timers ? n->timers : n->events;
+    snprintf(c->stream_consumer, sizeof c->stream_consumer, "%s.%s", c->stream, o->durable);
     c->o.durable = strchr(c->stream_consumer, '.') + 1;
     c->types = copy_slices(o->types, o->n_types);
     c->n_types = c->types ? o->n_types : 0;
@@ -147,7 +156,9 @@ static nx_err prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_con
     c->o.subjects = NULL;
     if (!c->types || !c->subjects)
         return nx_error_set(reterr, NX_ENOMEM, "out of memory");
-    return make_config(c, reterr);
+    nx_err e = make_config(c, reterr);
+    c->o.timers_of = NX_SLICE_NULL; /* lent; its filter is made */
+    return e;
 }
 
 nx_err nx_fab_consumer_open(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_consumer **ret, nx_error *reterr)

@@ -8,7 +8,6 @@
 /* A remembered id costs the server about 250 bytes, and a server near its memory limit spends its time collecting garbage. Ids are only for two
  * nodes that record one run at the same moment: a redelivery comes after ack_wait, and looks for the final record first. */
 #define RUNS_DEDUPE_NS (2 * NX_NS_PER_S)
-#define STREAM_CONSUMERS_MAX 20000
 
 /* ---- distinct types --------------------------------------------------------------------------------------------------------------------------- */
 
@@ -151,7 +150,7 @@ static nx_err ensure_log(nx_fab_ns *n, const char *stream, const char *kind, uin
     nx_jw_i64(&w, -1);
     nx_jw_ku64(&w, "max_age", 0); /* trim.c keeps time: never an event that a function still has to handle */
     nx_jw_key(&w, "max_consumers");
-    nx_jw_i64(&w, STREAM_CONSUMERS_MAX);
+    nx_jw_i64(&w, NX_FAB_STREAM_CONSUMERS_MAX);
     nx_jw_kbool(&w, "allow_rollup_hdrs", false);
     nx_jw_object_end(&w);
     e = nx_jw_err(&w);
@@ -170,6 +169,7 @@ static nx_err name_all(nx_fab_ns *n, nx_slice ns)
     snprintf(n->events, sizeof n->events, "NX_EVENTS_%s", n->name);
     snprintf(n->runs, sizeof n->runs, "NX_RUNS_%s", n->name);
     snprintf(n->replays, sizeof n->replays, "NX_REPLAYS_%s", n->name);
+    snprintf(n->timers, sizeof n->timers, "NX_TIMERS_%s", n->name);
     snprintf(n->kv_bucket, sizeof n->kv_bucket, "nx-registry-%s", n->name);
     snprintf(n->kv_stream, sizeof n->kv_stream, "KV_%.60s", n->kv_bucket);
     snprintf(n->obj_bucket, sizeof n->obj_bucket, "nx-artifacts-%s", n->name);
@@ -187,6 +187,8 @@ static nx_err ensure_all(nx_fab_ns *n, nx_error *reterr)
         e = ensure_log(n, n->runs, "run", n->o.runs_max_bytes, RUNS_DEDUPE_NS, reterr);
     if (!e)
         e = ensure_log(n, n->replays, "replay", n->o.runs_max_bytes, RUNS_DEDUPE_NS, reterr);
+    if (!e)
+        e = nx_fab_timers_ensure(n, reterr);
     if (!e)
         e = nx_fab_kv_ensure(n, reterr);
     if (!e)

@@ -1,6 +1,6 @@
 /* trim.c: retention. Streams have no max_age and refuse what does not fit (discard: new), so that the server never deletes an event that a
  * function still has to handle. Instead the fabric purges, from the front: what is older than the age limit, and when a log is nearly full
- * also what is younger; of events never more than what every consumer is done with. */
+ * also what is younger; of events never more than what every consumer is done with, and nothing that a timer waits for. */
 #include "fab_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,6 +197,9 @@ static nx_err trim_stream(nx_fab_ns *n, const char *stream, uint64_t max_age_ns,
         } else {
             set_held(n, false, whose);
         }
+        e = cut > st.first_seq ? nx_fab_timers_floor(n, st.first_seq, cut, &cut) : NX_OK;
+        if (e)
+            return e;
     }
     return cut > st.first_seq ? purge(n->f, stream, cut) : NX_OK;
 }
@@ -226,7 +229,7 @@ static void trim_ns(nx_fab_ns *n, uint64_t now_ns)
     n->trim_due_ns = now_ns + trim_period(n);
     /* An error is the connection's or the server's: both are told elsewhere, and the next round comes. */
     if (trim_stream(n, n->events, n->o.events_max_age_ns, true) || trim_stream(n, n->runs, n->o.runs_max_age_ns, false) ||
-        trim_stream(n, n->replays, n->o.runs_max_age_ns, false))
+        trim_stream(n, n->replays, n->o.runs_max_age_ns, false) || nx_fab_timers_count(n))
         n->trim_due_ns = now_ns + TRIM_AGAIN_NS;
     else if (is_pressed)
         nx_fab_ns_probe_room(n);

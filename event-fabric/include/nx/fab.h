@@ -112,6 +112,7 @@ typedef struct nx_fab_consumer_options {
     uint64_t ack_wait_ns;  /* 0: 4 s. Longer work is kept alive by the fabric (+WPI) until the message is finished */
     unsigned max_inflight; /* on this node; 0: no bound of its own */
     bool from_start;       /* deliver all stored events; else only those stored after the consumer was made */
+    nx_slice timers_of;    /* a function: its due timers are brought (nx_fab_msg_timer()) instead of events; no types, no subjects. Empty: events */
     void (*on_msg)(void *self, nx_fab_msg *take_msg);
     void *self;
 } nx_fab_consumer_options;
@@ -124,12 +125,49 @@ void nx_fab_consumer_close(nx_fab_consumer *c, bool remove);
 void nx_fab_consumer_depth(nx_fab_consumer *c, uint64_t *ret_pending, uint64_t *ret_inflight);
 
 nx_err nx_fab_msg_event(nx_fab_msg *m, nx_arena *a, nx_event *ret, nx_error *reterr); /* slices lent by the message; raw messages become events (type "nats.<subject>", source "nats:<stream>") */
-uint64_t nx_fab_msg_seq(const nx_fab_msg *m);
-unsigned nx_fab_msg_delivery(const nx_fab_msg *m); /* 1 on the first */
-nx_slice nx_fab_msg_reply(nx_fab_msg *m);          /* nx-reply, may be empty; lent by the message */
+uint64_t nx_fab_msg_seq(const nx_fab_msg *m);                                         /* in its stream: of a timer this is not the event's */
+unsigned nx_fab_msg_delivery(const nx_fab_msg *m);                                    /* 1 on the first */
+nx_slice nx_fab_msg_reply(nx_fab_msg *m);                                             /* nx-reply, may be empty; lent by the message */
 void nx_fab_msg_ack(nx_fab_msg *take_m);
 void nx_fab_msg_nak(nx_fab_msg *take_m, uint64_t delay_ns);
 void nx_fab_msg_drop(nx_fab_msg *take_m); /* frees without a word: redelivered after ack_wait */
+
+/* ---- timers ----------------------------------------------------------------------------------------------------------------------- */
+
+/* "Run function F for event E at time T": kept by the log itself (JetStream message schedules in NX_TIMERS_<ns>, ADR-51), so it outlives nodes
+ * and servers. A timer is named by its function and either (event_seq, generation, attempt) or `key`; setting one of that name again replaces
+ * it while it waits. When it is due it becomes a message of the consumer with `timers_of` F: on one node, delivered again until it is
+ * acknowledged, as an event's message is. A timer that is set again after it was due is due again: who acts on it looks for what was done.
+ * An event that a timer waits for is not trimmed. Times have a grain of about 250 ms; a time in the past is now. */
+typedef struct nx_fab_timer {
+    nx_slice function;
+    nx_id event_id; /* the event; event_seq is its sequence in the log */
+    uint64_t event_seq;
+    unsigned attempt, generation; /* of the run that starts then */
+    nx_slice key;                 /* not empty: a timer of the function's own, without an event. [A-Za-z0-9_-]{1,64} */
+    uint64_t due_wall_ns;
+} nx_fab_timer;
+
+/* Any thread. `pub` is lent until done(); everything is copied. Only after a done() without error may what it stands for be acknowledged. */
+nx_err nx_fab_timer_set(nx_fab_ns *n, const nx_fab_timer *t, nx_fab_pub *pub, nx_error *reterr);
+/* BLOCKING. only_new: NX_ECONFLICT where one of that name waits already, which then stays as it is. */
+nx_err nx_fab_timer_set_sync(nx_fab_ns *n, const nx_fab_timer *t, bool only_new, nx_error *reterr);
+/* BLOCKING. One that does not wait (any more) is no error: it may be due already. */
+nx_err nx_fab_timer_cancel(nx_fab_ns *n, const nx_fab_timer *t, nx_error *reterr);
+typedef struct nx_fab_timer_scan {
+    nx_slice function; /* empty: of all functions */
+    bool only_keyed;   /* without those that wait for events */
+    unsigned limit;    /* 0: 10,000, which is also the most */
+} nx_fab_timer_scan;
+/* BLOCKING: waiting timers in the order in which they were set. Array and texts in the arena. */
+nx_err nx_fab_timers_list(nx_fab_ns *n, const nx_fab_timer_scan *s, nx_arena *a, nx_fab_timer **ret, unsigned *ret_n, nx_error *reterr);
+/* Timers that wait or are due, as of the last round of upkeep (10 s); cheap. The server keeps about 500 bytes of memory for each:
+ * whoever lets others make them has to stop at NX_FAB_TIMERS_MAX. Timers of events that were accepted are never refused. */
+#define NX_FAB_TIMERS_MAX 1000000u
+uint64_t nx_fab_timers_waiting(const nx_fab_ns *n);
+/* Of a message that a consumer with `timers_of` brought: slices are lent by the message. False: it is none of ours. The event is not in the
+ * message (nx_fab_msg_event() is NX_EINVAL): look it up with nx_fab_event_get_seq(), a BLOCKING call. */
+bool nx_fab_msg_timer(const nx_fab_msg *m, nx_fab_timer *ret);
 
 /* ---- look up (all BLOCKING) ------------------------------------------------------------------------------------------------------- */
 
