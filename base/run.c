@@ -6,6 +6,12 @@ static const char *const status_names[] = {"ok", "error", "timeout", "dead"};
 static const char *const why_names[] = {"none", "trap", "exit", "stack_overflow", "memory_limit", "output_limit", "fuel",
                                         "deadline", "node_crash", "hop_limit", "no_module", "emit"};
 
+void nx_run_clear(nx_run *r)
+{
+    memset(r, 0, offsetof(nx_run, env));
+    memset((char *)r + offsetof(nx_run, n_env), 0, sizeof *r - offsetof(nx_run, n_env));
+}
+
 const char *nx_run_status_name(nx_run_status s) { return (unsigned)s < NX_ARRAY_LEN(status_names) ? status_names[s] : "unknown"; }
 const char *nx_run_why_name(nx_run_why w) { return (unsigned)w < NX_ARRAY_LEN(why_names) ? why_names[w] : "unknown"; }
 

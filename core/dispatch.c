@@ -530,13 +530,6 @@ static void redelivered_job(nx_core_job *job)
         execute(r);
 }
 
-/* Of the run before, whose memory is gone; the arrays need not be cleared, their counts do. */
-static void clear_record(nx_run *rec)
-{
-    memset(rec, 0, offsetof(nx_run, env));
-    memset((char *)rec + offsetof(nx_run, n_env), 0, sizeof *rec - offsetof(nx_run, n_env));
-}
-
 void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
 {
     nx_core_slot *s = slot;
@@ -562,7 +555,7 @@ void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
         }
         return;
     }
-    clear_record(&r->rec);
+    nx_run_clear(&r->rec); /* of the run before, whose memory is gone */
     fill_record(r);
     if (r->rec.delivery <= 1) {
         execute(r);

@@ -1,180 +1,57 @@
-/* replay.c: finding an event's runs and repeating each from its recording. */
+/* replay.c: finding an event's runs and their code on a node, and repeating each. */
 #include "nx/replay.h"
-#include "verdict.h"
 #include <stdio.h>
 #include <stdlib.h>
 
 #define REPLAY_ARENA_BYTES (256u << 20)
-#define REPLAY_LOG_BYTES (1u << 20)
-#define REPLAY_CALLS_BYTES 4096
 
-/* One repetition: everything a result points to. */
-typedef struct repetition {
+/* One request: what its repetitions have in common. */
+typedef struct search {
     nx_node *node;
-    const nx_event *event;
-    const nx_run *original;
-    nx_attempt attempt;
-    nx_run run;
-    nx_replay_result result;
-    nx_buf input, recorded_call, replayed_call;
-    char original_time[NX_RFC3339_MAX];
-} repetition;
+    const nx_replay_request *req;
+    nx_replay_repetition *repetition;
+} search;
 
-static void on_line(nx_attempt *a, nx_slice line)
+static nx_log_line line_of(const nx_event *e, const nx_run *original, const nx_id *run_id, nx_slice log_trace)
 {
-    const repetition *p = a->owner;
-    nx_log_line l = {
+    return (nx_log_line){
         .level = NX_LOG_INFO,
-        .component = p->original->function,
-        .trace = nx_slice_cstr(p->result.log_trace),
-        .event_id = nx_id_slice(&p->event->event_id),
-        .run_id = nx_id_slice(&p->run.run_id),
-        .function = p->original->function,
-        .ns = p->event->ns,
-        .msg = line,
+        .trace = log_trace,
+        .event_id = nx_id_slice(&e->event_id),
+        .run_id = nx_id_slice(run_id),
+        .function = original->function,
+        .ns = e->ns,
         .is_replay = true,
-        .original_wall_ns = p->original->start_wall_ns,
+        .original_wall_ns = original->start_wall_ns,
     };
+}
+
+static void on_guest_line(void *self, const nx_event *e, const nx_run *replay, nx_slice line)
+{
+    const nx_run *original = self;
+    char trace[NX_TRACE_ID_HEX + 8];
+    snprintf(trace, sizeof trace, "%s-replay", original->trace.trace_id);
+    nx_log_line l = line_of(e, original, &replay->run_id, nx_slice_cstr(trace));
+    l.component = original->function;
+    l.msg = line;
     nx_log_emit(&l);
 }
 
 /* One line of the node for each repetition: who looks at the log later sees that it happened, and how it came out. */
-static void log_verdict(const repetition *p, bool is_other_code)
+static void log_verdict(const nx_replay_result *r, bool is_other_code)
 {
-    const nx_replay_result *r = &p->result;
+    static const nx_id none;
     char text[sizeof r->reason + 128];
-    int n = snprintf(text, sizeof text, "Function '%.*s' replayed: %s%s%s", NX_SLICE_FMT(p->original->function), nx_replay_verdict_name(r->verdict),
+    int n = snprintf(text, sizeof text, "Function '%.*s' replayed: %s%s%s", NX_SLICE_FMT(r->original->function), nx_replay_verdict_name(r->verdict),
                      r->reason[0] ? ", " : "", r->reason);
-    nx_log_line l = {
-        /* That other code answers otherwise is what was asked; that the same code does is not. */
-        .level = r->verdict == NX_REPLAY_IDENTICAL || (r->verdict == NX_REPLAY_DIVERGED && is_other_code) ? NX_LOG_INFO : NX_LOG_WARN,
-        .event = NX_SLICE("replay.completed"),
-        .trace = nx_slice_cstr(r->log_trace),
-        .event_id = nx_id_slice(&p->event->event_id),
-        .run_id = p->run.run_id.s[0] ? nx_id_slice(&p->run.run_id) : NX_SLICE(""), /* it did not get that far */
-        .function = p->original->function,
-        .ns = p->event->ns,
-        .msg = nx_slice_make(text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n
-                                                                       : sizeof text - 1),
-        .is_replay = true,
-        .original_wall_ns = p->original->start_wall_ns,
-    };
+    nx_log_line l = line_of(r->event, r->original, r->replayed ? &r->replayed->run_id : &none, nx_slice_cstr(r->log_trace));
+    /* That other code answers otherwise is what was asked; that the same code does is not. */
+    if (r->verdict == NX_REPLAY_FAILED || (r->verdict == NX_REPLAY_DIVERGED && !is_other_code))
+        l.level = NX_LOG_WARN;
+    l.event = NX_SLICE("replay.completed");
+    l.msg = nx_slice_make(text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n
+                                                                    : sizeof text - 1);
     nx_log_emit(&l);
-}
-
-static void fail(repetition *p, const char *what, const char *detail)
-{
-    p->result.verdict = NX_REPLAY_FAILED;
-    snprintf(p->result.reason, sizeof p->result.reason, "%s: %s", what, detail);
-}
-
-/* Which code: the recorded artifact, or another version or artifact. */
-static nx_err choose_artifact(repetition *p, nx_slice against, nx_sha256 *ret, nx_error *reterr)
-{
-    const nx_run *o = p->original;
-    nx_err err = NX_OK;
-    if (!against.n) {
-        snprintf(p->result.version, sizeof p->result.version, "%.*s", NX_SLICE_FMT(o->version));
-        err = nx_sha256_parse_hex(o->artifact, ret);
-    } else {
-        snprintf(p->result.version, sizeof p->result.version, "%.*s", NX_SLICE_FMT(against));
-        if (nx_sha256_parse_hex(against, ret) != NX_OK)
-            err = nx_core_version_artifact(p->node, o->function, against, ret, reterr);
-    }
-    return err;
-}
-
-/* The function's max_log, as far as it mattered: what a guest says of its end (out of memory) is heard only up to there. */
-static uint64_t log_limit(const nx_run *o)
-{
-    if (o->logs.n < o->logs_bytes)
-        return o->logs.n;
-    return o->logs_bytes > REPLAY_LOG_BYTES ? o->logs_bytes : REPLAY_LOG_BYTES;
-}
-
-static nx_err fill_attempt(repetition *p, bool is_other_code)
-{
-    const nx_run *o = p->original;
-    nx_attempt *a = &p->attempt;
-    a->input = p->event->data;
-    if (o->input_is_cloudevent) {
-        nx_err err = nx_event_to_json(p->event, &p->input);
-        if (err != NX_OK)
-            return err;
-        a->input = nx_buf_view(&p->input);
-    }
-    memcpy(p->run.env, o->env, sizeof(nx_kv) * o->n_env);
-    p->run.n_env = o->n_env;
-    if (is_other_code && p->run.n_env + 2 <= NX_RUN_ENV_MAX) {
-        size_t k = nx_clock_rfc3339(o->start_wall_ns, 9, p->original_time);
-        p->run.env[p->run.n_env++] = (nx_kv){NX_SLICE("NEXUS_IS_REPLAY"), NX_SLICE("true")};
-        p->run.env[p->run.n_env++] = (nx_kv){NX_SLICE("NEXUS_ORIGINAL_TIMESTAMP"), nx_slice_make(p->original_time, k)};
-    }
-    a->env = p->run.env;
-    a->n_env = p->run.n_env;
-    memcpy(a->seed, o->seed, sizeof a->seed);
-    a->start_wall_ns = o->start_wall_ns;
-    a->timeout_ns = o->limit_timeout_ns;
-    a->memory_bytes = o->limit_memory_bytes;
-    a->fuel = o->limit_fuel;
-    a->max_output_bytes = o->limit_output_bytes;
-    a->max_log_bytes = log_limit(o);
-    a->max_calls_bytes = REPLAY_CALLS_BYTES;
-    a->is_replay = true;
-    a->stop_at_fuel = o->status == NX_RUN_TIMEOUT && !is_other_code ? o->fuel : 0;
-    a->keep_logs = true;
-    a->on_log = on_line;
-    a->owner = p;
-    return NX_OK;
-}
-
-static void fill_run(repetition *p, const nx_sha256 *artifact, char hex[NX_SHA256_HEX + 1])
-{
-    const nx_run *o = p->original;
-    const nx_outcome *out = &p->attempt.out;
-    nx_run *r = &p->run;
-    nx_sha256_hex(artifact, hex);
-    r->ns = o->ns;
-    r->event_id = o->event_id;
-    r->event_type = o->event_type;
-    r->function = o->function;
-    r->version = nx_slice_cstr(p->result.version);
-    r->artifact = nx_slice_make(hex, NX_SHA256_HEX);
-    r->attempt = o->attempt;
-    r->generation = o->generation;
-    r->is_replay = r->is_final = true;
-    r->replay_of = nx_id_slice(&o->run_id);
-    r->original_wall_ns = o->start_wall_ns;
-    r->parent_span = nx_slice_cstr(o->trace.span_id);
-    memcpy(r->seed, o->seed, sizeof r->seed);
-    r->limit_timeout_ns = o->limit_timeout_ns;
-    r->limit_memory_bytes = o->limit_memory_bytes;
-    r->limit_fuel = o->limit_fuel;
-    r->limit_output_bytes = o->limit_output_bytes;
-    r->input_is_cloudevent = o->input_is_cloudevent;
-    r->engine = nx_slice_cstr(nx_rt_engine_identity(nx_core_runtime(p->node)));
-    r->world = nx_slice_cstr(nx_rt_world_identity());
-    r->arch = nx_slice_cstr(nx_rt_arch());
-    r->node = nx_id_slice(nx_core_node_id(p->node));
-    r->event_seq = o->event_seq;
-    r->status = out->status;
-    r->why = out->why;
-    r->exit_code = out->exit_code;
-    r->message = nx_slice_cstr(out->message);
-    r->backtrace = nx_buf_view(&out->backtrace);
-    r->duration_ns = out->duration_ns;
-    r->fuel = out->fuel;
-    r->memory_bytes = out->memory_bytes;
-    r->is_cold = out->is_cold;
-    r->output = nx_buf_view(&out->output);
-    r->output_bytes = out->output_bytes;
-    r->output_sha256 = out->output_sha256;
-    r->logs = nx_buf_view(&out->logs);
-    r->logs_bytes = out->logs_bytes;
-    r->logs_sha256 = out->logs_sha256;
-    r->calls = nx_buf_view(&out->calls);
-    r->calls_sha256 = out->calls_sha256;
-    r->n_calls = out->n_calls;
 }
 
 /* ---- the replay's own record --------------------------------------------------------------------------------------------------------------- */
@@ -196,7 +73,7 @@ static void on_stored(nx_fab_pub *pub)
 }
 
 /* A replay whose record can't be stored is still a replay: the verdict stands, and the log says what is missing. */
-static void store(repetition *p)
+static void store(nx_node *n, const nx_run *run)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf encoded = NX_BUF_INIT(128u << 20);
@@ -205,9 +82,9 @@ static void store(repetition *p)
     s.pub = (nx_fab_pub){.done = on_stored, .owner = &s};
     pthread_mutex_init(&s.mu, NULL);
     pthread_cond_init(&s.cv, NULL);
-    nx_err err = nx_run_encode(&p->run, &encoded);
+    nx_err err = nx_run_encode(run, &encoded);
     if (err == NX_OK)
-        err = nx_fab_publish_run(nx_core_namespace(p->node), &p->run, nx_buf_view(&encoded), &s.pub, &e);
+        err = nx_fab_publish_run(nx_core_namespace(n), run, nx_buf_view(&encoded), &s.pub, &e);
     if (err == NX_OK) {
         pthread_mutex_lock(&s.mu);
         while (!s.is_done) /* bounded: the fabric ends every publication */
@@ -216,77 +93,60 @@ static void store(repetition *p)
         err = s.pub.err;
     }
     if (err != NX_OK)
-        nx_log(NX_LOG_WARN, "replay.not_recorded", "the record of the replay of run %s was not stored: %s", p->original->run_id.s, nx_err_text(err));
+        nx_log(NX_LOG_WARN, "replay.not_recorded", "the record of the replay of run %.*s was not stored: %s", NX_SLICE_FMT(run->replay_of), nx_err_text(err));
     pthread_cond_destroy(&s.cv);
     pthread_mutex_destroy(&s.mu);
 }
 
 /* ---- one run --------------------------------------------------------------------------------------------------------------------------------- */
 
-static void repeat(repetition *p, nx_slice against, char hex[NX_SHA256_HEX + 1])
+/* Which code: the recorded artifact, or another version or artifact. */
+static nx_err choose_artifact(const search *s, const nx_run *o, nx_sha256 *ret, nx_error *reterr)
 {
-    const nx_run *o = p->original;
-    nx_error e = NX_ERROR_INIT;
-    nx_sha256 artifact;
-    if (o->status == NX_RUN_DEAD) {
-        fail(p, "a run that ended dead is not executed again inside a node", nx_run_why_name(o->why));
-        return;
-    }
-    nx_err err = choose_artifact(p, against, &artifact, &e);
-    if (err != NX_OK) {
-        fail(p, "no code to run", e.msg);
-        return;
-    }
-    err = nx_core_program_get(p->node, &artifact, o->limit_memory_bytes, &p->attempt.program, &e);
-    if (err != NX_OK) {
-        p->result.is_artifact_missing = err == NX_ENOENT;
-        fail(p, err == NX_ENOENT ? "the code is no longer stored" : "the code can't be loaded", e.msg);
-        return;
-    }
-    err = fill_attempt(p, against.n > 0);
-    p->run.run_id = nx_ulid_new_in_shard(nx_clock_wall_ns(), nx_id_shard(&o->event_id));
-    p->run.start_wall_ns = nx_clock_wall_ns();
-    nx_trace_new(&p->run.trace); /* a new trace, linked to the old by replay_of and parent_span (DESIGN 7) */
-    if (err == NX_OK)
-        err = nx_rt_run(nx_core_runtime(p->node), &p->attempt, &e);
-    if (err == NX_OK)
-        err = p->attempt.out.err;
-    if (err != NX_OK) {
-        fail(p, "the run could not be repeated", e.msg[0] ? e.msg : nx_err_text(err));
-        return;
-    }
-    fill_run(p, &artifact, hex);
-    p->result.replayed = &p->run;
-    nx_replay_compare(&p->result, &p->recorded_call, &p->replayed_call);
-    store(p);
+    nx_slice against = s->req->against;
+    if (!against.n)
+        return nx_sha256_parse_hex(o->artifact, ret);
+    if (nx_sha256_parse_hex(against, ret) == NX_OK)
+        return NX_OK;
+    return nx_core_version_artifact(s->node, o->function, against, ret, reterr);
 }
 
-static nx_err repeat_and_report(nx_node *n, const nx_event *event, const nx_run *original, nx_slice against,
-                                nx_err (*on_result)(void *self, const nx_replay_result *r), void *self)
+static const nx_replay_result *repeat(const search *s, const nx_event *event, const nx_run *o, nx_replay_how *how, char hex[NX_SHA256_HEX + 1])
+{
+    nx_error e = NX_ERROR_INIT;
+    nx_sha256 artifact;
+    nx_rt_program *program = NULL;
+    nx_err err = choose_artifact(s, o, &artifact, &e);
+    if (err != NX_OK)
+        return nx_replay_refuse(s->repetition, event, o, how, false, "no code to run", e.msg);
+    err = nx_core_program_get(s->node, &artifact, o->limit_memory_bytes, &program, &e);
+    if (err != NX_OK)
+        return nx_replay_refuse(s->repetition, event, o, how, err == NX_ENOENT,
+                                err == NX_ENOENT ? "the code is no longer stored" : "the code can't be loaded", e.msg);
+    nx_sha256_hex(&artifact, hex);
+    how->artifact = nx_slice_make(hex, NX_SHA256_HEX);
+    const nx_replay_result *r = nx_replay_repeat(s->repetition, program, event, o, how);
+    nx_rt_program_unref(program);
+    if (r->replayed)
+        store(s->node, r->replayed);
+    return r;
+}
+
+static nx_err repeat_and_report(const search *s, const nx_event *event, const nx_run *original, nx_err (*on_result)(void *self, const nx_replay_result *r), void *self)
 {
     char hex[NX_SHA256_HEX + 1];
-    repetition *p = calloc(1, sizeof *p);
-    if (!p)
-        return NX_ENOMEM;
-    p->node = n;
-    p->event = event;
-    p->original = original;
-    nx_attempt_init(&p->attempt);
-    nx_buf_init(&p->input, 64u << 20);
-    nx_buf_init(&p->recorded_call, 64u << 10);
-    nx_buf_init(&p->replayed_call, 64u << 10);
-    p->result = (nx_replay_result){.event = event, .original = original, .first_difference = -1};
-    snprintf(p->result.log_trace, sizeof p->result.log_trace, "%s-replay", original->trace.trace_id);
-    repeat(p, against, hex);
-    log_verdict(p, against.n > 0);
-    nx_err err = on_result(self, &p->result);
-    nx_rt_program_unref(p->attempt.program);
-    nx_attempt_done(&p->attempt);
-    nx_buf_done(&p->input);
-    nx_buf_done(&p->recorded_call);
-    nx_buf_done(&p->replayed_call);
-    free(p);
-    return err;
+    nx_replay_how how = {
+        .is_other_code = s->req->against.n > 0,
+        .version = s->req->against,
+        .run_id = nx_ulid_new_in_shard(nx_clock_wall_ns(), nx_id_shard(&original->event_id)),
+        .node = *nx_core_node_id(s->node),
+        .on_log = on_guest_line,
+        .self = (void *)original,
+    };
+    nx_trace_new(&how.trace); /* a new trace, linked to the old by replay_of and parent_span (DESIGN 7) */
+    const nx_replay_result *r = repeat(s, event, original, &how, hex);
+    log_verdict(r, how.is_other_code);
+    return on_result(self, r);
 }
 
 /* The final record of a run is the first one by sequence; `v` is oldest first. */
@@ -309,7 +169,10 @@ nx_err nx_replay_event(nx_node *n, const nx_replay_request *req, nx_err (*on_res
     nx_event event;
     nx_run *v = NULL;
     unsigned count = 0, done = 0;
-    nx_err err = nx_fab_event_resolve(ns, req->event, &id, reterr);
+    search s = {.node = n, .req = req};
+    nx_err err = nx_replay_repetition_new(nx_core_runtime(n), &s.repetition);
+    if (err == NX_OK)
+        err = nx_fab_event_resolve(ns, req->event, &id, reterr);
     if (err == NX_OK)
         err = nx_fab_event_get(ns, &id, &a, &event, reterr);
     if (err == NX_OK)
@@ -317,9 +180,10 @@ nx_err nx_replay_event(nx_node *n, const nx_replay_request *req, nx_err (*on_res
     for (unsigned i = 0; err == NX_OK && i < count; i++) {
         if (!is_wanted(v, i, req->function))
             continue;
-        err = repeat_and_report(n, &event, &v[i], req->against, on_result, self);
+        err = repeat_and_report(&s, &event, &v[i], on_result, self);
         done++;
     }
+    nx_replay_repetition_free(s.repetition);
     if (err == NX_OK && done == 0)
         return nx_error_set(reterr, NX_ENOENT, req->function.n ? "event %s has no recorded run of function '%.*s'" : "event %s has no recorded run yet%.*s", id.s,
                             NX_SLICE_FMT(req->function));

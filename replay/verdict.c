@@ -2,6 +2,7 @@
  * are the same, fuel. Of a stack overflow only the status is compared (DESIGN 6). Of a run on other code, which is told that it is a replay
  * and so reads another environment, only what it says is compared: status, output, log output. */
 #include "verdict.h"
+#include "nx/clock.h"
 #include <stdio.h>
 
 const char *nx_replay_verdict_name(nx_replay_verdict v)

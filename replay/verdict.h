@@ -1,7 +1,7 @@
 /* verdict.h: comparing a repeated run with its recording. */
 #ifndef NX_REPLAY_VERDICT_H
 #define NX_REPLAY_VERDICT_H
-#include "nx/replay.h"
+#include "nx/repeat.h"
 
 /* Sets verdict, reason, first_difference and the two texts of `r` from r->original and r->replayed. */
 void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *replayed_call);

@@ -57,7 +57,7 @@ def test_every_documented_admin_route_exists():
 def test_every_variable_of_a_run_is_documented():
     text = page("WRITING_FUNCTIONS.md")
     names = re.findall(r'env_add\(r, "([A-Z_]+)"', source("core/dispatch.c"))
-    names += re.findall(r'NX_SLICE\("(NEXUS_[A-Z_]+)"\)', source("replay/replay.c"))
+    names += re.findall(r'NX_SLICE\("(NEXUS_[A-Z_]+)"\)', source("replay/repeat.c"))
     assert len(names) >= 13
     assert not [name for name in names if f"`{name}`" not in text]
 

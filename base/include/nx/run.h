@@ -36,6 +36,13 @@ typedef enum {
     NX_WHY_EMIT          /* output.event: stdout could not become an event */
 } nx_run_why;
 
+/* Where a replayed run's effects get their answers. */
+typedef enum {
+    NX_EFFECTS_RECORDED, /* from the recording; one that is not in it is a divergence */
+    NX_EFFECTS_DENY,     /* each is refused */
+    NX_EFFECTS_LIVE      /* each happens again */
+} nx_effects_policy;
+
 typedef struct nx_effect {
     nx_slice name;     /* host call: "http.request" */
     nx_sha256 request; /* digest of the request */
@@ -95,6 +102,8 @@ typedef struct nx_run {
     uint64_t record_wall_ns;      /* when it was stored; set by readers */
 } nx_run;
 
+/* All fields as in a zeroed run; cheaper than one, for storage that is used again: the arrays' elements behind their counts stay. */
+void nx_run_clear(nx_run *r);
 const char *nx_run_status_name(nx_run_status s);
 nx_err nx_run_status_parse(nx_slice s, nx_run_status *ret);
 const char *nx_run_why_name(nx_run_why w);

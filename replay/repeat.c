@@ -1,0 +1,240 @@
+/* repeat.c: one run repeated from its recording. */
+#include "nx/repeat.h"
+#include "nx/clock.h"
+#include "verdict.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LOG_BYTES (1u << 20)
+#define CALLS_BYTES 4096
+#define INPUT_BYTES_MAX (64u << 20)
+#define CALL_TEXT_BYTES_MAX (64u << 10)
+/* One big event must not hold its memory for ever. */
+#define KEPT_BYTES (256u << 10)
+
+struct nx_replay_repetition {
+    nx_rt *rt;
+    const nx_replay_how *how; /* while it runs */
+    nx_attempt attempt;
+    nx_run run;
+    nx_event changed; /* the event with other data */
+    nx_replay_result result;
+    nx_buf input, recorded_call, replayed_call;
+    char original_time[NX_RFC3339_MAX];
+};
+
+nx_err nx_replay_repetition_new(nx_rt *rt, nx_replay_repetition **ret)
+{
+    nx_replay_repetition *p = calloc(1, sizeof *p);
+    if (!p)
+        return NX_ENOMEM;
+    p->rt = rt;
+    nx_attempt_init(&p->attempt);
+    nx_buf_init(&p->input, INPUT_BYTES_MAX);
+    nx_buf_init(&p->recorded_call, CALL_TEXT_BYTES_MAX);
+    nx_buf_init(&p->replayed_call, CALL_TEXT_BYTES_MAX);
+    *ret = p;
+    return NX_OK;
+}
+
+void nx_replay_repetition_free(nx_replay_repetition *p)
+{
+    if (!p)
+        return;
+    nx_attempt_done(&p->attempt);
+    nx_buf_done(&p->input);
+    nx_buf_done(&p->recorded_call);
+    nx_buf_done(&p->replayed_call);
+    free(p);
+}
+
+static void reuse(nx_buf *b)
+{
+    size_t max = b->max;
+    if (b->cap > KEPT_BYTES) {
+        nx_buf_done(b);
+        nx_buf_init(b, max);
+    }
+    nx_buf_clear(b);
+}
+
+static void reset(nx_replay_repetition *p, const nx_event *event, const nx_run *recorded, const nx_replay_how *how)
+{
+    nx_replay_result *r = &p->result;
+    reuse(&p->input);
+    reuse(&p->attempt.out.output);
+    reuse(&p->attempt.out.logs);
+    nx_buf_clear(&p->recorded_call);
+    nx_buf_clear(&p->replayed_call);
+    nx_attempt_reset(&p->attempt);
+    nx_run_clear(&p->run);
+    p->how = how;
+    r->event = event;
+    r->original = recorded;
+    r->replayed = NULL;
+    r->outcome = NULL;
+    r->verdict = NX_REPLAY_FAILED;
+    r->is_artifact_missing = r->is_fuel_comparable = false;
+    r->reason[0] = 0;
+    nx_slice version = how->version.n ? how->version : recorded->version;
+    snprintf(r->version, sizeof r->version, "%.*s", NX_SLICE_FMT(version));
+    snprintf(r->log_trace, sizeof r->log_trace, "%s-replay", recorded->trace.trace_id);
+    r->first_difference = -1;
+    r->recorded_call = r->replayed_call = NX_SLICE_NULL;
+}
+
+static const nx_replay_result *fail(nx_replay_repetition *p, const char *what, const char *detail)
+{
+    snprintf(p->result.reason, sizeof p->result.reason, "%s: %s", what, detail);
+    return &p->result;
+}
+
+static void on_line(nx_attempt *a, nx_slice line)
+{
+    const nx_replay_repetition *p = a->owner;
+    p->how->on_log(p->how->self, p->result.event, &p->run, line);
+}
+
+/* The function's max_log, as far as it mattered: what a guest says of its end (out of memory) is heard only up to there. */
+static uint64_t log_limit(const nx_run *o)
+{
+    if (o->logs.n < o->logs_bytes)
+        return o->logs.n;
+    return o->logs_bytes > LOG_BYTES ? o->logs_bytes : LOG_BYTES;
+}
+
+static nx_err fill_input(nx_replay_repetition *p, const nx_event *event, const nx_run *o)
+{
+    const nx_event *e = event;
+    if (p->how->data) {
+        p->changed = *event;
+        p->changed.data = *p->how->data;
+        e = &p->changed;
+    }
+    p->attempt.input = e->data;
+    if (!o->input_is_cloudevent)
+        return NX_OK;
+    nx_err err = nx_event_to_json(e, &p->input);
+    p->attempt.input = nx_buf_view(&p->input);
+    return err;
+}
+
+static void fill_env(nx_replay_repetition *p, const nx_run *o)
+{
+    nx_run *r = &p->run;
+    memcpy(r->env, o->env, sizeof(nx_kv) * o->n_env);
+    r->n_env = o->n_env;
+    if (p->how->is_other_code && r->n_env + 2 <= NX_RUN_ENV_MAX) {
+        size_t k = nx_clock_rfc3339(o->start_wall_ns, 9, p->original_time);
+        r->env[r->n_env++] = (nx_kv){NX_SLICE("NEXUS_IS_REPLAY"), NX_SLICE("true")};
+        r->env[r->n_env++] = (nx_kv){NX_SLICE("NEXUS_ORIGINAL_TIMESTAMP"), nx_slice_make(p->original_time, k)};
+    }
+    p->attempt.env = r->env;
+    p->attempt.n_env = r->n_env;
+}
+
+static void fill_attempt(nx_replay_repetition *p, nx_rt_program *program, const nx_run *o)
+{
+    const nx_replay_how *how = p->how;
+    nx_attempt *a = &p->attempt;
+    a->program = program;
+    memcpy(a->seed, o->seed, sizeof a->seed);
+    a->start_wall_ns = how->start_wall_ns ? how->start_wall_ns : o->start_wall_ns;
+    a->timeout_ns = o->limit_timeout_ns;
+    a->memory_bytes = o->limit_memory_bytes;
+    a->fuel = o->limit_fuel;
+    a->max_output_bytes = o->limit_output_bytes;
+    a->max_log_bytes = log_limit(o);
+    a->max_calls_bytes = CALLS_BYTES;
+    a->is_replay = true;
+    a->stop_at_fuel = o->status == NX_RUN_TIMEOUT && !how->is_other_code ? o->fuel : 0;
+    a->keep_logs = true;
+    a->on_log = how->on_log ? on_line : NULL;
+    a->owner = p;
+}
+
+/* What is known before it runs. */
+static void begin_run(nx_replay_repetition *p, const nx_run *o)
+{
+    const nx_replay_how *how = p->how;
+    nx_run *r = &p->run;
+    r->ns = o->ns;
+    r->run_id = how->run_id;
+    r->event_id = o->event_id;
+    r->event_type = o->event_type;
+    r->function = o->function;
+    r->version = nx_slice_cstr(p->result.version);
+    r->artifact = how->artifact.n ? how->artifact : o->artifact;
+    r->attempt = o->attempt;
+    r->generation = o->generation;
+    r->is_replay = r->is_final = true;
+    r->replay_of = nx_id_slice(&o->run_id);
+    r->original_wall_ns = o->start_wall_ns;
+    r->start_wall_ns = nx_clock_wall_ns();
+    r->trace = how->trace;
+    r->parent_span = nx_slice_cstr(o->trace.span_id);
+    memcpy(r->seed, o->seed, sizeof r->seed);
+    r->limit_timeout_ns = o->limit_timeout_ns;
+    r->limit_memory_bytes = o->limit_memory_bytes;
+    r->limit_fuel = o->limit_fuel;
+    r->limit_output_bytes = o->limit_output_bytes;
+    r->input_is_cloudevent = o->input_is_cloudevent;
+    r->engine = nx_slice_cstr(nx_rt_engine_identity(p->rt));
+    r->world = nx_slice_cstr(nx_rt_world_identity());
+    r->arch = nx_slice_cstr(nx_rt_arch());
+    r->node = nx_id_slice(&how->node);
+    r->event_seq = o->event_seq;
+}
+
+static void end_run(nx_run *r, const nx_outcome *out)
+{
+    r->status = out->status;
+    r->why = out->why;
+    r->exit_code = out->exit_code;
+    r->message = nx_slice_cstr(out->message);
+    r->backtrace = nx_buf_view(&out->backtrace);
+    r->duration_ns = out->duration_ns;
+    r->fuel = out->fuel;
+    r->memory_bytes = out->memory_bytes;
+    r->is_cold = out->is_cold;
+    r->output = nx_buf_view(&out->output);
+    r->output_bytes = out->output_bytes;
+    r->output_sha256 = out->output_sha256;
+    r->logs = nx_buf_view(&out->logs);
+    r->logs_bytes = out->logs_bytes;
+    r->logs_sha256 = out->logs_sha256;
+    r->calls = nx_buf_view(&out->calls);
+    r->calls_sha256 = out->calls_sha256;
+    r->n_calls = out->n_calls;
+}
+
+const nx_replay_result *nx_replay_repeat(nx_replay_repetition *p, nx_rt_program *program, const nx_event *event, const nx_run *recorded, const nx_replay_how *how)
+{
+    nx_error e = NX_ERROR_INIT;
+    reset(p, event, recorded, how);
+    if (recorded->status == NX_RUN_DEAD)
+        return fail(p, "a run that ended dead is not executed again inside a node", nx_run_why_name(recorded->why));
+    nx_err err = fill_input(p, event, recorded);
+    fill_env(p, recorded);
+    fill_attempt(p, program, recorded);
+    begin_run(p, recorded);
+    if (err == NX_OK)
+        err = nx_rt_run(p->rt, &p->attempt, &e);
+    if (err == NX_OK)
+        err = p->attempt.out.err;
+    if (err != NX_OK)
+        return fail(p, "the run could not be repeated", e.msg[0] ? e.msg : nx_err_text(err));
+    end_run(&p->run, &p->attempt.out);
+    p->result.replayed = &p->run;
+    p->result.outcome = &p->attempt.out;
+    nx_replay_compare(&p->result, &p->recorded_call, &p->replayed_call);
+    return &p->result;
+}
+
+const nx_replay_result *nx_replay_refuse(nx_replay_repetition *p, const nx_event *event, const nx_run *recorded, const nx_replay_how *how, bool is_artifact_missing,
+                                         const char *what, const char *detail)
+{
+    reset(p, event, recorded, how);
+    p->result.is_artifact_missing = is_artifact_missing;
+    return fail(p, what, detail);
+}
