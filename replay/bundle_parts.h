@@ -1,0 +1,13 @@
+/* bundle_parts.h: the two parts of a bundle that are JSON.
+ * Errors: reading gives NX_ECORRUPT with what is wrong. */
+#ifndef NX_REPLAY_BUNDLE_PARTS_H
+#define NX_REPLAY_BUNDLE_PARTS_H
+#include "nx/bundle.h"
+
+/* What the file is: when and by what it was made, what it holds, what was redacted. */
+nx_err nx_bundle_manifest_write(const nx_bundle *b, nx_buf *out);
+nx_err nx_bundle_manifest_read(nx_slice json, nx_arena *a, nx_bundle *ret, nx_error *reterr);
+/* The event without its data. */
+nx_err nx_bundle_event_write(const nx_event *e, nx_buf *out);
+nx_err nx_bundle_event_read(nx_slice json, nx_arena *a, nx_event *ret, nx_error *reterr);
+#endif
