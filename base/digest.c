@@ -59,15 +59,21 @@ static EVP_MD_CTX *new_ctx(void)
     return ctx;
 }
 
-static nx_sha256 hash_with(EVP_MD_CTX *ctx, nx_slice s)
+static nx_sha256 hash_with(EVP_MD_CTX *ctx, const nx_slice *parts, size_t n)
 {
     nx_sha256 d;
-    if (EVP_DigestInit_ex2(ctx, NULL, NULL) != 1 || EVP_DigestUpdate(ctx, s.p, s.n) != 1 || EVP_DigestFinal_ex(ctx, d.b, NULL) != 1)
-        die("SHA-256");
+    bool is_good = EVP_DigestInit_ex2(ctx, NULL, NULL) == 1;
+    for (size_t i = 0; i < n && is_good; i++) {
+        if (i) is_good = EVP_DigestUpdate(ctx, "", 1) == 1; /* its NUL */
+        is_good = is_good && EVP_DigestUpdate(ctx, parts[i].p, parts[i].n) == 1;
+    }
+    if (!is_good || EVP_DigestFinal_ex(ctx, d.b, NULL) != 1) die("SHA-256");
     return d;
 }
 
-nx_sha256 nx_sha256_of(nx_slice s)
+nx_sha256 nx_sha256_of(nx_slice s) { return nx_sha256_of_parts(&s, 1); }
+
+nx_sha256 nx_sha256_of_parts(const nx_slice *parts, size_t n)
 {
     if (!thread_ctx) {
         thread_ctx = new_ctx();
@@ -76,9 +82,9 @@ nx_sha256 nx_sha256_of(nx_slice s)
             thread_ctx = NULL;
         }
     }
-    if (thread_ctx) return hash_with(thread_ctx, s);
+    if (thread_ctx) return hash_with(thread_ctx, parts, n);
     (void)pthread_mutex_lock(&shared_ctx_mu);
-    nx_sha256 d = hash_with(shared_ctx, s);
+    nx_sha256 d = hash_with(shared_ctx, parts, n);
     (void)pthread_mutex_unlock(&shared_ctx_mu);
     return d;
 }

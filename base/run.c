@@ -1,10 +1,12 @@
 /* run.c: names and ids of runs, and the run record's JSON form. The stored form: run_codec.c. */
 #include "nx/run.h"
 #include "nx/clock.h"
+#include "nx/effect.h"
 
 static const char *const status_names[] = {"ok", "error", "timeout", "dead"};
 static const char *const why_names[] = {"none", "trap", "exit", "stack_overflow", "memory_limit", "output_limit", "fuel",
-                                        "deadline", "node_crash", "hop_limit", "no_module", "emit"};
+                                        "deadline", "node_crash", "hop_limit", "no_module", "emit", "effects_limit", "not_recorded"};
+static const char *const policy_names[] = {"recorded", "deny", "live"};
 
 void nx_run_clear(nx_run *r)
 {
@@ -20,6 +22,18 @@ nx_err nx_run_status_parse(nx_slice s, nx_run_status *ret)
     for (unsigned i = 0; i < NX_ARRAY_LEN(status_names); i++)
         if (nx_slice_eq_cstr(s, status_names[i])) {
             *ret = (nx_run_status)i;
+            return NX_OK;
+        }
+    return NX_EPARSE;
+}
+
+const char *nx_effects_policy_name(nx_effects_policy p) { return (unsigned)p < NX_ARRAY_LEN(policy_names) ? policy_names[p] : "unknown"; }
+
+nx_err nx_effects_policy_parse(nx_slice s, nx_effects_policy *ret)
+{
+    for (unsigned i = 0; i < NX_ARRAY_LEN(policy_names); i++)
+        if (nx_slice_eq_cstr(s, policy_names[i])) {
+            *ret = (nx_effects_policy)i;
             return NX_OK;
         }
     return NX_EPARSE;
@@ -165,10 +179,11 @@ static void write_effects(const nx_run *r, nx_jw *w)
 {
     nx_jw_key(w, "emitted");
     nx_jw_array(w);
-    for (unsigned i = 0; i < r->n_emitted && i < NX_ARRAY_LEN(r->emitted); i++) {
+    for (unsigned i = 0; i < r->n_emitted; i++) {
         nx_jw_object(w);
         nx_jw_kstr(w, "event_id", nx_id_slice(&r->emitted[i].event_id));
         nx_jw_kstr(w, "type", r->emitted[i].type);
+        key_hex(w, "sha256", &r->emitted[i].digest);
         nx_jw_object_end(w);
     }
     nx_jw_array_end(w);
@@ -178,6 +193,8 @@ static void write_effects(const nx_run *r, nx_jw *w)
         nx_jw_object(w);
         nx_jw_kstr(w, "name", r->effects[i].name);
         key_hex(w, "request_sha256", &r->effects[i].request);
+        nx_jw_kcstr(w, "status", nx_effect_status_name(r->effects[i].status));
+        nx_jw_kdouble(w, "clock_ms", (double)r->effects[i].clock_ns / (double)NX_NS_PER_MS);
         key_bytes(w, "answer", "answer_base64", r->effects[i].answer);
         nx_jw_object_end(w);
     }

@@ -54,8 +54,9 @@ enum {
     TAG_EVENT_SEQ = 44,
     TAG_DELIVERY = 45,
     TAG_ENV = 64,
-    TAG_EFFECT = 65,
     TAG_EMITTED = 66,
+    TAG_EFFECT = 67,
+    TAG_EMITTED_SHA256 = 68,
 };
 
 enum { FLAG_REPLAY = 1,
@@ -138,8 +139,10 @@ static void put_lists(enc *e, const nx_run *r)
     for (unsigned i = 0; i < r->n_effects; i++) {
         const nx_effect *f = &r->effects[i];
         put_uvarint(e, TAG_EFFECT);
-        put_uvarint(e, sizeof f->request.b + uvarint_bytes(f->name.n) + f->name.n + f->answer.n);
+        put_uvarint(e, sizeof f->request.b + uvarint_bytes(f->status) + uvarint_bytes(f->clock_ns) + uvarint_bytes(f->name.n) + f->name.n + f->answer.n);
         put(e, f->request.b, sizeof f->request.b);
+        put_uvarint(e, f->status);
+        put_uvarint(e, f->clock_ns);
         put_uvarint(e, f->name.n);
         put(e, f->name.p, f->name.n);
         put(e, f->answer.p, f->answer.n);
@@ -150,6 +153,7 @@ static void put_lists(enc *e, const nx_run *r)
         put(e, r->emitted[i].event_id.s, NX_ID_LEN);
         put(e, r->emitted[i].type.p, r->emitted[i].type.n);
     }
+    for (unsigned i = 0; i < r->n_emitted; i++) put_bytes(e, TAG_EMITTED_SHA256, r->emitted[i].digest.b, sizeof r->emitted[i].digest.b);
 }
 
 static void put_run(enc *e, const nx_run *r)
@@ -207,7 +211,7 @@ static void put_run(enc *e, const nx_run *r)
 
 nx_err nx_run_encode(const nx_run *r, nx_buf *out)
 {
-    if (r->n_env > NX_RUN_ENV_MAX || r->n_effects > NX_RUN_EFFECTS_MAX || r->n_emitted > NX_ARRAY_LEN(r->emitted)) return NX_ELIMIT;
+    if (r->n_env > NX_RUN_ENV_MAX || r->n_effects > NX_RUN_EFFECTS_MAX || r->n_emitted > NX_RUN_EMITTED_MAX) return NX_ELIMIT;
     if (!r->run_id.s[0] || !r->event_id.s[0] || !r->function.n || r->output.n > r->output_bytes || r->logs.n > r->logs_bytes) return NX_EINVAL;
     enc e = {NULL, 0};
     put_run(&e, r);
@@ -228,6 +232,7 @@ typedef struct dec {
     nx_error *reterr;
     uint64_t seen; /* bit per scalar tag */
     uint64_t flags, status, why, exit_code, attempt, generation, trace_flags;
+    size_t emitted_max, n_digests; /* of r->emitted */
 } dec;
 
 static nx_err corrupt(const dec *d, const char *what)
@@ -402,52 +407,89 @@ static bool split_counted(nx_slice v, nx_slice *ret_first, nx_slice *ret_rest)
     return true;
 }
 
-/* At the first effect: counts it and those that follow, so that their array is allocated once, in its size. */
-static nx_err allocate_effects(dec *d)
+/* At the first element of a list: counts it and those that follow, so that their array is allocated once, in its size. *ret_n: 0 where none follows. */
+static nx_err allocate_list(dec *d, uint64_t first_tag, uint64_t list_tag, size_t max, size_t element_bytes, void **ret, size_t *ret_n)
 {
     dec ahead = *d;
-    size_t n = 1;
+    size_t n = first_tag == list_tag;
     uint64_t tag;
     nx_slice v;
     nx_err err = NX_OK;
-    while (next_field(&ahead, &tag, &v, &err)) n += tag == TAG_EFFECT;
+    while (next_field(&ahead, &tag, &v, &err)) n += tag == list_tag;
     if (err) return err;
-    if (n > NX_RUN_EFFECTS_MAX) return corrupt(d, "too many effects");
-    d->r->effects = nx_arena_calloc(d->a, n, sizeof *d->r->effects);
-    return d->r->effects ? NX_OK : nx_error_set(d->reterr, NX_ENOMEM, "run record: out of memory for %zu effects", n);
+    if (n > max) return corrupt(d, list_tag == TAG_EFFECT ? "too many effects" : "too many emitted events");
+    *ret_n = n;
+    *ret = n ? nx_arena_calloc(d->a, n, element_bytes) : NULL;
+    return *ret || !n ? NX_OK : nx_error_set(d->reterr, NX_ENOMEM, "run record: out of memory for a list of %zu", n);
 }
 
-static nx_err read_list_item(dec *d, uint64_t tag, nx_slice v)
+static nx_err read_env(dec *d, nx_slice v)
 {
     nx_run *r = d->r;
-    if (tag == TAG_ENV) {
-        if (r->n_env == NX_RUN_ENV_MAX) return corrupt(d, "too many environment variables");
-        nx_kv *kv = &r->env[r->n_env];
-        if (!split_counted(v, &kv->key, &kv->value)) return corrupt(d, "an environment variable is damaged");
-        r->n_env++;
-    } else if (tag == TAG_EFFECT) {
-        nx_err err = r->effects ? NX_OK : allocate_effects(d);
-        if (err) return err;
-        nx_effect *f = &r->effects[r->n_effects];
-        if (v.n < sizeof f->request.b || !split_counted(nx_slice_sub(v, sizeof f->request.b, v.n), &f->name, &f->answer))
-            return corrupt(d, "an effect is damaged");
-        memcpy(f->request.b, v.p, sizeof f->request.b);
-        r->n_effects++;
-    } else {
-        if (r->n_emitted == NX_ARRAY_LEN(r->emitted)) return corrupt(d, "too many emitted events");
-        nx_emitted *m = &r->emitted[r->n_emitted];
-        if (nx_id_parse(nx_slice_sub(v, 0, NX_ID_LEN), &m->event_id) != NX_OK) return corrupt(d, "an emitted event is damaged");
-        m->type = nx_slice_sub(v, NX_ID_LEN, v.n);
-        r->n_emitted++;
-    }
+    if (r->n_env == NX_RUN_ENV_MAX) return corrupt(d, "too many environment variables");
+    nx_kv *kv = &r->env[r->n_env];
+    if (!split_counted(v, &kv->key, &kv->value)) return corrupt(d, "an environment variable is damaged");
+    r->n_env++;
     return NX_OK;
+}
+
+static nx_err read_effect(dec *d, nx_slice v)
+{
+    nx_run *r = d->r;
+    void *list = r->effects;
+    size_t n;
+    nx_err err = list ? NX_OK : allocate_list(d, TAG_EFFECT, TAG_EFFECT, NX_RUN_EFFECTS_MAX, sizeof *r->effects, &list, &n);
+    if (err) return err;
+    r->effects = list;
+    nx_effect *f = &r->effects[r->n_effects];
+    nx_slice rest = nx_slice_sub(v, sizeof f->request.b, v.n);
+    uint64_t status;
+    const char *p = rest.p, *end = rest.p + rest.n;
+    if (v.n < sizeof f->request.b || !get_uvarint(&p, end, &status) || status > NX_EFFECT_OVER || !get_uvarint(&p, end, &f->clock_ns) ||
+        !split_counted(nx_slice_make(p, (size_t)(end - p)), &f->name, &f->answer))
+        return corrupt(d, "an effect is damaged");
+    memcpy(f->request.b, v.p, sizeof f->request.b);
+    f->status = (nx_effect_status)status;
+    r->n_effects++;
+    return NX_OK;
+}
+
+/* An emitted event stands in two lists, which readers of older records need not know both of: what it is, and the digest of what it says. */
+static nx_err read_emitted(dec *d, uint64_t tag, nx_slice v)
+{
+    nx_run *r = d->r;
+    void *list = r->emitted;
+    nx_err err = list ? NX_OK : allocate_list(d, tag, TAG_EMITTED, NX_RUN_EMITTED_MAX, sizeof *r->emitted, &list, &d->emitted_max);
+    if (err) return err;
+    r->emitted = list;
+    if (tag == TAG_EMITTED_SHA256) {
+        if (d->n_digests == d->emitted_max || v.n != NX_SHA256_BYTES) return corrupt(d, "a digest of an emitted event is damaged, or one too many");
+        memcpy(r->emitted[d->n_digests++].digest.b, v.p, NX_SHA256_BYTES);
+        return NX_OK;
+    }
+    nx_emitted *m = &r->emitted[r->n_emitted];
+    if (nx_id_parse(nx_slice_sub(v, 0, NX_ID_LEN), &m->event_id) != NX_OK) return corrupt(d, "an emitted event is damaged");
+    m->type = nx_slice_sub(v, NX_ID_LEN, v.n);
+    r->n_emitted++;
+    return NX_OK;
+}
+
+static nx_err read_field(dec *d, uint64_t tag, nx_slice v)
+{
+    switch (tag) {
+    case TAG_ENV: return read_env(d, v);
+    case TAG_EFFECT: return read_effect(d, v);
+    case TAG_EMITTED:
+    case TAG_EMITTED_SHA256: return read_emitted(d, tag, v);
+    default: return read_scalar(d, tag, v);
+    }
 }
 
 static nx_err finish(dec *d)
 {
     nx_run *r = d->r;
     if (!r->run_id.s[0] || !r->event_id.s[0] || !r->function.n) return corrupt(d, "run id, event id or function is missing");
-    if (d->status > NX_RUN_DEAD || d->why > NX_WHY_EMIT) return corrupt(d, "status or reason is unknown");
+    if (d->status > NX_RUN_DEAD || d->why > NX_WHY_NOT_RECORDED) return corrupt(d, "status or reason is unknown");
     if (d->attempt > UINT_MAX || d->generation > UINT_MAX || d->trace_flags > 255) return corrupt(d, "a number is out of range");
     int64_t exit_code = (int64_t)d->exit_code;
     if (exit_code < INT_MIN || exit_code > INT_MAX) return corrupt(d, "the exit code is out of range");
@@ -474,8 +516,7 @@ nx_err nx_run_decode(nx_slice bytes, nx_arena *a, nx_run *ret, nx_error *reterr)
     nx_err err = NX_OK;
     uint64_t tag;
     nx_slice v;
-    while (!err && next_field(&d, &tag, &v, &err))
-        err = tag == TAG_ENV || tag == TAG_EFFECT || tag == TAG_EMITTED ? read_list_item(&d, tag, v) : read_scalar(&d, tag, v);
+    while (!err && next_field(&d, &tag, &v, &err)) err = read_field(&d, tag, v);
     if (!err) err = finish(&d);
     if (err) memset(ret, 0, sizeof *ret); /* decoded in place, because it is large; nobody may see half of it */
     return err;

@@ -240,7 +240,14 @@ static void emit_output(nx_core_run *r)
     e->content_type = nx_core_answer_content_type(&r->rec);
     e->trace = r->rec.trace;
     e->tracestate = r->event.tracestate;
-    r->rec.emitted[0] = (nx_emitted){e->event_id, e->type};
+    nx_emit said = {.type = e->type, .partition_key = e->partition_key, .content_type = e->content_type, .data = e->data};
+    nx_emitted *emitted = nx_arena_alloc(&r->arena, sizeof *emitted);
+    if (!emitted) {
+        run_drop(r);
+        return;
+    }
+    *emitted = (nx_emitted){e->event_id, e->type, nx_emit_digest(&said)};
+    r->rec.emitted = emitted;
     r->rec.n_emitted = 1;
     r->pub = (nx_fab_pub){.done = on_emitted, .owner = r};
     nx_error err = NX_ERROR_INIT;

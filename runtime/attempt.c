@@ -29,15 +29,17 @@ void nx_attempt_done(nx_attempt *a)
     nx_buf_done(&a->out.output);
     nx_buf_done(&a->out.logs);
     nx_buf_done(&a->out.calls);
+    nx_arena_done(&a->out.arena);
 }
 
 static void clear_outcome(nx_outcome *o)
 {
-    nx_outcome empty = {.backtrace = o->backtrace, .output = o->output, .logs = o->logs, .calls = o->calls};
+    nx_outcome empty = {.backtrace = o->backtrace, .output = o->output, .logs = o->logs, .calls = o->calls, .arena = o->arena};
     nx_buf_clear(&empty.backtrace);
     nx_buf_clear(&empty.output);
     nx_buf_clear(&empty.logs);
     nx_buf_clear(&empty.calls);
+    if (empty.arena.head) nx_arena_reset(&empty.arena);
     *o = empty;
 }
 

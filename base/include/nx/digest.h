@@ -13,7 +13,8 @@ typedef struct nx_sha256 {
 typedef struct nx_sha256_ctx nx_sha256_ctx; /* reusable; ~100 bytes */
 
 nx_sha256 nx_sha256_of(nx_slice s);
-nx_sha256_ctx *nx_sha256_ctx_new(void); /* NULL: out of memory */
+nx_sha256 nx_sha256_of_parts(const nx_slice *parts, size_t n); /* joined by a 0 byte between each two */
+nx_sha256_ctx *nx_sha256_ctx_new(void);                        /* NULL: out of memory */
 void nx_sha256_ctx_free(nx_sha256_ctx *c);
 void nx_sha256_ctx_begin(nx_sha256_ctx *c);
 void nx_sha256_ctx_add(nx_sha256_ctx *c, const void *p, size_t n);

@@ -26,32 +26,54 @@ typedef enum {
     NX_WHY_TRAP, /* any WebAssembly trap not named below; `message` has it */
     NX_WHY_EXIT, /* proc_exit with a code other than 0 */
     NX_WHY_STACK_OVERFLOW,
-    NX_WHY_MEMORY_LIMIT, /* trapped or exited after a memory.grow was refused by the limit */
-    NX_WHY_OUTPUT_LIMIT, /* stdout over max_output */
-    NX_WHY_FUEL,         /* fuel used up */
-    NX_WHY_DEADLINE,     /* timeout passed */
-    NX_WHY_NODE_CRASH,   /* dead: killed its node too often */
-    NX_WHY_HOP_LIMIT,    /* the emitted event was refused: chain too long */
-    NX_WHY_NO_MODULE,    /* dead: artifact gone or not loadable */
-    NX_WHY_EMIT          /* output.event: stdout could not become an event */
+    NX_WHY_MEMORY_LIMIT,  /* trapped or exited after a memory.grow was refused by the limit */
+    NX_WHY_OUTPUT_LIMIT,  /* stdout over max_output */
+    NX_WHY_FUEL,          /* fuel used up */
+    NX_WHY_DEADLINE,      /* timeout passed */
+    NX_WHY_NODE_CRASH,    /* dead: killed its node too often */
+    NX_WHY_HOP_LIMIT,     /* the emitted event was refused: chain too long */
+    NX_WHY_NO_MODULE,     /* dead: artifact gone or not loadable */
+    NX_WHY_EMIT,          /* output.event: stdout could not become an event; or an emitted event could not be published */
+    NX_WHY_EFFECTS_LIMIT, /* the answers of its host calls are more than a record holds */
+    NX_WHY_NOT_RECORDED   /* replays: a host call that is not in the recording at this place */
 } nx_run_why;
 
-/* Where a replayed run's effects get their answers. */
+/* Where the answers to a guest's host calls come from. */
 typedef enum {
-    NX_EFFECTS_RECORDED, /* from the recording; one that is not in it is a divergence */
-    NX_EFFECTS_DENY,     /* each is refused */
-    NX_EFFECTS_LIVE      /* each happens again */
+    NX_EFFECTS_RECORDED, /* from the recording, in order; another call than the recorded one ends the attempt (NX_WHY_NOT_RECORDED) */
+    NX_EFFECTS_DENY,     /* every call is denied */
+    NX_EFFECTS_LIVE      /* from the world, as grants allow */
 } nx_effects_policy;
+const char *nx_effects_policy_name(nx_effects_policy p); /* "recorded", "deny", "live" */
+nx_err nx_effects_policy_parse(nx_slice s, nx_effects_policy *ret);
+
+/* What a host call of module `nexus` came to. The values are the guest ABI's and stand in records (docs/EFFECTS.md). */
+typedef enum {
+    NX_EFFECT_OK,
+    NX_EFFECT_DENIED,            /* no grant in nexus.yaml, or a replay that denies */
+    NX_EFFECT_NOT_FOUND,         /* no such key, no such secret */
+    NX_EFFECT_CONFLICT,          /* compare-and-set: another revision is there */
+    NX_EFFECT_INVALID,           /* malformed request */
+    NX_EFFECT_LIMIT,             /* request or answer too large */
+    NX_EFFECT_TIMEOUT,           /* the other side took too long */
+    NX_EFFECT_UNAVAILABLE,       /* the other side can't be reached */
+    NX_EFFECT_FAULT,             /* a pointer outside the guest's memory */
+    NX_EFFECT_INTERRUPTED = 253, /* in records only: the attempt's time was up inside the call */
+    NX_EFFECT_OVER = 254         /* in records only: this answer was too much for the record, the attempt ended here */
+} nx_effect_status;
 
 typedef struct nx_effect {
-    nx_slice name;     /* host call: "http.request" */
-    nx_sha256 request; /* digest of the request */
-    nx_slice answer;   /* recorded answer */
+    nx_slice name;           /* host call: "http.request", "kv.get", "kv.put", "kv.delete", "secret.get"; "emit" where it was denied */
+    nx_sha256 request;       /* digest of the request */
+    nx_effect_status status; /* what the guest got */
+    uint64_t clock_ns;       /* the guest's clock afterwards, from the attempt's start */
+    nx_slice answer;         /* recorded answer; of a status other than OK, its text; of a secret, a keyed digest */
 } nx_effect;
 
 typedef struct nx_emitted {
-    nx_id event_id;
+    nx_id event_id; /* of a replay: the one it would have had */
     nx_slice type;
+    nx_sha256 digest; /* nx_emit_digest() */
 } nx_emitted;
 
 typedef struct nx_run {
@@ -89,8 +111,8 @@ typedef struct nx_run {
     uint64_t limit_timeout_ns, limit_memory_bytes, limit_fuel, limit_output_bytes;
     nx_effect *effects;
     unsigned n_effects;
-    nx_emitted emitted[8];
-    unsigned n_emitted;
+    nx_emitted *emitted;
+    unsigned n_emitted;     /* at most NX_RUN_EMITTED_MAX */
     nx_sha256 calls_sha256; /* digest of the host-call trace */
     uint64_t n_calls;
     nx_slice calls;               /* host-call trace itself, cut at the record bound (format: runtime/wasi); empty when not kept */

@@ -9,6 +9,7 @@
 #include "nx/arena.h"
 #include "nx/buf.h"
 #include "nx/digest.h"
+#include "nx/effect.h"
 #include "nx/json.h"
 #include "nx/mailbox.h"
 #include "nx/run.h"
@@ -56,6 +57,12 @@ typedef struct nx_outcome {
     uint64_t n_calls;
     nx_sha256 calls_sha256;
     nx_buf calls; /* host-call trace, cut at max_calls_bytes */
+    /* Of programs that import module `nexus`; they lie in the arena, which lives as the buffers do. */
+    nx_arena arena;
+    nx_effect *effects; /* what was asked and answered, in order */
+    unsigned n_effects;
+    nx_emit *emitted; /* to be published where the run ended ok */
+    unsigned n_emitted;
 } nx_outcome;
 
 typedef struct nx_attempt {
@@ -72,9 +79,18 @@ typedef struct nx_attempt {
     uint64_t timeout_ns, memory_bytes;
     uint64_t fuel; /* 0: no limit */
     uint64_t max_output_bytes, max_log_bytes, max_calls_bytes;
-    uint64_t stop_at_fuel;                                  /* replay of a timeout: ends as `timeout` when this much is used; 0: no */
-    void (*on_start)(struct nx_attempt *self);              /* a worker takes it out of the queue and runs it now; may be NULL */
-    void (*on_log)(struct nx_attempt *self, nx_slice line); /* each complete stderr line (and the unfinished last one); may be NULL */
+    /* Host calls of module `nexus`; looked at only when the guest makes one. All zero: recorded, and nothing is in the recording. */
+    nx_effects_policy effects;
+    const nx_grants *grants; /* NULL: none */
+    const nx_effect_ops *effect_ops;
+    void *effect_self;         /* live calls, and a recorded secret's value; ops NULL: none can be made */
+    const nx_trace *trace;     /* handed to the ops; may be NULL */
+    const nx_effect *recorded; /* policy recorded: the answers, in order */
+    unsigned n_recorded;
+    void (*on_note)(struct nx_attempt *self, nx_slice text); /* what its author should know: a call that was denied, and the key that grants it. May be NULL */
+    uint64_t stop_at_fuel;                                   /* replay of a timeout: ends as `timeout` when this much is used; 0: no */
+    void (*on_start)(struct nx_attempt *self);               /* a worker takes it out of the queue and runs it now; may be NULL */
+    void (*on_log)(struct nx_attempt *self, nx_slice line);  /* each complete stderr line (and the unfinished last one); may be NULL */
     void (*done)(struct nx_attempt *self);
     void *owner;
     nx_outcome out;

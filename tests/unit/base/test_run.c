@@ -13,6 +13,8 @@
 #include "nx/run.h"
 
 /* A record with every field set to something of its own. */
+static nx_emitted emitted[2];
+
 static void fill(nx_run *r, nx_effect effects[2])
 {
     memset(r, 0, sizeof *r);
@@ -53,12 +55,14 @@ static void fill(nx_run *r, nx_effect effects[2])
     r->limit_memory_bytes = 128u << 20;
     r->limit_fuel = 1000000;
     r->limit_output_bytes = 1u << 20;
-    effects[0] = (nx_effect){NX_SLICE("http.request"), nx_sha256_of(NX_SLICE("q")), NX_SLICE("answer")};
-    effects[1] = (nx_effect){NX_SLICE("kv.get"), nx_sha256_of(NX_SLICE("k")), NX_SLICE("")};
+    effects[0] = (nx_effect){NX_SLICE("http.request"), nx_sha256_of(NX_SLICE("q")), NX_EFFECT_OK, 1234567, NX_SLICE("answer")};
+    effects[1] = (nx_effect){NX_SLICE("kv.get"), nx_sha256_of(NX_SLICE("k")), NX_EFFECT_INTERRUPTED, 0, NX_SLICE("")};
     r->effects = effects;
     r->n_effects = 2;
-    r->emitted[0] = (nx_emitted){nx_raw_id(9), NX_SLICE("mail.wanted")};
-    r->n_emitted = 1;
+    emitted[0] = (nx_emitted){nx_raw_id(9), NX_SLICE("mail.wanted"), nx_sha256_of(NX_SLICE("m"))};
+    emitted[1] = (nx_emitted){nx_raw_id(10), NX_SLICE(""), nx_sha256_of(NX_SLICE("n"))};
+    r->emitted = emitted;
+    r->n_emitted = 2;
     r->calls_sha256 = nx_sha256_of(NX_SLICE("calls"));
     r->n_calls = 12;
     r->calls = NX_SLICE("calls");
@@ -134,10 +138,13 @@ static void assert_same_run(const nx_run *a, const nx_run *b)
         SAME_SLICE(effects[i].name);
         SAME_SLICE(effects[i].answer);
         SAME_BYTES(effects[i].request);
+        SAME(effects[i].status);
+        SAME(effects[i].clock_ns);
     }
     for (unsigned i = 0; i < a->n_emitted; i++) {
         SAME_SLICE(emitted[i].type);
         SAME_BYTES(emitted[i].event_id);
+        SAME_BYTES(emitted[i].digest);
     }
 }
 
@@ -175,7 +182,7 @@ static void test_run_encode_refuses(void **state)
     run.n_env = NX_RUN_ENV_MAX + 1;
     assert_int_equal(nx_run_encode(&run, &b), NX_ELIMIT);
     fill(&run, effects);
-    run.n_emitted = 9;
+    run.n_emitted = NX_RUN_EMITTED_MAX + 1;
     assert_int_equal(nx_run_encode(&run, &b), NX_ELIMIT);
     fill(&run, effects);
     run.output_bytes = 1;
@@ -237,7 +244,7 @@ static void test_run_record_matches_its_documentation(void **state)
     fclose(f);
     for (int tag = 0; tag < 256; tag++)
         if (is_written[tag] != is_documented[tag]) fail_msg("tag %d is %s", tag, is_written[tag] ? "not documented" : "documented but not written");
-    assert_int_equal(n_reasons, NX_WHY_EMIT + 1);
+    assert_int_equal(n_reasons, NX_WHY_NOT_RECORDED + 1);
 }
 
 /* No cut and no changed byte may crash the reader or be read beyond its end (a copy of exact size lets the sanitizer see it). */
@@ -286,14 +293,22 @@ static void test_run_decode_refuses(void **state)
         {"\x05\x01g", 3, NX_ECORRUPT},                   /* function twice */
         {"\x0a\x07\0\0\0\0\0\0\0", 9, NX_ECORRUPT},      /* status of seven bytes */
         {"\x0a\x08\x04\0\0\0\0\0\0\0", 10, NX_ECORRUPT}, /* status 4 */
-        {"\x0b\x08\x0c\0\0\0\0\0\0\0", 10, NX_ECORRUPT}, /* reason 12 */
+        {"\x0b\x08\x40\0\0\0\0\0\0\0", 10, NX_ECORRUPT}, /* reason 64 */
         {"\x1c\x01z", 3, NX_ECORRUPT},                   /* digest of one byte */
         {"\x1a\x01z", 3, NX_ECORRUPT},                   /* output longer than its recorded length */
         {"\x16\x02zz", 4, NX_ECORRUPT},                  /* trace id */
         {"\x40\x01\x05", 3, NX_ECORRUPT},                /* variable whose name is longer than itself */
-        {"\x41\x01z", 3, NX_ECORRUPT},                   /* effect without a digest */
-        {"\x42\x01z", 3, NX_ECORRUPT},                   /* emitted without an id */
-        {"\x88\x00\x00", 3, NX_ECORRUPT},                /* tag 8 in a longer form than needed */
+        {"\x43\x01z", 3, NX_ECORRUPT},                   /* effect without a digest */
+        {"\x43\x21"
+         "01234567890123456789012345678901"
+         "\xff",
+         35, NX_ECORRUPT},             /* effect without a status */
+        {"\x44\x01z", 3, NX_ECORRUPT}, /* digest of one byte */
+        {"\x44\x20"
+         "01234567890123456789012345678901",
+         34, NX_ECORRUPT},                /* digest without an emitted event */
+        {"\x42\x01z", 3, NX_ECORRUPT},    /* emitted without an id */
+        {"\x88\x00\x00", 3, NX_ECORRUPT}, /* tag 8 in a longer form than needed */
         {"\x0d\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, NX_ECORRUPT},
         {"\x0d\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 11, NX_ECORRUPT},
         {"\x0d", 1, NX_ECORRUPT},

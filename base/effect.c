@@ -1,0 +1,70 @@
+/* effect.c: names, statuses and digests of host calls and emitted events. */
+#include "nx/effect.h"
+
+static bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+
+nx_sha256 nx_effect_request_digest(nx_slice name, nx_slice request)
+{
+    const nx_slice parts[] = {name, request};
+    return nx_sha256_of_parts(parts, NX_ARRAY_LEN(parts));
+}
+
+nx_sha256 nx_emit_digest(const nx_emit *e)
+{
+    const nx_slice parts[] = {e->type, e->subject, e->partition_key, e->content_type, e->data};
+    return nx_sha256_of_parts(parts, NX_ARRAY_LEN(parts));
+}
+
+nx_effect_status nx_effect_status_of(nx_err err)
+{
+    switch (err) {
+    case NX_OK: return NX_EFFECT_OK;
+    case NX_EDENIED: return NX_EFFECT_DENIED;
+    case NX_ENOENT: return NX_EFFECT_NOT_FOUND;
+    case NX_EEXIST:
+    case NX_ECONFLICT: return NX_EFFECT_CONFLICT;
+    case NX_EINVAL:
+    case NX_EPARSE:
+    case NX_ENOTSUP: return NX_EFFECT_INVALID;
+    case NX_ELIMIT: return NX_EFFECT_LIMIT;
+    case NX_ETIMEOUT: return NX_EFFECT_TIMEOUT;
+    default: return NX_EFFECT_UNAVAILABLE;
+    }
+}
+
+const char *nx_effect_status_name(nx_effect_status s)
+{
+    switch (s) {
+    case NX_EFFECT_OK: return "OK";
+    case NX_EFFECT_DENIED: return "DENIED";
+    case NX_EFFECT_NOT_FOUND: return "NOT_FOUND";
+    case NX_EFFECT_CONFLICT: return "CONFLICT";
+    case NX_EFFECT_INVALID: return "INVALID";
+    case NX_EFFECT_LIMIT: return "LIMIT";
+    case NX_EFFECT_TIMEOUT: return "TIMEOUT";
+    case NX_EFFECT_UNAVAILABLE: return "UNAVAILABLE";
+    case NX_EFFECT_FAULT: return "FAULT";
+    case NX_EFFECT_INTERRUPTED: return "INTERRUPTED";
+    case NX_EFFECT_OVER: return "OVER";
+    }
+    return "unknown";
+}
+
+bool nx_kv_key_is_valid(nx_slice key)
+{
+    if (key.n == 0 || key.n > NX_KV_KEY_BYTES || key.p[0] == '.' || key.p[key.n - 1] == '.') return false;
+    for (size_t i = 0; i < key.n; i++) {
+        char c = key.p[i];
+        bool is_plain = is_lower_or_digit(c) || (c >= 'A' && c <= 'Z') || (c && strchr("-/_=.", c));
+        if (!is_plain || (c == '.' && key.p[i + 1] == '.')) return false; /* the last is no '.', so there is a next */
+    }
+    return true;
+}
+
+bool nx_kv_store_is_valid(nx_slice store)
+{
+    if (store.n == 0 || store.n > NX_KV_STORE_BYTES || !is_lower_or_digit(store.p[0])) return false;
+    for (size_t i = 0; i < store.n; i++)
+        if (!is_lower_or_digit(store.p[i]) && store.p[i] != '-' && store.p[i] != '_') return false;
+    return true;
+}
