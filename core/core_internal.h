@@ -92,9 +92,9 @@ typedef struct nx_core_slot {
     struct nx_core_slot *next;
     nx_node *node;
     char name[NX_FUNCTION_NAME_BYTES + 1];
-    pthread_mutex_t mu; /* guards fn */
-    nx_core_fn *fn;     /* reference; NULL while it is being removed */
-    nx_fab_consumer *consumer;
+    pthread_mutex_t mu;                 /* guards fn */
+    nx_core_fn *fn;                     /* reference; NULL while it is being removed */
+    nx_fab_consumer *consumer, *timers; /* of its events, of its due timers */
     nx_metric *m_pending;
 } nx_core_slot;
 
@@ -117,8 +117,9 @@ unsigned nx_core_registry_subscribers(nx_node *n, nx_slice type, nx_core_fn **re
 typedef struct nx_core_dispatch nx_core_dispatch;
 nx_err nx_core_dispatch_new(nx_node *n, nx_core_dispatch **ret, nx_error *reterr);
 void nx_core_dispatch_free(nx_core_dispatch *d);
-void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg);
-unsigned nx_core_dispatch_running(const nx_core_dispatch *d); /* runs taken and not finished */
+void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg); /* an event for the slot's function */
+void nx_core_dispatch_on_due(void *slot, nx_fab_msg *take_msg); /* a timer of the slot's function that is due */
+unsigned nx_core_dispatch_running(const nx_core_dispatch *d);   /* runs taken and not finished */
 
 /* What a caller that waits gets for a run: the output, or problem details. */
 int nx_core_answer_status(const nx_run *r); /* HTTP status */

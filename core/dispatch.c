@@ -1,42 +1,14 @@
 /* dispatch.c: the way of an event through a function: message -> attempt -> outcome -> emitted event -> run record -> ack -> waiting caller.
  * Order of writes (DESIGN 4): the emitted event is stored before the record, the record before the acknowledgement and the answer. A failure
  * anywhere before the acknowledgement drops the message: JetStream delivers it again, and `nx_fab_run_final` finds out whether it was finished. */
-#include "core_internal.h"
+#include "dispatch.h"
 #include <stdio.h>
 #include <stdlib.h>
 
 #define RUN_ARENA_BYTES (256u << 20) /* only a cap: an event of 8 MiB as JSON, or an earlier record with its output, has to fit */
 #define RUN_POOL_MAX 1024
 #define CALLS_BYTES_MAX 4096 /* of the host-call trace kept in a record */
-#define CRASHES_MAX 3        /* executing in this many node crashes: dead */
 #define RECORD_BYTES_MAX (128u << 20)
-
-typedef struct nx_core_run {
-    nx_attempt attempt; /* first: pool link is attempt.mail */
-    nx_core_job job;
-    nx_core_dispatch *d;
-    atomic_uint refs; /* dispatcher, answer */
-    nx_arena arena;
-    nx_fab_msg *msg;
-    nx_core_fn *fn; /* reference */
-    nx_event event;
-    nx_run rec;
-    nx_fab_pub pub;
-    nx_buf encoded, problem;
-    nx_answer answer;
-    nx_event emit;
-    char emit_source[NX_FUNCTION_NAME_BYTES + 16];
-    char time_text[NX_RFC3339_MAX];
-    int journal_slot;
-} nx_core_run;
-
-struct nx_core_dispatch {
-    nx_node *node;
-    pthread_mutex_t mu;
-    nx_core_run *pool;
-    unsigned n_pool;
-    atomic_uint running;
-};
 
 static void log_run(const nx_core_run *r, nx_log_level level, const char *event, nx_slice component, nx_slice msg)
 {
@@ -56,7 +28,7 @@ static void log_run(const nx_core_run *r, nx_log_level level, const char *event,
 
 /* ---- pool ------------------------------------------------------------------------------------------------------------------------------ */
 
-static nx_core_run *run_take(nx_core_dispatch *d)
+nx_core_run *nx_core_run_take(nx_core_dispatch *d)
 {
     pthread_mutex_lock(&d->mu);
     nx_core_run *r = d->pool;
@@ -90,7 +62,7 @@ static void run_destroy(nx_core_run *r)
     free(r);
 }
 
-static void run_release(nx_core_run *r)
+void nx_core_run_release(nx_core_run *r)
 {
     if (atomic_fetch_sub(&r->refs, 1) != 1)
         return;
@@ -118,18 +90,18 @@ static void run_release(nx_core_run *r)
 }
 
 /* Gives the message up without an acknowledgement: it is delivered again. */
-static void run_drop(nx_core_run *r)
+void nx_core_run_drop(nx_core_run *r)
 {
     nx_fab_msg_drop(r->msg);
     r->msg = NULL;
-    run_release(r);
+    nx_core_run_release(r);
 }
 
 /* ---- the end: record stored -> ack, answer ----------------------------------------------------------------------------------------- */
 
 static void release_run_answer(nx_answer *a)
 {
-    run_release((nx_core_run *)(void *)((char *)a - offsetof(nx_core_run, answer)));
+    nx_core_run_release((nx_core_run *)(void *)((char *)a - offsetof(nx_core_run, answer)));
 }
 
 /* nx-reply is "<inbox>.<token>[.<function>]", where the inbox is "_NX.R.<node>". */
@@ -159,14 +131,14 @@ static void answer_waiter(nx_core_run *r, nx_slice reply)
     }
 }
 
-static void finish(nx_core_run *r)
+void nx_core_run_finish(nx_core_run *r)
 {
     nx_slice reply = nx_fab_msg_reply(r->msg);
     if (reply.n)
         answer_waiter(r, reply);
     nx_fab_msg_ack(r->msg);
     r->msg = NULL;
-    run_release(r);
+    nx_core_run_release(r);
 }
 
 static void on_record_stored(nx_fab_pub *pub)
@@ -175,10 +147,10 @@ static void on_record_stored(nx_fab_pub *pub)
     if (pub->err != NX_OK) {
         nx_log(NX_LOG_WARN, "run.not_recorded", "the record of run %s of '%s' was not stored (%s); the event will be delivered again",
                r->rec.run_id.s, r->fn->name, nx_err_text(pub->err));
-        run_drop(r);
+        nx_core_run_drop(r);
         return;
     }
-    finish(r);
+    nx_core_run_finish(r);
 }
 
 static void store_record(nx_core_run *r)
@@ -193,7 +165,7 @@ static void store_record(nx_core_run *r)
     if (err != NX_OK) {
         nx_log(NX_LOG_WARN, "run.not_recorded", "the record of run %s of '%s' was not stored (%s); the event will be delivered again",
                r->rec.run_id.s, r->fn->name, e.msg[0] ? e.msg : nx_err_text(err));
-        run_drop(r);
+        nx_core_run_drop(r);
     }
 }
 
@@ -205,7 +177,7 @@ static void on_emitted(nx_fab_pub *pub)
     if (pub->err != NX_OK) {
         nx_log(NX_LOG_WARN, "run.not_emitted", "the event that run %s of '%s' emits was not stored (%s); the run is repeated",
                r->rec.run_id.s, r->fn->name, nx_err_text(pub->err));
-        run_drop(r);
+        nx_core_run_drop(r);
         return;
     }
     store_record(r);
@@ -243,7 +215,7 @@ static void emit_output(nx_core_run *r)
     nx_emit said = {.type = e->type, .partition_key = e->partition_key, .content_type = e->content_type, .data = e->data};
     nx_emitted *emitted = nx_arena_alloc(&r->arena, sizeof *emitted);
     if (!emitted) {
-        run_drop(r);
+        nx_core_run_drop(r);
         return;
     }
     *emitted = (nx_emitted){e->event_id, e->type, nx_emit_digest(&said)};
@@ -255,7 +227,7 @@ static void emit_output(nx_core_run *r)
     if (code == NX_OK)
         return;
     if (nx_err_is_retryable(code)) {
-        run_drop(r);
+        nx_core_run_drop(r);
         return;
     }
     r->rec.status = NX_RUN_ERROR;
@@ -293,14 +265,14 @@ static void log_outcome(nx_core_run *r)
 }
 
 /* The message comes back after a moment: the node could not run it, which is not the event's fault. */
-static void run_later(nx_core_run *r, uint64_t delay_ns)
+void nx_core_run_later(nx_core_run *r, uint64_t delay_ns)
 {
     nx_fab_msg_nak(r->msg, delay_ns);
     r->msg = NULL;
-    run_release(r);
+    nx_core_run_release(r);
 }
 
-static void settle(nx_core_run *r)
+void nx_core_run_settle(nx_core_run *r)
 {
     count(r);
     log_outcome(r);
@@ -322,9 +294,9 @@ static void module_job(nx_core_job *job)
         err = nx_core_program_get(r->d->node, &artifact, r->fn->settings->memory_bytes, &program, &e);
     nx_rt_program_unref(program);
     if (err == NX_ENOENT)
-        settle(r);
+        nx_core_run_settle(r);
     else
-        run_later(r, err == NX_OK ? 0 : NX_NS_PER_S);
+        nx_core_run_later(r, err == NX_OK ? 0 : NX_NS_PER_S);
 }
 
 static void on_done(nx_attempt *a)
@@ -334,12 +306,12 @@ static void on_done(nx_attempt *a)
     nx_core_journal_end(r->d->node->journal, r->journal_slot);
     nx_run *rec = &r->rec;
     if (o->err == NX_ECANCELED) { /* the node stops: delivered again after ack_wait, when its pulls are gone too */
-        run_drop(r);
+        nx_core_run_drop(r);
         return;
     }
     if (o->err != NX_OK) {
         nx_log(NX_LOG_WARN, "run.not_possible", "run %s of '%s' could not be executed (%s); it is tried again", rec->run_id.s, r->fn->name, nx_err_text(o->err));
-        run_later(r, NX_NS_PER_S);
+        nx_core_run_later(r, NX_NS_PER_S);
         return;
     }
     rec->status = o->status;
@@ -362,9 +334,9 @@ static void on_done(nx_attempt *a)
     rec->n_calls = o->n_calls;
     r->job.run = module_job;
     if (rec->status != NX_RUN_DEAD || rec->why != NX_WHY_NO_MODULE)
-        settle(r);
+        nx_core_run_settle(r);
     else if (nx_core_jobs_post(r->d->node->jobs, &r->job) != NX_OK) /* nobody has looked for the artifact: the run is not dead */
-        run_later(r, NX_NS_PER_S);
+        nx_core_run_later(r, NX_NS_PER_S);
 }
 
 static void on_start(nx_attempt *a)
@@ -435,46 +407,13 @@ static nx_err build_input(nx_core_run *r, nx_slice *ret)
     return ret->p ? NX_OK : NX_ENOMEM;
 }
 
-static void fill_record(nx_core_run *r)
-{
-    nx_node *n = r->d->node;
-    const nx_fn_config *f = r->fn->settings;
-    nx_run *rec = &r->rec;
-    unsigned delivery = nx_fab_msg_delivery(r->msg);
-    rec->ns = r->event.ns;
-    rec->event_id = r->event.event_id;
-    rec->event_type = r->event.type;
-    rec->function = nx_slice_cstr(r->fn->name);
-    rec->version = nx_slice_cstr(r->fn->version);
-    rec->artifact = nx_slice_cstr(r->fn->artifact);
-    rec->attempt = delivery ? delivery : 1;
-    rec->generation = 0;
-    rec->run_id = nx_run_id_derive(rec->ns, &rec->event_id, r->event.wall_ns / NX_NS_PER_MS, rec->function, 0);
-    rec->is_replay = false;
-    rec->is_final = true;
-    nx_trace_child(&r->event.trace, &rec->trace);
-    rec->parent_span = nx_slice_cstr(r->event.trace.span_id);
-    rec->limit_timeout_ns = f->timeout_ns;
-    rec->limit_memory_bytes = f->memory_bytes;
-    rec->limit_fuel = f->fuel;
-    rec->limit_output_bytes = f->max_output_bytes;
-    rec->engine = nx_slice_cstr(nx_rt_engine_identity(n->rt));
-    rec->world = nx_slice_cstr(nx_rt_world_identity());
-    rec->arch = nx_slice_cstr(nx_rt_arch());
-    rec->node = nx_id_slice(&n->id);
-    rec->event_seq = nx_fab_msg_seq(r->msg);
-    rec->delivery = delivery;
-    rec->input_is_cloudevent = f->input == NX_INPUT_CLOUDEVENT;
-    nx_random(rec->seed, sizeof rec->seed);
-}
-
-static void execute(nx_core_run *r)
+void nx_core_run_execute(nx_core_run *r)
 {
     nx_node *n = r->d->node;
     const nx_fn_config *f = r->fn->settings;
     nx_slice input;
     if (build_env(r) != NX_OK || build_input(r, &input) != NX_OK) {
-        run_drop(r);
+        nx_core_run_drop(r);
         return;
     }
     nx_attempt *a = &r->attempt;
@@ -496,81 +435,7 @@ static void execute(nx_core_run *r)
     a->owner = r;
     nx_error e = NX_ERROR_INIT;
     if (nx_rt_submit(n->rt, a, &e) != NX_OK)
-        run_later(r, 100 * NX_NS_PER_MS);
-}
-
-/* A record for an event that kills nodes: it is not run again. */
-static void end_as_crash(nx_core_run *r, unsigned crashes)
-{
-    r->rec.status = NX_RUN_DEAD;
-    r->rec.why = NX_WHY_NODE_CRASH;
-    char *text = nx_arena_printf(&r->arena, "was executing when a node died, %u times; it is not tried again", crashes);
-    r->rec.message = nx_slice_cstr(text);
-    nx_core_journal_forget(r->d->node->journal, &r->rec.run_id);
-    count(r);
-    log_outcome(r);
-    store_record(r);
-}
-
-/* Delivered before: was it finished then, and did it kill its node? */
-static void redelivered_job(nx_core_job *job)
-{
-    nx_core_run *r = (nx_core_run *)(void *)((char *)job - offsetof(nx_core_run, job));
-    nx_node *n = r->d->node;
-    nx_run earlier;
-    nx_error e = NX_ERROR_INIT;
-    nx_err err = nx_fab_run_final(n->ns, &r->event, nx_slice_cstr(r->fn->name), 0, &r->arena, &earlier, &e);
-    if (err == NX_OK) {
-        r->rec = earlier;
-        finish(r);
-        return;
-    }
-    /* A look-up that takes too long (much was recorded since) would take as long next time: executions are at least once. */
-    if (err != NX_ENOENT && err != NX_ETIMEOUT) {
-        run_drop(r);
-        return;
-    }
-    unsigned crashes = nx_core_journal_crashes(n->journal, &r->rec.run_id);
-    if (crashes >= CRASHES_MAX)
-        end_as_crash(r, crashes);
-    else
-        execute(r);
-}
-
-void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
-{
-    nx_core_slot *s = slot;
-    nx_node *n = s->node;
-    nx_core_run *r = run_take(n->dispatch);
-    if (!r) {
-        nx_fab_msg_drop(take_msg);
-        return;
-    }
-    r->msg = take_msg;
-    r->fn = nx_core_slot_fn(s);
-    nx_error e = NX_ERROR_INIT;
-    nx_err err = r->fn ? nx_fab_msg_event(take_msg, &r->arena, &r->event, &e) : NX_ECLOSED;
-    if (err != NX_OK) {
-        if (err != NX_ECLOSED)
-            nx_log(NX_LOG_ERROR, "event.unreadable", "message %llu of the log: %s", (unsigned long long)nx_fab_msg_seq(take_msg), e.msg);
-        if (err == NX_ECORRUPT) { /* no event of ours, now or later: delivered for ever, it would hold up retention */
-            nx_fab_msg_ack(r->msg);
-            r->msg = NULL;
-            run_release(r);
-        } else {
-            run_drop(r);
-        }
-        return;
-    }
-    nx_run_clear(&r->rec); /* of the run before, whose memory is gone */
-    fill_record(r);
-    if (r->rec.delivery <= 1) {
-        execute(r);
-        return;
-    }
-    r->job.run = redelivered_job;
-    if (nx_core_jobs_post(n->jobs, &r->job) != NX_OK)
-        run_drop(r);
+        nx_core_run_later(r, 100 * NX_NS_PER_MS);
 }
 
 nx_err nx_core_dispatch_new(nx_node *n, nx_core_dispatch **ret, nx_error *reterr)

@@ -102,6 +102,8 @@ static void slot_close(nx_core_slot *s, bool remove)
     nx_fab_consumer *c = s->consumer;
     slot_consumer(s, NULL);
     nx_fab_consumer_close(c, remove);
+    nx_fab_consumer_close(s->timers, remove);
+    s->timers = NULL;
 }
 
 static void slot_free(nx_core_slot *s)
@@ -112,12 +114,15 @@ static void slot_free(nx_core_slot *s)
     free(s);
 }
 
-static nx_err consumer_open(nx_core_slot *s, const nx_core_fn *fn, nx_fab_consumer **ret, nx_error *reterr)
+/* The consumers of the slot: of events and of timers. */
+static nx_err slot_consume(nx_core_slot *s, const nx_core_fn *fn, nx_error *reterr)
 {
     const nx_fn_config *f = fn->settings;
-    char durable[NX_FUNCTION_NAME_BYTES + 8];
+    char durable[NX_FUNCTION_NAME_BYTES + 8], due[NX_FUNCTION_NAME_BYTES + 8];
+    nx_fab_consumer *c = NULL;
     snprintf(durable, sizeof durable, "fn-%s", fn->name);
-    nx_fab_consumer_options o = {
+    snprintf(due, sizeof due, "due-%s", fn->name);
+    nx_fab_consumer_options events = {
         .durable = durable,
         .types = fn->types,
         .n_types = fn->n_types,
@@ -127,9 +132,22 @@ static nx_err consumer_open(nx_core_slot *s, const nx_core_fn *fn, nx_fab_consum
         .on_msg = nx_core_dispatch_on_msg,
         .self = s,
     };
-    nx_err err = nx_fab_consumer_open(s->node->ns, &o, ret, reterr);
-    if (err != NX_OK)
+    nx_fab_consumer_options timers = {
+        .durable = due,
+        .timers_of = nx_slice_cstr(fn->name),
+        .max_inflight = f->concurrency,
+        .on_msg = nx_core_dispatch_on_due,
+        .self = s,
+    };
+    nx_err err = nx_fab_consumer_open(s->node->ns, &events, &c, reterr);
+    if (err == NX_OK) {
+        slot_consumer(s, c);
+        err = nx_fab_consumer_open(s->node->ns, &timers, &s->timers, reterr);
+    }
+    if (err != NX_OK) {
+        slot_close(s, false);
         nx_error_prefix(reterr, "function '%s'", fn->name);
+    }
     return err;
 }
 
@@ -143,7 +161,7 @@ static nx_err slot_open(nx_node *n, const nx_core_fn *fn, nx_core_slot **ret, nx
     s->node = n;
     snprintf(s->name, sizeof s->name, "%s", fn->name);
     s->fn = nx_core_fn_ref((nx_core_fn *)fn);
-    nx_err err = consumer_open(s, fn, &s->consumer, reterr);
+    nx_err err = slot_consume(s, fn, reterr);
     if (err != NX_OK) {
         slot_free(s);
         return err;
@@ -344,12 +362,10 @@ static nx_err open_consumers(nx_node *n, const nx_core_fn_set *now, const nx_cor
             }
         } else if (!before || !s->consumer || !same_filters(before, fn)) {
             /* The durable consumer keeps its place; only its filters change. */
-            nx_fab_consumer *c = NULL;
             slot_close(s, false);
-            err = consumer_open(s, fn, &c, reterr);
+            err = slot_consume(s, fn, reterr);
             if (err != NX_OK && before) /* as it was; should that fail too, the next apply tries again */
-                consumer_open(s, before, &c, NULL);
-            slot_consumer(s, c);
+                slot_consume(s, before, NULL);
         }
     }
     return err;

@@ -182,6 +182,7 @@ nx_err nx_fab_timers_count(nx_fab_ns *n);                    /* nx-fab-up: keeps
 /* nx-fab-up. The first sequence in [first, cut) that a timer's event may have, or cut; in steps of NX_FAB_TIMER_BUCKET. */
 #define NX_FAB_TIMER_BUCKET 4096u
 nx_err nx_fab_timers_floor(nx_fab_ns *n, uint64_t first, uint64_t cut, uint64_t *ret);
+void nx_fab_timers_forget(nx_fab_ns *n, nx_slice function);                                      /* BLOCKING: the function has gone, and its timers with it */
 nx_err nx_fab_timers_filter(const nx_fab_ns *n, nx_slice function, char *out, size_t out_bytes); /* of the function's due timers */
 
 /* ---- consumers: nats/consume.c -------------------------------------------------------------------------------------------------------- */
@@ -207,6 +208,7 @@ struct nx_fab_consumer {
     unsigned n_subjects;
     bool is_loose; /* its filters bring more than was asked for */
     bool is_of_timers;
+    char function[NX_FUNCTION_NAME_BYTES + 1]; /* whose timers */
     unsigned slot;
     uint32_t gen; /* of its pulls: answers to earlier pulls are not counted */
     unsigned granted, inflight, target;

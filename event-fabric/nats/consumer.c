@@ -145,6 +145,9 @@ static nx_err prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_con
     if (!c->o.ack_wait_ns)
         c->o.ack_wait_ns = 4 * NX_NS_PER_S;
     c->is_of_timers = o->timers_of.n > 0;
+    if (nx_slice_to_cstr(o->timers_of, c->function, sizeof c->function))
+        return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a function name", NX_SLICE_FMT(o->timers_of));
+    c->o.timers_of = nx_slice_cstr(c->function);
     c->stream = c->is_of_timers ? n->timers : n->events;
     snprintf(c->stream_consumer, sizeof c->stream_consumer, "%s.%s", c->stream, o->durable);
     c->o.durable = strchr(c->stream_consumer, '.') + 1;
@@ -156,9 +159,7 @@ static nx_err prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_con
     c->o.subjects = NULL;
     if (!c->types || !c->subjects)
         return nx_error_set(reterr, NX_ENOMEM, "out of memory");
-    nx_err e = make_config(c, reterr);
-    c->o.timers_of = NX_SLICE_NULL; /* lent; its filter is made */
-    return e;
+    return make_config(c, reterr);
 }
 
 nx_err nx_fab_consumer_open(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_consumer **ret, nx_error *reterr)
@@ -219,6 +220,8 @@ void nx_fab_consumer_close(nx_fab_consumer *c, bool remove)
         snprintf(subject, sizeof subject, "CONSUMER.DELETE.%s", c->stream_consumer);
         nx_fab_api(f, subject, NX_SLICE_NULL, &answer, NULL, NULL);
         nx_json_free(answer);
+        if (c->is_of_timers)
+            nx_fab_timers_forget(c->ns, nx_slice_cstr(c->function));
     }
     pthread_mutex_lock(&f->cmu);
     nx_fab_consumer_unref(c);

@@ -54,6 +54,7 @@ static bool read_timer(natsMsg *m, nx_slice subject, nx_fab_timer *ret)
     ret->function = nx_slice_split(rest, '.', &rest);
     if (!state.n || !ret->function.n || !nx_fab_msg_header(m, "nx-due", &text) || nx_slice_u64(text, UINT64_MAX, &ret->due_wall_ns))
         return false;
+    (void)nx_fab_msg_header(m, "nx-reply", &ret->reply);
     if (nx_slice_eq_cstr(bucket, "own")) {
         ret->key = rest;
         return rest.n > 0;
@@ -117,6 +118,7 @@ static nx_err write_timer(const nx_fab_ns *n, const nx_fab_timer *t, bool only_n
         nx_fab_hdr_add(&w->hdr, "Nats-Expected-Last-Subject-Sequence", NX_SLICE("0"));
     if (!t->key.n)
         nx_fab_hdr_add(&w->hdr, "nx-event-id", nx_id_slice(&t->event_id));
+    nx_fab_hdr_add(&w->hdr, "nx-reply", t->reply);
     nx_fab_hdr_add(&w->hdr, "nx-due", nx_slice_make(due, (size_t)snprintf(due, sizeof due, "%llu", (unsigned long long)t->due_wall_ns)));
     return NX_OK;
 }
@@ -138,19 +140,35 @@ nx_err nx_fab_timer_set_sync(nx_fab_ns *n, const nx_fab_timer *t, bool only_new,
     return e ? e : nx_fab_publish_sync(n->f, w.subject, &w.hdr, NX_SLICE_NULL, &seq, reterr);
 }
 
-nx_err nx_fab_timer_cancel(nx_fab_ns *n, const nx_fab_timer *t, nx_error *reterr)
+static nx_err purge(nx_fab_ns *n, const char *filter, nx_error *reterr)
 {
-    char subject[NX_FAB_SUBJECT_BYTES], api[128], body[NX_FAB_SUBJECT_BYTES + 32];
+    char api[128], body[NX_FAB_SUBJECT_BYTES + 32];
     nx_json *j = NULL;
-    nx_err e = timer_subject(n, "at", t, subject, sizeof subject, reterr);
+    nx_err e;
 
-    if (e)
-        return e;
     snprintf(api, sizeof api, "STREAM.PURGE.%s", n->timers);
-    snprintf(body, sizeof body, "{\"filter\":\"%s\"}", subject);
+    snprintf(body, sizeof body, "{\"filter\":\"%s\"}", filter);
     e = nx_fab_api(n->f, api, nx_slice_cstr(body), &j, NULL, reterr);
     nx_json_free(j);
     return e;
+}
+
+nx_err nx_fab_timer_cancel(nx_fab_ns *n, const nx_fab_timer *t, nx_error *reterr)
+{
+    char subject[NX_FAB_SUBJECT_BYTES];
+    nx_err e = timer_subject(n, "at", t, subject, sizeof subject, reterr);
+
+    return e ? e : purge(n, subject, reterr);
+}
+
+void nx_fab_timers_forget(nx_fab_ns *n, nx_slice function)
+{
+    char filter[NX_FAB_SUBJECT_BYTES];
+    nx_error err = NX_ERROR_INIT;
+
+    snprintf(filter, sizeof filter, "nx.%s.timer.*.*.%.*s.>", n->name, NX_SLICE_FMT(function));
+    if (purge(n, filter, &err))
+        nx_log(NX_LOG_WARN, "fabric.timers", "the timers of function %.*s, which is gone, were not removed: %s", NX_SLICE_FMT(function), err.msg);
 }
 
 /* ---- listing --------------------------------------------------------------------------------------------------------------------------------- */
@@ -170,6 +188,7 @@ static int visit_timer(void *self, nx_fab_stored *s)
         return 0;
     t.function = nx_arena_dup(l->a, t.function);
     t.key = nx_arena_dup(l->a, t.key);
+    t.reply = nx_arena_dup(l->a, t.reply);
     if (!t.function.p)
         return NX_ENOMEM;
     if (l->n == l->cap) {

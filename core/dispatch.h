@@ -1,0 +1,45 @@
+/* dispatch.h: a run on its way: run_source.c brings it (an event's message, a due timer), dispatch.c executes, records and ends it.
+ * Ownership: a run belongs to whoever holds it: the thread that brings it, the worker, the log's callback. It ends with exactly one of
+ *            _drop, _later, _finish, or _settle and what follows from that.
+ * Threads:   any, one at a time. */
+#ifndef NX_CORE_DISPATCH_H
+#define NX_CORE_DISPATCH_H
+#include "core_internal.h"
+
+typedef struct nx_core_run {
+    nx_attempt attempt; /* first: pool link is attempt.mail */
+    nx_core_job job;
+    nx_core_dispatch *d;
+    atomic_uint refs; /* dispatcher, answer */
+    nx_arena arena;
+    nx_fab_msg *msg;    /* the event's, or that of the timer that is due */
+    nx_fab_timer timer; /* lent by msg; function empty: the event's message */
+    nx_core_fn *fn;     /* reference */
+    nx_event event;
+    nx_run rec;
+    nx_fab_pub pub;
+    nx_buf encoded, problem;
+    nx_answer answer;
+    nx_event emit;
+    char emit_source[NX_FUNCTION_NAME_BYTES + 16];
+    char time_text[NX_RFC3339_MAX];
+    int journal_slot;
+} nx_core_run;
+
+struct nx_core_dispatch {
+    nx_node *node;
+    pthread_mutex_t mu;
+    nx_core_run *pool;
+    unsigned n_pool;
+    atomic_uint running;
+};
+
+nx_core_run *nx_core_run_take(nx_core_dispatch *d); /* from the pool; NULL: out of memory */
+void nx_core_run_release(nx_core_run *r);           /* a reference; the message is done with */
+void nx_core_run_drop(nx_core_run *r);              /* gives the message up without an acknowledgement: it is delivered again */
+/* The message comes back after a moment: the node could not run it, which is not the event's fault. */
+void nx_core_run_later(nx_core_run *r, uint64_t delay_ns);
+void nx_core_run_execute(nx_core_run *r); /* event, function and record are filled in */
+void nx_core_run_settle(nx_core_run *r);  /* the record has its outcome: emitted event, record, end */
+void nx_core_run_finish(nx_core_run *r);  /* its final record is stored: answer, acknowledgement */
+#endif

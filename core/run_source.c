@@ -1,0 +1,181 @@
+/* run_source.c: where runs come from: an event's message, or a timer of one that is due. Both end in nx_core_run_execute(), and the message
+ * of either is acknowledged once the run is recorded.
+ * An event that was delivered before, and every timer (it may have been set twice), is looked up first: what is finished is not run again. */
+#include "dispatch.h"
+#include <stdio.h>
+
+#define CRASHES_MAX 3 /* executing in this many node crashes: dead */
+
+static void fill_record(nx_core_run *r)
+{
+    nx_node *n = r->d->node;
+    const nx_fn_config *f = r->fn->settings;
+    nx_run *rec = &r->rec;
+    unsigned delivery = nx_fab_msg_delivery(r->msg);
+    bool is_timer = r->timer.function.n > 0;
+    rec->ns = r->event.ns;
+    rec->event_id = r->event.event_id;
+    rec->event_type = r->event.type;
+    rec->function = nx_slice_cstr(r->fn->name);
+    rec->version = nx_slice_cstr(r->fn->version);
+    rec->artifact = nx_slice_cstr(r->fn->artifact);
+    rec->attempt = is_timer ? r->timer.attempt : delivery ? delivery
+                                                          : 1;
+    rec->generation = r->timer.generation;
+    rec->run_id = nx_run_id_derive(rec->ns, &rec->event_id, r->event.wall_ns / NX_NS_PER_MS, rec->function, rec->generation);
+    rec->is_replay = false;
+    rec->is_final = true;
+    nx_trace_child(&r->event.trace, &rec->trace);
+    rec->parent_span = nx_slice_cstr(r->event.trace.span_id);
+    rec->limit_timeout_ns = f->timeout_ns;
+    rec->limit_memory_bytes = f->memory_bytes;
+    rec->limit_fuel = f->fuel;
+    rec->limit_output_bytes = f->max_output_bytes;
+    rec->engine = nx_slice_cstr(nx_rt_engine_identity(n->rt));
+    rec->world = nx_slice_cstr(nx_rt_world_identity());
+    rec->arch = nx_slice_cstr(nx_rt_arch());
+    rec->node = nx_id_slice(&n->id);
+    rec->event_seq = r->event.stream_seq;
+    rec->delivery = delivery;
+    rec->input_is_cloudevent = f->input == NX_INPUT_CLOUDEVENT;
+    nx_random(rec->seed, sizeof rec->seed);
+}
+
+/* A record for an event that kills nodes: it is not run again. */
+static void end_as_crash(nx_core_run *r, unsigned crashes)
+{
+    r->rec.status = NX_RUN_DEAD;
+    r->rec.why = NX_WHY_NODE_CRASH;
+    char *text = nx_arena_printf(&r->arena, "was executing when a node died, %u times; it is not tried again", crashes);
+    r->rec.message = nx_slice_cstr(text);
+    nx_core_journal_forget(r->d->node->journal, &r->rec.run_id);
+    nx_core_run_settle(r);
+}
+
+/* The message is no use to anybody, now or later: delivered for ever, it would hold up retention. */
+static void give_up(nx_core_run *r)
+{
+    nx_fab_msg_ack(r->msg);
+    r->msg = NULL;
+    nx_core_run_release(r);
+}
+
+/* Was it finished before (no earlier than `since_wall_ns`), and did it kill its node? */
+static void execute_unless_final(nx_core_run *r, uint64_t since_wall_ns)
+{
+    nx_node *n = r->d->node;
+    nx_run earlier;
+    nx_event e = r->event;
+    nx_error why = NX_ERROR_INIT;
+    if (since_wall_ns > e.wall_ns)
+        e.wall_ns = since_wall_ns;
+    nx_err err = nx_fab_run_final(n->ns, &e, nx_slice_cstr(r->fn->name), r->rec.generation, &r->arena, &earlier, &why);
+    if (err == NX_OK) {
+        r->rec = earlier;
+        nx_core_run_finish(r);
+        return;
+    }
+    /* A look-up that takes too long (much was recorded since) would take as long next time: executions are at least once. */
+    if (err != NX_ENOENT && err != NX_ETIMEOUT) {
+        nx_core_run_drop(r);
+        return;
+    }
+    unsigned crashes = nx_core_journal_crashes(n->journal, &r->rec.run_id);
+    if (crashes >= CRASHES_MAX)
+        end_as_crash(r, crashes);
+    else
+        nx_core_run_execute(r);
+}
+
+static nx_core_run *run_of_job(nx_core_job *job)
+{
+    return (nx_core_run *)(void *)((char *)job - offsetof(nx_core_run, job));
+}
+
+static void redelivered_job(nx_core_job *job)
+{
+    nx_core_run *r = run_of_job(job);
+    execute_unless_final(r, r->event.wall_ns);
+}
+
+/* A timer points to its event; what it starts can have been recorded only after it was due. */
+static void due_job(nx_core_job *job)
+{
+    nx_core_run *r = run_of_job(job);
+    nx_error e = NX_ERROR_INIT;
+    nx_err err = nx_fab_event_get_seq(r->d->node->ns, r->timer.event_seq, &r->arena, &r->event, &e);
+    if (err == NX_OK && strcmp(r->event.event_id.s, r->timer.event_id.s) != 0)
+        err = nx_error_set(&e, NX_ENOENT, "sequence %llu holds another event", (unsigned long long)r->timer.event_seq);
+    if (err == NX_ENOENT || err == NX_ECORRUPT) {
+        nx_log(NX_LOG_ERROR, "timer.no_event", "a timer of '%s' is due, but its event %s is gone: %s", r->fn->name, r->timer.event_id.s, e.msg);
+        give_up(r);
+        return;
+    }
+    if (err != NX_OK) {
+        nx_core_run_drop(r);
+        return;
+    }
+    fill_record(r);
+    execute_unless_final(r, r->timer.due_wall_ns);
+}
+
+/* ---- messages (the log's thread) ------------------------------------------------------------------------------------------------------- */
+
+static nx_core_run *take(nx_core_slot *s, nx_fab_msg *take_msg)
+{
+    nx_core_run *r = nx_core_run_take(s->node->dispatch);
+    if (!r) {
+        nx_fab_msg_drop(take_msg);
+        return NULL;
+    }
+    nx_run_clear(&r->rec); /* of the run before, whose memory is gone */
+    r->msg = take_msg;
+    r->timer = (nx_fab_timer){0};
+    r->fn = nx_core_slot_fn(s);
+    if (r->fn)
+        return r;
+    nx_core_run_drop(r); /* the function is being removed */
+    return NULL;
+}
+
+static void post(nx_core_run *r, void (*run)(nx_core_job *job))
+{
+    r->job.run = run;
+    if (nx_core_jobs_post(r->d->node->jobs, &r->job) != NX_OK)
+        nx_core_run_drop(r);
+}
+
+void nx_core_dispatch_on_due(void *slot, nx_fab_msg *take_msg)
+{
+    nx_core_run *r = take(slot, take_msg);
+    if (!r)
+        return;
+    if (nx_fab_msg_timer(take_msg, &r->timer)) {
+        post(r, due_job);
+        return;
+    }
+    nx_log(NX_LOG_ERROR, "timer.unreadable", "message %llu of the timers is none", (unsigned long long)nx_fab_msg_seq(take_msg));
+    give_up(r);
+}
+
+void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
+{
+    nx_core_run *r = take(slot, take_msg);
+    if (!r)
+        return;
+    nx_error e = NX_ERROR_INIT;
+    nx_err err = nx_fab_msg_event(take_msg, &r->arena, &r->event, &e);
+    if (err != NX_OK) {
+        nx_log(NX_LOG_ERROR, "event.unreadable", "message %llu of the log: %s", (unsigned long long)nx_fab_msg_seq(take_msg), e.msg);
+        if (err == NX_ECORRUPT)
+            give_up(r);
+        else
+            nx_core_run_drop(r);
+        return;
+    }
+    fill_record(r);
+    if (r->rec.delivery <= 1)
+        nx_core_run_execute(r);
+    else
+        post(r, redelivered_job);
+}
