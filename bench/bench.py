@@ -84,11 +84,11 @@ def rss(pid):
 
 def wrk(url, connections, seconds, lua="event.lua"):
     out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / lua), url], capture_output=True, text=True, timeout=seconds + 30)
-    m = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", out.stdout)
+    m = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", out.stdout)
     if not m:
         raise SystemExit("bench: wrk said: " + out.stdout + out.stderr)
-    requests, duration_us, p50, p99, bad, errors = map(int, m.groups())
-    return {"rate": requests / (duration_us / 1e6), "p50_ms": p50 / 1e3, "p99_ms": p99 / 1e3, "bad": bad, "errors": errors, "requests": requests}
+    requests, duration_us, p50, p99, p999, bad, errors = map(int, m.groups())
+    return {"rate": requests / (duration_us / 1e6), "p50_ms": p50 / 1e3, "p99_ms": p99 / 1e3, "p999_ms": p999 / 1e3, "bad": bad, "errors": errors, "requests": requests}
 
 
 def program(build, name, *args, timeout=120):

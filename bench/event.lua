@@ -5,6 +5,6 @@ wrk.headers["Content-Type"] = "application/json"
 
 function done(summary, latency, requests)
   local errors = summary.errors
-  io.write(string.format("RESULT %d %d %d %d %d %d\n", summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
-    errors.status, errors.connect + errors.read + errors.write + errors.timeout))
+  io.write(string.format("RESULT %d %d %d %d %d %d %d\n", summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    latency:percentile(99.9), errors.status, errors.connect + errors.read + errors.write + errors.timeout))
 end
