@@ -1,6 +1,8 @@
 /* httpc.c: a blocking HTTP client on one libcurl easy handle, whose connection is kept between calls. */
 #include "nx/httpc.h"
 
+#include "curl_init.h"
+
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -23,10 +25,16 @@ static pthread_once_t global_once = PTHREAD_ONCE_INIT;
 static CURLcode global_result;
 static void global_init(void) { global_result = curl_global_init(CURL_GLOBAL_DEFAULT); }
 
-nx_err nx_httpc_new(nx_httpc **ret, nx_error *reterr)
+nx_err nx_curl_init(nx_error *reterr)
 {
     (void)pthread_once(&global_once, global_init);
-    if (global_result != CURLE_OK) return nx_error_set(reterr, NX_EIO, "HTTP client: %s", curl_easy_strerror(global_result));
+    return global_result == CURLE_OK ? NX_OK : nx_error_set(reterr, NX_EIO, "HTTP client: %s", curl_easy_strerror(global_result));
+}
+
+nx_err nx_httpc_new(nx_httpc **ret, nx_error *reterr)
+{
+    nx_err err = nx_curl_init(reterr);
+    if (err) return err;
     nx_httpc *c = calloc(1, sizeof *c);
     if (c) c->easy = curl_easy_init();
     if (!c || !c->easy) {

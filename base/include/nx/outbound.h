@@ -21,7 +21,6 @@
  *   - as loopback by the granted name localhost or one below it;
  *   - as anything else by a grant of the address itself (or of a range, for all but metadata services), with the port used, which also lets granted names resolve to it. */
 #define NX_GRANT_BYTES 300
-#define NX_GRANTS_MAX 64
 
 /* Whether `entry` is a grant; reterr says what is wrong with it and what to write. NX_EINVAL. */
 nx_err nx_grant_check(nx_slice entry, nx_error *reterr);
