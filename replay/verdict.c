@@ -15,8 +15,7 @@ const char *nx_replay_verdict_name(nx_replay_verdict v)
     return "failed";
 }
 
-/* What the guest did: an output that could not be emitted is the platform's refusal after a run that ended ok. */
-static void guest_status(const nx_run *r, nx_run_status *ret_status, nx_run_why *ret_why)
+void nx_replay_guest_status(const nx_run *r, nx_run_status *ret_status, nx_run_why *ret_why)
 {
     bool is_refused = r->why == NX_WHY_HOP_LIMIT || r->why == NX_WHY_EMIT;
     *ret_status = is_refused ? NX_RUN_OK : r->status;
@@ -36,8 +35,8 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
     const nx_run *o = r->original, *n = r->replayed;
     nx_run_status s1, s2;
     nx_run_why w1, w2;
-    guest_status(o, &s1, &w1);
-    guest_status(n, &s2, &w2);
+    nx_replay_guest_status(o, &s1, &w1);
+    nx_replay_guest_status(n, &s2, &w2);
     bool is_same_world = o->n_env == n->n_env;
     r->is_fuel_comparable = is_same_world && nx_slice_eq(o->engine, n->engine) && nx_slice_eq(o->world, n->world) &&
                             nx_slice_eq(o->arch, n->arch) && nx_slice_eq(o->artifact, n->artifact);

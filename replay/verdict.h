@@ -5,4 +5,6 @@
 
 /* Sets verdict, reason, first_difference and the two texts of `r` from r->original and r->replayed. */
 void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *replayed_call);
+/* What the guest did: an output that could not be emitted is the platform's refusal after a run that ended ok. */
+void nx_replay_guest_status(const nx_run *r, nx_run_status *ret_status, nx_run_why *ret_why);
 #endif
