@@ -9,7 +9,7 @@
 
 static bool find_route(nx_gw_conn *c, nx_gw *gw, nx_gw_exchange *x, nx_gw_fault *f, nx_slice *ret_extra)
 {
-    nx_slice path, delay, allow = NX_SLICE_NULL;
+    nx_slice path, allow = NX_SLICE_NULL;
     nx_ingest_route route;
     const nx_gw_target *target = &c->parser.head.target;
 
@@ -34,10 +34,6 @@ static bool find_route(nx_gw_conn *c, nx_gw *gw, nx_gw_exchange *x, nx_gw_fault 
         return nx_gw_fault_from(f, NX_ENOMEM, NULL);
     if (gw->is_strict && route.n_subscribers == 0)
         return nx_gw_fault_set(f, 404, NX_ENOENT, "no function takes events of type \"%.*s\"", NX_SLICE_FMT(route.type));
-    /* Accepting the event at once would be the opposite of what was asked for. */
-    err = nx_gw_query_find(target->query, "delay", &c->arena, &delay);
-    if (err == NX_OK)
-        return nx_gw_fault_set(f, 501, NX_ENOTSUP, "delayed delivery (?delay=) is not available yet");
     return true;
 }
 
@@ -57,6 +53,10 @@ static bool take_wait(nx_gw_conn *c, nx_gw_exchange *x, nx_gw_fault *f)
     }
     if (!x->wants_wait)
         return true;
+    if (x->deliver_wall_ns)
+        return nx_gw_fault_set(f, 400, NX_EINVAL,
+                               x->prefer.has_wait ? "Prefer: wait does not go with a delay: there is no output to wait for"
+                                                  : "this route answers with the function's output, which a delay puts off: send Prefer: respond-async");
     if (x->mode == NX_GW_MODE_BATCH)
         return nx_gw_fault_set(f, 400, NX_EINVAL, "Prefer: wait does not go with a batch, which has no single output");
     if (x->route.function.n == 0 && x->route.n_subscribers != 1)
@@ -108,7 +108,7 @@ static void on_head(nx_gw_conn *c)
     x->conn = c;
     c->request = x;
     if (!find_route(c, gw, x, &f, &extra) || !nx_gw_event_mode_of(&c->parser, gw->is_batch_enabled, &x->mode, &f) ||
-        !take_wait(c, x, &f) || !take_idempotency_key(c, x, &f) || !check_ready(gw, &f))
+        !nx_gw_take_delay(c, nx_clock_wall_ns(), &x->deliver_wall_ns, &f) || !take_wait(c, x, &f) || !take_idempotency_key(c, x, &f) || !check_ready(gw, &f))
         nx_gw_conn_refuse(c, &f, extra);
 }
 
@@ -162,6 +162,7 @@ static bool finish_item(nx_gw_exchange *x, nx_gw_item *item, unsigned index, boo
     item->in.wants_wait = x->wants_wait;
     item->in.wait_ms = x->wait_ms;
     item->in.wait_function = x->route.function;
+    item->in.event.deliver_wall_ns = x->deliver_wall_ns;
     return set_dedupe_key(x, item, index, is_own) || nx_gw_fault_from(f, NX_ENOMEM, NULL);
 }
 

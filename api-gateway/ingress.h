@@ -44,6 +44,7 @@ struct nx_gw_exchange {
     nx_gw_event_mode mode;
     nx_gw_prefer prefer;
     nx_slice idempotency_key;
+    uint64_t deliver_wall_ns; /* 0: now */
     bool wants_wait;
     uint32_t wait_ms;
     nx_gw_item *items;
@@ -53,6 +54,10 @@ struct nx_gw_exchange {
 
 /* ingress.c: from the head to publish() */
 extern const nx_gw_app nx_gw_ingress_app;
+
+/* delay.c */
+#define NX_GW_DELAY_MAX_DAYS 365u
+bool nx_gw_take_delay(nx_gw_conn *c, uint64_t now_wall_ns, uint64_t *ret, nx_gw_fault *f);
 
 /* ingress_answer.c: from done() to the client */
 void nx_gw_ingress_answer(nx_gw_exchange *x);

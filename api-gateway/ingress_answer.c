@@ -25,6 +25,12 @@ static nx_err accepted_json(const nx_ingest *in, nx_buf *out)
         err = nx_buf_append_cstr(out, "\", \"status\": \"published\", \"trace_id\": \"");
     if (err == NX_OK)
         err = nx_buf_append_cstr(out, in->event.trace.trace_id);
+    if (err == NX_OK && in->event.deliver_wall_ns) {
+        char text[NX_RFC3339_MAX];
+        err = nx_buf_append_cstr(out, "\", \"deliver_at\": \"");
+        if (err == NX_OK)
+            err = nx_buf_append(out, text, nx_clock_rfc3339(in->event.deliver_wall_ns, 3, text));
+    }
     return err == NX_OK ? nx_buf_append_cstr(out, in->is_duplicate ? "\", \"duplicate\": true}" : "\"}") : err;
 }
 

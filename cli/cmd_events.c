@@ -87,6 +87,7 @@ static void print_event(const nx_json *root)
     print_field("source", nx_json_get_str(root, "source"));
     print_field("subject", nx_json_get_str(root, "subject"));
     print_field("time", nx_json_get_str(root, "time"));
+    print_field("deliver at", nx_json_get_str(root, "deliver_at"));
     print_field("trace", nx_json_get_str(root, "trace_id"));
     print_field("namespace", nx_json_get_str(root, "namespace"));
     print_field("content type", nx_json_get_str(root, "content_type"));

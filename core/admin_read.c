@@ -111,6 +111,10 @@ nx_err nx_core_admin_event(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
     nx_jw_ku64(&w, "hop", e.hop);
     nx_jw_kstr(&w, "cause", e.cause);
     nx_jw_ku64(&w, "sequence", e.stream_seq);
+    if (e.deliver_wall_ns) {
+        char text[NX_RFC3339_MAX];
+        nx_jw_kstr(&w, "deliver_at", nx_slice_make(text, nx_clock_rfc3339(e.deliver_wall_ns, 3, text)));
+    }
     nx_jw_key(&w, "event");
     NX_CLEANUP(nx_buf_done)
     nx_buf json = NX_BUF_INIT(NX_GW_RESP_BODY_MAX / 2);

@@ -153,7 +153,8 @@ struct nx_node {
     pthread_rwlock_t snap_mu; /* guards snap and slots' list for readers */
     nx_core_snapshot *snap;
     atomic_bool is_ready, is_draining, is_reload_posted;
-    atomic_bool is_strict; /* ingest.strict and hop_limit of cfg, for threads that don't hold apply_mu */
+    atomic_bool is_strict; /* ingest.strict, retention.events.max_age and hop_limit of cfg, for threads that don't hold apply_mu */
+    _Atomic uint64_t events_max_age_ns;
     atomic_uint hop_limit;
     nx_core_job reload_job;
     _Atomic uint64_t reload_due_ns; /* when the tick posts it; 0: not at all */

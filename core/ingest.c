@@ -40,6 +40,7 @@ static void duplicate_job(nx_core_job *job)
         in->is_duplicate = true;
         in->event.event_id = first.event_id;
         in->event.trace = first.trace;
+        in->event.deliver_wall_ns = first.deliver_wall_ns;
     }
     if (in->err == NX_OK && in->wants_wait) {
         nx_run r;
@@ -78,6 +79,20 @@ static void on_stored(nx_fab_pub *pub)
     finish(n, in);
 }
 
+/* A delayed event stays in the log until it is delivered, and with it all that came after it: so not for longer than events are kept. */
+static nx_err check_delay(nx_node *n, const nx_event *e, nx_error *reterr)
+{
+    char text[32];
+    uint64_t keep_ns = atomic_load(&n->events_max_age_ns);
+    if (keep_ns && e->deliver_wall_ns > e->wall_ns + keep_ns) {
+        text[nx_duration_format(keep_ns, text)] = 0;
+        return nx_error_set(reterr, NX_EINVAL, "the delay is longer than events are kept (%s): raise retention.events.max_age", text);
+    }
+    if (nx_fab_timers_waiting(n->ns) >= NX_FAB_TIMERS_MAX)
+        return nx_error_set(reterr, NX_EFULL, "%u delayed deliveries wait already", NX_FAB_TIMERS_MAX);
+    return NX_OK;
+}
+
 static nx_err ingest_publish(void *self, nx_ingest *in, nx_error *reterr)
 {
     nx_node *n = self;
@@ -85,6 +100,11 @@ static nx_err ingest_publish(void *self, nx_ingest *in, nx_error *reterr)
         return nx_error_set(reterr, NX_EUNAVAIL, "the node is %s", atomic_load(&n->is_draining) ? "stopping" : "starting");
     if (atomic_load(&n->is_strict) && nx_slice_empty(in->wait_function) && nx_core_registry_subscribers(n, in->event.type, NULL) == 0)
         return nx_error_set(reterr, NX_ENOENT, "no function takes events of type \"%.*s\" (ingest.strict is on)", NX_SLICE_FMT(in->event.type));
+    if (in->event.deliver_wall_ns) {
+        nx_err err = check_delay(n, &in->event, reterr);
+        if (err != NX_OK)
+            return err;
+    }
     char reply[64 + NX_CORE_TOKEN_MAX + NX_FUNCTION_NAME_BYTES] = "";
     if (in->wants_wait) {
         char token[NX_CORE_TOKEN_MAX];

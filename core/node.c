@@ -21,6 +21,7 @@ static const char *cstr(nx_slice s, char *buf, size_t size) { return s.n && nx_s
 static void publish_settings(nx_node *n)
 {
     atomic_store(&n->is_strict, n->cfg->ingest_strict);
+    atomic_store(&n->events_max_age_ns, n->cfg->events_max_age_ns);
     atomic_store(&n->hop_limit, n->cfg->hop_limit);
 }
 

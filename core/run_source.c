@@ -22,7 +22,7 @@ static void fill_record(nx_core_run *r)
     rec->attempt = is_timer ? r->timer.attempt : delivery ? delivery
                                                           : 1;
     rec->generation = r->timer.generation;
-    rec->run_id = nx_run_id_derive(rec->ns, &rec->event_id, r->event.wall_ns / NX_NS_PER_MS, rec->function, rec->generation);
+    rec->run_id = nx_run_id_derive(rec->ns, &rec->event_id, nx_event_start_wall_ns(&r->event) / NX_NS_PER_MS, rec->function, rec->generation);
     rec->is_replay = false;
     rec->is_final = true;
     nx_trace_child(&r->event.trace, &rec->trace);
@@ -52,7 +52,7 @@ static void end_as_crash(nx_core_run *r, unsigned crashes)
     nx_core_run_settle(r);
 }
 
-/* The message is no use to anybody, now or later: delivered for ever, it would hold up retention. */
+/* The message is done with, or no use to anybody: delivered for ever, it would hold up retention. */
 static void give_up(nx_core_run *r)
 {
     nx_fab_msg_ack(r->msg);
@@ -95,7 +95,7 @@ static nx_core_run *run_of_job(nx_core_job *job)
 static void redelivered_job(nx_core_job *job)
 {
     nx_core_run *r = run_of_job(job);
-    execute_unless_final(r, r->event.wall_ns);
+    execute_unless_final(r, 0);
 }
 
 /* A timer points to its event; what it starts can have been recorded only after it was due. */
@@ -117,6 +117,35 @@ static void due_job(nx_core_job *job)
     }
     fill_record(r);
     execute_unless_final(r, r->timer.due_wall_ns);
+}
+
+/* ---- an event that is delivered later ---------------------------------------------------------------------------------------------------- */
+
+static void on_put_off(nx_fab_pub *pub)
+{
+    nx_core_run *r = pub->owner;
+    if (pub->err == NX_OK)
+        give_up(r); /* the timer has it now */
+    else
+        nx_core_run_drop(r);
+}
+
+/* The timer is stored before the message is acknowledged. Delivered once more, it would set the same timer again. */
+static void put_off(nx_core_run *r)
+{
+    nx_error e = NX_ERROR_INIT;
+    nx_fab_timer t = {
+        .function = nx_slice_cstr(r->fn->name),
+        .event_id = r->event.event_id,
+        .event_seq = r->event.stream_seq,
+        .attempt = 1,
+        .due_wall_ns = r->event.deliver_wall_ns,
+    };
+    r->pub = (nx_fab_pub){.done = on_put_off, .owner = r};
+    if (nx_fab_timer_set(r->d->node->ns, &t, &r->pub, &e) == NX_OK)
+        return;
+    nx_log(NX_LOG_WARN, "timer.not_set", "event %s for '%s' could not be put off (%s); it will be delivered again", r->event.event_id.s, r->fn->name, e.msg);
+    nx_core_run_drop(r);
 }
 
 /* ---- messages (the log's thread) ------------------------------------------------------------------------------------------------------- */
@@ -171,6 +200,10 @@ void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
             give_up(r);
         else
             nx_core_run_drop(r);
+        return;
+    }
+    if (r->event.deliver_wall_ns && r->event.deliver_wall_ns > nx_clock_wall_ns()) {
+        put_off(r);
         return;
     }
     fill_record(r);

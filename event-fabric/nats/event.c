@@ -54,6 +54,8 @@ nx_err nx_fab_event_encode(const nx_event *e, nx_slice dedupe_key, nx_slice repl
         nx_fab_hdr_add_encoded(h, "nx-cause", e->cause);
     if (e->data_is_base64)
         nx_fab_hdr_add(h, "nx-base64", NX_SLICE("1"));
+    if (e->deliver_wall_ns)
+        nx_fab_hdr_add(h, "nx-deliver-at", nx_slice_make(text, nx_clock_rfc3339(e->deliver_wall_ns, 9, text)));
     if (reply.n)
         nx_fab_hdr_add(h, "nx-reply", reply);
     return h->is_bad ? NX_ELIMIT : NX_OK;
@@ -130,6 +132,8 @@ static void read_ours(struct reader *r, nx_slice name, nx_slice v)
         r->e->cause = decoded(r, v);
     else if (nx_slice_eq_cstr(name, "base64"))
         r->e->data_is_base64 = nx_slice_eq_cstr(v, "1");
+    else if (nx_slice_eq_cstr(name, "deliver-at") && nx_clock_parse_rfc3339(v, &r->e->deliver_wall_ns))
+        r->e->deliver_wall_ns = 0;
 }
 
 static int by_name(const void *a, const void *b)
@@ -197,6 +201,7 @@ static nx_err complete_raw(nx_fab_ns *n, struct reader *r, nx_slice subject, uin
 
     e->event_id = nx_raw_id(seq);
     e->wall_ns = stored_wall_ns;
+    e->deliver_wall_ns = 0; /* the gateway's to bound, and it did not see this one */
     if (!e->id.n) {
         e->id = nx_arena_dup(r->a, nx_id_slice(&e->event_id));
         if (!e->id.p)

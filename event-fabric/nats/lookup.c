@@ -335,7 +335,7 @@ static nx_err runs_of(nx_fab_ns *n, const nx_event *e, bool replays, bool quick,
         w.expected = &expected;
     }
     snprintf(filter, sizeof filter, "nx.%s.%s.*.*.%02u", n->name, replays ? "replay" : "run", nx_id_shard(&e->event_id));
-    err = scan_runs(&w, replays ? n->replays : n->runs, filter, e->wall_ns, reterr);
+    err = scan_runs(&w, replays ? n->replays : n->runs, filter, nx_event_start_wall_ns(e), reterr);
     if (!err) {
         out = nx_arena_alloc(a, (w.n_v ? w.n_v : 1) * sizeof *out);
         if (out) {
@@ -370,7 +370,7 @@ nx_err nx_fab_run_final(nx_fab_ns *n, const nx_event *e, nx_slice function, unsi
     if (!nx_fab_name_is_valid(function, 128))
         return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a function name", NX_SLICE_FMT(function));
     snprintf(filter, sizeof filter, "nx.%s.run.%.*s.*.%02u", n->name, NX_SLICE_FMT(function), nx_id_shard(&e->event_id));
-    err = scan_runs(&w, n->runs, filter, e->wall_ns, reterr);
+    err = scan_runs(&w, n->runs, filter, nx_event_start_wall_ns(e), reterr);
     if (!err && !w.n_v)
         err = nx_error_set(reterr, NX_ENOENT, "no final record of %.*s for event %s", NX_SLICE_FMT(function), e->event_id.s);
     if (!err)

@@ -360,10 +360,6 @@ def test_other_cloudevents_formats_are_415(node):
     problem(node.post("probe", "x", headers={"Content-Type": "application/cloudevents+avro"}), 415)
 
 
-def test_delay_is_honest_about_what_is_missing(node):
-    problem(node.post("/events/probe?delay=10s", "x"), 501)
-
-
 @pytest.mark.parametrize("request_bytes", [
     b"POST /events/probe HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
     b"POST /events/probe HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

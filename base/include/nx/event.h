@@ -26,12 +26,13 @@ typedef struct nx_event {
     unsigned n_ext;
     nx_trace trace; /* trace_id never empty; span_id is the producer's or the gateway's span */
     nx_slice tracestate;
-    unsigned hop;        /* 0 from outside; +1 for each `output.event` or emit */
-    nx_slice cause;      /* run_id that emitted it; empty from outside */
-    nx_slice data;       /* exact bytes */
-    bool data_is_base64; /* structured mode carried data_base64: the JSON form carries data_base64 again */
-    uint64_t wall_ns;    /* when it was accepted (event) or stored (raw message) */
-    uint64_t stream_seq; /* sequence in the log; 0 before it is stored */
+    unsigned hop;             /* 0 from outside; +1 for each `output.event` or emit */
+    nx_slice cause;           /* run_id that emitted it; empty from outside */
+    nx_slice data;            /* exact bytes */
+    bool data_is_base64;      /* structured mode carried data_base64: the JSON form carries data_base64 again */
+    uint64_t wall_ns;         /* when it was accepted (event) or stored (raw message) */
+    uint64_t deliver_wall_ns; /* functions get it then; 0: at once */
+    uint64_t stream_seq;      /* sequence in the log; 0 before it is stored */
 } nx_event;
 
 /* Empty or wrong attributes (CloudEvents 3.1: control characters, invalid UTF-8, time not RFC 3339, names not [a-z0-9]{1,}); NX_EINVAL, NX_ELIMIT. */
@@ -43,6 +44,8 @@ nx_err nx_event_to_json(const nx_event *e, nx_buf *out);
 /* Structured mode. Slices are copied into `a`; data keeps its exact bytes; data_base64 is decoded.
  * Fills trace from extension traceparent where valid (else trace_id stays empty); event_id, ns, wall_ns stay as they are. NX_EPARSE, NX_EINVAL, NX_ELIMIT. */
 nx_err nx_event_from_json(nx_slice json, nx_arena *a, nx_event *ret, nx_error *reterr);
+/* When its runs may begin: what is recorded for it is no older. Run ids carry this time. */
+static inline uint64_t nx_event_start_wall_ns(const nx_event *e) { return e->deliver_wall_ns > e->wall_ns ? e->deliver_wall_ns : e->wall_ns; }
 /* HTTP and NATS header values: percent-encoding of CloudEvents HTTP binding 3.1.3.2 (space, ", %, non-printable, non-ASCII as UTF-8). */
 nx_err nx_event_header_encode(nx_slice value, nx_buf *out);
 nx_err nx_event_header_decode(nx_slice value, nx_arena *a, nx_slice *ret); /* NX_EPARSE: not UTF-8 after decoding */
