@@ -1,6 +1,7 @@
 /* child.c: the limited child: compiles one module, or looks lines up in its debug information, and ends.
  * Why a process of its own: the compiler is the largest piece of code that untrusted bytes reach, and the only one that can use any amount of
- * memory and time. Limits: processor time, address space, file size, no core file, no descriptors but its own. */
+ * memory and time: 260 kB of loops with many locals take 8 GiB. Limits: processor time, memory, file size, no core file, no descriptors but
+ * its own; and where memory is short all the same, the kernel ends this process before any other. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,27 +16,49 @@
 #include "rt_internal.h"
 
 #define CPU_SECONDS 120u
-#define ADDRESS_SPACE_BYTES (8ull << 30)
+#define MEMORY_BYTES (4ull << 30)
 #define FILE_BYTES (1ull << 30)
 
-static void limit(__rlimit_resource_t what, rlim_t n)
+/* Half of what there is, where that is less. */
+static uint64_t memory_bytes(void)
 {
-    struct rlimit r = {.rlim_cur = n, .rlim_max = n};
-    (void)setrlimit(what, &r); /* a lower limit that is already set stays; there is nobody to tell */
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    uint64_t half = pages > 0 && page_bytes > 0 ? (uint64_t)pages / 2 * (uint64_t)page_bytes : MEMORY_BYTES;
+    return half < MEMORY_BYTES ? half : MEMORY_BYTES;
+}
+
+/* A lower limit that is already set stays. There is nobody to tell of a failure. */
+static void limit(__rlimit_resource_t what, rlim_t soft, rlim_t hard)
+{
+    struct rlimit r;
+    if (getrlimit(what, &r) != 0) return;
+    if (r.rlim_cur > soft) r.rlim_cur = soft;
+    if (r.rlim_max > hard) r.rlim_max = hard;
+    (void)setrlimit(what, &r);
+}
+
+static void be_the_first_to_go(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    (void)!write(fd, "1000", 4);
+    (void)close(fd);
 }
 
 static void lock_down(void)
 {
     (void)syscall(SYS_close_range, 5u, ~0u, 0u);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    be_the_first_to_go(); /* before the next, after which the file is root's */
     (void)prctl(PR_SET_DUMPABLE, 0);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)setpriority(PRIO_PROCESS, 0, 5);
-    limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_CPU, CPU_SECONDS);
-    limit(RLIMIT_FSIZE, FILE_BYTES);
+    limit(RLIMIT_CORE, 0, 0);
+    limit(RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS + 5); /* SIGXCPU at the first, which says why; SIGKILL at the second */
+    limit(RLIMIT_FSIZE, FILE_BYTES, FILE_BYTES);
 #ifndef NX_SANITIZER /* whose shadow memory alone is larger */
-    limit(RLIMIT_AS, ADDRESS_SPACE_BYTES);
+    /* Not the address space, of which every thread reserves much that it never touches: that limit would depend on the number of cores. */
+    limit(RLIMIT_DATA, memory_bytes(), memory_bytes());
 #endif
 }
 

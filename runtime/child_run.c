@@ -101,6 +101,17 @@ static bool read_text(int fd, uint64_t deadline_ns, nx_buf *text)
     }
 }
 
+/* Most are the limits that child.c sets. An allocation that fails ends the engine with its words and SIGABRT. */
+static nx_err child_killed(int sig, nx_slice said, nx_error *reterr)
+{
+    static const char advice[] = "are there generated functions of extreme size in it?";
+    if (sig == SIGXCPU) return nx_error_set(reterr, NX_EMODULE, "compiling the module took too much processor time; %s", advice);
+    if (sig == SIGXFSZ) return nx_error_set(reterr, NX_EMODULE, "the compiled code of the module is too large; %s", advice);
+    if (sig == SIGKILL || (sig == SIGABRT && memmem(said.p, said.n, "memory allocation", 17)))
+        return nx_error_set(reterr, NX_EMODULE, "compiling the module took too much memory; %s", advice);
+    return nx_error_set(reterr, NX_EMODULE, "the compiler gave up on the module (signal %d): %.*s", sig, NX_SLICE_FMT(said));
+}
+
 static nx_err child_result(int status, bool is_timeout, const nx_buf *text, nx_error *reterr)
 {
     nx_slice said = nx_slice_trim(nx_buf_view(text));
@@ -111,12 +122,9 @@ static nx_err child_result(int status, bool is_timeout, const nx_buf *text, nx_e
     if (WIFEXITED(status) && WEXITSTATUS(status) == NX_RT_CHILD_OK) return NX_OK;
     if (WIFEXITED(status) && WEXITSTATUS(status) == NX_RT_CHILD_REFUSED)
         return nx_error_set(reterr, NX_EMODULE, "%.*s", NX_SLICE_FMT(said));
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
-        return nx_error_set(reterr, NX_EMODULE, "compiling the module took too much processor time");
     if (WIFEXITED(status) && WEXITSTATUS(status) == NX_RT_CHILD_FAILED)
         return nx_error_set(reterr, NX_EIO, "the compiling child failed: %.*s", NX_SLICE_FMT(said));
-    if (WIFSIGNALED(status))
-        return nx_error_set(reterr, NX_EMODULE, "the compiler gave up on the module (signal %d): %.*s", WTERMSIG(status), NX_SLICE_FMT(said));
+    if (WIFSIGNALED(status)) return child_killed(WTERMSIG(status), said, reterr);
     return nx_error_set(reterr, NX_EIO, "the compiling child ended with code %d: %.*s", WEXITSTATUS(status), NX_SLICE_FMT(said));
 }
 

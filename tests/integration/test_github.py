@@ -58,7 +58,7 @@ def summary(event):
 @pytest.mark.timeout(300)
 def test_every_example_payload_is_answered_and_repeats(tmp_path):
     examples = list(payloads())
-    assert len(examples) > 300
+    assert len(examples) > 300, "the payloads come from npm: run scripts/setup test"
     project = Project(tmp_path / "github-webhooks")
     shutil.copytree(EXAMPLE, project.dir, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".nexus", "build"))
     project.nexus("build", timeout=120)
