@@ -96,7 +96,7 @@ void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* 
 void nx_fab_reqs_fail(nx_fab *f);                                            /* nx-fab: the aux link is gone */
 
 typedef struct nx_fab_stream_state {
-    uint64_t messages, bytes, first_seq, last_seq, max_bytes;
+    uint64_t messages, bytes, first_seq, last_seq, max_bytes, first_wall_ns;
 } nx_fab_stream_state;
 nx_err nx_fab_stream_state_get(nx_fab *f, const char *stream, nx_fab_stream_state *ret, nx_error *reterr);
 /* Makes the stream, or brings the keys of `want` (a JSON object) into an existing one: all its other keys stay as they are,
@@ -243,6 +243,10 @@ typedef struct nx_fab_types { /* distinct event types seen: read without a lock,
     _Atomic unsigned n;
 } nx_fab_types;
 
+typedef struct nx_fab_bucket { /* of objects */
+    char name[64], stream[72];
+} nx_fab_bucket;
+
 struct nx_fab_ns {
     nx_fab *f;
     nx_fab_ns *next;
@@ -251,7 +255,7 @@ struct nx_fab_ns {
     nx_fab_ns_options o;
     char events[64], runs[64], replays[64], timers[64]; /* stream names */
     char kv_bucket[64], kv_stream[72];
-    char obj_bucket[64], obj_stream[72];
+    nx_fab_bucket artifacts, spills;
     char ev_prefix[64]; /* "nx.<ns>.ev." */
     size_t ev_prefix_n;
     pthread_mutex_t mu;
@@ -287,6 +291,8 @@ void nx_fab_kv_watches_lost(nx_fab *f);
 void nx_fab_kv_watches_repair(nx_fab *f, uint64_t now_ns); /* nx-fab-up */
 nx_err nx_fab_kv_ensure(nx_fab_ns *n, nx_error *reterr);
 nx_err nx_fab_obj_ensure(nx_fab_ns *n, nx_error *reterr);
+nx_err nx_fab_obj_put(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *digest, nx_slice bytes, nx_error *reterr);
+nx_err nx_fab_obj_get(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *digest, nx_buf *out, nx_error *reterr);
 /* The namespace in place i, NULL where one has gone; false behind the last. */
 bool nx_fab_ns_at(nx_fab *f, unsigned i, nx_fab_ns **ret);
 void nx_fab_trim(nx_fab *f, uint64_t now_ns); /* nx-fab-up */
@@ -296,7 +302,8 @@ void nx_fab_ns_pressed(nx_fab_ns *n);               /* a publish was refused: tr
 void nx_fab_ns_unstick(nx_fab *f, uint64_t now_ns); /* nx-fab-up */
 void nx_fab_ns_probe_room(nx_fab_ns *n);            /* nx-fab-up */
 
-/* A run record that is too large for a message lies in the object store; its message carries nx-spill: <SHA-256 hex>. */
+/* A run record that is too large for a message lies in a bucket of its own, which trim.c keeps as long as the records; its message carries
+ * nx-spill: <SHA-256 hex>. */
 typedef struct nx_fab_spill {
     struct nx_fab_spill *next;
     nx_fab_ns *ns;
@@ -308,7 +315,8 @@ typedef struct nx_fab_spill {
     size_t n;
     char bytes[];
 } nx_fab_spill;
-void nx_fab_spills_run(nx_fab *f); /* nx-fab-up */
+void nx_fab_spills_run(nx_fab *f);                      /* nx-fab-up */
+void nx_fab_spills_drop(nx_fab *f, const nx_fab_ns *n); /* those of a namespace that goes; NULL: all */
 
 /* ---- metrics: nats/metrics.c -------------------------------------------------------------------------------------------------------------- */
 
@@ -350,6 +358,7 @@ struct nx_fab {
     pthread_mutex_t mu;
     _Atomic(nx_fab_link *) link[NX_FAB_LINKS]; /* NULL while not connected; set by nx-fab-up, cleared by nx-fab, both under mu */
     nx_fab_link *corpse[NX_FAB_LINKS];         /* dead links on their way from nx-fab to nx-fab-up */
+    bool is_burying[NX_FAB_LINKS];             /* nx-fab still ends what went over it: no new one yet */
     uint32_t lives;
     pthread_cond_t upkeep_cv;
     bool upkeep_is_due;

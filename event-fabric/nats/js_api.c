@@ -275,6 +275,8 @@ nx_err nx_fab_stream_state_get(nx_fab *f, const char *stream, nx_fab_stream_stat
         .last_seq = nx_json_get_u64(st, "last_seq", 0),
         .max_bytes = nx_json_get_u64(nx_json_get(j, "config"), "max_bytes", 0),
     };
+    if (nx_clock_parse_rfc3339(nx_json_get_str(st, "first_ts"), &ret->first_wall_ns))
+        ret->first_wall_ns = 0; /* an empty stream's is the year 1 */
     nx_json_free(j);
     return NX_OK;
 }

@@ -217,7 +217,7 @@ nx_err nx_fab_stored_run(nx_fab_ns *n, const nx_fab_stored *s, nx_arena *a, nx_r
     nx_err e = NX_OK;
 
     if (nx_fab_msg_header(s->m, "nx-spill", &hex)) {
-        e = nx_sha256_parse_hex(hex, &digest) ? NX_ECORRUPT : nx_fab_artifact_get(n, &digest, &spilled, reterr);
+        e = nx_sha256_parse_hex(hex, &digest) ? NX_ECORRUPT : nx_fab_obj_get(n, &n->spills, &digest, &spilled, reterr);
         data = nx_buf_view(&spilled);
     }
     if (!e) {
@@ -283,6 +283,8 @@ static int visit_run(void *self, nx_fab_stored *s)
         return 0;
     run = nx_arena_alloc(w->a, sizeof *run);
     e = run ? nx_fab_stored_run(w->n, s, w->a, run, NULL) : NX_ENOMEM;
+    if (e == NX_ENOENT || e == NX_ECORRUPT)
+        return NX_OK; /* its body, which lies elsewhere, went first, or a part of it */
     if (e)
         return e;
     if (w->generation >= 0 && run->generation != (unsigned)w->generation)

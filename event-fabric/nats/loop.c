@@ -205,6 +205,7 @@ nx_err nx_fab_link_install(nx_fab *f, nx_fab_link *l)
 static void bury(nx_fab *f, nx_fab_link *l)
 {
     pthread_mutex_lock(&f->mu);
+    f->is_burying[l->kind] = true; /* what a new link took on would be ended below as if it had gone over this one */
     atomic_store(&f->link[l->kind], NULL);
     pthread_mutex_unlock(&f->mu);
     drain(f, l); /* answers that came before the end still count */
@@ -217,6 +218,7 @@ static void bury(nx_fab *f, nx_fab_link *l)
     }
     pthread_mutex_lock(&f->mu);
     f->corpse[l->kind] = l;
+    f->is_burying[l->kind] = false;
     pthread_mutex_unlock(&f->mu);
     nx_fab_upkeep_kick(f);
 }

@@ -160,6 +160,12 @@ static nx_err ensure_log(nx_fab_ns *n, const char *stream, const char *kind, uin
     return e;
 }
 
+static void name_bucket(nx_fab_bucket *b, const char *kind, const char *ns)
+{
+    snprintf(b->name, sizeof b->name, "nx-%s-%s", kind, ns);
+    snprintf(b->stream, sizeof b->stream, "OBJ_%.60s", b->name);
+}
+
 static nx_err name_all(nx_fab_ns *n, nx_slice ns)
 {
     if (!nx_fab_name_is_valid(ns, NX_NAMESPACE_BYTES))
@@ -172,8 +178,8 @@ static nx_err name_all(nx_fab_ns *n, nx_slice ns)
     snprintf(n->timers, sizeof n->timers, "NX_TIMERS_%s", n->name);
     snprintf(n->kv_bucket, sizeof n->kv_bucket, "nx-registry-%s", n->name);
     snprintf(n->kv_stream, sizeof n->kv_stream, "KV_%.60s", n->kv_bucket);
-    snprintf(n->obj_bucket, sizeof n->obj_bucket, "nx-artifacts-%s", n->name);
-    snprintf(n->obj_stream, sizeof n->obj_stream, "OBJ_%.60s", n->obj_bucket);
+    name_bucket(&n->artifacts, "artifacts", n->name);
+    name_bucket(&n->spills, "spills", n->name);
     n->ev_prefix_n = (size_t)snprintf(n->ev_prefix, sizeof n->ev_prefix, "nx.%s.ev.", n->name);
     return NX_OK;
 }
@@ -273,6 +279,7 @@ void nx_fab_ns_forget(nx_fab_ns *n)
             f->slots[i].ns = NULL;
     pthread_mutex_unlock(&f->mu);
     pthread_mutex_unlock(&f->upkeep_mu);
+    nx_fab_spills_drop(f, n);
     nx_fab_loop_pass(f);
 }
 

@@ -1,5 +1,6 @@
-/* object.c: artifacts in the published NATS Object Store layout (ADR-20): stream OBJ_<bucket>, chunks of 128 KiB on $O.<bucket>.C.<nuid>, one
- * metadata message on $O.<bucket>.M.<base64url(name)>. An object's name is the SHA-256 of its bytes, so it never changes. */
+/* object.c: artifacts and large run records, in the published NATS Object Store layout (ADR-20): stream OBJ_<bucket>, chunks of 128 KiB on
+ * $O.<bucket>.C.<nuid>, one metadata message on $O.<bucket>.M.<base64url(name)>. An object's name is the SHA-256 of its bytes, so it never
+ * changes. */
 #include "fab_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 #define OBJECT_BYTES (256u << 20)
 #define WINDOW 16 /* chunks on their way */
 
-nx_err nx_fab_obj_ensure(nx_fab_ns *n, nx_error *reterr)
+static nx_err ensure(nx_fab_ns *n, const nx_fab_bucket *bucket, nx_error *reterr)
 {
     static const char *const keep[] = {"subjects", "storage", "retention", "max_bytes", "max_age", "sources", "mirror", NULL};
     NX_CLEANUP(nx_buf_done)
@@ -16,9 +17,16 @@ nx_err nx_fab_obj_ensure(nx_fab_ns *n, nx_error *reterr)
     nx_err e = nx_buf_printf(&b,
                              "{\"name\":\"%s\",\"subjects\":[\"$O.%s.C.>\",\"$O.%s.M.>\"],\"storage\":\"file\",\"retention\":\"limits\",\"discard\":\"new\",\"max_consumers\":-1,"
                              "\"max_bytes\":-1,\"num_replicas\":%u,\"allow_direct\":true,\"allow_rollup_hdrs\":true}",
-                             n->obj_stream, n->obj_bucket, n->obj_bucket, n->o.replicas ? n->o.replicas : 1);
+                             bucket->stream, bucket->name, bucket->name, n->o.replicas ? n->o.replicas : 1);
 
-    return e ? e : nx_fab_stream_ensure(n->f, n->obj_stream, nx_buf_view(&b), keep, reterr);
+    return e ? e : nx_fab_stream_ensure(n->f, bucket->stream, nx_buf_view(&b), keep, reterr);
+}
+
+nx_err nx_fab_obj_ensure(nx_fab_ns *n, nx_error *reterr)
+{
+    nx_err e = ensure(n, &n->artifacts, reterr);
+
+    return e ? e : ensure(n, &n->spills, reterr);
 }
 
 /* base64url with padding, as the layout has it. */
@@ -32,16 +40,16 @@ static size_t encode64(nx_slice in, char *out)
     return n;
 }
 
-static void meta_subject(const nx_fab_ns *n, const char *name, char *out, size_t out_bytes)
+static void meta_subject(const nx_fab_bucket *b, const char *name, char *out, size_t out_bytes)
 {
     char coded[128];
 
     encode64(nx_slice_cstr(name), coded);
-    snprintf(out, out_bytes, "$O.%s.M.%s", n->obj_bucket, coded);
+    snprintf(out, out_bytes, "$O.%s.M.%s", b->name, coded);
 }
 
 /* NX_ENOENT: no such object, or a deleted one. */
-static nx_err get_meta(nx_fab_ns *n, const char *name, nx_json **ret, nx_error *reterr)
+static nx_err get_meta(nx_fab_ns *n, const nx_fab_bucket *b, const char *name, nx_json **ret, nx_error *reterr)
 {
     char meta[256], subject[128], body[320];
     nx_fab_replies got = {0};
@@ -49,8 +57,8 @@ static nx_err get_meta(nx_fab_ns *n, const char *name, nx_json **ret, nx_error *
     nx_slice status;
     nx_err e;
 
-    meta_subject(n, name, meta, sizeof meta);
-    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->obj_stream);
+    meta_subject(b, name, meta, sizeof meta);
+    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, b->stream);
     snprintf(body, sizeof body, "{\"last_by_subj\":\"%s\"}", meta);
     e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, &got, reterr);
     if (e)
@@ -71,16 +79,21 @@ static nx_err get_meta(nx_fab_ns *n, const char *name, nx_json **ret, nx_error *
     return e;
 }
 
-bool nx_fab_artifact_has(nx_fab_ns *n, const nx_sha256 *digest)
+static bool has(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *digest)
 {
     char name[NX_SHA256_HEX + 1];
     nx_json *j = NULL;
-    bool has;
+    bool is_there;
 
     nx_sha256_hex(digest, name);
-    has = !get_meta(n, name, &j, NULL);
+    is_there = !get_meta(n, b, name, &j, NULL);
     nx_json_free(j);
-    return has;
+    return is_there;
+}
+
+bool nx_fab_artifact_has(nx_fab_ns *n, const nx_sha256 *digest)
+{
+    return has(n, &n->artifacts, digest);
 }
 
 /* ---- put ---------------------------------------------------------------------------------------------------------------------------------------- */
@@ -173,7 +186,7 @@ static void new_nuid(char out[23])
     out[22] = 0;
 }
 
-nx_err nx_fab_artifact_put(nx_fab_ns *n, const nx_sha256 *digest, nx_slice bytes, nx_error *reterr)
+nx_err nx_fab_obj_put(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *digest, nx_slice bytes, nx_error *reterr)
 {
     char name[NX_SHA256_HEX + 1], nuid[23], digest64[64], subject[256], meta[512], text[64];
     nx_fab_hdr h = {.p = text, .cap = sizeof text};
@@ -185,11 +198,11 @@ nx_err nx_fab_artifact_put(nx_fab_ns *n, const nx_sha256 *digest, nx_slice bytes
         return nx_error_set(reterr, NX_EINVAL, "the bytes do not have the digest that was named");
     if (bytes.n > OBJECT_BYTES)
         return nx_error_set(reterr, NX_ELIMIT, "an artifact of %zu bytes (at most %u)", bytes.n, OBJECT_BYTES);
-    if (nx_fab_artifact_has(n, digest))
+    if (has(n, b, digest))
         return NX_OK;
     nx_sha256_hex(digest, name);
     new_nuid(nuid);
-    snprintf(subject, sizeof subject, "$O.%s.C.%s", n->obj_bucket, nuid);
+    snprintf(subject, sizeof subject, "$O.%s.C.%s", b->name, nuid);
     e = put_chunks(n, subject, bytes, reterr);
     if (e)
         return e; /* chunks without metadata are no object; the next trim of the bucket is the operator's */
@@ -197,15 +210,20 @@ nx_err nx_fab_artifact_put(nx_fab_ns *n, const nx_sha256 *digest, nx_slice bytes
     len = snprintf(meta, sizeof meta,
                    "{\"name\":\"%s\",\"options\":{\"max_chunk_size\":%u},\"bucket\":\"%s\",\"nuid\":\"%s\",\"size\":%zu,\"mtime\":\"0001-01-01T00:00:00Z\","
                    "\"chunks\":%zu,\"digest\":\"SHA-256=%s\"}",
-                   name, CHUNK_BYTES, n->obj_bucket, nuid, bytes.n, (bytes.n + CHUNK_BYTES - 1) / CHUNK_BYTES, digest64);
-    meta_subject(n, name, subject, sizeof subject);
+                   name, CHUNK_BYTES, b->name, nuid, bytes.n, (bytes.n + CHUNK_BYTES - 1) / CHUNK_BYTES, digest64);
+    meta_subject(b, name, subject, sizeof subject);
     nx_fab_hdr_add(&h, "Nats-Rollup", NX_SLICE("sub"));
     return nx_fab_publish_sync(n->f, subject, &h, nx_slice_make(meta, (size_t)len), NULL, reterr);
 }
 
+nx_err nx_fab_artifact_put(nx_fab_ns *n, const nx_sha256 *digest, nx_slice bytes, nx_error *reterr)
+{
+    return nx_fab_obj_put(n, &n->artifacts, digest, bytes, reterr);
+}
+
 /* ---- get ---------------------------------------------------------------------------------------------------------------------------------------- */
 
-static nx_err get_page(nx_fab_ns *n, const char *chunks, uint64_t *seq, nx_buf *out, bool *ret_more, nx_error *reterr)
+static nx_err get_page(nx_fab_ns *n, const nx_fab_bucket *b, const char *chunks, uint64_t *seq, nx_buf *out, bool *ret_more, nx_error *reterr)
 {
     char subject[128], body[320];
     nx_fab_replies got = {0};
@@ -213,7 +231,7 @@ static nx_err get_page(nx_fab_ns *n, const char *chunks, uint64_t *seq, nx_buf *
     uint64_t at;
     nx_err e;
 
-    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->obj_stream);
+    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, b->stream);
     snprintf(body, sizeof body, "{\"seq\":%llu,\"batch\":32,\"max_bytes\":4194304,\"next_by_subj\":\"%s\"}", (unsigned long long)*seq, chunks);
     e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = true}, &got, reterr);
     *ret_more = false;
@@ -233,7 +251,7 @@ static nx_err get_page(nx_fab_ns *n, const char *chunks, uint64_t *seq, nx_buf *
     return e;
 }
 
-nx_err nx_fab_artifact_get(nx_fab_ns *n, const nx_sha256 *digest, nx_buf *out, nx_error *reterr)
+nx_err nx_fab_obj_get(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *digest, nx_buf *out, nx_error *reterr)
 {
     char name[NX_SHA256_HEX + 1], chunks[256];
     nx_json *meta = NULL;
@@ -245,21 +263,26 @@ nx_err nx_fab_artifact_get(nx_fab_ns *n, const nx_sha256 *digest, nx_buf *out, n
     nx_err e;
 
     nx_sha256_hex(digest, name);
-    e = get_meta(n, name, &meta, reterr);
+    e = get_meta(n, b, name, &meta, reterr);
     if (e)
         return e;
     nuid = nx_json_get_str(meta, "nuid");
     size = nx_json_get_u64(meta, "size", 0);
     if (!nx_fab_name_is_valid(nuid, 64))
         e = nx_error_set(reterr, NX_ECORRUPT, "the metadata of artifact %s is damaged", name);
-    snprintf(chunks, sizeof chunks, "$O.%s.C.%.*s", n->obj_bucket, NX_SLICE_FMT(nuid));
+    snprintf(chunks, sizeof chunks, "$O.%s.C.%.*s", b->name, NX_SLICE_FMT(nuid));
     nx_json_free(meta);
     while (!e && more && out->n - start < size)
-        e = get_page(n, chunks, &seq, out, &more, reterr);
+        e = get_page(n, b, chunks, &seq, out, &more, reterr);
     if (e)
         return e;
     is = nx_sha256_of(nx_slice_make(out->p + start, out->n - start));
     if (memcmp(is.b, digest->b, sizeof is.b) != 0)
         return nx_error_set(reterr, NX_ECORRUPT, "artifact %s is damaged", name);
     return NX_OK;
+}
+
+nx_err nx_fab_artifact_get(nx_fab_ns *n, const nx_sha256 *digest, nx_buf *out, nx_error *reterr)
+{
+    return nx_fab_obj_get(n, &n->artifacts, digest, out, reterr);
 }

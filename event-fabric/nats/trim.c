@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TRIM_EVERY_NS (10 * NX_NS_PER_S) /* or a tenth of a short age limit */
-#define TRIM_AGAIN_NS (1 * NX_NS_PER_S)  /* when publishes are refused */
-#define HIGH_PERCENT 90                  /* a log fuller than this gives up old messages … */
-#define LOW_PERCENT 80                   /* … down to this */
-#define ROOM_PERCENT 95                  /* a log that was full counts as full down to this */
+#define TRIM_EVERY_NS (10 * NX_NS_PER_S)  /* or a tenth of a short age limit */
+#define TRIM_AGAIN_NS (1 * NX_NS_PER_S)   /* when publishes are refused */
+#define HIGH_PERCENT 90                   /* a log fuller than this gives up old messages … */
+#define LOW_PERCENT 80                    /* … down to this */
+#define SPILL_AHEAD_NS (60 * NX_NS_PER_S) /* a record is stored within that, or half the records' age, after its body */
+#define ROOM_PERCENT 95                   /* a log that was full counts as full down to this */
 
 /* ---- what is old ---------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -34,22 +35,27 @@ static nx_err first_match(nx_fab *f, const char *stream, const char *request, ui
     return e;
 }
 
-/* First sequence to keep by age. */
-static nx_err age_cut(nx_fab *f, const char *stream, uint64_t max_age_ns, const nx_fab_stream_state *st, uint64_t *ret)
+/* First sequence stored at that time or later. */
+static nx_err time_cut(nx_fab *f, const char *stream, uint64_t from_wall_ns, const nx_fab_stream_state *st, uint64_t *ret)
 {
     char text[NX_RFC3339_MAX + 1], body[128];
-    uint64_t now = nx_clock_wall_ns();
     nx_err e;
 
-    *ret = st->first_seq;
-    if (!max_age_ns || now <= max_age_ns)
-        return NX_OK;
-    text[nx_clock_rfc3339(now - max_age_ns, 9, text)] = 0;
+    text[nx_clock_rfc3339(from_wall_ns, 9, text)] = 0;
     snprintf(body, sizeof body, "{\"start_time\":\"%s\"}", text);
     e = first_match(f, stream, body, ret);
     if (!e && !*ret)
         *ret = st->last_seq + 1; /* all of it is older */
     return e;
+}
+
+/* First sequence to keep by age. */
+static nx_err age_cut(nx_fab *f, const char *stream, uint64_t max_age_ns, const nx_fab_stream_state *st, uint64_t *ret)
+{
+    uint64_t now = nx_clock_wall_ns();
+
+    *ret = st->first_seq;
+    return !max_age_ns || now <= max_age_ns ? NX_OK : time_cut(f, stream, now - max_age_ns, st, ret);
 }
 
 /* First sequence to keep by size: messages are taken for equally large, the next round corrects. */
@@ -204,6 +210,35 @@ static nx_err trim_stream(nx_fab_ns *n, const char *stream, uint64_t max_age_ns,
     return cut > st.first_seq ? purge(n->f, stream, cut) : NX_OK;
 }
 
+/* Bodies of large run records go when the records of their time have gone, or when there are more of them than there may be of records: a
+ * record without its body counts as gone. */
+static nx_err trim_spills(nx_fab_ns *n)
+{
+    const char *records[] = {n->runs, n->replays};
+    uint64_t oldest_wall_ns = nx_clock_wall_ns(), cut = 0, by_size, half_age_ns = n->o.runs_max_age_ns / 2;
+    uint64_t ahead_ns = half_age_ns && half_age_ns < SPILL_AHEAD_NS ? half_age_ns : SPILL_AHEAD_NS;
+    nx_fab_stream_state st, of;
+    nx_err e = nx_fab_stream_state_get(n->f, n->spills.stream, &st, NULL);
+
+    if (e || !st.messages)
+        return e;
+    for (size_t i = 0; i < NX_ARRAY_LEN(records); i++) {
+        e = nx_fab_stream_state_get(n->f, records[i], &of, NULL);
+        if (e)
+            return e;
+        if (of.messages && of.first_wall_ns < oldest_wall_ns)
+            oldest_wall_ns = of.first_wall_ns;
+    }
+    e = time_cut(n->f, n->spills.stream, oldest_wall_ns > ahead_ns ? oldest_wall_ns - ahead_ns : 0, &st, &cut);
+    if (e)
+        return e;
+    st.max_bytes = n->o.runs_max_bytes;
+    by_size = size_cut(&st);
+    if (by_size > cut)
+        cut = by_size;
+    return cut > st.first_seq ? purge(n->f, n->spills.stream, cut) : NX_OK;
+}
+
 void nx_fab_ns_pressed(nx_fab_ns *n)
 {
     if (!atomic_exchange(&n->is_pressed, true))
@@ -229,7 +264,7 @@ static void trim_ns(nx_fab_ns *n, uint64_t now_ns)
     n->trim_due_ns = now_ns + trim_period(n);
     /* An error is the connection's or the server's: both are told elsewhere, and the next round comes. */
     if (trim_stream(n, n->events, n->o.events_max_age_ns, true) || trim_stream(n, n->runs, n->o.runs_max_age_ns, false) ||
-        trim_stream(n, n->replays, n->o.runs_max_age_ns, false) || nx_fab_timers_count(n))
+        trim_stream(n, n->replays, n->o.runs_max_age_ns, false) || trim_spills(n) || nx_fab_timers_count(n))
         n->trim_due_ns = now_ns + TRIM_AGAIN_NS;
     else if (is_pressed)
         nx_fab_ns_probe_room(n);

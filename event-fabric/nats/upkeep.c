@@ -64,12 +64,16 @@ static bool connect_missing(struct upkeep *u, uint64_t now)
 
     for (int k = 0; k < NX_FAB_LINKS; k++) {
         nx_fab_link *l = NULL;
+        bool is_burying;
 
         if (atomic_load(&f->link[k]))
             continue;
         was_missing = true;
         report(f, false, "");
-        if (now < u->connect_due_ns)
+        pthread_mutex_lock(&f->mu);
+        is_burying = f->is_burying[k];
+        pthread_mutex_unlock(&f->mu);
+        if (is_burying || now < u->connect_due_ns)
             return false;
         if (nx_fab_link_open(f, k, &l, &err) || nx_fab_link_install(f, l)) {
             nx_fab_link_free(l);
@@ -161,7 +165,7 @@ void nx_fab_spills_run(nx_fab *f)
         pthread_mutex_unlock(&f->mu);
         if (!s)
             return;
-        e = nx_fab_artifact_put(s->ns, &s->digest, nx_slice_make(s->bytes, s->n), NULL);
+        e = nx_fab_obj_put(s->ns, &s->ns->spills, &s->digest, nx_slice_make(s->bytes, s->n), NULL);
         if (!e)
             e = nx_fab_publish(f, s->ns, s->subject, &s->hdr, NX_SLICE_NULL, s->pub, NULL);
         if (e) {
@@ -172,10 +176,26 @@ void nx_fab_spills_run(nx_fab *f)
     }
 }
 
-static void drop_spills(nx_fab *f)
+void nx_fab_spills_drop(nx_fab *f, const nx_fab_ns *n)
 {
-    nx_fab_spill *s = f->spills;
+    nx_fab_spill *s = NULL;
 
+    pthread_mutex_lock(&f->mu);
+    f->spills_tail = &f->spills;
+    for (nx_fab_spill **at = &f->spills; *at;) {
+        nx_fab_spill *this = *at;
+
+        if (n && this->ns != n) {
+            at = &this->next;
+            f->spills_tail = at;
+            continue;
+        }
+        *at = this->next;
+        this->next = s;
+        s = this;
+        f->n_spills--;
+    }
+    pthread_mutex_unlock(&f->mu);
     while (s) {
         nx_fab_spill *next = s->next;
 
@@ -223,7 +243,7 @@ void *nx_fab_upkeep_main(void *self)
         }
         wait_for_work(f, next);
     }
-    drop_spills(f);
+    nx_fab_spills_drop(f, NULL);
     nats_ReleaseThreadMemory();
     return NULL;
 }

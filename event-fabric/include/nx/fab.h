@@ -96,7 +96,7 @@ typedef struct nx_fab_pub {
  * NX_EMANY: one distinct type too many. */
 nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key, nx_slice reply, nx_fab_pub *pub, nx_error *reterr);
 /* Stores a run record: `encoded` = nx_run_encode(run). is_replay goes to NX_REPLAYS_NS. Final records carry Nats-Msg-Id event/function/generation/final.
- * A record over max_payload spills its body to the object store. */
+ * A record over max_payload has its body in a bucket of its own, which retention reaches too. */
 nx_err nx_fab_publish_run(nx_fab_ns *n, const nx_run *run, nx_slice encoded, nx_fab_pub *pub, nx_error *reterr);
 /* Publishes the outcome to a waiting caller anywhere: core NATS, no acknowledgement. */
 nx_err nx_fab_reply(nx_fab *f, nx_slice reply_subject, int status, nx_slice content_type, nx_slice body);

@@ -1,4 +1,5 @@
 /* What happens when the server dies, stops, or is full: nothing that was acknowledged is lost, nothing is silently held back. */
+#include "fab_internal.h"
 #include "fab_test.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -6,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static bool is_ready(void *self)
@@ -36,6 +38,66 @@ static void stop_process(int pid)
 {
     kill(pid, SIGSTOP);
     wait_until(is_stopped, &pid, 5000);
+}
+
+/* ---- a connection that ends -------------------------------------------------------------------------------------------------------------------- */
+
+struct slow_end {
+    nx_fab_pub pub;
+    fix *fx;
+    waiter second;
+    nx_err second_err;
+    atomic_bool has_ended;
+};
+
+static bool has_ended(void *self)
+{
+    return atomic_load(&((struct slow_end *)self)->has_ended);
+}
+
+/* nx-fab, while it ends what went over the lost connection: tries to publish until that is taken, or for long enough to connect anew. */
+static void publish_again(nx_fab_pub *p)
+{
+    struct slow_end *s = p->owner;
+    fix *fx = s->fx;
+    uint64_t end_ns = nx_clock_ns() + 1500 * NX_NS_PER_MS;
+    nx_event e = make_event(NX_SLICE("second"), "{}");
+
+    waiter_init(&s->second);
+    do {
+        struct timespec ts = {.tv_nsec = 1000000};
+
+        s->second_err = nx_fab_publish_event(fx->n, &e, NX_SLICE_NULL, NX_SLICE_NULL, &s->second.pub, &fx->err);
+        nanosleep(&ts, NULL);
+    } while (s->second_err && nx_clock_ns() < end_ns);
+    atomic_store(&s->has_ended, true);
+}
+
+/* What a new connection takes on is not ended with what went over the one before. */
+static void test_a_publish_on_a_new_connection_is_not_ended_with_the_old_ones(void **state)
+{
+    fix fix_, *fx = &fix_;
+    struct slow_end s = {.fx = &fix_, .pub = {.done = publish_again, .owner = &s}};
+    nx_event e = make_event(NX_SLICE("first"), "{}");
+    nx_fab_link *l;
+
+    (void)state;
+    fix_open(fx);
+    kill(nx_fab_server_pid(fx->server), SIGSTOP); /* so that the first one is still on its way */
+    ok(nx_fab_publish_event(fx->n, &e, NX_SLICE_NULL, NX_SLICE_NULL, &s.pub, &fx->err));
+    pthread_mutex_lock(&fx->f->mu);
+    l = atomic_load(&fx->f->link[NX_FAB_HOT]);
+    shutdown(l->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&fx->f->mu);
+    kill(nx_fab_server_pid(fx->server), SIGCONT);
+    wait_until(has_ended, &s, 10000);
+    if (!s.second_err) {
+        waiter_wait(&s.second);
+        ok(s.second.pub.err);
+    }
+    wait_until(is_ready, fx, 10000);
+    publish(fx, "third", "{}", NULL);
+    fix_close(fx);
 }
 
 #define LOAD 8000
@@ -417,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_no_acknowledged_event_is_lost_when_the_server_is_killed),
         cmocka_unit_test(test_consumers_go_on_after_a_restart_and_hand_out_everything),
         cmocka_unit_test(test_a_publish_without_a_connection_fails_at_once),
+        cmocka_unit_test(test_a_publish_on_a_new_connection_is_not_ended_with_the_old_ones),
         cmocka_unit_test(test_publishes_to_a_stopped_server_end_and_late_answers_do_no_harm),
         cmocka_unit_test(test_age_purges_what_is_handled_and_nothing_else),
         cmocka_unit_test(test_a_full_log_refuses_and_recovers_when_functions_are_done),
