@@ -2,6 +2,7 @@
  * Nothing here knows what an event is. */
 #include <stdio.h>
 
+#include "effects/effects.h"
 #include "nx/clock.h"
 #include "rt_internal.h"
 
@@ -80,9 +81,13 @@ static void outcome_end(nx_rt_exec *x, int32_t returned)
             o->err = NX_ECANCELED;
             break;
         }
-        nx_rt_outcome_set(o, NX_RUN_TIMEOUT, NX_WHY_DEADLINE, "did not finish within %llu ms", (unsigned long long)(a->timeout_ns / NX_NS_PER_MS));
+        nx_rt_outcome_set(o, NX_RUN_TIMEOUT, NX_WHY_DEADLINE, "did not finish within %llu ms%s", (unsigned long long)(a->timeout_ns / NX_NS_PER_MS),
+                          nx_rt_effects_text(&x->world));
         break;
     case NX_RT_END_NOMEM: o->err = NX_ENOMEM; break;
+    case NX_RT_END_CANCELED: o->err = NX_ECANCELED; break;
+    case NX_RT_END_EFFECTS_LIMIT: nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_EFFECTS_LIMIT, "%s", nx_rt_effects_text(&x->world)); break;
+    case NX_RT_END_NOT_RECORDED: nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_NOT_RECORDED, "%s", nx_rt_effects_text(&x->world)); break;
     }
 }
 
@@ -202,7 +207,8 @@ static void run_in_store(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr
         a->out.err = nx_rt_engine_error(reterr, NX_EBUG, "fuel", error);
     } else {
         uint64_t now_ns = nx_clock_ns();
-        x->deadline_ns = allowed_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + allowed_ns;
+        x->world.begin_ns = now_ns;
+        x->world.deadline_ns = allowed_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + allowed_ns;
         nx_rt_epoch_enter(&x->rt->epoch);
         run_guest(x, p, context, reterr);
         nx_rt_memory_hand_over(x->rt);
@@ -233,6 +239,8 @@ nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, bool has_slot, n
     x.has_slot = has_slot;
     nx_rt_world_init(&x.world, a, s);
     x.world.wait = nx_rt_wait_outside;
+    x.world.leave_slot = nx_rt_leave_slot;
+    x.world.resume_slot = nx_rt_resume_slot;
     x.world.wait_self = &x;
     nx_error detail = NX_ERROR_INIT;
     bool is_canceled = atomic_load(&r->workers.is_canceled);

@@ -48,7 +48,7 @@ static const char *import_advice(const nx_rt_import *im)
     for (size_t i = 0; i < NX_ARRAY_LEN(origins); i++)
         if (nx_slice_starts(im->module, nx_slice_cstr(origins[i].module)) && nx_slice_starts(im->name, nx_slice_cstr(origins[i].name_prefix)))
             return origins[i].advice;
-    return "functions may import from wasi_snapshot_preview1 only";
+    return "functions may import from wasi_snapshot_preview1 and nexus only";
 }
 
 static bool types_match(const nx_rt_functype *t, const nx_rt_wasi_fn *fn)
@@ -60,18 +60,21 @@ static bool types_match(const nx_rt_functype *t, const nx_rt_wasi_fn *fn)
     return !fn->has_result || (uint8_t)t->results.p[0] == 0x7f;
 }
 
-static void check_wasi_import(const nx_rt_facts *f, const nx_rt_import *im, nx_slice subject, nx_rt_problems *p)
+/* Of the modules that are ours. */
+static void check_our_import(const nx_rt_facts *f, const nx_rt_import *im, nx_slice subject, nx_rt_problems *p)
 {
-    const nx_rt_wasi_fn *fn = nx_rt_wasi_find(im->name);
+    bool is_wasi = nx_slice_eq_cstr(im->module, NX_RT_WASI_MODULE);
+    const nx_rt_wasi_fn *fn = nx_rt_wasi_find(im->module, im->name);
     if (!fn) {
-        add(p, "unknown_import", subject, "WASI preview 1 has no such function", "rebuild with a current toolchain for wasm32-wasip1");
+        if (is_wasi) add(p, "unknown_import", subject, "WASI preview 1 has no such function", "rebuild with a current toolchain for wasm32-wasip1");
+        else add(p, "unknown_import", subject, "this node has no such host call", "docs/EFFECTS.md lists them; a newer one wants a newer node");
         return;
     }
     const nx_rt_functype *t = im->type < f->n_types ? &f->types[im->type] : NULL;
     if (t && t->is_known && !types_match(t, fn)) {
         NX_CLEANUP(nx_buf_done)
         nx_buf text = NX_BUF_INIT(1024);
-        (void)nx_buf_append_cstr(&text, "imported with another type than WASI preview 1 gives it: ");
+        (void)nx_buf_printf(&text, "imported with another type than %s gives it: ", is_wasi ? "WASI preview 1" : "docs/EFFECTS.md");
         (void)nx_rt_functype_text(t, &text);
         const char *message = nx_buf_cstr(&text);
         add(p, "import_type", subject, message ? message : "imported with another type", "correct the declaration in the source");
@@ -90,8 +93,8 @@ static void check_imports(const nx_rt_facts *f, nx_rt_problems *p)
             char message[64];
             (void)snprintf(message, sizeof message, "a %s is imported", nx_rt_extern_kind_name(im->kind));
             add(p, "unknown_import", subject, message, import_advice(im));
-        } else if (nx_slice_eq_cstr(im->module, NX_RT_WASI_MODULE)) {
-            check_wasi_import(f, im, subject, p);
+        } else if (nx_slice_eq_cstr(im->module, NX_RT_WASI_MODULE) || nx_slice_eq_cstr(im->module, NX_RT_NEXUS_MODULE)) {
+            check_our_import(f, im, subject, p);
         } else {
             add(p, "unknown_import", subject, "no such function here", import_advice(im));
         }

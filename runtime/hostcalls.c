@@ -1,4 +1,4 @@
-/* hostcalls.c: hands the guest's imports to wasi/. Unchecked callbacks: the engine gives raw values, whose types are fixed by the table. */
+/* hostcalls.c: hands the guest's imports to wasi/ and effects/. Unchecked callbacks: the engine gives raw values, whose types are fixed by the table. */
 #include "nx/clock.h"
 #include "rt_internal.h"
 #include "wasi/table.h"
@@ -41,7 +41,7 @@ static wasm_trap_t *host_call(void *env, wasmtime_caller_t *caller, wasmtime_val
     }
     uint8_t wasi_errno = nx_rt_wasi_call(&x->world, fn, mem, mem_bytes, args);
     if (wasi_errno == NX_WASI_END) return wasmtime_trap_new("ended by a host call", sizeof "ended by a host call" - 1);
-    if (fn->has_result) raw[0].i32 = wasi_errno;
+    if (fn->has_result) raw[0].i32 = fn->has_value ? (int32_t)x->world.value : wasi_errno;
     return NULL;
 }
 
@@ -66,8 +66,8 @@ nx_err nx_rt_hostcalls_define(wasmtime_linker_t *linker, nx_error *reterr)
     for (unsigned i = 0; i < nx_rt_wasi_n_fns; i++) {
         const nx_rt_wasi_fn *fn = &nx_rt_wasi_fns[i];
         wasm_functype_t *type = type_of(fn);
-        wasmtime_error_t *error = wasmtime_linker_define_func_unchecked(linker, NX_RT_WASI_MODULE, sizeof NX_RT_WASI_MODULE - 1, fn->name,
-                                                                        strlen(fn->name), type, host_call, (void *)(uintptr_t)fn, NULL);
+        wasmtime_error_t *error = wasmtime_linker_define_func_unchecked(linker, fn->module, strlen(fn->module), fn->name, strlen(fn->name), type,
+                                                                        host_call, (void *)(uintptr_t)fn, NULL);
         wasm_functype_delete(type);
         if (error) return nx_rt_engine_error(reterr, NX_EBUG, fn->name, error);
     }

@@ -65,9 +65,8 @@ typedef struct nx_rt_exec {
     nx_rt *rt;
     wasmtime_context_t *context; /* while the guest runs */
     wasmtime_memory_t memory;
-    bool has_memory;      /* `memory` is known */
-    bool has_slot;        /* runs on a worker, in a running slot */
-    uint64_t deadline_ns; /* nx_clock_ns() */
+    bool has_memory; /* `memory` is known */
+    bool has_slot;   /* runs on a worker, in a running slot */
 } nx_rt_exec;
 /* The engine hands an instance's memory from one thread to the next under a lock of its own, which ThreadSanitizer can't see in the engine's
  * library: these tell it of the hand-over, and do nothing else. */
@@ -153,6 +152,9 @@ nx_err nx_rt_workers_start(nx_rt *r, const nx_rt_options *o, nx_error *reterr);
 void nx_rt_workers_stop(nx_rt *r);
 /* Waits up to `ns` or until the deadline without a slot. */
 void nx_rt_wait_outside(void *exec, uint64_t ns);
+/* Around a host call that blocks. The guest is interrupted at its next check where its deadline passed meanwhile. */
+void nx_rt_leave_slot(void *exec);
+void nx_rt_resume_slot(void *exec);
 
 /* ---- metrics.c */
 typedef struct nx_rt_metrics {

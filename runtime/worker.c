@@ -80,29 +80,60 @@ static void leave_slot_locked(nx_rt *r)
     if (w->resuming) (void)pthread_cond_signal(&w->slot);
 }
 
+static void give_slot_locked(nx_rt_exec *x)
+{
+    if (!x->has_slot) return;
+    leave_slot_locked(x->rt);
+    if (x->rt->workers.queued) call_thread_locked(x->rt);
+}
+
+static void take_slot_locked(nx_rt_exec *x)
+{
+    nx_rt_workers *w = &x->rt->workers;
+    if (!x->has_slot) return;
+    w->resuming++;
+    while (w->running >= w->slots) (void)pthread_cond_wait(&w->slot, &w->mu);
+    w->resuming--;
+    w->running++;
+}
+
+/* The guest is interrupted at its very next check, not at the epoch's next tick: it may need no more than that to end as if in time. */
+static void interrupt_if(nx_rt_exec *x, bool is_over)
+{
+    if (is_over || atomic_load(&x->rt->workers.is_canceled)) wasmtime_context_set_epoch_deadline(x->context, 0);
+}
+
 void nx_rt_wait_outside(void *exec, uint64_t ns)
 {
     nx_rt_exec *x = exec;
     nx_rt_workers *w = &x->rt->workers;
     uint64_t now_ns = nx_clock_ns(), until_ns = ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + ns;
-    bool is_cut = until_ns >= x->deadline_ns;
-    if (is_cut) until_ns = x->deadline_ns;
+    bool is_cut = until_ns >= x->world.deadline_ns;
+    if (is_cut) until_ns = x->world.deadline_ns;
     (void)pthread_mutex_lock(&w->mu);
-    if (x->has_slot) {
-        leave_slot_locked(x->rt);
-        if (w->queued) call_thread_locked(x->rt);
-    }
+    give_slot_locked(x);
     struct timespec until = {.tv_sec = (time_t)(until_ns / NX_NS_PER_S), .tv_nsec = (long)(until_ns % NX_NS_PER_S)};
     while (nx_clock_ns() < until_ns && !atomic_load(&w->is_canceled)) (void)pthread_cond_timedwait(&w->nap, &w->mu, &until);
-    if (x->has_slot) {
-        w->resuming++;
-        while (w->running >= w->slots) (void)pthread_cond_wait(&w->slot, &w->mu);
-        w->resuming--;
-        w->running++;
-    }
+    take_slot_locked(x);
     (void)pthread_mutex_unlock(&w->mu);
-    /* The guest is interrupted at its very next check, not at the epoch's next tick: it may need no more than that to end as if in time. */
-    if (is_cut || atomic_load(&w->is_canceled)) wasmtime_context_set_epoch_deadline(x->context, 0);
+    interrupt_if(x, is_cut);
+}
+
+void nx_rt_leave_slot(void *exec)
+{
+    nx_rt_exec *x = exec;
+    (void)pthread_mutex_lock(&x->rt->workers.mu);
+    give_slot_locked(x);
+    (void)pthread_mutex_unlock(&x->rt->workers.mu);
+}
+
+void nx_rt_resume_slot(void *exec)
+{
+    nx_rt_exec *x = exec;
+    (void)pthread_mutex_lock(&x->rt->workers.mu);
+    take_slot_locked(x);
+    (void)pthread_mutex_unlock(&x->rt->workers.mu);
+    interrupt_if(x, nx_clock_ns() >= x->world.deadline_ns);
 }
 
 /* ---- threads */

@@ -166,11 +166,18 @@ static nx_err item_text(const entry *e, const char **t, nx_buf *out)
         (*t)++;
         return quote(e, out);
     }
-    bool is_clock = **t == 'c';
-    if (is_clock) (*t)++;
+    char form = **t;
+    if (form == 'c' || form == 'x') (*t)++;
     unsigned i = (unsigned)(*(*t)++ - '0');
     if (i >= e->n_values) return nx_buf_append_char(out, '?');
-    return is_clock ? nx_buf_append_cstr(out, nx_rt_clock_name(e->values[i])) : nx_buf_append_u64(out, e->values[i]);
+    if (form == 'x') return nx_buf_printf(out, "%016llx", (unsigned long long)e->values[i]);
+    return form == 'c' ? nx_buf_append_cstr(out, nx_rt_clock_name(e->values[i])) : nx_buf_append_u64(out, e->values[i]);
+}
+
+static const char *errno_name(const nx_rt_wasi_fn *fn, unsigned wasi_errno)
+{
+    bool is_effect = wasi_errno != NX_WASI_END && strcmp(fn->module, NX_RT_NEXUS_MODULE) == 0;
+    return is_effect ? nx_effect_status_name((nx_effect_status)wasi_errno) : nx_rt_wasi_errno_name(wasi_errno);
 }
 
 static nx_err entry_text(const entry *e, nx_buf *out)
@@ -187,7 +194,7 @@ static nx_err entry_text(const entry *e, nx_buf *out)
             err = nx_buf_append_char(out, *t++);
         }
     }
-    if (!err && !is_ok && fn->has_result) err = nx_buf_printf(out, " -> %s", nx_rt_wasi_errno_name(e->wasi_errno));
+    if (!err && !is_ok && fn->has_result) err = nx_buf_printf(out, " -> %s", errno_name(fn, e->wasi_errno));
     return err;
 }
 

@@ -1,9 +1,19 @@
-/* wasi/table.c: the functions of WASI preview 1 in the order of its witx file, and how a call of them is done and told. */
+/* wasi/table.c: the functions of WASI preview 1 in the order of its witx file, those of module nexus, and how a call of them is done and told. */
 #include "wasi/table.h"
 
-#define ROW(fn, params, handler, text)                \
-    {                                                 \
-#fn, params, true, nx_rt_wasi_##handler, text \
+#include "nx/effect.h"
+
+#define ROW(fn, params, handler, text)                                                \
+    {                                                                                 \
+#fn, params, true, nx_rt_wasi_##handler, text, NX_RT_WASI_MODULE, NULL, false \
+    }
+#define NEXUS(fn, params, grant, text)                                                   \
+    {                                                                                    \
+#fn, params, true, nx_rt_wasi_nexus_##fn, text, NX_RT_NEXUS_MODULE, grant, false \
+    }
+#define NEXUS_VALUE(fn, text)                                                      \
+    {                                                                              \
+#fn, "", true, nx_rt_wasi_nexus_##fn, text, NX_RT_NEXUS_MODULE, NULL, true \
     }
 
 const nx_rt_wasi_fn nx_rt_wasi_fns[] = {
@@ -45,7 +55,7 @@ const nx_rt_wasi_fn nx_rt_wasi_fns[] = {
     ROW(path_symlink, "iiiii", path_symlink, "(directory %0, %b)"),
     ROW(path_unlink_file, "iii", path_at_fd, "(directory %0, %b)"),
     ROW(poll_oneoff, "iiii", poll_oneoff, "(%0 subscriptions, waits %1 ns) -> %2 events"),
-    {"proc_exit", "i", false, nx_rt_wasi_proc_exit, "(%0)"},
+    {"proc_exit", "i", false, nx_rt_wasi_proc_exit, "(%0)", NX_RT_WASI_MODULE, NULL, false},
     ROW(proc_raise, "i", proc_raise, "(signal %0)"),
     ROW(sched_yield, "", sched_yield, "()"),
     ROW(random_get, "ii", random_get, "(%0 bytes) -> %b"),
@@ -53,13 +63,21 @@ const nx_rt_wasi_fn nx_rt_wasi_fns[] = {
     ROW(sock_recv, "iiiiii", sock, "(fd %0)"),
     ROW(sock_send, "iiiii", sock, "(fd %0)"),
     ROW(sock_shutdown, "ii", sock, "(fd %0)"),
+    NEXUS(http_request, "ii", "allowed_outbound_hosts", "(%b, request %x0) -> %1 bytes"),
+    NEXUS(kv_get, "iiii", "key_value_stores", "(%b, request %x0) -> %1 bytes"),
+    NEXUS(kv_put, "iiiiiil", "key_value_stores", "(%b, request %x0) -> %1 bytes"),
+    NEXUS(kv_delete, "iiiil", "key_value_stores", "(%b, request %x0)"),
+    NEXUS(emit, "ii", "emit", "(%b, event %x0)"),
+    NEXUS(secret_get, "ii", "secrets", "(%b)"),
+    NEXUS_VALUE(answer_size, "()"),
+    NEXUS(answer_read, "iii", NULL, "(from %0, %1 bytes) -> %b"),
 };
 const unsigned nx_rt_wasi_n_fns = NX_ARRAY_LEN(nx_rt_wasi_fns);
 
-const nx_rt_wasi_fn *nx_rt_wasi_find(nx_slice name)
+const nx_rt_wasi_fn *nx_rt_wasi_find(nx_slice module, nx_slice name)
 {
     for (unsigned i = 0; i < nx_rt_wasi_n_fns; i++)
-        if (nx_slice_eq_cstr(name, nx_rt_wasi_fns[i].name)) return &nx_rt_wasi_fns[i];
+        if (nx_slice_eq_cstr(name, nx_rt_wasi_fns[i].name) && nx_slice_eq_cstr(module, nx_rt_wasi_fns[i].module)) return &nx_rt_wasi_fns[i];
     return NULL;
 }
 

@@ -1,6 +1,8 @@
 /* wasi/world.c: begin and end of a world. */
 #include "wasi/world.h"
 
+#include "effects/effects.h"
+
 #include <stdlib.h>
 
 nx_rt_scratch *nx_rt_scratch_new(void)
@@ -8,6 +10,7 @@ nx_rt_scratch *nx_rt_scratch_new(void)
     nx_rt_scratch *s = malloc(sizeof *s);
     if (!s) return NULL;
     s->next = NULL;
+    s->effects = NULL;
     s->line_n = s->trace_n = 0;
     s->logs_sha = nx_sha256_ctx_new();
     s->calls_sha = nx_sha256_ctx_new();
@@ -21,6 +24,7 @@ void nx_rt_scratch_free(nx_rt_scratch *s)
     if (!s) return;
     nx_sha256_ctx_free(s->logs_sha);
     nx_sha256_ctx_free(s->calls_sha);
+    nx_rt_effects_free(s->effects);
     free(s);
 }
 
@@ -30,6 +34,7 @@ void nx_rt_world_init(nx_rt_world *w, nx_attempt *a, nx_rt_scratch *s)
     w->attempt = a;
     w->scratch = s;
     w->now_ns = a->start_wall_ns;
+    w->deadline_ns = UINT64_MAX;
     w->fds[0] = NX_RT_FD_STDIN;
     w->fds[1] = NX_RT_FD_STDOUT;
     w->fds[2] = NX_RT_FD_STDERR;
@@ -52,4 +57,5 @@ void nx_rt_world_done(nx_rt_world *w)
 {
     nx_chacha_free(w->random);
     w->random = NULL;
+    if (w->effects) nx_rt_effects_end(w);
 }

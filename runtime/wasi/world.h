@@ -14,6 +14,7 @@
 typedef struct nx_rt_scratch {
     struct nx_rt_scratch *next;
     nx_sha256_ctx *logs_sha, *calls_sha;
+    struct nx_rt_effects *effects; /* made at the first host call of module nexus */
     size_t line_n, trace_n;
     char line[NX_RT_LINE_BYTES];
     uint8_t trace[NX_RT_TRACE_BYTES];
@@ -27,8 +28,11 @@ typedef enum {
     NX_RT_END_NONE,
     NX_RT_END_EXIT,         /* proc_exit; exit_code */
     NX_RT_END_OUTPUT_LIMIT, /* stdout over max_output_bytes */
-    NX_RT_END_DEADLINE,     /* slept longer than the timeout */
-    NX_RT_END_NOMEM         /* the node is out of memory: no outcome of the guest */
+    NX_RT_END_DEADLINE,     /* slept longer than the timeout, or was inside an effect when it was over */
+    NX_RT_END_NOMEM,        /* the node is out of memory: no outcome of the guest */
+    NX_RT_END_CANCELED,     /* inside an effect, when the node stopped */
+    NX_RT_END_EFFECTS_LIMIT,
+    NX_RT_END_NOT_RECORDED
 } nx_rt_end;
 
 typedef enum { NX_RT_FD_CLOSED,
@@ -42,12 +46,18 @@ typedef struct nx_rt_world {
     nx_rt_scratch *scratch;
     /* Waits up to `ns`, or until the deadline, without holding a running slot. */
     void (*wait)(void *self, uint64_t ns);
+    /* Around an effect: other attempts run meanwhile. All may be NULL. */
+    void (*leave_slot)(void *self);
+    void (*resume_slot)(void *self);
     void *wait_self;
-    uint64_t now_ns;   /* the guest's wall clock */
-    uint64_t slept_ns; /* of the guest's time */
+    uint64_t begin_ns, deadline_ns; /* of the guest, on nx_clock_ns() */
+    uint64_t now_ns;                /* the guest's wall clock */
+    uint64_t slept_ns;              /* of the guest's time */
     size_t input_pos;
     nx_rt_fd fds[NX_RT_FDS];
-    nx_chacha *random; /* made at the first use */
+    nx_chacha *random;             /* made at the first use */
+    struct nx_rt_effects *effects; /* the scratch's, once the guest has made a host call of module nexus; else NULL */
+    uint32_t value;                /* result of a call that gives one */
     nx_rt_end end;
     int exit_code;
     bool is_logs_hashed;  /* logs_sha has begun */

@@ -43,7 +43,7 @@ static int end(void **state)
 
 static uint8_t call(const char *name, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
 {
-    const nx_rt_wasi_fn *fn = nx_rt_wasi_find(nx_slice_cstr(name));
+    const nx_rt_wasi_fn *fn = nx_rt_wasi_find(NX_SLICE(NX_RT_WASI_MODULE), nx_slice_cstr(name));
     assert_non_null(fn);
     const uint64_t args[NX_RT_WASI_PARAMS_MAX] = {a0, a1, a2, a3};
     return nx_rt_wasi_call(&w, fn, mem, MEM_BYTES, args);
@@ -58,9 +58,9 @@ static void put_iov(uint32_t at, uint32_t ptr, uint32_t n)
 static void test_wasi_table_is_complete(void **state)
 {
     (void)state;
-    assert_int_equal(nx_rt_wasi_n_fns, 46);
+    assert_int_equal(nx_rt_wasi_n_fns, 46 + 8);
     for (unsigned i = 0; i < nx_rt_wasi_n_fns; i++) {
-        assert_ptr_equal(nx_rt_wasi_find(nx_slice_cstr(nx_rt_wasi_fns[i].name)), &nx_rt_wasi_fns[i]);
+        assert_ptr_equal(nx_rt_wasi_find(nx_slice_cstr(nx_rt_wasi_fns[i].module), nx_slice_cstr(nx_rt_wasi_fns[i].name)), &nx_rt_wasi_fns[i]);
         assert_true(strlen(nx_rt_wasi_fns[i].params) <= NX_RT_WASI_PARAMS_MAX);
     }
 }
