@@ -1,6 +1,7 @@
 /* cmd_replay.c: nexus replay. */
 #include "cmds.h"
 #include "nx/digest.h"
+#include "offline.h"
 #include <errno.h>
 #include <unistd.h>
 
@@ -202,8 +203,26 @@ static int against(nx_cli_client *node, const char *text, char ret[NX_SHA256_HEX
     return code;
 }
 
+static int print_all(nx_cli *c, nx_slice body)
+{
+    verdicts v = {0};
+    int code = c->json ? print_json(c, body, &v) : print_results(c, body, &v);
+    return code == NX_CLI_OK ? exit_code_of(&v) : code;
+}
+
+/* A bundle, which needs no node. */
+static int run_bundle(nx_cli *c)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf line = NX_BUF_INIT(NX_CLI_REPLY_BYTES);
+    int code = nx_cli_offline_replay(c, c->args[0], nx_cli_flag_text(c, "against"), &line);
+    return code == NX_CLI_OK ? print_all(c, nx_buf_view(&line)) : code;
+}
+
 static int run(nx_cli *c)
 {
+    if (nx_cli_is_bundle(c->args[0]))
+        return run_bundle(c);
     NX_CLEANUP(nx_buf_done)
     nx_buf body = NX_BUF_INIT(65536);
     nx_cli_client node;
@@ -238,10 +257,9 @@ static int run(nx_cli *c)
     nx_cli_client_close(&node);
     if (code != NX_CLI_OK)
         return code;
-    verdicts v = {0};
-    code = c->json ? print_json(c, nx_buf_view(&reply.body), &v) : print_results(c, nx_buf_view(&reply.body), &v);
+    code = print_all(c, nx_buf_view(&reply.body));
     nx_buf_done(&reply.body);
-    return code == NX_CLI_OK ? exit_code_of(&v) : code;
+    return code;
 }
 
 static const nx_cli_flag flags[] = {
@@ -251,13 +269,14 @@ static const nx_cli_flag flags[] = {
     {0},
 };
 static const nx_cli_arg args[] = {
-    {.name = "event", .help = "Id of the event, its unique ending, or @last."},
+    {.name = "event", .kind = NX_CLI_FILE, .help = "Id of the event, its unique ending, or @last; or a bundle (FILE.nxb), which needs no node."},
     {0},
 };
 static const nx_cli_example examples[] = {
     {"nexus replay @last", "repeat the newest event, and prove that it came out the same"},
     {"nexus replay 8W2MQ4KD --function user-welcome --show-output", "one function of one event"},
     {"nexus replay @last --against build/welcome.wasm", "what new code would have answered"},
+    {"nexus replay case.nxb", "a bundle of `nexus bundle`, without a node or a network"},
     {0},
 };
 

@@ -1,7 +1,9 @@
-/* routes.c: routes of the admin API that need layers above the core: replays. */
+/* routes.c: routes of the admin API that need layers above the core: replays, bundles. */
 #include "host.h"
+#include "nx/bundle.h"
 #include "nx/gateway.h"
 #include "nx/replay.h"
+#include <stdio.h>
 
 #define REQUEST_BYTES 65536
 #define RESULT_BYTES (64u << 20)
@@ -49,10 +51,37 @@ static nx_err post_replays(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
     return e;
 }
 
+static nx_err post_bundles(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf bundle = NX_BUF_INIT(NX_BUNDLE_BYTES_MAX);
+    nx_json *body = NULL;
+    nx_err e = nx_json_parse(nx_gw_req_body(req), REQUEST_BYTES, &body, reterr);
+    if (e != NX_OK)
+        return e;
+    char made_by[64];
+    snprintf(made_by, sizeof made_by, "nexus %s", nx_cli_version);
+    nx_bundle_request q = {
+        .what = nx_json_get_str(body, "what"),
+        .function = nx_json_get_str(body, "function"),
+        .created_by = nx_slice_cstr(made_by),
+    };
+    if (q.what.n == 0)
+        e = nx_error_set(reterr, NX_EINVAL, "the body is {\"what\": event or run, \"function\": name}; what is missing");
+    else
+        e = nx_bundle_make(self, &q, &bundle, reterr);
+    nx_json_free(body);
+    if (e != NX_OK)
+        return e;
+    nx_gw_resp_content_type(resp, "application/vnd.nexus.bundle");
+    return nx_gw_resp_write(resp, nx_buf_view(&bundle));
+}
+
 const nx_gw_admin_route *nx_cli_host_routes(unsigned *ret_n)
 {
     static const nx_gw_admin_route routes[] = {
         {"POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, REQUEST_BYTES},
+        {"POST", "/api/v1/bundles", post_bundles, NX_GW_ROUTE_STREAM, REQUEST_BYTES},
     };
     *ret_n = NX_ARRAY_LEN(routes);
     return routes;

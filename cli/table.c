@@ -24,6 +24,8 @@ const nx_cli_command *const nx_cli_commands[] = {
     &nx_cli_cmd_runs_show,
     &nx_cli_cmd_logs,
     &nx_cli_cmd_replay,
+    &nx_cli_cmd_bundle,
+    &nx_cli_cmd_test,
     &nx_cli_cmd_inspect,
     &nx_cli_cmd_doctor,
     &nx_cli_cmd_schema,
@@ -53,12 +55,12 @@ const nx_cli_flag nx_cli_client_flags[] = {
 };
 
 const nx_cli_exit nx_cli_exits[] = {
-    {0, "Done; a replay was identical"},
+    {0, "Done; a replay was identical, every case of a test passed"},
     {1, "The function, the build or a check failed; a replay could not be repeated"},
     {2, "Wrong use, or something given is not valid: flags, nexus.yaml, a module"},
     {4, "Not found: an event, run, function or file"},
     {5, "Exists already, or conflicts with the current state"},
-    {10, "The replay diverged"},
+    {10, "The replay diverged; a case of a test came out otherwise than recorded"},
     {11, "The artifact that a replay needs is gone"},
     {65, "Stored data is damaged"},
     {69, "No node answers, or its event log is not available"},

@@ -137,6 +137,36 @@ nx_err nx_core_version_artifact(nx_node *n, nx_slice function, nx_slice version,
     return err;
 }
 
+static nx_err settings_json(const nx_fn_config *f, nx_buf *out)
+{
+    nx_jw w = NX_JW_INIT(out);
+    return nx_fn_config_to_json(f, &w);
+}
+
+nx_err nx_core_version_settings(nx_node *n, nx_slice function, nx_slice version, nx_buf *out, nx_error *reterr)
+{
+    char name[NX_FUNCTION_NAME_BYTES + 1], v[32];
+    if (nx_slice_to_cstr(function, name, sizeof name) != NX_OK || nx_slice_to_cstr(version, v, sizeof v) != NX_OK)
+        return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a version of a function", NX_SLICE_FMT(version));
+    nx_core_fn *running = NULL;
+    pthread_rwlock_rdlock(&n->snap_mu);
+    for (nx_core_slot *s = n->slots; s && !running; s = s->next)
+        running = strcmp(s->name, name) == 0 ? nx_core_slot_fn(s) : NULL;
+    pthread_rwlock_unlock(&n->snap_mu);
+    bool is_it = running && strcmp(running->version, v) == 0;
+    nx_err err = is_it ? settings_json(running->settings, out) : NX_ENOENT;
+    nx_core_fn_unref(running);
+    if (is_it)
+        return err;
+    stored_version sv;
+    err = get_version(n, name, v, &sv, reterr);
+    if (err == NX_OK) {
+        err = settings_json(sv.settings, out);
+        nx_config_unref(sv.cfg);
+    }
+    return err;
+}
+
 /* ---- the registry's functions ------------------------------------------------------------------------------------------------------------- */
 
 /* ret_absent: the settings (a reference), where only the program could not be had. */

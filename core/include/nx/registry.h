@@ -21,6 +21,9 @@ nx_err nx_core_program_get(nx_node *n, const nx_sha256 *artifact, uint64_t memor
 /* BLOCKING: artifact of a version of a function: "v3", the live one ("live" or empty), or the running project version. */
 nx_err nx_core_version_artifact(nx_node *n, nx_slice function, nx_slice version, nx_sha256 *ret, nx_error *reterr);
 
+/* BLOCKING: appends the settings of a version of a function as JSON: of a stored version, or of the one that runs. NX_ENOENT: they are not known (any more). */
+nx_err nx_core_version_settings(nx_node *n, nx_slice function, nx_slice version, nx_buf *out, nx_error *reterr);
+
 /* BLOCKING: makes an immutable numbered version of an uploaded artifact and settings (the function's JSON object), makes it live and runs it on this node.
  * An equal live version is given back instead (*ret_created false). */
 nx_err nx_core_deploy(nx_node *n, nx_slice function, const nx_sha256 *artifact, nx_slice settings_json, char ret_version[32], bool *ret_created, nx_error *reterr);

@@ -1,0 +1,147 @@
+/* offline.c: a runtime of the command's own, and bundles repeated in it. */
+#include "offline.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define POOL_SLOTS 4
+#define ARENA_BYTES (2u * NX_BUNDLE_BYTES_MAX)
+
+/* ---- where compiled code is kept ---------------------------------------------------------------------------------- */
+
+static bool make_dir(const char *path) { return mkdir(path, 0700) == 0 || errno == EEXIST; }
+
+static bool user_cache(char *ret, size_t ret_bytes)
+{
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = xdg && xdg[0] == '/' ? snprintf(ret, ret_bytes, "%s", xdg) : home && home[0] == '/' ? snprintf(ret, ret_bytes, "%s/.cache", home)
+                                                                                                : -1;
+    if (n < 0 || (size_t)n + 32 > ret_bytes || !make_dir(ret))
+        return false;
+    snprintf(ret + n, ret_bytes - (size_t)n, "/nexus");
+    if (!make_dir(ret))
+        return false;
+    snprintf(ret + n, ret_bytes - (size_t)n, "/nexus/compiled");
+    return make_dir(ret) && access(ret, W_OK | X_OK) == 0;
+}
+
+/* Compiled code lies flat in its folder. */
+static void remove_folder(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (const struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir))
+        (void)unlinkat(dirfd(dir), e->d_name, 0); /* "." and ".." are refused */
+    if (dir)
+        closedir(dir);
+    if (rmdir(path) != 0)
+        fprintf(stderr, "nexus: %s could not be removed: %s\n", path, strerror(errno));
+}
+
+int nx_cli_offline_open(const nx_cli *c, nx_cli_offline *ret)
+{
+    char dir[NX_CLI_PATH_BYTES];
+    nx_error e = NX_ERROR_INIT;
+    memset(ret, 0, sizeof *ret);
+    nx_log_set_level(NX_LOG_ERROR);
+    nx_rt_options o = {.cache_dir = dir, .slots = 1, .pool_slots = POOL_SLOTS};
+    e.code = user_cache(dir, sizeof dir) ? nx_rt_new(&o, &ret->rt, &e) : NX_EDENIED;
+    if (e.code != NX_OK) {
+        snprintf(ret->temporary, sizeof ret->temporary, "/tmp/nexus-XXXXXX");
+        if (!mkdtemp(ret->temporary))
+            return nx_cli_fail(c, nx_err_from_errno(errno), "no folder for compiled code in /tmp: %s", strerror(errno));
+        snprintf(dir, sizeof dir, "%s", ret->temporary);
+        e.code = nx_rt_new(&o, &ret->rt, &e);
+    }
+    if (e.code == NX_OK)
+        e.code = nx_replay_repetition_new(ret->rt, &ret->repetition);
+    if (e.code == NX_OK)
+        return NX_CLI_OK;
+    nx_cli_offline_close(ret);
+    return nx_cli_fail(c, e.code, "functions can't run here: %s", e.msg[0] ? e.msg : nx_err_text(e.code));
+}
+
+void nx_cli_offline_close(nx_cli_offline *o)
+{
+    nx_replay_repetition_free(o->repetition);
+    if (o->rt)
+        nx_rt_free(o->rt);
+    if (o->temporary[0])
+        remove_folder(o->temporary);
+    memset(o, 0, sizeof *o);
+}
+
+/* ---- bundles ------------------------------------------------------------------------------------------------------ */
+
+bool nx_cli_is_bundle(const char *path)
+{
+    if (nx_slice_ends(nx_slice_cstr(path), NX_SLICE(".nxb")))
+        return true;
+    char mark[sizeof NX_BUNDLE_MARK - 1];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, mark, sizeof mark);
+    close(fd);
+    return n == (ssize_t)sizeof mark && nx_bundle_is_one(nx_slice_make(mark, sizeof mark));
+}
+
+nx_err nx_cli_bundle_read(const char *path, nx_arena *a, nx_bundle *ret, nx_error *reterr)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf file = NX_BUF_INIT(NX_BUNDLE_BYTES_MAX);
+    nx_err e = nx_cli_read_file(path, &file, reterr);
+    if (e != NX_OK)
+        return e;
+    e = nx_bundle_decode(nx_buf_view(&file), a, ret, reterr);
+    if (e != NX_OK)
+        nx_error_prefix(reterr, "%s", path);
+    return e;
+}
+
+static void tell_of_redaction(const nx_cli *c, const nx_bundle *b)
+{
+    if (c->json || b->n_redacted == 0)
+        return;
+    printf("redacted in this bundle:");
+    for (unsigned i = 0; i < b->n_redacted; i++) {
+        printf("%s ", i ? "," : "");
+        nx_cli_print_safe(stdout, b->redacted[i]);
+    }
+    if (b->is_rerecorded)
+        printf("; the recording was made anew with that event (in production the run ended %.*s)", NX_SLICE_FMT(b->first_status));
+    putchar('\n');
+}
+
+int nx_cli_offline_replay(const nx_cli *c, const char *path, const char *against, nx_buf *ret_line)
+{
+    char hex[NX_SHA256_HEX + 1];
+    nx_cli_offline o;
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(ARENA_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf module = NX_BUF_INIT(NX_CLI_MODULE_BYTES);
+    nx_error e = NX_ERROR_INIT;
+    nx_bundle *b = nx_arena_calloc(&a, 1, sizeof *b);
+    e.code = b ? nx_cli_bundle_read(path, &a, b, &e) : NX_ENOMEM;
+    if (e.code == NX_OK && against)
+        e.code = nx_cli_read_file(against, &module, &e);
+    if (e.code != NX_OK)
+        return nx_cli_fail(c, e.code, "%s", e.msg[0] ? e.msg : nx_err_text(e.code));
+    const char *function = nx_cli_flag_text(c, "function");
+    if (function && !nx_slice_eq_cstr(b->run.function, function))
+        return nx_cli_fail(c, NX_ENOENT, "%s holds a run of function '%.*s', not of '%s'", path, NX_SLICE_FMT(b->run.function), function);
+    int code = nx_cli_offline_open(c, &o);
+    if (code != NX_CLI_OK)
+        return code;
+    tell_of_redaction(c, b);
+    nx_replay_how how = {.is_other_code = against != NULL};
+    nx_jw w = NX_JW_INIT(ret_line);
+    nx_err err = nx_replay_result_to_json(nx_bundle_repeat(o.repetition, o.rt, b, nx_buf_view(&module), &how, hex), &w);
+    if (err == NX_OK)
+        err = nx_buf_append_char(ret_line, '\n');
+    nx_cli_offline_close(&o);
+    return err == NX_OK ? NX_CLI_OK : nx_cli_fail(c, err, "the result does not fit into memory");
+}
