@@ -153,6 +153,26 @@ static const char *fn_path(unsigned i, const char *key, char out[160])
     return out;
 }
 
+/* Stored settings hold every default, so there it tells nothing that a key is set. */
+static void check_retry(nx_cfg_ctx *x, unsigned i)
+{
+    static const char *const keys[] = {"retry.initial_interval", "retry.factor", "retry.max_interval", "retry.jitter", "retry_on"};
+    const nx_fn_config *f = &x->config->functions[i];
+    const nx_cfg_mark *marks = nx_cfg_fn_marks(x, i);
+    const nx_cfg_mark *max = mark_in(marks, "functions[].retry.max_interval"), *initial = mark_in(marks, "functions[].retry.initial_interval");
+    char path[160], row[64];
+    if (f->retry_initial_ns > f->retry_max_ns && !max->is_wrong && !initial->is_wrong)
+        nx_cfg_issue(x, nx_cfg_is_set(initial) ? *initial : *max, fn_path(i, nx_cfg_is_set(initial) ? "retry.initial_interval" : "retry.max_interval", path),
+                     "raise retry.max_interval", "retry.initial_interval is longer than retry.max_interval");
+    if (f->retry_max_attempts > 1 || mark_in(marks, "functions[].retry.max_attempts")->is_wrong || (x->flags & NX_CONFIG_STORED))
+        return;
+    for (unsigned k = 0; k < NX_ARRAY_LEN(keys); k++) {
+        snprintf(row, sizeof row, "functions[].%s", keys[k]);
+        if (nx_cfg_is_set(mark_in(marks, row)))
+            nx_cfg_issue(x, *mark_in(marks, row), fn_path(i, keys[k], path), "set retry.max_attempts: 3, say", "has no effect with one attempt");
+    }
+}
+
 static void check_function(nx_cfg_ctx *x, unsigned i)
 {
     const nx_fn_config *f = &x->config->functions[i];
@@ -167,6 +187,7 @@ static void check_function(nx_cfg_ctx *x, unsigned i)
     const nx_cfg_mark *code = mark_in(marks, "functions[].code");
     x->config->functions[i].code_line = code->line;
     x->config->functions[i].code_column = code->column;
+    check_retry(x, i);
     if ((x->flags & NX_CONFIG_CHECK_CODE) && f->code_path.n)
         check_code(x, f, fn_path(i, "code", path), *code);
 }

@@ -3,6 +3,7 @@
 #include "config_internal.h"
 
 #include "nx/event.h"
+#include "nx/run.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -357,6 +358,33 @@ static bool check_http_path(nx_slice s, nx_cfg_why *why)
     return nx_slice_starts(s, NX_SLICE("/events/")) ? check_events_path(s, why) : true;
 }
 
+/* ---- reasons of failures */
+
+/* "timeout" is what a run ends with; the reason is called "deadline". */
+static bool check_why_name(nx_slice s, nx_cfg_why *why)
+{
+    const char *names[32];
+    unsigned n = 0;
+    char shown[NX_CFG_SHOW_BYTES];
+    nx_run_why w = NX_WHY_NONE;
+    if (nx_slice_eq_cstr(s, "timeout") || (nx_run_why_parse(s, &w) == NX_OK && nx_run_why_can_retry(w)))
+        return true;
+    nx_cfg_show(s, shown);
+    if (w != NX_WHY_NONE)
+        return refuse(why, "%s is never tried again", shown);
+    for (unsigned i = 0; i < NX_ARRAY_LEN(names) - 1; i++) {
+        if (nx_run_why_can_retry((nx_run_why)i))
+            names[n++] = nx_run_why_name((nx_run_why)i);
+    }
+    names[n] = NULL;
+    const char *nearest = nx_cfg_nearest_choice(names, s);
+    if (nearest)
+        advise(why, "did you mean %s?", nearest);
+    else
+        advise(why, "trap, exit, stack_overflow, memory_limit, output_limit, fuel, deadline or effects_limit");
+    return refuse(why, "%s is no reason of a failure", shown);
+}
+
 /* ---- files */
 
 static bool check_file(nx_slice s, nx_cfg_why *why)
@@ -388,4 +416,5 @@ const nx_cfg_format nx_cfg_js_prefix = {"a subject prefix", "^[^\\s.*>]+(\\.[^\\
 const nx_cfg_format nx_cfg_http_path = {"an HTTP path", "^/[^\\u0000-\\u001f\\u007f?#%\\\\*{}]*$", 1024, false, check_http_path};
 const nx_cfg_format nx_cfg_subject = {"a NATS subject", "^[^\\s.]+(\\.[^\\s.]+)*$", 255, false, check_subject};
 const nx_cfg_format nx_cfg_event_type = {"an event type", "^[^*>\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_event_type};
+const nx_cfg_format nx_cfg_why_name = {"a reason of failures", "^[a-z_]+$", 32, false, check_why_name};
 const nx_cfg_format nx_cfg_type_pattern = {"an event type or pattern", "^[^\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_type_pattern};

@@ -1,6 +1,7 @@
 /* The settings of a version: what a function's run depends on, with every default written out. */
 #include "nx/clock.h"
 #include "nx/config.h"
+#include <stdio.h>
 
 static void put_duration(nx_jw *w, const char *key, uint64_t ns)
 {
@@ -23,6 +24,24 @@ static void put_list(nx_jw *w, const char *key, const nx_slice *items, unsigned 
     for (unsigned i = 0; i < n; i++)
         nx_jw_str(w, items[i]);
     nx_jw_array_end(w);
+}
+
+static void put_retry(const nx_fn_config *f, nx_jw *w)
+{
+    static const char *const jitters[] = {"none", "full", "equal"}, *const exhausted[] = {"dlq", "pause", "drop"};
+    char factor[24];
+    if (f->retry_max_attempts <= 1 && f->on_exhausted == NX_EXHAUSTED_DLQ)
+        return; /* the others have no effect then */
+    nx_jw_key(w, "retry");
+    nx_jw_object(w);
+    nx_jw_ku64(w, "max_attempts", f->retry_max_attempts);
+    put_duration(w, "initial_interval", f->retry_initial_ns);
+    nx_jw_key(w, "factor");
+    nx_jw_raw(w, nx_slice_make(factor, (size_t)snprintf(factor, sizeof factor, "%u.%03u", f->retry_factor_milli / 1000, f->retry_factor_milli % 1000)));
+    put_duration(w, "max_interval", f->retry_max_ns);
+    nx_jw_kcstr(w, "jitter", jitters[f->retry_jitter]);
+    nx_jw_kcstr(w, "on_exhausted", exhausted[f->on_exhausted]);
+    nx_jw_object_end(w);
 }
 
 void nx_fn_config_triggers_to_json(const nx_fn_config *f, nx_jw *w)
@@ -70,6 +89,8 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w)
     put_size(w, "max_output", f->max_output_bytes);
     put_size(w, "max_log", f->max_log_bytes);
     nx_jw_ku64(w, "concurrency", f->concurrency);
+    put_retry(f, w);
+    put_list(w, "retry_on", f->retry_on, f->n_retry_on);
     nx_jw_object_end(w);
     return nx_jw_err(w);
 }

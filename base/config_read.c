@@ -196,7 +196,7 @@ static bool read_scalar(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, const 
     const char *example = row->example ? row->example : row->def;
     if (!is_kind(x, n, NX_CFG_NODE_SCALAR, "one value", example) || report_null(x, n, example))
         return false;
-    if ((row->shape == NX_CFG_BOOL || row->shape == NX_CFG_INT) && !n->is_plain) {
+    if ((row->shape == NX_CFG_BOOL || row->shape == NX_CFG_INT || row->shape == NX_CFG_DECIMAL) && !n->is_plain) {
         nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, "leave out the quotes", "is text, not %s", row->shape == NX_CFG_BOOL ? "a boolean" : "a number");
         return false;
     }
@@ -429,6 +429,7 @@ static void read_value(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_cfg_
     case NX_CFG_DURATION:
     case NX_CFG_SIZE:
     case NX_CFG_INT:
+    case NX_CFG_DECIMAL:
     case NX_CFG_BOOL:
         *mark = nx_cfg_mark_of(x, n);
         mark->is_wrong = !read_scalar(x, row, base, n);

@@ -17,6 +17,13 @@ static void put_uint_text(nx_jw *w, const nx_cfg_row *row, const char *key, cons
         nx_jw_ku64(w, key, v);
 }
 
+/* The table's bounds and defaults of decimals are JSON numbers as they stand. */
+static void put_number_text(nx_jw *w, const char *key, const char *text)
+{
+    nx_jw_key(w, key);
+    nx_jw_raw(w, nx_slice_cstr(text));
+}
+
 static void put_string_schema(nx_jw *w, const nx_cfg_format *f)
 {
     nx_jw_kcstr(w, "type", "string");
@@ -86,6 +93,8 @@ static void put_default(nx_jw *w, const nx_cfg_row *row)
         return;
     if (row->shape == NX_CFG_INT)
         put_uint_text(w, row, "default", row->def);
+    else if (row->shape == NX_CFG_DECIMAL)
+        put_number_text(w, "default", row->def);
     else if (row->shape == NX_CFG_BOOL)
         nx_jw_kbool(w, "default", strcmp(row->def, "true") == 0);
     else
@@ -149,6 +158,11 @@ static void put_row(nx_jw *w, const nx_cfg_row *row, nx_err *err)
         nx_jw_kcstr(w, "type", "integer");
         put_uint_text(w, row, "minimum", row->min);
         put_uint_text(w, row, "maximum", row->max);
+        break;
+    case NX_CFG_DECIMAL:
+        nx_jw_kcstr(w, "type", "number");
+        put_number_text(w, "minimum", row->min);
+        put_number_text(w, "maximum", row->max);
         break;
     case NX_CFG_BOOL:
         nx_jw_kcstr(w, "type", "boolean");
@@ -273,6 +287,7 @@ static nx_err append_value(const nx_cfg_row *row, nx_buf *out)
     case NX_CFG_SIZE:
         return nx_buf_printf(out, "size, %s to %s", row->min, row->max);
     case NX_CFG_INT:
+    case NX_CFG_DECIMAL:
         return nx_buf_printf(out, "%s, %s to %s", row->unit, row->min, row->max);
     case NX_CFG_BOOL:
         return nx_buf_append_cstr(out, "`true`, `false`");

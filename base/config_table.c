@@ -10,8 +10,10 @@ static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL}
 static const char *const log_formats[] = {"text", "json", NULL};                  /* index is nx_config.log_json */
 static const char *const durabilities[] = {"process", "power", "quorum", NULL};   /* order of nx_durability */
 static const char *const runtimes[] = {"wasi-preview1", NULL};
-static const char *const inputs[] = {"data", "cloudevent", NULL}; /* order of nx_input_mode */
-static const char *const responds[] = {"async", "sync", NULL};    /* order of nx_respond_mode */
+static const char *const inputs[] = {"data", "cloudevent", NULL};       /* order of nx_input_mode */
+static const char *const responds[] = {"async", "sync", NULL};          /* order of nx_respond_mode */
+static const char *const jitters[] = {"none", "full", "equal", NULL};   /* order of nx_jitter */
+static const char *const exhausteds[] = {"dlq", "pause", "drop", NULL}; /* order of nx_on_exhausted */
 static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};
 
 #define WIDTH(type, field) ((unsigned)sizeof(((type *)0)->field))
@@ -154,6 +156,24 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "Bytes of stderr that are kept; the rest is dropped and counted."},
     {"functions[].concurrency", NX_CFG_INT, .def = "0", .min = "0", .max = "1024", .unit = "attempts", FN(concurrency),
      .help = "Attempts that one node runs at the same time; 0 is as many as there are slots."},
+    {"functions[].retry", NX_CFG_SECTION, .help = "What follows an attempt that fails. Without it, a run has one attempt."},
+    {"functions[].retry.max_attempts", NX_CFG_INT, .def = "1", .min = "1", .max = "1000", .unit = "attempts", FN(retry_max_attempts), .example = "5",
+     .help = "Attempts of one run; the first one counts. A function without effects fails the same way again, so more than one is worth it "
+             "only where a failure comes from outside."},
+    {"functions[].retry.initial_interval", NX_CFG_DURATION, .def = "1s", .min = "1ms", .max = "24h", FN(retry_initial_ns),
+     .help = "Time between the first attempt and the second."},
+    {"functions[].retry.factor", NX_CFG_DECIMAL, .def = "2", .min = "1", .max = "100", .unit = "factor", FN(retry_factor_milli),
+     .help = "Each further interval is so many times the one before."},
+    {"functions[].retry.max_interval", NX_CFG_DURATION, .def = "1m", .min = "1ms", .max = "24h", FN(retry_max_ns), .help = "Longest interval."},
+    {"functions[].retry.jitter", NX_CFG_ENUM, .def = "equal", .choices = jitters, FN(retry_jitter),
+     .help = "How much of an interval is left to chance, so that events that failed together are not tried again together: `none` of it, `full` all of it, "
+             "`equal` its second half."},
+    {"functions[].retry.on_exhausted", NX_CFG_ENUM, .def = "dlq", .choices = exhausteds, FN(on_exhausted),
+     .help = "What follows the last attempt: `dlq` the event waits in the dead-letter queue, `pause` the function is paused and the event tried again "
+             "once it is resumed, `drop` nothing."},
+    {"functions[].retry_on", NX_CFG_ONE_OR_LIST, &nx_cfg_why_name, FN_LIST(retry_on), .example = "[exit, trap]",
+     .help = "Reasons after which an attempt is tried again: `trap`, `exit`, `stack_overflow`, `memory_limit`, `output_limit`, `fuel`, `deadline` "
+             "(or `timeout`, the same), `effects_limit`. Without it, all of these."},
 };
 
 const unsigned nx_cfg_n_rows = (unsigned)NX_ARRAY_LEN(nx_cfg_rows);
@@ -171,6 +191,7 @@ bool nx_cfg_row_is_scalar(const nx_cfg_row *row)
     case NX_CFG_DURATION:
     case NX_CFG_SIZE:
     case NX_CFG_INT:
+    case NX_CFG_DECIMAL:
     case NX_CFG_BOOL:
     case NX_CFG_CONST:
         return true;

@@ -8,6 +8,22 @@
 
 /* ---- numbers */
 
+/* "2", "1.5", "0.125": in thousandths. */
+static bool parse_decimal(nx_slice text, uint64_t *ret)
+{
+    nx_slice behind, whole = nx_slice_split(text, '.', &behind);
+    uint64_t v, milli = 0, unit = 100;
+    if (nx_slice_u64(whole, 1000000, &v) != NX_OK || behind.n > 3 || (behind.n == 0 && whole.n != text.n))
+        return false;
+    for (size_t i = 0; i < behind.n; i++, unit /= 10) {
+        if (behind.p[i] < '0' || behind.p[i] > '9')
+            return false;
+        milli += (uint64_t)(behind.p[i] - '0') * unit;
+    }
+    *ret = v * 1000 + milli;
+    return true;
+}
+
 bool nx_cfg_text_to_uint(const nx_cfg_row *row, nx_slice text, uint64_t *ret)
 {
     switch (row->shape) {
@@ -17,6 +33,8 @@ bool nx_cfg_text_to_uint(const nx_cfg_row *row, nx_slice text, uint64_t *ret)
         return nx_size_parse(text, ret) == NX_OK;
     case NX_CFG_INT:
         return nx_slice_u64(text, UINT64_MAX, ret) == NX_OK;
+    case NX_CFG_DECIMAL:
+        return parse_decimal(text, ret);
     default:
         return false;
     }
@@ -81,6 +99,8 @@ static bool wrong_number(nx_cfg_ctx *x, const nx_cfg_row *row, nx_slice text, nx
                      NX_SLICE_FMT(nx_slice_sub(text, 0, 20)));
     } else if (row->shape == NX_CFG_SIZE) {
         noun = "a size";
+    } else if (row->shape == NX_CFG_DECIMAL) {
+        noun = "a number with at most three digits behind the point";
     }
     if (!suggestion[0])
         snprintf(suggestion, sizeof suggestion, "try %s", example);
@@ -197,6 +217,7 @@ bool nx_cfg_set(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_slice text,
     case NX_CFG_DURATION:
     case NX_CFG_SIZE:
     case NX_CFG_INT:
+    case NX_CFG_DECIMAL:
         return set_number(x, row, base, text, at);
     case NX_CFG_BOOL:
         return set_bool(x, row, base, text, at);

@@ -17,6 +17,42 @@ void nx_run_clear(nx_run *r)
 const char *nx_run_status_name(nx_run_status s) { return (unsigned)s < NX_ARRAY_LEN(status_names) ? status_names[s] : "unknown"; }
 const char *nx_run_why_name(nx_run_why w) { return (unsigned)w < NX_ARRAY_LEN(why_names) ? why_names[w] : "unknown"; }
 
+const char *nx_run_after_name(nx_run_after a) { return a == NX_AFTER_DROP ? "drop" : a == NX_AFTER_PAUSE ? "pause"
+                                                                                                         : "dlq"; }
+
+nx_err nx_run_why_parse(nx_slice s, nx_run_why *ret)
+{
+    for (unsigned i = 0; i < NX_ARRAY_LEN(why_names); i++)
+        if (nx_slice_eq_cstr(s, why_names[i])) {
+            *ret = (nx_run_why)i;
+            return NX_OK;
+        }
+    return NX_EPARSE;
+}
+
+bool nx_run_why_can_retry(nx_run_why w)
+{
+    switch (w) {
+    case NX_WHY_TRAP:
+    case NX_WHY_EXIT:
+    case NX_WHY_STACK_OVERFLOW:
+    case NX_WHY_MEMORY_LIMIT:
+    case NX_WHY_OUTPUT_LIMIT:
+    case NX_WHY_FUEL:
+    case NX_WHY_DEADLINE:
+    case NX_WHY_EFFECTS_LIMIT:
+        return true;
+    case NX_WHY_NONE:
+    case NX_WHY_NODE_CRASH:
+    case NX_WHY_HOP_LIMIT:
+    case NX_WHY_NO_MODULE:
+    case NX_WHY_EMIT:
+    case NX_WHY_NOT_RECORDED:
+        break;
+    }
+    return false;
+}
+
 nx_err nx_run_status_parse(nx_slice s, nx_run_status *ret)
 {
     for (unsigned i = 0; i < NX_ARRAY_LEN(status_names); i++)
@@ -111,6 +147,11 @@ static void write_summary(const nx_run *r, nx_jw *w)
     nx_jw_kcstr(w, "status", nx_run_status_name(r->status));
     if (r->status != NX_RUN_OK) nx_jw_kcstr(w, "why", nx_run_why_name(r->why));
     nx_jw_ku64(w, "attempt", r->attempt);
+    if (r->max_attempts) nx_jw_ku64(w, "max_attempts", r->max_attempts);
+    nx_jw_ku64(w, "generation", r->generation);
+    nx_jw_kbool(w, "is_final", r->is_final);
+    if (r->next_wall_ns) key_time(w, "next_attempt_at", r->next_wall_ns);
+    if (r->status != NX_RUN_OK && !r->is_replay && (r->is_final || r->after == NX_AFTER_PAUSE)) nx_jw_kcstr(w, "on_exhausted", nx_run_after_name(r->after));
     nx_jw_kbool(w, "is_replay", r->is_replay);
     nx_jw_kdouble(w, "duration_ms", (double)r->duration_ns / (double)NX_NS_PER_MS);
     nx_jw_ku64(w, "fuel", r->fuel);
@@ -125,8 +166,6 @@ static void write_outcome(const nx_run *r, nx_jw *w)
     optional(w, "parent_span_id", r->parent_span);
     optional(w, "event_type", r->event_type);
     optional(w, "artifact", r->artifact);
-    nx_jw_ku64(w, "generation", r->generation);
-    nx_jw_kbool(w, "is_final", r->is_final);
     nx_jw_kbool(w, "is_cold", r->is_cold);
     if (r->is_replay) {
         optional(w, "replay_of", r->replay_of);

@@ -53,6 +53,9 @@ enum {
     TAG_NODE = 43,
     TAG_EVENT_SEQ = 44,
     TAG_DELIVERY = 45,
+    TAG_MAX_ATTEMPTS = 46,
+    TAG_AFTER = 47,
+    TAG_NEXT_WALL_NS = 48,
     TAG_ENV = 64,
     TAG_EMITTED = 66,
     TAG_EFFECT = 67,
@@ -206,6 +209,9 @@ static void put_run(enc *e, const nx_run *r)
     put_slice(e, TAG_NODE, r->node);
     put_u64(e, TAG_EVENT_SEQ, r->event_seq);
     put_u64(e, TAG_DELIVERY, r->delivery);
+    put_u64(e, TAG_MAX_ATTEMPTS, r->max_attempts);
+    put_u64(e, TAG_AFTER, (uint64_t)r->after);
+    put_u64(e, TAG_NEXT_WALL_NS, r->next_wall_ns);
     put_lists(e, r);
 }
 
@@ -231,7 +237,7 @@ typedef struct dec {
     nx_run *r;
     nx_error *reterr;
     uint64_t seen; /* bit per scalar tag */
-    uint64_t flags, status, why, exit_code, attempt, generation, trace_flags;
+    uint64_t flags, status, why, exit_code, attempt, generation, trace_flags, max_attempts, after;
     size_t emitted_max, n_digests; /* of r->emitted */
 } dec;
 
@@ -327,6 +333,9 @@ static uint64_t *u64_field(dec *d, uint64_t tag)
     case TAG_N_CALLS: return &r->n_calls;
     case TAG_EVENT_SEQ: return &r->event_seq;
     case TAG_DELIVERY: return &r->delivery;
+    case TAG_MAX_ATTEMPTS: return &d->max_attempts;
+    case TAG_AFTER: return &d->after;
+    case TAG_NEXT_WALL_NS: return &r->next_wall_ns;
     default: return NULL;
     }
 }
@@ -490,7 +499,8 @@ static nx_err finish(dec *d)
     nx_run *r = d->r;
     if (!r->run_id.s[0] || !r->event_id.s[0] || !r->function.n) return corrupt(d, "run id, event id or function is missing");
     if (d->status > NX_RUN_DEAD || d->why > NX_WHY_NOT_RECORDED) return corrupt(d, "status or reason is unknown");
-    if (d->attempt > UINT_MAX || d->generation > UINT_MAX || d->trace_flags > 255) return corrupt(d, "a number is out of range");
+    if (d->after > NX_AFTER_PAUSE) return corrupt(d, "what follows the last attempt is unknown");
+    if (d->attempt > UINT_MAX || d->max_attempts > UINT_MAX || d->generation > UINT_MAX || d->trace_flags > 255) return corrupt(d, "a number is out of range");
     int64_t exit_code = (int64_t)d->exit_code;
     if (exit_code < INT_MIN || exit_code > INT_MAX) return corrupt(d, "the exit code is out of range");
     if (r->output.n > r->output_bytes || r->logs.n > r->logs_bytes) return corrupt(d, "output or logs are longer than their recorded length");
@@ -499,6 +509,8 @@ static nx_err finish(dec *d)
     r->exit_code = (int)exit_code;
     r->attempt = (unsigned)d->attempt;
     r->generation = (unsigned)d->generation;
+    r->max_attempts = (unsigned)d->max_attempts;
+    r->after = (nx_run_after)d->after;
     r->trace.flags = (uint8_t)d->trace_flags;
     r->is_replay = d->flags & FLAG_REPLAY;
     r->is_final = d->flags & FLAG_FINAL;

@@ -19,6 +19,12 @@ typedef enum { NX_RESPOND_ASYNC,
 typedef enum { NX_DURABILITY_PROCESS,
                NX_DURABILITY_POWER,
                NX_DURABILITY_QUORUM } nx_durability;
+typedef enum { NX_JITTER_NONE,
+               NX_JITTER_FULL,
+               NX_JITTER_EQUAL } nx_jitter; /* retry.jitter: none | full | equal */
+typedef enum { NX_EXHAUSTED_DLQ,
+               NX_EXHAUSTED_PAUSE,
+               NX_EXHAUSTED_DROP } nx_on_exhausted; /* retry.on_exhausted: dlq | pause | drop */
 
 typedef struct nx_fn_config {
     nx_slice name;
@@ -40,7 +46,14 @@ typedef struct nx_fn_config {
     nx_kv *env;
     unsigned n_env;
     uint64_t max_output_bytes, max_log_bytes;
-    unsigned concurrency;            /* running attempts on one node; 0: as many as there are slots */
+    unsigned concurrency;        /* running attempts on one node; 0: as many as there are slots */
+    unsigned retry_max_attempts; /* the first one counts; 1: a failure is final */
+    unsigned retry_factor_milli; /* thousandths */
+    uint64_t retry_initial_ns, retry_max_ns;
+    nx_jitter retry_jitter;
+    nx_on_exhausted on_exhausted;
+    nx_slice *retry_on;
+    unsigned n_retry_on;             /* reasons (nx_run_why_name) after which it is tried again; none: all of nx_run_why_can_retry() */
     unsigned line;                   /* in the file, for messages */
     unsigned code_line, code_column; /* of `code`; 0: none */
 } nx_fn_config;

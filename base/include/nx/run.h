@@ -62,6 +62,13 @@ typedef enum {
     NX_EFFECT_OVER = 254         /* in records only: this answer was too much for the record, the attempt ended here */
 } nx_effect_status;
 
+/* What becomes of the event after a final attempt that failed. */
+typedef enum {
+    NX_AFTER_DLQ,  /* it is a dead letter until it is redriven or purged */
+    NX_AFTER_DROP, /* nothing */
+    NX_AFTER_PAUSE /* not final: the function is paused, and the event tried again once it is resumed */
+} nx_run_after;
+
 typedef struct nx_effect {
     nx_slice name;           /* host call: "http.request", "kv.get", "kv.put", "kv.delete", "secret.get"; "emit" where it was denied */
     nx_sha256 request;       /* digest of the request */
@@ -120,6 +127,9 @@ typedef struct nx_run {
     nx_slice world, arch;         /* world ABI version, "x86_64" */
     nx_slice node;                /* node id */
     uint64_t event_seq, delivery; /* sequence of the event in the log; delivery count */
+    unsigned max_attempts;        /* of this run, as they were set then; 0: not known */
+    nx_run_after after;           /* of a failed attempt that has no next one */
+    uint64_t next_wall_ns;        /* of a failed attempt that has a next one: when that is due; 0: none, or not before the function is resumed */
     uint64_t record_seq;          /* sequence of this record in its stream; set by readers */
     uint64_t record_wall_ns;      /* when it was stored; set by readers */
 } nx_run;
@@ -129,6 +139,11 @@ void nx_run_clear(nx_run *r);
 const char *nx_run_status_name(nx_run_status s);
 nx_err nx_run_status_parse(nx_slice s, nx_run_status *ret);
 const char *nx_run_why_name(nx_run_why w);
+nx_err nx_run_why_parse(nx_slice s, nx_run_why *ret); /* NX_EPARSE */
+/* Whether trying again can be asked for after this reason. The others: the attempt itself ended well and what came after it was refused
+ * (hop_limit, emit), the node was at fault (node_crash has a count of its own), there is nothing to run (no_module), or it was a replay. */
+bool nx_run_why_can_retry(nx_run_why w);
+const char *nx_run_after_name(nx_run_after a); /* "dlq", "drop", "pause" */
 /* run_id: time of the event, digest of (ns, event, function, generation), the event's shard: the same run has the same id on every node. */
 nx_id nx_run_id_derive(nx_slice ns, const nx_id *event_id, uint64_t event_wall_ms, nx_slice function, unsigned generation);
 nx_err nx_run_encode(const nx_run *r, nx_buf *out);

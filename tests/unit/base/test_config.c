@@ -88,6 +88,13 @@ static void test_config_defaults(void **state)
     assert_int_equal(f->max_output_bytes, 1u << 20);
     assert_int_equal(f->max_log_bytes, 256u << 10);
     assert_int_equal(f->concurrency, 0);
+    assert_int_equal(f->retry_max_attempts, 1);
+    assert_int_equal(f->retry_initial_ns, 1000000000ull);
+    assert_int_equal(f->retry_factor_milli, 2000);
+    assert_int_equal(f->retry_max_ns, 60000000000ull);
+    assert_int_equal(f->retry_jitter, NX_JITTER_EQUAL);
+    assert_int_equal(f->on_exhausted, NX_EXHAUSTED_DLQ);
+    assert_int_equal(f->n_retry_on, 0);
     assert_slice(f->build_workdir, "/nowhere/my-app");
     parsed_done(&p);
 
@@ -179,6 +186,8 @@ static const char full_function[] =
     "    max_output: 2Mi\n"
     "    max_log: 0\n"
     "    concurrency: 2\n"
+    "    retry: {max_attempts: 5, initial_interval: 200ms, factor: 1.125, max_interval: 1h, jitter: full, on_exhausted: pause}\n"
+    "    retry_on: [timeout, exit]\n"
     "  - {name: f2, on: {nats: orders.new}, code: /abs/g.wasm}\n";
 
 static void test_config_every_function_key(void **state)
@@ -213,6 +222,15 @@ static void test_config_every_function_key(void **state)
     assert_int_equal(f->max_output_bytes, 2u << 20);
     assert_int_equal(f->max_log_bytes, 0);
     assert_int_equal(f->concurrency, 2);
+    assert_int_equal(f->retry_max_attempts, 5);
+    assert_int_equal(f->retry_initial_ns, 200000000ull);
+    assert_int_equal(f->retry_factor_milli, 1125);
+    assert_int_equal(f->retry_max_ns, 3600000000000ull);
+    assert_int_equal(f->retry_jitter, NX_JITTER_FULL);
+    assert_int_equal(f->on_exhausted, NX_EXHAUSTED_PAUSE);
+    assert_int_equal(f->n_retry_on, 2);
+    assert_slice(f->retry_on[0], "exit");
+    assert_slice(f->retry_on[1], "timeout");
     assert_slice(p.config->functions[1].nats[0], "orders.new");
     assert_slice(p.config->functions[1].code_path, "/abs/g.wasm");
     parsed_done(&p);

@@ -206,6 +206,33 @@ static void test_config_partners(void **state)
     parsed_done(&p);
 }
 
+static void test_config_retries(void **state)
+{
+    (void)state;
+    static const mistake all[] = {
+        {FN_OK("    retry: {max_attempts: 0}\n"), 6, 27, "functions[0].retry.max_attempts", "\"0\" is too small", "1 to 1000"},
+        {FN_OK("    retry: {max_attemps: 3}\n"), 6, 13, "functions[0].retry.max_attemps", "unknown key", "did you mean max_attempts?"},
+        {FN_OK("    retry: 3\n"), 6, 12, "functions[0].retry", "must be a mapping, not one value", ""},
+        {FN_OK("    retry: {max_attempts: 3, factor: 0.5}\n"), 6, 38, "functions[0].retry.factor", "\"0.5\" is too small", "1 to 100"},
+        {FN_OK("    retry: {max_attempts: 3, factor: 2.}\n"), 6, 38, "functions[0].retry.factor", "is not a number with at most three digits", "try 2"},
+        {FN_OK("    retry: {max_attempts: 3, factor: 1.0001}\n"), 6, 38, "functions[0].retry.factor", "is not a number", "try 2"},
+        {FN_OK("    retry: {max_attempts: 3, factor: '2'}\n"), 6, 38, "functions[0].retry.factor", "is text, not a number", "leave out the quotes"},
+        {FN_OK("    retry: {max_attempts: 3, jitter: ful}\n"), 6, 38, "functions[0].retry.jitter", "is none of none, full, equal", "did you mean full?"},
+        {FN_OK("    retry: {on_exhausted: dead}\n"), 6, 27, "functions[0].retry.on_exhausted", "is none of dlq, pause, drop", ""},
+        {FN_OK("    retry: {max_attempts: 3, initial_interval: 2m}\n"), 6, 48, "functions[0].retry.initial_interval",
+         "retry.initial_interval is longer than retry.max_interval", "raise retry.max_interval"},
+        {FN_OK("    retry: {max_attempts: 3, max_interval: 500ms}\n"), 6, 44, "functions[0].retry.max_interval",
+         "retry.initial_interval is longer than retry.max_interval", "raise retry.max_interval"},
+        {FN_OK("    retry: {jitter: full}\n"), 6, 21, "functions[0].retry.jitter", "has no effect with one attempt", "set retry.max_attempts: 3"},
+        {FN_OK("    retry_on: trap\n"), 6, 15, "functions[0].retry_on", "has no effect with one attempt", "set retry.max_attempts: 3"},
+        {FN_OK("    retry: {max_attempts: 2}\n    retry_on: [trap, exits]\n"), 7, 22, "functions[0].retry_on[1]", "\"exits\" is no reason of a failure", "did you mean exit?"},
+        {FN_OK("    retry: {max_attempts: 2}\n    retry_on: everything\n"), 7, 15, "functions[0].retry_on", "is no reason of a failure", "trap, exit, stack_overflow"},
+        {FN_OK("    retry: {max_attempts: 2}\n    retry_on: hop_limit\n"), 7, 15, "functions[0].retry_on", "\"hop_limit\" is never tried again", ""},
+        {FN_OK("    retry: {max_attempts: 2}\n    retry_on: []\n"), 7, 15, "functions[0].retry_on", "is an empty list", "remove the key"},
+    };
+    check_mistakes(all, NX_ARRAY_LEN(all), 0);
+}
+
 static void test_config_triggers(void **state)
 {
     (void)state;
@@ -405,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_config_durations_and_sizes),
         cmocka_unit_test(test_config_names_and_addresses),
         cmocka_unit_test(test_config_partners),
+        cmocka_unit_test(test_config_retries),
         cmocka_unit_test(test_config_triggers),
         cmocka_unit_test(test_config_code),
         cmocka_unit_test(test_config_issues_in_order_of_the_file),

@@ -72,6 +72,9 @@ static void fill(nx_run *r, nx_effect effects[2])
     r->node = NX_SLICE("node-1");
     r->event_seq = 77;
     r->delivery = 3;
+    r->max_attempts = 5;
+    r->after = NX_AFTER_PAUSE;
+    r->next_wall_ns = 1764152627ull * NX_NS_PER_S;
 }
 
 static void assert_same_run(const nx_run *a, const nx_run *b)
@@ -127,6 +130,9 @@ static void assert_same_run(const nx_run *a, const nx_run *b)
     SAME(n_calls);
     SAME(event_seq);
     SAME(delivery);
+    SAME(max_attempts);
+    SAME(after);
+    SAME(next_wall_ns);
     SAME(n_env);
     SAME(n_effects);
     SAME(n_emitted);
@@ -294,6 +300,7 @@ static void test_run_decode_refuses(void **state)
         {"\x0a\x07\0\0\0\0\0\0\0", 9, NX_ECORRUPT},      /* status of seven bytes */
         {"\x0a\x08\x04\0\0\0\0\0\0\0", 10, NX_ECORRUPT}, /* status 4 */
         {"\x0b\x08\x40\0\0\0\0\0\0\0", 10, NX_ECORRUPT}, /* reason 64 */
+        {"\x2f\x08\x03\0\0\0\0\0\0\0", 10, NX_ECORRUPT}, /* what follows: 3 */
         {"\x1c\x01z", 3, NX_ECORRUPT},                   /* digest of one byte */
         {"\x1a\x01z", 3, NX_ECORRUPT},                   /* output longer than its recorded length */
         {"\x16\x02zz", 4, NX_ECORRUPT},                  /* trace id */
@@ -389,7 +396,7 @@ static void test_run_json(void **state)
     char want[1024];
     snprintf(want, sizeof want,
              "{\"namespace\":\"default\",\"run_id\":\"%s\",\"event_id\":\"%s\",\"function\":\"user-welcome\",\"version\":\"v3\",\"status\":\"error\",\"why\":\"exit\","
-             "\"attempt\":2,\"is_replay\":true,\"duration_ms\":1.234567,\"fuel\":421337,\"memory_bytes\":1114112,\"trace_id\":\"%s\",\"time\":\"2025-11-26T10:23:46.005Z\"}",
+             "\"attempt\":2,\"max_attempts\":5,\"generation\":1,\"is_final\":true,\"next_attempt_at\":\"2025-11-26T10:23:47.000Z\",\"is_replay\":true,\"duration_ms\":1.234567,\"fuel\":421337,\"memory_bytes\":1114112,\"trace_id\":\"%s\",\"time\":\"2025-11-26T10:23:46.005Z\"}",
              run.run_id.s, run.event_id.s, run.trace.trace_id);
     assert_string_equal(nx_buf_cstr(&b), want);
 
@@ -430,6 +437,16 @@ static void test_run_names(void **state)
     assert_string_equal(nx_run_status_name((nx_run_status)99), "unknown");
     assert_string_equal(nx_run_why_name(NX_WHY_EMIT), "emit");
     assert_string_equal(nx_run_why_name((nx_run_why)99), "unknown");
+    for (int w = NX_WHY_NONE; w <= NX_WHY_NOT_RECORDED; w++) {
+        nx_run_why why;
+        assert_int_equal(nx_run_why_parse(nx_slice_cstr(nx_run_why_name((nx_run_why)w)), &why), NX_OK);
+        assert_int_equal(why, w);
+    }
+    nx_run_why why;
+    assert_int_equal(nx_run_why_parse(NX_SLICE("timeout"), &why), NX_EPARSE);
+    assert_true(nx_run_why_can_retry(NX_WHY_DEADLINE));
+    assert_false(nx_run_why_can_retry(NX_WHY_NONE));
+    assert_false(nx_run_why_can_retry(NX_WHY_HOP_LIMIT));
 }
 
 int main(void)
