@@ -13,7 +13,8 @@ static void row(nx_cli_table *t, const nx_json *r)
     nx_cli_format_bytes(nx_json_get_u64(r, "memory_bytes", 0), memory);
     nx_cli_table_cell(t, nx_json_get_str(r, "run_id"));
     nx_cli_table_cellf(t, "%.*s %.*s", NX_SLICE_FMT(nx_json_get_str(r, "function")), NX_SLICE_FMT(nx_json_get_str(r, "version")));
-    nx_cli_table_cellf(t, "%.*s%s%.*s", NX_SLICE_FMT(nx_json_get_str(r, "status")), why.n ? ": " : "", NX_SLICE_FMT(why));
+    nx_cli_table_cellf(t, "%.*s%s%.*s%s", NX_SLICE_FMT(nx_json_get_str(r, "status")), why.n ? ": " : "", NX_SLICE_FMT(why),
+                       nx_json_get_bool(r, "is_final", true) ? "" : ", retry");
     nx_cli_table_cellf(t, "%llu", (unsigned long long)nx_json_get_u64(r, "attempt", 0));
     nx_cli_table_cell(t, nx_json_get_bool(r, "is_replay", false) ? NX_SLICE("yes") : NX_SLICE_NULL);
     nx_cli_table_cell(t, nx_slice_cstr(took));
@@ -93,6 +94,45 @@ static void print_field(const char *name, nx_slice value)
     putchar('\n');
 }
 
+/* "3", "3 of 5", "1 of 5, redriven (generation 2)" */
+static void print_attempt(const nx_json *r)
+{
+    char text[160];
+    uint64_t max = nx_json_get_u64(r, "max_attempts", 0), generation = nx_json_get_u64(r, "generation", 0);
+    int k = snprintf(text, sizeof text, "%llu", (unsigned long long)nx_json_get_u64(r, "attempt", 0));
+    if (max)
+        k += snprintf(text + k, sizeof text - (size_t)k, " of %llu", (unsigned long long)max);
+    if (generation)
+        k += snprintf(text + k, sizeof text - (size_t)k, ", redriven (generation %llu)", (unsigned long long)generation);
+    if (nx_json_get_bool(r, "is_replay", false))
+        snprintf(text + k, sizeof text - (size_t)k, " (a replay)");
+    print_field("attempt", nx_slice_cstr(text));
+    print_field("next attempt", nx_json_get_str(r, "next_attempt_at"));
+}
+
+/* Where there was more than one. */
+static void print_history(const nx_json *attempts)
+{
+    static const char *const heads[] = {">ATTEMPT", "STATUS", ">TOOK", "TIME", "NEXT"};
+    if (nx_json_len(attempts) < 2)
+        return;
+    nx_cli_table t;
+    nx_cli_table_init(&t, NX_ARRAY_LEN(heads), heads);
+    for (size_t i = 0; i < nx_json_len(attempts); i++) {
+        const nx_json *a = nx_json_at(attempts, i);
+        char took[16];
+        nx_slice why = nx_json_get_str(a, "why");
+        nx_cli_format_ms(nx_json_get_double(a, "duration_ms", 0), took);
+        nx_cli_table_cellf(&t, "%llu", (unsigned long long)nx_json_get_u64(a, "attempt", 0));
+        nx_cli_table_cellf(&t, "%.*s%s%.*s", NX_SLICE_FMT(nx_json_get_str(a, "status")), why.n ? ": " : "", NX_SLICE_FMT(why));
+        nx_cli_table_cell(&t, nx_slice_cstr(took));
+        nx_cli_table_cell(&t, nx_json_get_str(a, "time"));
+        nx_cli_table_cell(&t, nx_json_get_str(a, "next_attempt_at"));
+    }
+    nx_cli_table_print(&t, false, stdout);
+    nx_cli_table_done(&t);
+}
+
 static void print_run(const nx_json *r)
 {
     char took[16], memory[16], text[160];
@@ -107,9 +147,7 @@ static void print_run(const nx_json *r)
     snprintf(text, sizeof text, "%.*s%s%.*s", NX_SLICE_FMT(nx_json_get_str(r, "status")), why.n ? ": " : "", NX_SLICE_FMT(why));
     print_field("status", nx_slice_cstr(text));
     print_field("message", nx_json_get_str(r, "message"));
-    snprintf(text, sizeof text, "%llu%s", (unsigned long long)nx_json_get_u64(r, "attempt", 0),
-             nx_json_get_bool(r, "is_replay", false) ? " (a replay)" : "");
-    print_field("attempt", nx_slice_cstr(text));
+    print_attempt(r);
     print_field("replay of", nx_json_get_str(r, "replay_of"));
     print_field("started", nx_json_get_str(r, "time"));
     snprintf(text, sizeof text, "%s%s, %llu fuel, %s of memory, %llu host calls", took,
@@ -123,6 +161,7 @@ static void print_run(const nx_json *r)
         snprintf(text, sizeof text, "%.*s %.*s", NX_SLICE_FMT(nx_json_get_str(item, "event_id")), NX_SLICE_FMT(nx_json_get_str(item, "type")));
         print_field("emitted", nx_slice_cstr(text));
     }
+    print_history(nx_json_get(r, "attempts"));
     print_text("backtrace", nx_json_get_str(r, "backtrace"));
     print_text("output", nx_json_get_str(r, "output"));
     if (nx_json_get(r, "output_base64"))

@@ -231,26 +231,45 @@ static void symbolise(nx_node *n, nx_run *r, nx_buf *out)
         r->backtrace = nx_buf_view(out);
 }
 
+/* The record with one more key, the history of its run: as nx_run_to_json() does not know other records. */
+static nx_err run_with_attempts(const nx_run *r, const nx_run *all, unsigned n_all, nx_buf *out)
+{
+    nx_jw w = NX_JW_INIT(out);
+    nx_err err = nx_run_to_json(r, true, &w);
+    if (err != NX_OK || out->n == 0 || out->p[out->n - 1] != '}')
+        return err != NX_OK ? err : NX_EBUG;
+    out->n--;
+    w = (nx_jw)NX_JW_INIT(out);
+    err = nx_buf_append_cstr(out, ",\"attempts\":");
+    nx_jw_array(&w);
+    for (unsigned i = 0; err == NX_OK && i < n_all; i++)
+        err = nx_run_to_json(&all[i], false, &w);
+    nx_jw_array_end(&w);
+    if (err == NX_OK)
+        err = nx_jw_err(&w);
+    return err == NX_OK ? nx_buf_append_char(out, '}') : err;
+}
+
 nx_err nx_core_admin_run(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
     nx_node *n = self;
     nx_id id;
-    nx_run r;
+    nx_run *all = NULL;
+    unsigned n_all = 0;
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(LIST_ARENA_BYTES);
     nx_err err = nx_core_admin_require_ready(n, reterr);
     if (err == NX_OK)
         err = nx_fab_run_resolve(n->ns, nx_gw_req_param(req, "id"), &id, reterr);
     if (err == NX_OK)
-        err = nx_fab_run_get(n->ns, &id, &a, &r, reterr);
+        err = nx_fab_run_attempts(n->ns, &id, &a, &all, &n_all, reterr);
     if (err != NX_OK)
         return err;
+    nx_run *r = &all[n_all - 1];
     NX_CLEANUP(nx_buf_done)
     nx_buf backtrace = NX_BUF_INIT(256u << 10);
-    symbolise(n, &r, &backtrace);
-    nx_jw w = NX_JW_INIT(nx_gw_resp_body(resp));
-    err = nx_run_to_json(&r, true, &w);
-    return err == NX_OK ? nx_jw_err(&w) : err;
+    symbolise(n, r, &backtrace);
+    return run_with_attempts(r, all, n_all, nx_gw_resp_body(resp));
 }
 
 /* ---- logs ------------------------------------------------------------------------------------------------------------------------------- */

@@ -62,11 +62,30 @@ void nx_core_waiters_tick(nx_core_waiters *w, uint64_t now_ns); /* ends waits th
 unsigned nx_core_waiters_count(nx_core_waiters *w);
 void nx_core_waiters_fail_all(nx_core_waiters *w); /* shutdown: every wait is over now */
 
+/* ---- retries: retry.c ------------------------------------------------------------------------------------------------------------------ */
+
+/* Time from the end of this attempt (from 1) to the next one. */
+uint64_t nx_core_retry_interval(const nx_fn_config *f, const nx_id *run_id, unsigned attempt);
+/* From status, why and attempt: is_final, next_wall_ns, after, max_attempts. */
+void nx_core_retry_decide(const nx_fn_config *f, uint64_t now_wall_ns, nx_run *rec);
+
+/* An event of this node that is backing off. What is remembered holds for one delivery only: the one after `delivery`. */
+typedef struct nx_core_backoff {
+    uint64_t next_wall_ns;
+    unsigned attempt, delivery; /* the last ones */
+} nx_core_backoff;
+typedef struct nx_core_backoffs nx_core_backoffs;
+nx_err nx_core_backoffs_new(nx_core_backoffs **ret);
+void nx_core_backoffs_free(nx_core_backoffs *t);
+void nx_core_backoffs_put(nx_core_backoffs *t, const nx_id *run_id, const nx_core_backoff *b); /* forgotten where there is no room */
+bool nx_core_backoffs_take(nx_core_backoffs *t, const nx_id *run_id, nx_core_backoff *ret);
+unsigned nx_core_backoffs_count(nx_core_backoffs *t);
+
 /* ---- the registry ------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct nx_core_fn_metrics {
     nx_metric *runs[4]; /* by nx_run_status */
-    nx_metric *duration, *fuel, *memory, *cold;
+    nx_metric *duration, *fuel, *memory, *cold, *retries;
 } nx_core_fn_metrics;
 
 /* One function at one version, as it runs on this node. */

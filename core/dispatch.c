@@ -1,6 +1,7 @@
 /* dispatch.c: the way of an event through a function: message -> attempt -> outcome -> emitted event -> run record -> ack -> waiting caller.
  * Order of writes (DESIGN 4): the emitted event is stored before the record, the record before the acknowledgement and the answer. A failure
- * anywhere before the acknowledgement drops the message: JetStream delivers it again, and `nx_fab_run_final` finds out whether it was finished. */
+ * anywhere before the acknowledgement drops the message: JetStream delivers it again, and `nx_fab_run_latest` finds out how far it was.
+ * A failed attempt that is tried again leaves its record too, and its event is put off (retry.c, backoff.c). */
 #include "dispatch.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +134,10 @@ static void answer_waiter(nx_core_run *r, nx_slice reply)
 
 void nx_core_run_finish(nx_core_run *r)
 {
+    if (!r->rec.is_final) {
+        nx_core_run_back_off(r);
+        return;
+    }
     nx_slice reply = nx_fab_msg_reply(r->msg);
     if (reply.n)
         answer_waiter(r, reply);
@@ -194,6 +199,7 @@ static void emit_output(nx_core_run *r)
         r->rec.why = NX_WHY_HOP_LIMIT;
         char *text = nx_arena_printf(&r->arena, "event chain longer than hop_limit %u; '%.*s' was not emitted", hop_limit, NX_SLICE_FMT(f->output_event));
         r->rec.message = nx_slice_cstr(text);
+        nx_core_retry_decide(f, nx_clock_wall_ns(), &r->rec);
         store_record(r);
         return;
     }
@@ -234,6 +240,7 @@ static void emit_output(nx_core_run *r)
     r->rec.why = NX_WHY_EMIT;
     r->rec.n_emitted = 0;
     r->rec.message = nx_arena_dup(&r->arena, nx_slice_cstr(err.msg));
+    nx_core_retry_decide(f, nx_clock_wall_ns(), &r->rec);
     store_record(r);
 }
 
@@ -242,12 +249,21 @@ static void emit_output(nx_core_run *r)
 static void count(const nx_core_run *r)
 {
     const nx_core_fn_metrics *m = &r->fn->m;
-    nx_obs_add(m->runs[r->rec.status], 1);
+    nx_obs_add(r->rec.is_final ? m->runs[r->rec.status] : m->retries, 1);
     nx_obs_observe(m->duration, (double)r->rec.duration_ns / 1e9);
     nx_obs_add(m->fuel, r->rec.fuel);
     nx_obs_set(m->memory, (double)r->rec.memory_bytes);
     if (r->rec.is_cold)
         nx_obs_add(m->cold, 1);
+}
+
+static int describe_next(const nx_run *rec, char *out, size_t out_bytes)
+{
+    uint64_t now = nx_clock_wall_ns();
+    if (!rec->next_wall_ns)
+        return snprintf(out, out_bytes, "; attempt %u when the function is resumed", rec->attempt + 1);
+    return snprintf(out, out_bytes, "; attempt %u of %u in %.*f s", rec->attempt + 1, rec->max_attempts, rec->next_wall_ns < now + NX_NS_PER_S ? 2 : 1,
+                    rec->next_wall_ns > now ? (double)(rec->next_wall_ns - now) / 1e9 : 0.0);
 }
 
 static void log_outcome(nx_core_run *r)
@@ -261,7 +277,10 @@ static void log_outcome(nx_core_run *r)
     }
     int k = snprintf(text, sizeof text, "Function '%s' ended %s (%s) after %.1fms: %.*s", r->fn->name, nx_run_status_name(r->rec.status),
                      nx_run_why_name(r->rec.why), ms, r->rec.message.n > 256 ? 256 : (int)r->rec.message.n, r->rec.message.p ? r->rec.message.p : "");
-    log_run(r, NX_LOG_ERROR, "run.failed", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
+    if ((size_t)k < sizeof text && !r->rec.is_final)
+        k += describe_next(&r->rec, text + k, sizeof text - (size_t)k);
+    log_run(r, r->rec.is_final ? NX_LOG_ERROR : NX_LOG_WARN, r->rec.is_final ? "run.failed" : "run.retried", NX_SLICE("nexus"),
+            nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
 }
 
 /* The message comes back after a moment: the node could not run it, which is not the event's fault. */
@@ -274,6 +293,7 @@ void nx_core_run_later(nx_core_run *r, uint64_t delay_ns)
 
 void nx_core_run_settle(nx_core_run *r)
 {
+    nx_core_retry_decide(r->fn->settings, nx_clock_wall_ns(), &r->rec);
     count(r);
     log_outcome(r);
     if (r->rec.status == NX_RUN_OK && r->fn->settings->output_event.n)
@@ -443,6 +463,10 @@ nx_err nx_core_dispatch_new(nx_node *n, nx_core_dispatch **ret, nx_error *reterr
     nx_core_dispatch *d = calloc(1, sizeof *d);
     if (!d)
         return nx_error_set(reterr, NX_ENOMEM, "dispatcher");
+    if (nx_core_backoffs_new(&d->backoffs) != NX_OK) {
+        free(d);
+        return nx_error_set(reterr, NX_ENOMEM, "dispatcher");
+    }
     pthread_mutex_init(&d->mu, NULL);
     d->node = n;
     *ret = d;
@@ -458,6 +482,7 @@ void nx_core_dispatch_free(nx_core_dispatch *d)
         d->pool = (nx_core_run *)r->attempt.mail.next;
         run_destroy(r);
     }
+    nx_core_backoffs_free(d->backoffs);
     pthread_mutex_destroy(&d->mu);
     free(d);
 }

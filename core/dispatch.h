@@ -32,6 +32,7 @@ struct nx_core_dispatch {
     nx_core_run *pool;
     unsigned n_pool;
     atomic_uint running;
+    nx_core_backoffs *backoffs;
 };
 
 nx_core_run *nx_core_run_take(nx_core_dispatch *d); /* from the pool; NULL: out of memory */
@@ -42,4 +43,10 @@ void nx_core_run_later(nx_core_run *r, uint64_t delay_ns);
 void nx_core_run_execute(nx_core_run *r); /* event, function and record are filled in */
 void nx_core_run_settle(nx_core_run *r);  /* the record has its outcome: emitted event, record, end */
 void nx_core_run_finish(nx_core_run *r);  /* its final record is stored: answer, acknowledgement */
+
+/* backoff.c */
+void nx_core_run_back_off(nx_core_run *r); /* its record, which is not final, is stored: the event comes again when the next attempt is due */
+/* Its newest record is `last`, not final: the next attempt, now or when it is due. */
+void nx_core_run_go_on(nx_core_run *r, const nx_run *last);
+bool nx_core_run_go_on_as_remembered(nx_core_run *r); /* the same where this node put it off itself, without a look-up; false: it did not */
 #endif

@@ -195,6 +195,7 @@ static void metrics_of(nx_node *n, nx_core_fn *fn)
     fn->m.duration = nx_obs_histogram(n->metrics, "nexus_run_duration_seconds", "Time a function ran for one event.", NULL, 0, 1, label);
     fn->m.fuel = nx_obs_counter(n->metrics, "nexus_run_fuel_total", "Fuel used by runs (about one per WebAssembly instruction).", 1, label);
     fn->m.memory = nx_obs_gauge(n->metrics, "nexus_run_memory_bytes", "Peak linear memory of the last run.", 1, label);
+    fn->m.retries = nx_obs_counter(n->metrics, "nexus_run_retries_total", "Attempts that failed and are tried again.", 1, label);
     fn->m.cold = nx_obs_counter(n->metrics, "nexus_cold_starts_total", "Runs whose module was not mapped before.", 1, label);
 }
 

@@ -19,8 +19,7 @@ static void fill_record(nx_core_run *r)
     rec->function = nx_slice_cstr(r->fn->name);
     rec->version = nx_slice_cstr(r->fn->version);
     rec->artifact = nx_slice_cstr(r->fn->artifact);
-    rec->attempt = is_timer ? r->timer.attempt : delivery ? delivery
-                                                          : 1;
+    rec->attempt = is_timer ? r->timer.attempt : 1;
     rec->generation = r->timer.generation;
     rec->run_id = nx_run_id_derive(rec->ns, &rec->event_id, nx_event_start_wall_ns(&r->event) / NX_NS_PER_MS, rec->function, rec->generation);
     rec->is_replay = false;
@@ -60,31 +59,43 @@ static void give_up(nx_core_run *r)
     nx_core_run_release(r);
 }
 
-/* Was it finished before (no earlier than `since_wall_ns`), and did it kill its node? */
+/* How far was it (what it left was recorded no earlier than `since_wall_ns`), and did it kill its node? */
 static void execute_unless_final(nx_core_run *r, uint64_t since_wall_ns)
 {
     nx_node *n = r->d->node;
-    nx_run earlier;
+    nx_run last;
     nx_event e = r->event;
     nx_error why = NX_ERROR_INIT;
     if (since_wall_ns > e.wall_ns)
         e.wall_ns = since_wall_ns;
-    nx_err err = nx_fab_run_final(n->ns, &e, nx_slice_cstr(r->fn->name), r->rec.generation, &r->arena, &earlier, &why);
-    if (err == NX_OK) {
-        r->rec = earlier;
+    nx_err err = nx_fab_run_latest(n->ns, &e, nx_slice_cstr(r->fn->name), r->rec.generation, &r->arena, &last, &why);
+    if (err == NX_OK && last.is_final) {
+        r->rec = last;
         nx_core_run_finish(r);
         return;
     }
-    /* A look-up that takes too long (much was recorded since) would take as long next time: executions are at least once. */
-    if (err != NX_ENOENT && err != NX_ETIMEOUT) {
+    if (err != NX_OK && err != NX_ENOENT && err != NX_ETIMEOUT) {
         nx_core_run_drop(r);
         return;
     }
+    /* Its attempt is recorded, though it comes for the first time: the event's own message, or a later timer, has gone on. */
+    if (err == NX_OK && r->timer.function.n && r->rec.delivery <= 1 && last.attempt >= r->timer.attempt) {
+        give_up(r);
+        return;
+    }
     unsigned crashes = nx_core_journal_crashes(n->journal, &r->rec.run_id);
-    if (crashes >= CRASHES_MAX)
+    if (crashes >= CRASHES_MAX) {
         end_as_crash(r, crashes);
-    else
+    } else if (err == NX_OK && last.attempt >= r->rec.attempt) {
+        nx_core_run_go_on(r, &last);
+    } else {
+        /* A look-up that takes too long (much was recorded since) would take as long next time: executions are at least once. There can't have
+         * been more attempts than deliveries, so counting those ends a run that fails every time. */
+        unsigned most = r->fn->settings->retry_max_attempts, counted = r->rec.attempt + (unsigned)r->rec.delivery - 1;
+        if (err == NX_ETIMEOUT)
+            r->rec.attempt = counted < most || r->rec.attempt >= most ? counted : most;
         nx_core_run_execute(r);
+    }
 }
 
 static nx_core_run *run_of_job(nx_core_job *job)
@@ -209,6 +220,6 @@ void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
     fill_record(r);
     if (r->rec.delivery <= 1)
         nx_core_run_execute(r);
-    else
+    else if (!nx_core_run_go_on_as_remembered(r))
         post(r, redelivered_job);
 }

@@ -324,12 +324,24 @@ static nx_err scan_runs(struct collect_runs *w, const char *stream, const char *
     return e;
 }
 
+static nx_err in_one_array(const struct collect_runs *w, nx_run **ret, unsigned *ret_n, nx_error *reterr)
+{
+    nx_run *out = nx_arena_alloc(w->a, (w->n_v ? w->n_v : 1) * sizeof *out);
+
+    if (!out)
+        return nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    for (unsigned i = 0; i < w->n_v; i++)
+        out[i] = *w->v[i];
+    *ret = out;
+    *ret_n = w->n_v;
+    return NX_OK;
+}
+
 static nx_err runs_of(nx_fab_ns *n, const nx_event *e, bool replays, bool quick, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr)
 {
     struct collect_runs w = {.n = n, .a = a, .header = "nx-event-id", .id = nx_id_slice(&e->event_id), .generation = -1, .stop_when_quiet = !replays};
     nx_fab_functions expected;
     char filter[128];
-    nx_run *out;
     nx_err err;
 
     if (quick) {
@@ -338,17 +350,8 @@ static nx_err runs_of(nx_fab_ns *n, const nx_event *e, bool replays, bool quick,
     }
     snprintf(filter, sizeof filter, "nx.%s.%s.*.*.%02u", n->name, replays ? "replay" : "run", nx_id_shard(&e->event_id));
     err = scan_runs(&w, replays ? n->replays : n->runs, filter, nx_event_start_wall_ns(e), reterr);
-    if (!err) {
-        out = nx_arena_alloc(a, (w.n_v ? w.n_v : 1) * sizeof *out);
-        if (out) {
-            for (unsigned i = 0; i < w.n_v; i++)
-                out[i] = *w.v[i];
-            *ret = out;
-            *ret_n = w.n_v;
-        } else {
-            err = nx_error_set(reterr, NX_ENOMEM, "out of memory");
-        }
-    }
+    if (!err)
+        err = in_one_array(&w, ret, ret_n, reterr);
     free(w.v);
     return err;
 }
@@ -363,9 +366,9 @@ nx_err nx_fab_runs_done(nx_fab_ns *n, const nx_event *e, nx_arena *a, nx_run **r
     return runs_of(n, e, false, true, a, ret, ret_n, reterr);
 }
 
-nx_err nx_fab_run_final(nx_fab_ns *n, const nx_event *e, nx_slice function, unsigned generation, nx_arena *a, nx_run *ret, nx_error *reterr)
+static nx_err run_of(nx_fab_ns *n, const nx_event *e, nx_slice function, unsigned generation, bool only_final, nx_arena *a, nx_run *ret, nx_error *reterr)
 {
-    struct collect_runs w = {.n = n, .a = a, .header = "nx-event-id", .id = nx_id_slice(&e->event_id), .generation = generation, .only_final = true, .stop_at_final = true};
+    struct collect_runs w = {.n = n, .a = a, .header = "nx-event-id", .id = nx_id_slice(&e->event_id), .generation = generation, .only_final = only_final, .stop_at_final = true};
     char filter[256];
     nx_err err;
 
@@ -374,32 +377,54 @@ nx_err nx_fab_run_final(nx_fab_ns *n, const nx_event *e, nx_slice function, unsi
     snprintf(filter, sizeof filter, "nx.%s.run.%.*s.*.%02u", n->name, NX_SLICE_FMT(function), nx_id_shard(&e->event_id));
     err = scan_runs(&w, n->runs, filter, nx_event_start_wall_ns(e), reterr);
     if (!err && !w.n_v)
-        err = nx_error_set(reterr, NX_ENOENT, "no final record of %.*s for event %s", NX_SLICE_FMT(function), e->event_id.s);
+        err = nx_error_set(reterr, NX_ENOENT, "no %srecord of %.*s for event %s", only_final ? "final " : "", NX_SLICE_FMT(function), e->event_id.s);
     if (!err)
-        *ret = *w.v[0];
+        *ret = *w.v[w.n_v - 1];
     free(w.v);
     return err;
 }
 
-static nx_err run_get_in(nx_fab_ns *n, const char *stream, const char *kind, const nx_id *run_id, nx_arena *a, nx_run *ret, nx_error *reterr)
+nx_err nx_fab_run_final(nx_fab_ns *n, const nx_event *e, nx_slice function, unsigned generation, nx_arena *a, nx_run *ret, nx_error *reterr)
+{
+    return run_of(n, e, function, generation, true, a, ret, reterr);
+}
+
+nx_err nx_fab_run_latest(nx_fab_ns *n, const nx_event *e, nx_slice function, unsigned generation, nx_arena *a, nx_run *ret, nx_error *reterr)
+{
+    return run_of(n, e, function, generation, false, a, ret, reterr);
+}
+
+/* Records of a run id in one of the streams, up to the first final one. */
+static nx_err runs_by_id(nx_fab_ns *n, bool replays, const nx_id *run_id, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr)
 {
     struct collect_runs w = {.n = n, .a = a, .header = "nx-run-id", .id = nx_id_slice(run_id), .generation = -1, .stop_at_final = true};
     char filter[128];
     nx_err e;
 
-    snprintf(filter, sizeof filter, "nx.%s.%s.*.*.%02u", n->name, kind, nx_id_shard(run_id));
-    e = scan_runs(&w, stream, filter, nx_id_time_ms(run_id) * NX_NS_PER_MS, reterr);
+    snprintf(filter, sizeof filter, "nx.%s.%s.*.*.%02u", n->name, replays ? "replay" : "run", nx_id_shard(run_id));
+    e = scan_runs(&w, replays ? n->replays : n->runs, filter, nx_id_time_ms(run_id) * NX_NS_PER_MS, reterr);
     if (!e && !w.n_v)
         e = nx_error_set(reterr, NX_ENOENT, "no run %s: unknown or expired", run_id->s);
     if (!e)
-        *ret = *w.v[w.n_v - 1];
+        e = in_one_array(&w, ret, ret_n, reterr);
     free(w.v);
     return e;
 }
 
+nx_err nx_fab_run_attempts(nx_fab_ns *n, const nx_id *run_id, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr)
+{
+    nx_err e = runs_by_id(n, false, run_id, a, ret, ret_n, reterr);
+
+    return e == NX_ENOENT ? runs_by_id(n, true, run_id, a, ret, ret_n, reterr) : e;
+}
+
 nx_err nx_fab_run_get(nx_fab_ns *n, const nx_id *run_id, nx_arena *a, nx_run *ret, nx_error *reterr)
 {
-    nx_err e = run_get_in(n, n->runs, "run", run_id, a, ret, reterr);
+    nx_run *v;
+    unsigned n_v;
+    nx_err e = nx_fab_run_attempts(n, run_id, a, &v, &n_v, reterr);
 
-    return e == NX_ENOENT ? run_get_in(n, n->replays, "replay", run_id, a, ret, reterr) : e;
+    if (!e)
+        *ret = v[n_v - 1];
+    return e;
 }

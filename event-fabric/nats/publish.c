@@ -302,7 +302,7 @@ nx_err nx_fab_publish_run(nx_fab_ns *n, const nx_run *run, nx_slice encoded, nx_
     if (!nx_fab_name_is_valid(run->function, 128) || !run->event_id.s[0])
         return nx_error_set(reterr, NX_EINVAL, "a run needs a function name and an event id");
     snprintf(subject, sizeof subject, "nx.%s.%s.%.*s.%s.%02u", n->name, run->is_replay ? "replay" : "run", NX_SLICE_FMT(run->function),
-             nx_run_status_name(run->status), nx_id_shard(&run->event_id));
+             run->is_final || run->is_replay ? nx_run_status_name(run->status) : "retry", nx_id_shard(&run->event_id));
     if (run->is_final && !run->is_replay) {
         int len = snprintf(id, sizeof id, "%s/%.*s/%u/final", run->event_id.s, NX_SLICE_FMT(run->function), run->generation);
 

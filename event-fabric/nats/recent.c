@@ -200,7 +200,9 @@ static nx_err collect_run(void *self, const nx_fab_stored *s)
         return e;
     if (w->s->status >= 0 && (int)run->status != w->s->status)
         return NX_OK;
-    if (run->is_final && !run->is_replay && run->delivery > 1 && is_later_final(w->n, run))
+    /* Every delivery before this one left the record of an attempt: none of them was final. */
+    bool is_alone = run->delivery <= (run->attempt ? run->attempt : 1);
+    if (run->is_final && !run->is_replay && !is_alone && is_later_final(w->n, run))
         return NX_OK;
     return ++w->n_v == w->limit ? NX_ECANCELED : NX_OK;
 }
@@ -220,7 +222,7 @@ nx_err nx_fab_runs_recent(nx_fab_ns *n, const nx_fab_scan *s, nx_arena *a, nx_ru
     if (s->function.n && !nx_fab_name_is_valid(s->function, 128))
         return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a function name", NX_SLICE_FMT(s->function));
     snprintf(filter, sizeof filter, "nx.%s.%s.%.*s.%s.*", n->name, s->replays ? "replay" : "run", s->function.n ? (int)s->function.n : 1,
-             s->function.n ? s->function.p : "*", s->status >= 0 ? nx_run_status_name((nx_run_status)s->status) : "*");
+             s->function.n ? s->function.p : "*", s->status >= 0 && (s->replays || !s->all_attempts) ? nx_run_status_name((nx_run_status)s->status) : "*");
     w.v = nx_arena_alloc(a, w.limit * sizeof *w.v);
     if (!w.v)
         return nx_error_set(reterr, NX_ENOMEM, "out of memory");

@@ -95,7 +95,8 @@ typedef struct nx_fab_pub {
  * dedupe_key: Nats-Msg-Id = SHA-256 of it (empty: none). reply: header nx-reply (empty: none). All bytes are copied before it returns.
  * NX_EMANY: one distinct type too many. */
 nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key, nx_slice reply, nx_fab_pub *pub, nx_error *reterr);
-/* Stores a run record: `encoded` = nx_run_encode(run). is_replay goes to NX_REPLAYS_NS. Final records carry Nats-Msg-Id event/function/generation/final.
+/* Stores a run record: `encoded` = nx_run_encode(run). is_replay goes to NX_REPLAYS_NS; of others, one that is not final has the subject token
+ * "retry" in place of its status. Final records carry Nats-Msg-Id event/function/generation/final.
  * A record over max_payload has its body in a bucket of its own, which retention reaches too. */
 nx_err nx_fab_publish_run(nx_fab_ns *n, const nx_run *run, nx_slice encoded, nx_fab_pub *pub, nx_error *reterr);
 /* Publishes the outcome to a waiting caller anywhere: core NATS, no acknowledgement. */
@@ -196,6 +197,10 @@ nx_err nx_fab_runs_of(nx_fab_ns *n, const nx_event *e, bool replays, nx_arena *a
 nx_err nx_fab_runs_done(nx_fab_ns *n, const nx_event *e, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr);
 /* The final record of one run, if there is one; used when a delivery count is above 1. NX_ENOENT. */
 nx_err nx_fab_run_final(nx_fab_ns *n, const nx_event *e, nx_slice function, unsigned generation, nx_arena *a, nx_run *ret, nx_error *reterr);
+/* How far a run is: its final record, or where there is none that of its newest attempt. NX_ENOENT: no attempt is recorded. */
+nx_err nx_fab_run_latest(nx_fab_ns *n, const nx_event *e, nx_slice function, unsigned generation, nx_arena *a, nx_run *ret, nx_error *reterr);
+/* Every record of one run up to its first final one, oldest first: its attempts. NX_ENOENT. */
+nx_err nx_fab_run_attempts(nx_fab_ns *n, const nx_id *run_id, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr);
 nx_err nx_fab_run_get(nx_fab_ns *n, const nx_id *run_id, nx_arena *a, nx_run *ret, nx_error *reterr);
 
 /* ---- registry (KV) and artifacts (object store); all BLOCKING but the watch's callback ---------------------------------------------- */

@@ -61,6 +61,13 @@ def stream_info(url, stream):
     return run(url, job)
 
 
+def consumer_info(url, stream, consumer):
+    async def job(connection):
+        return json.loads((await connection.request(f"$JS.API.CONSUMER.INFO.{stream}.{consumer}", b"", timeout=5)).data)
+
+    return run(url, job)
+
+
 def stream_names(url):
     async def job(connection):
         return json.loads((await connection.request("$JS.API.STREAM.NAMES", b"", timeout=5)).data).get("streams") or []

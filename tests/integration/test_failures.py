@@ -1,0 +1,210 @@
+"""What follows a failure: attempts and the time between them."""
+
+import re
+from datetime import datetime
+
+import pytest
+from nexus import nats
+from nexus.node import Node, function
+from nexus.wait import Stopwatch, wait_until
+
+FAST = {"max_attempts": 3, "initial_interval": "100ms", "factor": 2, "jitter": "none"}
+
+
+@pytest.fixture(scope="module")
+def node(module_project, guests):
+    flaky = module_project.module(guests.rust("flaky.rs"))
+    module_project.write({"functions": [
+        function("once", flaky),
+        function("fast", flaky, retry=dict(FAST)),
+        function("choosy", flaky, retry=dict(FAST), retry_on=["trap", "timeout"], timeout="150ms"),
+        function("dropper", flaky, retry={"on_exhausted": "drop"}),
+        function("sleepy", flaky, retry={"max_attempts": 4, "initial_interval": "3s", "factor": 1.5, "jitter": "equal"}),
+        function("sync", flaky, respond="sync", retry=dict(FAST)),
+    ]})
+    with Node(module_project) as node:
+        yield node
+
+
+def seconds(text):
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def attempts(node, event_id, count, deadline=20):
+    """Records of all attempts of an event's only function, oldest first, once there are `count`."""
+    def found():
+        records = node.runs(event=event_id, all=1)
+        return records[::-1] if len(records) >= count else None
+
+    return wait_until(found, f"{count} attempts of {event_id}", deadline, on_failure=node.log)
+
+
+def numbers(records):
+    return [(r["attempt"], r["status"], r["is_final"]) for r in records]
+
+
+# ---- retries
+
+
+def test_without_retry_a_failure_is_final(node):
+    event_id = node.publish("once", "9")
+    node.run_of(event_id)
+    assert numbers(attempts(node, event_id, 1)) == [(1, "error", True)]
+
+
+def test_attempts_follow_each_other_until_one_is_ok(node):
+    event_id = node.publish("fast", "2")
+    run = node.run_of(event_id)
+    records = attempts(node, event_id, 3)
+    assert numbers(records) == [(1, "error", False), (2, "error", False), (3, "ok", True)]
+    assert {r["run_id"] for r in records} == {run["run_id"]}
+    whole = node.whole_run(run["run_id"])
+    assert whole["output"] == "attempt 3"
+    assert whole["env"]["NEXUS_ATTEMPT"] == "3"
+    assert [(a["attempt"], a["status"]) for a in whole["attempts"]] == [(1, "error"), (2, "error"), (3, "ok")]
+
+
+def test_intervals_are_kept(node):
+    event_id = node.publish("fast", "2")
+    node.run_of(event_id)
+    first, second, third = attempts(node, event_id, 3)
+    for earlier, later, interval in ((first, second, 0.1), (second, third, 0.2)):
+        ended = seconds(earlier["time"]) + earlier["duration_ms"] / 1000
+        due = seconds(earlier["next_attempt_at"])
+        assert interval - 0.005 < due - ended < interval + 0.05
+        assert seconds(later["time"]) >= due - 0.005, "came too early"
+        assert seconds(later["time"]) < due + 1.0, "came too late"
+
+
+def test_attempts_used_up_end_the_run(node):
+    event_id = node.publish("fast", "9 trap")
+    run = node.run_of(event_id)
+    assert (run["status"], run["why"], run["attempt"], run["max_attempts"]) == ("error", "trap", 3, 3)
+    assert numbers(attempts(node, event_id, 3)) == [(1, "error", False), (2, "error", False), (3, "error", True)]
+    assert node.whole_run(run["run_id"])["on_exhausted"] == "dlq"
+
+
+@pytest.mark.parametrize("content, records", [
+    ("1 trap", [(1, "error", False), (2, "ok", True)]),
+    ("1 spin", [(1, "timeout", False), (2, "ok", True)]),
+    ("1 exit", [(1, "error", True)]),
+])
+def test_only_reasons_that_were_named_are_tried_again(node, content, records):
+    event_id = node.publish("choosy", content)
+    node.run_of(event_id)
+    assert numbers(attempts(node, event_id, len(records))) == records
+
+
+def test_each_failed_attempt_is_one_line_that_says_when_the_next_is(node):
+    event_id = node.publish("fast", "9")
+    node.run_of(event_id)
+    run_id = node.runs(event=event_id)[0]["run_id"]
+    lines = [x["message"] for x in node.api_list("logs", event=event_id, limit=100) if x.get("run_id") == run_id and "ended" in x["message"]]
+    assert len(lines) == 3
+    assert re.search(r"'fast' ended error \(exit\) after .*; attempt 2 of 3 in 0\.(09|10) s$", lines[0])
+    assert re.search(r"; attempt 3 of 3 in 0\.(19|20) s$", lines[1])
+    assert "attempt" not in lines[2]
+
+
+def test_retries_are_counted_and_runs_counted_once(node):
+    def figures():
+        text = node.client.get(f"{node.admin_url}/metrics").text
+        return [float(re.search(pattern, text, re.M)[1]) if re.search(pattern, text, re.M) else 0.0
+                for pattern in (r'^nexus_run_retries_total{function="fast"} (\S+)', r'^nexus_runs_total{function="fast",status="error"} (\S+)')]
+
+    before = figures()
+    node.run_of(node.publish("fast", "9"))
+    assert [b - a for a, b in zip(before, figures())] == [2, 1]
+
+
+def test_replay_repeats_the_final_attempt(node):
+    event_id = node.publish("fast", "1")
+    node.run_of(event_id)
+    assert [(v["verdict"], v["function"]) for v in node.replay(event_id)] == [("identical", "fast")]
+
+
+def test_waiting_caller_gets_the_final_attempt(node):
+    answer = node.post("sync", "2")
+    assert (answer.status_code, answer.text) == (200, "attempt 3")
+    answer = node.post("sync", "9")
+    assert answer.status_code == 502
+    assert answer.json()["code"] == "exit"
+
+
+def test_caller_whose_wait_is_over_has_the_event(node):
+    with Stopwatch() as watch:
+        answer = node.call("sleepy", "1", wait=1)
+    assert answer.status_code == 202
+    assert watch.s < 2.5
+    event_id = answer.json()["event_id"]
+    assert node.run_of(event_id)["attempt"] == 2
+
+
+def test_command_line_shows_attempts(node):
+    event_id = node.publish("fast", "9")
+    run = node.run_of(event_id)
+    listed = node.nexus("runs", "list", "--event", event_id, "--all").stdout
+    assert len([x for x in listed.splitlines() if run["run_id"] in x]) == 3
+    assert "retry" in listed
+    shown = node.nexus("runs", "show", run["run_id"]).stdout
+    assert re.search(r"attempt +3 of 3", shown)
+    assert shown.count("error: exit") >= 3
+
+
+def test_kill_during_back_off_counts_recorded_attempts(project, guests):
+    flaky = project.module(guests.rust("flaky.rs"))
+    project.write({"functions": [function("sleepy", flaky, retry={"max_attempts": 3, "initial_interval": "2s", "factor": 1, "jitter": "none"})]})
+    with Node(project) as node:
+        event_id = node.publish("sleepy", "2")
+        first = attempts(node, event_id, 1)[0]
+        assert not first["is_final"]
+        node.kill()
+        node.start()
+        run = node.run_of(event_id, deadline=30)
+        records = attempts(node, event_id, 3)
+        assert numbers(records) == [(1, "error", False), (2, "error", False), (3, "ok", True)]
+        assert seconds(records[1]["time"]) >= seconds(first["next_attempt_at"]) - 0.005
+        assert run["attempt"] == 3
+
+
+def test_long_intervals_are_waited_for_by_timers(project, guests):
+    """The event is acknowledged meanwhile, so nothing is pending; a kill -9 changes nothing."""
+    flaky = project.module(guests.rust("flaky.rs"))
+    project.write({"functions": [function("patient", flaky, retry={"max_attempts": 3, "initial_interval": "6s", "factor": 1, "jitter": "none"})]})
+    with Node(project) as node:
+        event_ids = [node.publish("patient", str(1 + i % 2)) for i in range(4)]
+        for event_id in event_ids:
+            attempts(node, event_id, 1)
+        url = nats.private_url(project.data_dir)
+        wait_until(lambda: nats.consumer_info(url, "NX_EVENTS_default", "fn-patient")["num_ack_pending"] == 0, "the events to be acknowledged")
+        node.kill()
+        node.start()
+        for i, event_id in enumerate(event_ids):
+            run = node.run_of(event_id, deadline=40)
+            assert (run["status"], run["attempt"]) == ("ok", 2 + i % 2)
+            # The server may have lost an acknowledgement with its life, and delivered an event anew: an attempt is executed at least once.
+            records = {a["attempt"]: a for a in attempts(node, event_id, 2 + i % 2)}
+            assert sorted(records) == list(range(1, 3 + i % 2))
+            for k in range(1, 2 + i % 2):
+                assert seconds(records[k + 1]["time"]) >= seconds(records[k]["next_attempt_at"]) - 0.005
+                assert seconds(records[k + 1]["time"]) < seconds(records[k]["next_attempt_at"]) + 6
+
+
+def test_a_thousand_events_that_back_off_stop_nobody(project, guests):
+    flaky = project.module(guests.rust("flaky.rs"))
+    project.write({"log": {"level": "error"}, "functions": [function("mixed", flaky, retry={"max_attempts": 2, "initial_interval": "5s", "jitter": "full"})]})
+    with Node(project) as node:
+        bad = [node.publish("mixed", "1") for _ in range(1000)]
+        wait_until(lambda: len(node.runs(function="mixed", all=1, limit=2000)) >= 1000, "the first attempts", 30, every=0.1, on_failure=node.log)
+        with Stopwatch() as watch:
+            good = [node.publish("mixed", "0") for _ in range(100)]
+            wait_until(lambda: len({r["event_id"] for r in node.runs(function="mixed", limit=2000)} & set(good)) == 100, "the good ones", 10, every=0.1)
+        print(f"100 good events beside 1,000 that back off: {watch.ms:.0f} ms")
+
+        def ended():
+            runs = {r["event_id"]: r for r in node.runs(function="mixed", limit=2000)}
+            return runs if len(runs) == 1100 else None
+
+        runs = wait_until(ended, "all to end", 30, every=0.2)
+        assert {runs[e]["status"] for e in bad} == {"ok"}
+        assert {runs[e]["attempt"] for e in bad} == {2}
