@@ -37,7 +37,8 @@ add_library(nx_flags INTERFACE)
 target_compile_definitions(nx_flags INTERFACE
   _GNU_SOURCE
   NX_VERSION="${PROJECT_VERSION}"
-  NX_ENGINE_LINKAGE="${NX_ENGINE_LINKAGE}")
+  NX_ENGINE_LINKAGE="${NX_ENGINE_LINKAGE}"
+  NX_ENGINE_STATIC=$<STREQUAL:${NX_ENGINE},static>)
 target_compile_options(nx_flags INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Wformat=2 -Werror
   # libFuzzer declares its entry points nowhere, so fuzz targets set NX_FUZZER.

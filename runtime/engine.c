@@ -25,6 +25,9 @@
 #ifndef NX_ENGINE_LINKAGE
 #define NX_ENGINE_LINKAGE "unknown"
 #endif
+#if NX_ENGINE_STATIC /* the C API of the shared library has no such setting */
+void nx_engine_pool_scan_dirty_pages(wasmtime_pooling_allocation_config_t *config); /* scripts/deps/static/lib.rs */
+#endif
 
 const char *nx_rt_engine_linkage(void) { return NX_ENGINE_LINKAGE; }
 uint64_t nx_rt_memory_max(void) { return RESERVATION_BYTES; }
@@ -125,6 +128,9 @@ static void set_pool(wasm_config_t *c, nx_rt_class_id id, unsigned slots)
     wasmtime_pooling_allocation_config_linear_memory_keep_resident_set(p, is_small ? SMALL_KEEP_BYTES : 0);
     wasmtime_pooling_allocation_config_table_keep_resident_set(p, is_small ? TABLE_KEEP_BYTES : 0);
     wasmtime_pooling_allocation_config_max_unused_warm_slots_set(p, is_small ? UNUSED_WARM_SLOTS : 1);
+#if NX_ENGINE_STATIC
+    if (is_small) nx_engine_pool_scan_dirty_pages(p);
+#endif
     wasmtime_pooling_allocation_strategy_set(c, p);
     wasmtime_pooling_allocation_config_delete(p);
 }
