@@ -25,11 +25,14 @@
 #ifndef NX_ENGINE_LINKAGE
 #define NX_ENGINE_LINKAGE "unknown"
 #endif
-#if NX_ENGINE_STATIC /* the C API of the shared library has no such setting */
+#if NX_ENGINE_STATIC                                                                /* the C API of the shared library has no such setting */
 void nx_engine_pool_scan_dirty_pages(wasmtime_pooling_allocation_config_t *config); /* scripts/deps/static/lib.rs */
 #endif
 
-const char *nx_rt_engine_linkage(void) { return NX_ENGINE_LINKAGE; }
+const char *nx_rt_engine_linkage(void)
+{
+    return NX_ENGINE_LINKAGE;
+}
 uint64_t nx_rt_memory_max(void) { return RESERVATION_BYTES; }
 
 const char *nx_rt_arch(void)
