@@ -2,7 +2,9 @@
  * The patterns of the schema stand beside the checks; they may be wider (an editor's first help), never narrower. */
 #include "config_internal.h"
 
+#include "nx/effect.h"
 #include "nx/event.h"
+#include "nx/outbound.h"
 #include "nx/run.h"
 
 #include <stdarg.h>
@@ -385,6 +387,23 @@ static bool check_why_name(nx_slice s, nx_cfg_why *why)
     return refuse(why, "%s is no reason of a failure", shown);
 }
 
+/* ---- grants */
+
+static bool check_outbound_host(nx_slice s, nx_cfg_why *why)
+{
+    nx_error e = NX_ERROR_INIT;
+    return nx_grant_check(s, &e) == NX_OK ? true : refuse(why, "%.250s", e.msg);
+}
+
+static bool check_store(nx_slice s, nx_cfg_why *why)
+{
+    char shown[NX_CFG_SHOW_BYTES];
+    if (nx_kv_store_is_valid(s))
+        return true;
+    advise(why, "try default");
+    return refuse(why, "%s is not the name of a store: lower-case letters, digits, - and _, a letter or digit first, at most %d", nx_cfg_show(s, shown), NX_KV_STORE_BYTES);
+}
+
 /* ---- files */
 
 static bool check_file(nx_slice s, nx_cfg_why *why)
@@ -405,6 +424,8 @@ const nx_cfg_format nx_cfg_text = {"text", NO_CONTROL, 256, false, no_control};
 const nx_cfg_format nx_cfg_secret = {"text", NO_CONTROL, 4096, false, no_control};
 const nx_cfg_format nx_cfg_command = {"a command", NULL, 4096, false, NULL};
 const nx_cfg_format nx_cfg_env_value = {"text", NULL, NX_CFG_ENV_VALUE_BYTES, true, NULL};
+const nx_cfg_format nx_cfg_outbound_host = {"a host", "^([A-Za-z]+|\\*)://[^\\s@]+$", NX_GRANT_BYTES, false, check_outbound_host};
+const nx_cfg_format nx_cfg_store = {"the name of a store", "^[a-z0-9][-_a-z0-9]*$", NX_KV_STORE_BYTES, false, check_store};
 const nx_cfg_format nx_cfg_project = {"a name", LABEL, 63, false, check_label};
 const nx_cfg_format nx_cfg_namespace = {"a namespace", LABEL, 31, false, check_label};
 const nx_cfg_format nx_cfg_function_name = {"a name", LABEL, 63, false, check_function_name};

@@ -86,6 +86,9 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w)
         }
         nx_jw_object_end(w);
     }
+    put_list(w, "allowed_outbound_hosts", f->outbound_hosts, f->n_outbound_hosts);
+    put_list(w, "key_value_stores", f->stores, f->n_stores);
+    put_list(w, "emit", f->emit, f->n_emit);
     put_size(w, "max_output", f->max_output_bytes);
     put_size(w, "max_log", f->max_log_bytes);
     nx_jw_ku64(w, "concurrency", f->concurrency);

@@ -41,6 +41,18 @@ const nx_fn_config *nx_config_function(const nx_config *c, nx_slice name)
     return NULL;
 }
 
+nx_grants nx_fn_config_grants(const nx_fn_config *f)
+{
+    return (nx_grants){
+        .outbound_hosts = f->outbound_hosts,
+        .n_outbound_hosts = f->n_outbound_hosts,
+        .stores = f->stores,
+        .n_stores = f->n_stores,
+        .emit = f->emit,
+        .n_emit = f->n_emit,
+    };
+}
+
 /* ---- folders */
 
 static const char *absolute_dir(nx_arena *a, const char *dir)

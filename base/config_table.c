@@ -150,6 +150,13 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "Answer of the function's route: `async` is 202 once the event is stored, `sync` the function's output once the run is recorded."},
     {"functions[].env", NX_CFG_ENV, &nx_cfg_env_value, FN_LIST(env), .example = "{GREETING: hello}",
      .help = "Environment variables. Names that the platform sets (`EVENT_…`, `NEXUS_…`, `TRACE_ID`, `TRACEPARENT`) are refused."},
+    {"functions[].allowed_outbound_hosts", NX_CFG_ONE_OR_LIST, &nx_cfg_outbound_host, FN_LIST(outbound_hosts), .example = "[\"https://api.example.com\"]",
+     .help = "Hosts that the host call `http_request` may reach, each `scheme://host[:port]`; `https://*.example.com` is every name below that one. "
+             "Without it, none. Addresses that are not public have to be named themselves."},
+    {"functions[].key_value_stores", NX_CFG_ONE_OR_LIST, &nx_cfg_store, FN_LIST(stores), .example = "[default]",
+     .help = "Key-value stores of the namespace that `kv_get`, `kv_put` and `kv_delete` may use. A store is made when it is first used. Without it, none."},
+    {"functions[].emit", NX_CFG_ONE_OR_LIST, &nx_cfg_type_pattern, FN_LIST(emit), .example = "[mail.wanted, \"order.*\"]",
+     .help = "Types, or patterns of types, of events that the host call `emit` may publish. Without it, none. (`output.event` needs no entry here.)"},
     {"functions[].max_output", NX_CFG_SIZE, .def = "1Mi", .min = "0", .max = "64Mi", FN(max_output_bytes),
      .help = "Bytes of stdout; more ends the run with an error."},
     {"functions[].max_log", NX_CFG_SIZE, .def = "256Ki", .min = "0", .max = "16Mi", FN(max_log_bytes),

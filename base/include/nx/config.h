@@ -5,6 +5,7 @@
 #ifndef NX_CONFIG_H
 #define NX_CONFIG_H
 #include "nx/arena.h"
+#include "nx/effect.h"
 #include "nx/json.h"
 #include "nx/log.h"
 
@@ -45,6 +46,12 @@ typedef struct nx_fn_config {
     nx_respond_mode respond;
     nx_kv *env;
     unsigned n_env;
+    nx_slice *outbound_hosts;
+    unsigned n_outbound_hosts; /* allowed_outbound_hosts; this and the next two: sorted, none twice */
+    nx_slice *stores;
+    unsigned n_stores; /* key_value_stores */
+    nx_slice *emit;
+    unsigned n_emit; /* types and patterns of events it may emit */
     uint64_t max_output_bytes, max_log_bytes;
     unsigned concurrency;        /* running attempts on one node; 0: as many as there are slots */
     unsigned retry_max_attempts; /* the first one counts; 1: a failure is final */
@@ -141,6 +148,7 @@ nx_err nx_config_issues_text(const nx_config_issues *all, nx_buf *out);
 /* One object: {"valid", "file", "is_cut", "issues": [{"source", "line", "column", "path", "reason", "suggestion"}]}. */
 nx_err nx_config_issues_json(const nx_config_issues *all, nx_buf *out);
 const nx_fn_config *nx_config_function(const nx_config *c, nx_slice name);
+nx_grants nx_fn_config_grants(const nx_fn_config *f); /* lent by f */
 
 /* One function's settings as the JSON object that stands under functions[] in the file, normalised: every default written out, equal settings give
  * equal bytes. This is what a version stores. Left out are `code` and `build`: they say how the artifact came to be, not how it runs. */

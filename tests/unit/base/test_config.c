@@ -183,6 +183,9 @@ static const char full_function[] =
     "        a\n"
     "        b\n"
     "      A_LATE: \"t\\tab \\x7f \\u0001 \\U0001F600 \\\\ \\\"\"\n"
+    "    allowed_outbound_hosts: [\"https://*.example.com\", http://localhost:3000]\n"
+    "    key_value_stores: [default, carts]\n"
+    "    emit: order.*\n"
     "    max_output: 2Mi\n"
     "    max_log: 0\n"
     "    concurrency: 2\n"
@@ -219,6 +222,13 @@ static void test_config_every_function_key(void **state)
     assert_slice(f->env[2].value, "");
     assert_slice(f->env[3].value, "a\nb\n");
     assert_slice(f->env[4].value, "8080");
+    nx_grants g = nx_fn_config_grants(f);
+    assert_int_equal(g.n_outbound_hosts, 2);
+    assert_slice(g.outbound_hosts[0], "http://localhost:3000");
+    assert_int_equal(g.n_stores, 2);
+    assert_slice(g.stores[0], "carts");
+    assert_int_equal(g.n_emit, 1);
+    assert_slice(g.emit[0], "order.*");
     assert_int_equal(f->max_output_bytes, 2u << 20);
     assert_int_equal(f->max_log_bytes, 0);
     assert_int_equal(f->concurrency, 2);
