@@ -173,6 +173,18 @@ static void check_retry(nx_cfg_ctx *x, unsigned i)
     }
 }
 
+/* One variable cannot have two values. */
+static void check_secret_env(nx_cfg_ctx *x, unsigned i)
+{
+    const nx_fn_config *f = &x->config->functions[i];
+    char path[160];
+    for (unsigned k = 0; k < f->n_secret_env; k++)
+        for (unsigned j = 0; j < f->n_env; j++)
+            if (nx_slice_eq(f->secret_env[k].key, f->env[j].key))
+                nx_cfg_issue(x, *mark_in(nx_cfg_fn_marks(x, i), "functions[].secrets.env"), fn_path(i, "secrets.env", path), "remove one of the two",
+                             "%.*s is set by env already", NX_SLICE_FMT(f->env[j].key));
+}
+
 static void check_function(nx_cfg_ctx *x, unsigned i)
 {
     const nx_fn_config *f = &x->config->functions[i];
@@ -184,6 +196,7 @@ static void check_function(nx_cfg_ctx *x, unsigned i)
         nx_cfg_issue(x, *on, fn_path(i, "on", path), "add http, nats or event", "has no trigger: the function could never run");
     if (nx_slice_starts(f->http_path, NX_SLICE("/events/")) && !nx_slice_eq_cstr(f->http_method, "POST") && !method->is_wrong)
         nx_cfg_issue(x, *method, fn_path(i, "on.http.method", path), "set method: POST", "paths below /events/ take events, with POST only");
+    check_secret_env(x, i);
     const nx_cfg_mark *code = mark_in(marks, "functions[].code");
     x->config->functions[i].code_line = code->line;
     x->config->functions[i].code_column = code->column;

@@ -404,6 +404,24 @@ static bool check_store(nx_slice s, nx_cfg_why *why)
     return refuse(why, "%s is not the name of a store: lower-case letters, digits, - and _, a letter or digit first, at most %d", nx_cfg_show(s, shown), NX_KV_STORE_BYTES);
 }
 
+/* ---- secrets */
+
+static bool check_secret_name(nx_slice s, nx_cfg_why *why)
+{
+    char shown[NX_CFG_SHOW_BYTES];
+    if (nx_secret_name_is_valid(s))
+        return true;
+    return refuse(why, "%s is not the name of a secret: letters, digits, _ and -, a letter or _ first, at most %d", nx_cfg_show(s, shown), NX_SECRET_NAME_BYTES);
+}
+
+static bool check_env_name(nx_slice s, nx_cfg_why *why)
+{
+    char shown[NX_CFG_SHOW_BYTES];
+    if (!memchr(s.p, '=', s.n) && !has_control(s))
+        return true;
+    return refuse(why, "%s is not a name of an environment variable", nx_cfg_show(s, shown));
+}
+
 /* ---- files */
 
 static bool check_file(nx_slice s, nx_cfg_why *why)
@@ -426,6 +444,8 @@ const nx_cfg_format nx_cfg_command = {"a command", NULL, 4096, false, NULL};
 const nx_cfg_format nx_cfg_env_value = {"text", NULL, NX_CFG_ENV_VALUE_BYTES, true, NULL};
 const nx_cfg_format nx_cfg_outbound_host = {"a host", "^([A-Za-z]+|\\*)://[^\\s@]+$", NX_GRANT_BYTES, false, check_outbound_host};
 const nx_cfg_format nx_cfg_store = {"the name of a store", "^[a-z0-9][-_a-z0-9]*$", NX_KV_STORE_BYTES, false, check_store};
+const nx_cfg_format nx_cfg_secret_name = {"the name of a secret", "^[A-Za-z_][A-Za-z0-9_-]*$", NX_SECRET_NAME_BYTES, false, check_secret_name};
+const nx_cfg_format nx_cfg_env_name = {"the name of an environment variable", NO_CONTROL, 256, false, check_env_name};
 const nx_cfg_format nx_cfg_project = {"a name", LABEL, 63, false, check_label};
 const nx_cfg_format nx_cfg_namespace = {"a namespace", LABEL, 31, false, check_label};
 const nx_cfg_format nx_cfg_function_name = {"a name", LABEL, 63, false, check_function_name};

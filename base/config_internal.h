@@ -6,6 +6,7 @@
  *            config_format.c  checks of single strings: names, addresses, subjects, paths
  *            config_value.c   text -> one field, by its row
  *            config_read.c    tree -> nx_config
+ *            config_secrets.c where the values of secrets come from
  *            config_layers.c  files, defaults and overrides in their order: the public entry points
  *            config_check.c   what only the whole can tell: clashes, missing partners, code
  *            config_issue.c   collecting and printing what is wrong
@@ -68,7 +69,7 @@ typedef struct nx_cfg_format {
 
 extern const nx_cfg_format nx_cfg_text, nx_cfg_project, nx_cfg_namespace, nx_cfg_function_name, nx_cfg_address, nx_cfg_file, nx_cfg_folder,
     nx_cfg_secret, nx_cfg_nats_url, nx_cfg_js_prefix, nx_cfg_http_path, nx_cfg_subject, nx_cfg_event_type, nx_cfg_type_pattern,
-    nx_cfg_command, nx_cfg_env_value, nx_cfg_why_name, nx_cfg_outbound_host, nx_cfg_store;
+    nx_cfg_command, nx_cfg_env_value, nx_cfg_why_name, nx_cfg_outbound_host, nx_cfg_store, nx_cfg_secret_name, nx_cfg_env_name;
 
 typedef enum {
     NX_CFG_SECTION,   /* mapping of the rows below it */
@@ -83,7 +84,8 @@ typedef enum {
     NX_CFG_BOOL,
     NX_CFG_LIST,        /* of strings */
     NX_CFG_ONE_OR_LIST, /* one string, or a list */
-    NX_CFG_ENV          /* mapping of strings to strings */
+    NX_CFG_ENV,         /* mapping of names of variables to strings */
+    NX_CFG_SECRETS      /* mapping of names to {file: …} or {env: …} */
 } nx_cfg_shape;
 
 typedef struct nx_cfg_row {
@@ -99,6 +101,7 @@ typedef struct nx_cfg_row {
     unsigned at, width;          /* field in nx_config, or nx_fn_config under functions[] */
     unsigned count_at;           /* of lists and maps */
     unsigned resolved_at;        /* of files: field of the resolved path; the same as `at` where only that is kept */
+    const char *list_row;        /* of a section: the row below it that one value or a list in place of the section stands for */
     bool is_required, is_path;   /* is_path: resolved_at is meant */
     bool is_secret;              /* never shown in a message */
     bool is_project;             /* belongs to the project, not to a node: refused in the user file and as an override */
@@ -172,6 +175,14 @@ bool nx_cfg_text_to_uint(const nx_cfg_row *row, nx_slice text, uint64_t *ret); /
 const char *nx_cfg_resolve(nx_arena *a, const char *dir, nx_slice path);       /* NULL: out of memory */
 
 /* config_read.c: one document into x->config. */
+size_t nx_cfg_path_push(nx_cfg_ctx *x, nx_slice key); /* the path of messages, one key longer; what nx_cfg_path_pop() needs */
+void nx_cfg_path_pop(nx_cfg_ctx *x, size_t was);
+const nx_cfg_node *nx_cfg_earlier_twin(const nx_cfg_node *parent, const nx_cfg_node *n); /* NULL: none has its key */
+/* False, with an issue, where something else stands there; null is left to the caller. */
+bool nx_cfg_is_kind(nx_cfg_ctx *x, const nx_cfg_node *n, nx_cfg_node_kind kind, const char *expected, const char *example);
+bool nx_cfg_report_null(nx_cfg_ctx *x, const nx_cfg_node *n, const char *example); /* true, with an issue, where nothing stands there */
+/* config_secrets.c: a node into x->config->secrets, over what lower layers put there. */
+void nx_cfg_read_secrets(nx_cfg_ctx *x, const nx_cfg_node *n);
 void nx_cfg_read_root(nx_cfg_ctx *x, const nx_cfg_node *root);
 void nx_cfg_override(nx_cfg_ctx *x, const nx_config_override *o);
 static inline nx_cfg_mark *nx_cfg_fn_marks(const nx_cfg_ctx *x, unsigned i) { return x->fn_marks + (size_t)i * nx_cfg_n_rows; }

@@ -44,6 +44,19 @@ static void put_retry(const nx_fn_config *f, nx_jw *w)
     nx_jw_object_end(w);
 }
 
+static void put_map(nx_jw *w, const char *key, const nx_kv *items, unsigned n)
+{
+    if (n == 0)
+        return;
+    nx_jw_key(w, key);
+    nx_jw_object(w);
+    for (unsigned i = 0; i < n; i++) {
+        nx_jw_key_slice(w, items[i].key);
+        nx_jw_str(w, items[i].value);
+    }
+    nx_jw_object_end(w);
+}
+
 void nx_fn_config_triggers_to_json(const nx_fn_config *f, nx_jw *w)
 {
     nx_jw_object(w);
@@ -77,13 +90,12 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w)
         nx_jw_object_end(w);
     }
     nx_jw_kcstr(w, "respond", f->respond == NX_RESPOND_SYNC ? "sync" : "async");
-    if (f->n_env) {
-        nx_jw_key(w, "env");
+    put_map(w, "env", f->env, f->n_env);
+    if (f->n_secrets || f->n_secret_env) {
+        nx_jw_key(w, "secrets");
         nx_jw_object(w);
-        for (unsigned i = 0; i < f->n_env; i++) {
-            nx_jw_key_slice(w, f->env[i].key);
-            nx_jw_str(w, f->env[i].value);
-        }
+        put_list(w, "read", f->secrets, f->n_secrets);
+        put_map(w, "env", f->secret_env, f->n_secret_env);
         nx_jw_object_end(w);
     }
     put_list(w, "allowed_outbound_hosts", f->outbound_hosts, f->n_outbound_hosts);

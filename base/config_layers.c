@@ -50,6 +50,8 @@ nx_grants nx_fn_config_grants(const nx_fn_config *f)
         .n_stores = f->n_stores,
         .emit = f->emit,
         .n_emit = f->n_emit,
+        .secrets = f->secrets,
+        .n_secrets = f->n_secrets,
     };
 }
 

@@ -20,7 +20,7 @@ static size_t path_push(nx_cfg_ctx *x, const char *text)
     return was;
 }
 
-static size_t path_push_key(nx_cfg_ctx *x, nx_slice key)
+size_t nx_cfg_path_push(nx_cfg_ctx *x, nx_slice key)
 {
     char shown[NX_CFG_SHOW_BYTES], text[NX_CFG_SHOW_BYTES + 2];
     bool is_word = key.n > 0 && key.n <= 64;
@@ -43,7 +43,7 @@ static size_t path_push_index(nx_cfg_ctx *x, unsigned i)
     return path_push(x, text);
 }
 
-static void path_pop(nx_cfg_ctx *x, size_t was)
+void nx_cfg_path_pop(nx_cfg_ctx *x, size_t was)
 {
     x->path_n = was;
     x->path[was] = '\0';
@@ -112,7 +112,7 @@ static void unknown_key(nx_cfg_ctx *x, const char *prefix, const nx_cfg_node *n)
     nx_cfg_issue(x, nx_cfg_mark_key(x, n), NULL, advice, "unknown key");
 }
 
-static const nx_cfg_node *earlier_twin(const nx_cfg_node *parent, const nx_cfg_node *n)
+const nx_cfg_node *nx_cfg_earlier_twin(const nx_cfg_node *parent, const nx_cfg_node *n)
 {
     for (const nx_cfg_node *c = parent->first; c != n; c = c->next) {
         if (nx_slice_eq(c->key, n->key))
@@ -151,9 +151,9 @@ static void report_missing(nx_cfg_ctx *x, const char *prefix, const nx_cfg_node 
         snprintf(suggestion, sizeof suggestion, "add %s: %s", nx_cfg_row_key(row), row->example);
         /* An absent mapping (`http:` with nothing after it) has no place of its own but its key's. */
         nx_cfg_mark at = map->kind == NX_CFG_NODE_MAP ? nx_cfg_mark_of(x, map) : nx_cfg_mark_key(x, map);
-        size_t was = path_push_key(x, nx_slice_cstr(nx_cfg_row_key(row)));
+        size_t was = nx_cfg_path_push(x, nx_slice_cstr(nx_cfg_row_key(row)));
         nx_cfg_issue(x, at, NULL, suggestion, "is missing");
-        path_pop(x, was);
+        nx_cfg_path_pop(x, was);
     }
 }
 
@@ -167,7 +167,7 @@ static const char *kind_name(const nx_cfg_node *n)
 }
 
 /* False where something else stands there; null is left to the caller. */
-static bool is_kind(nx_cfg_ctx *x, const nx_cfg_node *n, nx_cfg_node_kind kind, const char *expected, const char *example)
+bool nx_cfg_is_kind(nx_cfg_ctx *x, const nx_cfg_node *n, nx_cfg_node_kind kind, const char *expected, const char *example)
 {
     if (n->is_broken)
         return false;
@@ -180,7 +180,7 @@ static bool is_kind(nx_cfg_ctx *x, const nx_cfg_node *n, nx_cfg_node_kind kind, 
     return false;
 }
 
-static bool report_null(nx_cfg_ctx *x, const nx_cfg_node *n, const char *example)
+bool nx_cfg_report_null(nx_cfg_ctx *x, const nx_cfg_node *n, const char *example)
 {
     char suggestion[160] = "remove the key";
     if (!n->is_null)
@@ -194,7 +194,7 @@ static bool report_null(nx_cfg_ctx *x, const nx_cfg_node *n, const char *example
 static bool read_scalar(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, const nx_cfg_node *n)
 {
     const char *example = row->example ? row->example : row->def;
-    if (!is_kind(x, n, NX_CFG_NODE_SCALAR, "one value", example) || report_null(x, n, example))
+    if (!nx_cfg_is_kind(x, n, NX_CFG_NODE_SCALAR, "one value", example) || nx_cfg_report_null(x, n, example))
         return false;
     if ((row->shape == NX_CFG_BOOL || row->shape == NX_CFG_INT || row->shape == NX_CFG_DECIMAL) && !n->is_plain) {
         nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, "leave out the quotes", "is text, not %s", row->shape == NX_CFG_BOOL ? "a boolean" : "a number");
@@ -228,7 +228,7 @@ static void put_list(const nx_cfg_row *row, void *base, void *items, unsigned co
 
 static void add_item(nx_cfg_ctx *x, const nx_cfg_row *row, const nx_cfg_node *n, nx_slice *items, unsigned *count)
 {
-    if (!is_kind(x, n, NX_CFG_NODE_SCALAR, "one value", NULL))
+    if (!nx_cfg_is_kind(x, n, NX_CFG_NODE_SCALAR, "one value", NULL))
         return;
     if (n->is_null) {
         nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, "remove it", "is empty");
@@ -253,9 +253,9 @@ static void add_item(nx_cfg_ctx *x, const nx_cfg_row *row, const nx_cfg_node *n,
 static void read_list(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, const nx_cfg_node *n)
 {
     bool is_one = row->shape == NX_CFG_ONE_OR_LIST && n->kind == NX_CFG_NODE_SCALAR;
-    if (n->is_broken || report_null(x, n, row->example))
+    if (n->is_broken || nx_cfg_report_null(x, n, row->example))
         return;
-    if (!is_one && !is_kind(x, n, NX_CFG_NODE_SEQ, row->shape == NX_CFG_LIST ? "a list" : "one value or a list", row->example))
+    if (!is_one && !nx_cfg_is_kind(x, n, NX_CFG_NODE_SEQ, row->shape == NX_CFG_LIST ? "a list" : "one value or a list", row->example))
         return;
     if (n->n > NX_CFG_LIST_MAX) {
         nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, NULL, "has %u items; at most %u are allowed", n->n, NX_CFG_LIST_MAX);
@@ -275,7 +275,7 @@ static void read_list(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, const nx
     for (const nx_cfg_node *c = n->first; c && !is_one; c = c->next) {
         size_t was = path_push_index(x, i++);
         add_item(x, row, c, items, &count);
-        path_pop(x, was);
+        nx_cfg_path_pop(x, was);
     }
     /* Order means nothing where items are subscriptions; sorted, equal settings are equal bytes. */
     if (row->shape == NX_CFG_ONE_OR_LIST)
@@ -290,7 +290,7 @@ static bool read_var(nx_cfg_ctx *x, const nx_cfg_row *row, const nx_cfg_node *n,
         nx_cfg_issue(x, nx_cfg_mark_key(x, n), NULL, why.suggestion, "%s", why.reason);
         return false;
     }
-    if (!is_kind(x, n, NX_CFG_NODE_SCALAR, "text", NULL))
+    if (!nx_cfg_is_kind(x, n, NX_CFG_NODE_SCALAR, "text", NULL))
         return false;
     if (n->is_null) {
         nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, "write \"\" for an empty value", "has no value");
@@ -306,7 +306,7 @@ static bool read_var(nx_cfg_ctx *x, const nx_cfg_row *row, const nx_cfg_node *n,
 
 static void read_env(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, const nx_cfg_node *n)
 {
-    if (n->is_null || !is_kind(x, n, NX_CFG_NODE_MAP, "a mapping of names to texts", row->example))
+    if (n->is_null || !nx_cfg_is_kind(x, n, NX_CFG_NODE_MAP, "a mapping of names to texts", row->example))
         return;
     if (n->n > NX_CFG_KEYS_MAX) {
         nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, NULL, "has %u variables; at most %u are allowed", n->n, NX_CFG_KEYS_MAX);
@@ -320,8 +320,8 @@ static void read_env(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, const nx_
         return;
     }
     for (const nx_cfg_node *c = n->first; c; c = c->next) {
-        size_t was = path_push_key(x, c->key);
-        const nx_cfg_node *twin = earlier_twin(n, c);
+        size_t was = nx_cfg_path_push(x, c->key);
+        const nx_cfg_node *twin = nx_cfg_earlier_twin(n, c);
         if (nx_slice_eq_cstr(c->key, "<<"))
             nx_cfg_issue(x, nx_cfg_mark_key(x, c), NULL, "write the keys out", "merge keys are not supported");
         else if (twin)
@@ -330,7 +330,7 @@ static void read_env(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, const nx_
             bytes += vars[count].key.n + vars[count].value.n + 2;
             count++;
         }
-        path_pop(x, was);
+        nx_cfg_path_pop(x, was);
     }
     if (bytes > NX_CFG_ENV_BYTES)
         nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, NULL, "has %zu bytes; at most %u are allowed", bytes, NX_CFG_ENV_BYTES);
@@ -353,7 +353,7 @@ static void read_function(nx_cfg_ctx *x, unsigned i, const nx_cfg_node *n)
         if (nx_cfg_row_is_function(row) && row->def && nx_cfg_row_is_scalar(row))
             nx_cfg_set(x, row, f, nx_slice_cstr(row->def), (nx_cfg_mark){0});
     }
-    if (is_kind(x, n, NX_CFG_NODE_MAP, "a mapping", "- name: hello"))
+    if (nx_cfg_is_kind(x, n, NX_CFG_NODE_MAP, "a mapping", "- name: hello"))
         read_section(x, NX_CFG_IN_FUNCTION, f, marks, n);
     if (!nx_cfg_is_set(&marks[nx_cfg_row_index(nx_cfg_row_find("functions[].on.http"))]))
         f->http_method = NX_SLICE_NULL; /* the default method is one of a route */
@@ -370,7 +370,7 @@ static void read_functions(nx_cfg_ctx *x, const nx_cfg_node *n)
         nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, "begin each function with - name: NAME", "must be a list, not a mapping");
         return;
     }
-    if (!is_kind(x, n, NX_CFG_NODE_SEQ, "a list", NULL))
+    if (!nx_cfg_is_kind(x, n, NX_CFG_NODE_SEQ, "a list", NULL))
         return;
     if (n->n > NX_CONFIG_FUNCTIONS_MAX) {
         nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, NULL, "has %u functions; at most %u are allowed", n->n, NX_CONFIG_FUNCTIONS_MAX);
@@ -390,7 +390,7 @@ static void read_functions(nx_cfg_ctx *x, const nx_cfg_node *n)
     for (const nx_cfg_node *f = n->first; f && x->err != NX_ENOMEM; f = f->next, i++) {
         size_t was = path_push_index(x, i);
         read_function(x, i, f);
-        path_pop(x, was);
+        nx_cfg_path_pop(x, was);
     }
 }
 
@@ -402,11 +402,16 @@ static void read_value(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_cfg_
     }
     unsigned n_before;
     nx_cfg_mark *mark = &marks[nx_cfg_row_index(row)];
+    if (row->list_row && (n->kind == NX_CFG_NODE_SEQ || (n->kind == NX_CFG_NODE_SCALAR && !n->is_null))) {
+        *mark = nx_cfg_mark_key(x, n);
+        row = nx_cfg_row_find(row->list_row); /* the short form stands for one key of the section */
+        mark = &marks[nx_cfg_row_index(row)];
+    }
     switch (row->shape) {
     case NX_CFG_SECTION:
         n_before = x->issues->n;
         *mark = nx_cfg_mark_key(x, n);
-        if (n->is_null || is_kind(x, n, NX_CFG_NODE_MAP, "a mapping", row->example))
+        if (n->is_null || nx_cfg_is_kind(x, n, NX_CFG_NODE_MAP, "a mapping", row->example))
             read_section(x, row->path, base, marks, n);
         mark->is_wrong = x->issues->n != n_before;
         return;
@@ -422,6 +427,10 @@ static void read_value(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_cfg_
     case NX_CFG_ENV:
         *mark = nx_cfg_mark_of(x, n);
         read_env(x, row, base, n);
+        return;
+    case NX_CFG_SECRETS:
+        *mark = nx_cfg_mark_of(x, n);
+        nx_cfg_read_secrets(x, n);
         return;
     case NX_CFG_CONST:
     case NX_CFG_STRING:
@@ -445,23 +454,23 @@ static void read_section(nx_cfg_ctx *x, const char *prefix, void *base, nx_cfg_m
         return;
     }
     for (const nx_cfg_node *c = map->first; c && x->err != NX_ENOMEM; c = c->next) {
-        size_t was = path_push_key(x, c->key);
+        size_t was = nx_cfg_path_push(x, c->key);
         const nx_cfg_row *row = nx_cfg_row_child(prefix, c->key);
-        const nx_cfg_node *twin = row ? earlier_twin(map, c) : NULL;
+        const nx_cfg_node *twin = row ? nx_cfg_earlier_twin(map, c) : NULL;
         if (!row)
             unknown_key(x, prefix, c);
         else if (twin)
             nx_cfg_issue(x, nx_cfg_mark_key(x, c), NULL, NULL, "appears twice; first on line %u", twin->key_line);
         else
             read_value(x, row, base, marks, c);
-        path_pop(x, was);
+        nx_cfg_path_pop(x, was);
     }
     report_missing(x, prefix, map);
 }
 
 void nx_cfg_read_root(nx_cfg_ctx *x, const nx_cfg_node *root)
 {
-    if (is_kind(x, root, NX_CFG_NODE_MAP, "a mapping of keys to values", "version: v1"))
+    if (nx_cfg_is_kind(x, root, NX_CFG_NODE_MAP, "a mapping of keys to values", "version: v1"))
         read_section(x, "", x->config, x->marks, root);
 }
 
@@ -474,18 +483,18 @@ void nx_cfg_override(nx_cfg_ctx *x, const nx_config_override *o)
         return;
     }
     const nx_cfg_row *row = nx_slice_to_cstr(o->path, path, sizeof path) == NX_OK ? nx_cfg_row_find(path) : NULL;
-    size_t was = path_push_key(x, o->path);
+    size_t was = nx_cfg_path_push(x, o->path);
     if (!row) {
         advise_key("", o->path, advice, sizeof advice);
         nx_cfg_issue(x, at, NULL, advice, "unknown key");
     } else if (nx_cfg_row_env_name(row, env_name) == 0) {
         nx_cfg_issue(x, at, row->path, "set it in nexus.yaml", "can only be set in the file");
     } else {
-        path_pop(x, was);
+        nx_cfg_path_pop(x, was);
         path_push(x, row->path);
         nx_cfg_mark *mark = &x->marks[nx_cfg_row_index(row)];
         *mark = at;
         mark->is_wrong = !nx_cfg_set(x, row, x->config, o->value, at);
     }
-    path_pop(x, was);
+    nx_cfg_path_pop(x, was);
 }

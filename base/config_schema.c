@@ -65,6 +65,34 @@ static void put_env_schema(nx_jw *w)
     nx_jw_object_end(w);
 }
 
+/* One of the two keys, with a text. */
+static void put_secrets_schema(nx_jw *w)
+{
+    static const char *const keys[] = {"file", "env"};
+    nx_jw_kcstr(w, "type", "object");
+    nx_jw_ku64(w, "maxProperties", NX_CFG_KEYS_MAX);
+    nx_jw_key(w, "propertyNames");
+    nx_jw_object(w);
+    put_string_schema(w, &nx_cfg_secret_name);
+    nx_jw_object_end(w);
+    nx_jw_key(w, "additionalProperties");
+    nx_jw_object(w);
+    nx_jw_kcstr(w, "type", "object");
+    nx_jw_ku64(w, "minProperties", 1);
+    nx_jw_ku64(w, "maxProperties", 1);
+    nx_jw_kbool(w, "additionalProperties", false);
+    nx_jw_key(w, "properties");
+    nx_jw_object(w);
+    for (unsigned i = 0; i < NX_ARRAY_LEN(keys); i++) {
+        nx_jw_key(w, keys[i]);
+        nx_jw_object(w);
+        put_string_schema(w, i ? &nx_cfg_env_name : &nx_cfg_file);
+        nx_jw_object_end(w);
+    }
+    nx_jw_object_end(w);
+    nx_jw_object_end(w);
+}
+
 static void put_choices(nx_jw *w, const nx_cfg_row *row)
 {
     nx_jw_key(w, "enum");
@@ -115,6 +143,28 @@ static void put_description(nx_jw *w, const nx_cfg_row *row, nx_err *err)
 
 static void put_object(nx_jw *w, const char *prefix, nx_err *err);
 
+/* A section, or the short form of one of its keys. */
+static void put_section(nx_jw *w, const nx_cfg_row *row, nx_err *err)
+{
+    const nx_cfg_row *listed = row->list_row ? nx_cfg_row_find(row->list_row) : NULL;
+    if (!listed) {
+        put_object(w, row->path, err);
+        return;
+    }
+    nx_jw_key(w, "oneOf");
+    nx_jw_array(w);
+    nx_jw_object(w);
+    put_string_schema(w, listed->format);
+    nx_jw_object_end(w);
+    nx_jw_object(w);
+    put_array_schema(w, listed->format);
+    nx_jw_object_end(w);
+    nx_jw_object(w);
+    put_object(w, row->path, err);
+    nx_jw_object_end(w);
+    nx_jw_array_end(w);
+}
+
 static void put_row(nx_jw *w, const nx_cfg_row *row, nx_err *err)
 {
     nx_jw_key(w, nx_cfg_row_key(row));
@@ -122,7 +172,7 @@ static void put_row(nx_jw *w, const nx_cfg_row *row, nx_err *err)
     put_description(w, row, err);
     switch (row->shape) {
     case NX_CFG_SECTION:
-        put_object(w, row->path, err);
+        put_section(w, row, err);
         break;
     case NX_CFG_FUNCTIONS:
         nx_jw_kcstr(w, "type", "array");
@@ -175,6 +225,9 @@ static void put_row(nx_jw *w, const nx_cfg_row *row, nx_err *err)
         break;
     case NX_CFG_ENV:
         put_env_schema(w);
+        break;
+    case NX_CFG_SECRETS:
+        put_secrets_schema(w);
         break;
     }
     put_default(w, row);
@@ -272,7 +325,7 @@ static nx_err append_value(const nx_cfg_row *row, nx_buf *out)
     nx_err err = NX_OK;
     switch (row->shape) {
     case NX_CFG_SECTION:
-        return nx_buf_append_cstr(out, "mapping");
+        return nx_buf_append_cstr(out, row->list_row ? "mapping, or a list" : "mapping");
     case NX_CFG_FUNCTIONS:
         return nx_buf_append_cstr(out, "list of functions");
     case NX_CFG_CONST:
@@ -296,7 +349,9 @@ static nx_err append_value(const nx_cfg_row *row, nx_buf *out)
     case NX_CFG_ONE_OR_LIST:
         return nx_buf_printf(out, "%s, or a list", row->format->noun);
     case NX_CFG_ENV:
-        return nx_buf_append_cstr(out, "mapping of names to texts");
+        return nx_buf_append_cstr(out, row->format == &nx_cfg_env_value ? "mapping of names to texts" : "mapping of names to names");
+    case NX_CFG_SECRETS:
+        return nx_buf_append_cstr(out, "mapping of names to places");
     }
     return err;
 }

@@ -108,6 +108,12 @@ const nx_cfg_row nx_cfg_rows[] = {
     {"retention.runs.max_bytes", NX_CFG_SIZE, .def = "4Gi", .min = "16Mi", .max = "64Ti", NODE(runs_max_bytes), .help = "Size of the records' stream."},
     {"dedupe_window", NX_CFG_DURATION, .def = "2m", .min = "1s", .max = "24h", NODE(dedupe_window_ns),
      .help = "How long an `Idempotency-Key`, or a producer's own source and id, is remembered. At most `retention.events.max_age`."},
+    {"secrets", NX_CFG_SECRETS, .example = "{STRIPE_KEY: {file: ./stripe.key}}",
+     .help = "Where the node finds the values of secrets: each `{file: FILE}` or `{env: VARIABLE}` of the node's own environment. "
+             "Those that stand nowhere here come from the node's store (`nexus secrets set`)."},
+    {"secret_key_file", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(secret_key_file), .example = "/etc/nexus/secret.key",
+     .help = "File of the key (32 bytes as base64) that seals secrets in the store; all nodes of a cluster need the same. "
+             "Without it, `secret.key` in `data_dir`, made on first use."},
     {"workers", NX_CFG_INT, .def = "0", .min = "0", .max = "256", .unit = "slots", NODE(workers),
      .help = "Functions that run at the same time; 0 is one per core."},
 
@@ -157,6 +163,12 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "Key-value stores of the namespace that `kv_get`, `kv_put` and `kv_delete` may use. A store is made when it is first used. Without it, none."},
     {"functions[].emit", NX_CFG_ONE_OR_LIST, &nx_cfg_type_pattern, FN_LIST(emit), .example = "[mail.wanted, \"order.*\"]",
      .help = "Types, or patterns of types, of events that the host call `emit` may publish. Without it, none. (`output.event` needs no entry here.)"},
+    {"functions[].secrets", NX_CFG_SECTION, .list_row = "functions[].secrets.read",
+     .help = "Secrets that the function may use. A list of names stands for `read`."},
+    {"functions[].secrets.read", NX_CFG_ONE_OR_LIST, &nx_cfg_secret_name, FN_LIST(secrets), .example = "[STRIPE_KEY]",
+     .help = "Names that the host call `secret_get` answers. The value never stands in a record."},
+    {"functions[].secrets.env", NX_CFG_ENV, &nx_cfg_secret_name, FN_LIST(secret_env), .example = "{DB_PASSWORD: DB_PASSWORD}",
+     .help = "Environment variables that hold the value of a secret: `VARIABLE: NAME`. Such a run can be repeated only where the same value is at hand."},
     {"functions[].max_output", NX_CFG_SIZE, .def = "1Mi", .min = "0", .max = "64Mi", FN(max_output_bytes),
      .help = "Bytes of stdout; more ends the run with an error."},
     {"functions[].max_log", NX_CFG_SIZE, .def = "256Ki", .min = "0", .max = "16Mi", FN(max_log_bytes),
@@ -207,6 +219,7 @@ bool nx_cfg_row_is_scalar(const nx_cfg_row *row)
     case NX_CFG_LIST:
     case NX_CFG_ONE_OR_LIST:
     case NX_CFG_ENV:
+    case NX_CFG_SECRETS:
         return false;
     }
     return false;

@@ -68,3 +68,13 @@ bool nx_kv_store_is_valid(nx_slice store)
         if (!is_lower_or_digit(store.p[i]) && store.p[i] != '-' && store.p[i] != '_') return false;
     return true;
 }
+
+bool nx_secret_name_is_valid(nx_slice name)
+{
+    if (name.n == 0 || name.n > NX_SECRET_NAME_BYTES || name.p[0] == '-' || (name.p[0] >= '0' && name.p[0] <= '9')) return false;
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        if (!is_lower_or_digit(c) && !(c >= 'A' && c <= 'Z') && c != '_' && c != '-') return false;
+    }
+    return true;
+}

@@ -52,6 +52,10 @@ typedef struct nx_fn_config {
     unsigned n_stores; /* key_value_stores */
     nx_slice *emit;
     unsigned n_emit; /* types and patterns of events it may emit */
+    nx_slice *secrets;
+    unsigned n_secrets; /* names that secret_get answers; sorted */
+    nx_kv *secret_env;
+    unsigned n_secret_env; /* variable, secret's name; sorted by variable; none of them is in env */
     uint64_t max_output_bytes, max_log_bytes;
     unsigned concurrency;        /* running attempts on one node; 0: as many as there are slots */
     unsigned retry_max_attempts; /* the first one counts; 1: a failure is final */
@@ -64,6 +68,12 @@ typedef struct nx_fn_config {
     unsigned line;                   /* in the file, for messages */
     unsigned code_line, code_column; /* of `code`; 0: none */
 } nx_fn_config;
+
+typedef struct nx_secret_source { /* where a secret's value is, if not in the node's store */
+    nx_slice name;
+    bool is_file;
+    nx_slice at; /* file, resolved; or variable of the node's environment */
+} nx_secret_source;
 
 typedef struct nx_config {
     nx_slice path;          /* file, or "" */
@@ -85,7 +95,10 @@ typedef struct nx_config {
     nx_durability durability;
     unsigned replicas;
     uint64_t events_max_age_ns, events_max_bytes, runs_max_age_ns, runs_max_bytes, dedupe_window_ns;
-    unsigned workers; /* running slots; 0: one per core */
+    nx_secret_source *secrets;
+    unsigned n_secrets;       /* sorted by name */
+    nx_slice secret_key_file; /* resolved; empty: data_dir/secret.key */
+    unsigned workers;         /* running slots; 0: one per core */
     nx_fn_config *functions;
     unsigned n_functions;
 } nx_config;

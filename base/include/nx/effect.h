@@ -71,6 +71,8 @@ const char *nx_effect_status_name(nx_effect_status s); /* "DENIED" */
 nx_sha256 nx_effect_request_digest(nx_slice name, nx_slice request);
 /* Letters, digits and - / _ = . (no . first, last or twice in a row), at most NX_KV_KEY_BYTES: what NATS takes as a key. */
 bool nx_kv_key_is_valid(nx_slice key);
+/* Letters, digits, _ and -; a letter or _ first; at most NX_SECRET_NAME_BYTES. */
+bool nx_secret_name_is_valid(nx_slice name);
 /* Lower-case letters, digits, - and _; a letter or digit first; at most NX_KV_STORE_BYTES. */
 bool nx_kv_store_is_valid(nx_slice store);
 #endif

@@ -186,6 +186,7 @@ static const char full_function[] =
     "    allowed_outbound_hosts: [\"https://*.example.com\", http://localhost:3000]\n"
     "    key_value_stores: [default, carts]\n"
     "    emit: order.*\n"
+    "    secrets: {read: [STRIPE_KEY, API-key], env: {DB_PASSWORD: db-password, AUTH: STRIPE_KEY}}\n"
     "    max_output: 2Mi\n"
     "    max_log: 0\n"
     "    concurrency: 2\n"
@@ -229,6 +230,11 @@ static void test_config_every_function_key(void **state)
     assert_slice(g.stores[0], "carts");
     assert_int_equal(g.n_emit, 1);
     assert_slice(g.emit[0], "order.*");
+    assert_int_equal(f->n_secrets, 2);
+    assert_slice(f->secrets[0], "API-key"); /* sorted */
+    assert_int_equal(f->n_secret_env, 2);
+    assert_slice(f->secret_env[0].key, "AUTH");
+    assert_slice(f->secret_env[0].value, "STRIPE_KEY");
     assert_int_equal(f->max_output_bytes, 2u << 20);
     assert_int_equal(f->max_log_bytes, 0);
     assert_int_equal(f->concurrency, 2);
@@ -310,6 +316,30 @@ static void test_config_equal_settings_are_equal_bytes(void **state)
     nx_buf_done(&b);
     parsed_done(&p);
     parsed_done(&q);
+}
+
+static void test_config_secrets_say_where_values_are(void **state)
+{
+    (void)state;
+    parsed p = parse_good("version: v1\n"
+                          "secret_key_file: key\n"
+                          "secrets: {B: {file: ./b.txt}, A: {env: NODE_A}}\n"
+                          "functions:\n"
+                          "  - {name: f, on: {event: a}, code: f.wasm, secrets: [B, A]}\n"
+                          "  - {name: g, on: {event: a}, code: g.wasm, secrets: A}\n",
+                          0);
+    const nx_config *c = p.config;
+    assert_int_equal(c->n_secrets, 2);
+    assert_slice(c->secrets[0].name, "A");
+    assert_false(c->secrets[0].is_file);
+    assert_slice(c->secrets[0].at, "NODE_A");
+    assert_true(c->secrets[1].is_file);
+    assert_slice(c->secrets[1].at, "/nowhere/my-app/b.txt");
+    assert_slice(c->secret_key_file, "/nowhere/my-app/key");
+    assert_int_equal(c->functions[0].n_secrets, 2);
+    assert_slice(c->functions[0].secrets[0], "A");
+    assert_int_equal(c->functions[1].n_secrets, 1);
+    parsed_done(&p);
 }
 
 /* Every character that a string may hold survives the way through the stored form. */
@@ -394,6 +424,7 @@ int main(void)
         cmocka_unit_test(test_config_defaults),
         cmocka_unit_test(test_config_every_node_key),
         cmocka_unit_test(test_config_every_function_key),
+        cmocka_unit_test(test_config_secrets_say_where_values_are),
         cmocka_unit_test(test_config_stored_settings_round_trip),
         cmocka_unit_test(test_config_equal_settings_are_equal_bytes),
         cmocka_unit_test(test_config_stored_settings_keep_every_character),

@@ -50,6 +50,20 @@ static void check_mistakes(const mistake *all, size_t n, unsigned flags)
 #define SUBJECT(text) FN_ON("      nats: " text "\n")                   /* the value begins at 6:13 */
 #define TYPE(text) FN_ON("      event: " text "\n")                     /* the value begins at 6:14 */
 
+/* Who writes the value itself must not read it again in a message. */
+static void test_config_secret_value_is_not_shown(void **state)
+{
+    (void)state;
+    parsed p = parse(NODE("secrets: {A: sk_live_0123}"));
+    nx_buf text = NX_BUF_INIT(1u << 16);
+    assert_int_equal(p.err, NX_EINVAL);
+    assert_int_equal(nx_config_issues_text(&p.issues, &text), NX_OK);
+    assert_non_null(strstr(nx_buf_cstr(&text), "nexus secrets set"));
+    assert_null(strstr(nx_buf_cstr(&text), "sk_live"));
+    nx_buf_done(&text);
+    parsed_done(&p);
+}
+
 static void test_config_keys(void **state)
 {
     (void)state;
@@ -298,6 +312,20 @@ static void test_config_triggers(void **state)
         {FN_OK("    env: {A: }\n"), 6, 11, "functions[0].env.A", "has no value", "write \"\""},
         {FN_OK("    env: {A: [1]}\n"), 6, 14, "functions[0].env.A", "must be text, not a list", ""},
         {FN_OK("    env: [A=1]\n"), 6, 10, "functions[0].env", "must be a mapping of names to texts, not a list", "{GREETING: hello}"},
+        {FN_OK("    secrets: [9LIVES]\n"), 6, 15, "functions[0].secrets[0]", "is not the name of a secret", ""},
+        {FN_OK("    secrets: {reed: [A]}\n"), 6, 15, "functions[0].secrets.reed", "unknown key", "did you mean read?"},
+        {FN_OK("    secrets: {env: {NEXUS_X: A}}\n"), 6, 21, "functions[0].secrets.env.NEXUS_X", "is set by the platform", "choose another name"},
+        {FN_OK("    secrets: {env: {A: a b}}\n"), 6, 24, "functions[0].secrets.env.A", "is not the name of a secret", ""},
+        {FN_OK("    secrets: {env: [A]}\n"), 6, 20, "functions[0].secrets.env", "must be a mapping of names to texts", "DB_PASSWORD"},
+        {FN_OK("    env: {A: x}\n    secrets: {env: {A: B}}\n"), 7, 20, "functions[0].secrets.env", "A is set by env already", "remove one"},
+        {NODE("secrets: [A]"), 2, 10, "secrets", "must be a mapping of names to places", "STRIPE_KEY"},
+        {NODE("secrets: {a.b: {env: A}}"), 2, 11, "secrets.\"a.b\"", "is not the name of a secret", ""},
+        {NODE("secrets: {A: {file: x, env: y}}"), 2, 14, "secrets.A", "has 2 places", "keep one"},
+        {NODE("secrets: {A: {}}"), 2, 14, "secrets.A", "has 0 places", ""},
+        {NODE("secrets: {A: {vault: x}}"), 2, 15, "secrets.A.vault", "unknown key", "file, env"},
+        {NODE("secrets: {A: {env: A=B}}"), 2, 20, "secrets.A.env", "is not a name of an environment variable", ""},
+        {NODE("secrets: {A: {file: }}"), 2, 15, "secrets.A.file", "has no value", "./stripe.key"},
+        {NODE("secrets: {A: {env: x}, A: {env: y}}"), 2, 24, "secrets.A", "appears twice; first on line 2", ""},
         {FN_OK("    build: make\n"), 6, 12, "functions[0].build", "must be a mapping, not one value", ""},
         {FN_OK("    build: {watch: src}\n"), 6, 20, "functions[0].build.watch", "must be a list, not one value", "[src, Cargo.toml]"},
     };
@@ -432,6 +460,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config_keys),
+        cmocka_unit_test(test_config_secret_value_is_not_shown),
         cmocka_unit_test(test_config_kinds),
         cmocka_unit_test(test_config_durations_and_sizes),
         cmocka_unit_test(test_config_names_and_addresses),

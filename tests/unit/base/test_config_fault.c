@@ -109,8 +109,8 @@ static void fail_each_allocation(const char *text, nx_err expected)
 static void test_config_survives_failing_allocations(void **state)
 {
     (void)state;
-    fail_each_allocation("version: v1\nname: x\nlog: {level: debug}\nfunctions:\n"
-                         "  - {name: f, on: {http: {path: /x}, nats: [a, b], event: c}, code: f.wasm, env: {A: b, C: d}, build: {watch: [a]}}\n"
+    fail_each_allocation("version: v1\nname: x\nlog: {level: debug}\nsecrets: {A: {file: a}, B: {env: B}}\nfunctions:\n"
+                         "  - {name: f, secrets: {read: [A], env: {E: B}}, on: {http: {path: /x}, nats: [a, b], event: c}, code: f.wasm, env: {A: b, C: d}, build: {watch: [a]}}\n"
                          "  - {name: g, on: {event: c}, code: g.wasm}\n",
                          NX_OK);
     fail_each_allocation("version: v2\nlistne: 1\nname: &a b\nfunctions:\n  - {name: f, on: {}, code: f.wasm, timeout: 5}\n  - {name: f, a: 1, b: 2, c: 3, d: 4}\n",
