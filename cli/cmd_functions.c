@@ -1,4 +1,4 @@
-/* cmd_functions.c: nexus functions list, versions. */
+/* cmd_functions.c: nexus functions list, versions, pause, resume. */
 #include "cmds.h"
 
 #define PATH_BYTES 4096
@@ -20,6 +20,8 @@ static void row(nx_cli_table *t, const nx_json *f)
     append_list(&triggers, "event", nx_json_get(on, "event"));
     nx_cli_table_cell(t, nx_json_get_str(f, "name"));
     nx_cli_table_cell(t, nx_json_get_str(f, "version"));
+    nx_cli_table_cell(t, nx_json_get_bool(f, "paused", false) ? NX_SLICE("paused") : NX_SLICE("runs"));
+    nx_cli_table_cellf(t, "%llu", (unsigned long long)nx_json_get_u64(f, "pending", 0));
     nx_cli_table_cell(t, nx_json_get_str(f, "origin"));
     nx_cli_table_cell(t, nx_slice_sub(nx_json_get_str(f, "artifact"), 0, 12));
     nx_cli_table_cell(t, nx_buf_view(&triggers));
@@ -51,7 +53,7 @@ static int print_names(nx_cli *c)
 
 static int run_list(nx_cli *c)
 {
-    static const char *const heads[] = {"FUNCTION", "VERSION", "ORIGIN", "ARTIFACT", "TRIGGERS"};
+    static const char *const heads[] = {"FUNCTION", "VERSION", "STATE", ">PENDING", "ORIGIN", "ARTIFACT", "TRIGGERS"};
     if (nx_cli_flag_is_set(c, "names"))
         return print_names(c);
     return nx_cli_list(c, "/api/v1/functions", "no functions", NX_ARRAY_LEN(heads), heads, row);
@@ -118,4 +120,97 @@ const nx_cli_command nx_cli_cmd_functions_versions = {
     .examples = versions_examples,
     .is_client = true,
     .run = run_versions,
+};
+
+/* ---- pause, resume ---------------------------------------------------------------------------------------------- */
+
+static int post(nx_cli *c, const char *verb, nx_slice body, nx_httpc_resp *reply)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf path = NX_BUF_INIT(PATH_BYTES);
+    nx_err e = nx_buf_append_cstr(&path, "/api/v1/functions/");
+    if (e == NX_OK)
+        e = nx_cli_path_segment(&path, c->args[0]);
+    if (e == NX_OK)
+        e = nx_buf_printf(&path, "/%s", verb);
+    const char *p = nx_buf_cstr(&path);
+    if (e != NX_OK || !p)
+        return nx_cli_fail(c, NX_ELIMIT, "the name is too long");
+    nx_cli_client node;
+    if ((e = nx_cli_client_open(c, &node)) != NX_OK)
+        return nx_err_exit_code(e);
+    int code = nx_cli_call(&node, &(nx_cli_request){.method = "POST", .path = p, .content_type = body.n ? "application/json" : NULL, .body = body}, reply);
+    nx_cli_client_close(&node);
+    return code;
+}
+
+static int print_state(nx_cli *c, nx_httpc_resp *reply, const char *changed, const char *unchanged)
+{
+    nx_slice body = nx_slice_trim(nx_buf_view(&reply->body));
+    nx_json *root = NULL;
+    if (c->json)
+        printf("%.*s\n", NX_SLICE_FMT(body));
+    else if (nx_json_parse(body, NX_CLI_REPLY_BYTES, &root, NULL) == NX_OK)
+        printf("%s %s\n", c->args[0], nx_json_get_bool(root, "changed", false) ? changed : unchanged);
+    nx_json_free(root);
+    nx_buf_done(&reply->body);
+    return NX_CLI_OK;
+}
+
+static int run_pause(nx_cli *c)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf body = NX_BUF_INIT(PATH_BYTES);
+    nx_jw w = NX_JW_INIT(&body);
+    const char *reason = nx_cli_flag_text(c, "reason");
+    nx_httpc_resp reply;
+    nx_jw_object(&w);
+    if (reason)
+        nx_jw_kcstr(&w, "reason", reason);
+    nx_jw_object_end(&w);
+    if (nx_jw_err(&w) != NX_OK)
+        return nx_cli_fail(c, NX_ELIMIT, "the reason is too long");
+    int code = post(c, "pause", nx_buf_view(&body), &reply);
+    return code != NX_CLI_OK ? code : print_state(c, &reply, "is paused: its events are stored and wait", "was paused already");
+}
+
+static int run_resume(nx_cli *c)
+{
+    nx_httpc_resp reply;
+    int code = post(c, "resume", NX_SLICE_NULL, &reply);
+    return code != NX_CLI_OK ? code : print_state(c, &reply, "is resumed", "was not paused");
+}
+
+static const nx_cli_flag pause_flags[] = {
+    {.name = "reason", .value = "TEXT", .help = "Why; shown where the function is listed."},
+    {0},
+};
+static const nx_cli_example pause_examples[] = {
+    {"nexus functions pause user-welcome --reason 'mail server is down'", "nothing is lost: events wait"},
+    {0},
+};
+
+const nx_cli_command nx_cli_cmd_functions_pause = {
+    .verb = "functions pause",
+    .summary = "Stop running a function; its events wait",
+    .text = "Holds on all nodes, and over restarts, until the function is resumed. Runs that have begun are finished.",
+    .flags = pause_flags,
+    .args = versions_args,
+    .examples = pause_examples,
+    .is_client = true,
+    .run = run_pause,
+};
+
+static const nx_cli_example resume_examples[] = {
+    {"nexus functions resume user-welcome", "it runs on what has waited"},
+    {0},
+};
+
+const nx_cli_command nx_cli_cmd_functions_resume = {
+    .verb = "functions resume",
+    .summary = "Let a paused function run again",
+    .args = versions_args,
+    .examples = resume_examples,
+    .is_client = true,
+    .run = run_resume,
 };

@@ -18,6 +18,8 @@ const nx_cli_command *const nx_cli_commands[] = {
     &nx_cli_cmd_invoke,
     &nx_cli_cmd_functions_list,
     &nx_cli_cmd_functions_versions,
+    &nx_cli_cmd_functions_pause,
+    &nx_cli_cmd_functions_resume,
     &nx_cli_cmd_events_list,
     &nx_cli_cmd_events_show,
     &nx_cli_cmd_runs_list,

@@ -60,6 +60,7 @@ static nx_err metrics(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *re
         uint64_t pending, inflight;
         nx_core_slot_depth(s, &pending, &inflight);
         nx_obs_set(s->m_pending, (double)pending);
+        nx_obs_set(s->m_paused, nx_core_pause_get(n->pauses, s->name, NULL));
     }
     pthread_rwlock_unlock(&n->snap_mu);
     if (atomic_load(&n->is_ready))
@@ -136,6 +137,7 @@ static nx_err functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *
         nx_core_slot_depth(s, &pending, &inflight);
         nx_jw_ku64(&w, "pending", pending);
         nx_jw_ku64(&w, "in_flight", inflight);
+        nx_core_admin_pause_keys(n, fn->name, &w);
         nx_jw_key(&w, "triggers");
         nx_fn_config_triggers_to_json(fn->settings, &w);
         nx_jw_object_end(&w);
@@ -278,6 +280,8 @@ static const nx_gw_admin_route own_routes[] = {
     {"GET", "/api/v1/functions", functions, 0, 0},
     {"GET", "/api/v1/functions/{name}/versions", versions, 0, 0},
     {"POST", "/api/v1/functions/{name}/versions", deploy, 0, 0},
+    {"POST", "/api/v1/functions/{name}/pause", nx_core_admin_pause, 0, 0},
+    {"POST", "/api/v1/functions/{name}/resume", nx_core_admin_resume, 0, 0},
     {"POST", "/api/v1/functions/{name}/invoke", nx_core_admin_invoke, NX_GW_ROUTE_STREAM, 0},
     {"PUT", "/api/v1/artifacts/{sha256}", put_artifact, 0, MODULE_BYTES},
     {"GET", "/api/v1/artifacts/{sha256}", get_artifact, 0, 0},

@@ -8,6 +8,10 @@
 bool nx_core_admin_is_ready(nx_node *n, nx_error *ret_why);
 nx_err nx_core_admin_require_ready(nx_node *n, nx_error *reterr); /* NX_EUNAVAIL with the reason; a full log is ready to be read */
 
+/* "paused", and while it is: "paused_at", "pause_reason", "pause_event_id" */
+void nx_core_admin_pause_keys(nx_node *n, const char *function, nx_jw *w);
+nx_err nx_core_admin_pause(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_resume(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 nx_err nx_core_admin_invoke(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 nx_err nx_core_admin_events(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 nx_err nx_core_admin_event(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);

@@ -114,7 +114,7 @@ typedef struct nx_core_slot {
     pthread_mutex_t mu;                 /* guards fn */
     nx_core_fn *fn;                     /* reference; NULL while it is being removed */
     nx_fab_consumer *consumer, *timers; /* of its events, of its due timers */
-    nx_metric *m_pending;
+    nx_metric *m_pending, *m_paused;
 } nx_core_slot;
 
 typedef struct nx_core_snapshot nx_core_snapshot; /* routes and types of one moment; registry.c */
@@ -130,6 +130,26 @@ void nx_core_registry_clear(nx_node *n);                  /* BLOCKING, takes app
 void nx_core_reload_later(nx_node *n, uint64_t delay_ns); /* the registry is read again then */
 nx_err nx_core_registry_route(nx_node *n, nx_slice method, nx_slice path, nx_arena *a, nx_ingest_route *ret, nx_slice *ret_allow);
 unsigned nx_core_registry_subscribers(nx_node *n, nx_slice type, nx_core_fn **ret_first); /* *ret_first: a reference, may be NULL */
+
+/* ---- functions that are paused: pause.c ---------------------------------------------------------------------------------------------- */
+
+#define NX_CORE_PAUSE_REASON_BYTES 384
+typedef struct nx_core_pause {
+    char function[NX_FUNCTION_NAME_BYTES + 1];
+    char at[NX_RFC3339_MAX + 1];
+    char reason[NX_CORE_PAUSE_REASON_BYTES]; /* may be empty */
+    nx_id event_id;                          /* whose attempts were used up; empty: paused by request */
+} nx_core_pause;
+typedef struct nx_core_pauses nx_core_pauses; /* what the registry said last */
+nx_err nx_core_pauses_new(nx_core_pauses **ret);
+void nx_core_pauses_free(nx_core_pauses *p);
+bool nx_core_pause_get(nx_core_pauses *p, const char *function, nx_core_pause *ret); /* ret may be NULL */
+/* BLOCKING, under apply_mu: reads the registry and brings the consumers of all slots to what it says. */
+nx_err nx_core_pauses_apply(nx_node *n, nx_error *reterr);
+/* BLOCKING, takes apply_mu. On all nodes; event_id NULL: by request. *ret_changed: it was not so before. */
+nx_err nx_core_pause_set(nx_node *n, const char *function, nx_slice reason, const nx_id *event_id, bool *ret_changed, nx_error *reterr);
+nx_err nx_core_pause_end(nx_node *n, const char *function, bool *ret_changed, nx_error *reterr);
+bool nx_core_pause_on_change(nx_node *n, nx_slice key); /* of the registry; the log's thread. False: another key */
 
 /* ---- the dispatcher ------------------------------------------------------------------------------------------------------------------ */
 
@@ -175,7 +195,9 @@ struct nx_node {
     atomic_bool is_strict; /* ingest.strict, retention.events.max_age and hop_limit of cfg, for threads that don't hold apply_mu */
     _Atomic uint64_t events_max_age_ns;
     atomic_uint hop_limit;
-    nx_core_job reload_job;
+    nx_core_pauses *pauses;
+    atomic_bool is_pause_posted;
+    nx_core_job reload_job, pause_job;
     _Atomic uint64_t reload_due_ns; /* when the tick posts it; 0: not at all */
     pthread_t tick_thread;
     bool has_tick;

@@ -291,15 +291,44 @@ void nx_core_run_later(nx_core_run *r, uint64_t delay_ns)
     nx_core_run_release(r);
 }
 
-void nx_core_run_settle(nx_core_run *r)
+static void settle_decided(nx_core_run *r)
 {
-    nx_core_retry_decide(r->fn->settings, nx_clock_wall_ns(), &r->rec);
     count(r);
     log_outcome(r);
     if (r->rec.status == NX_RUN_OK && r->fn->settings->output_event.n)
         emit_output(r);
     else
         store_record(r);
+}
+
+/* The function is paused before the record says that the event waits for that: should the node die between the two, the attempt is repeated. */
+static void pausing_job(nx_core_job *job)
+{
+    nx_core_run *r = (nx_core_run *)(void *)((char *)job - offsetof(nx_core_run, job));
+    char reason[NX_CORE_PAUSE_REASON_BYTES];
+    bool is_changed;
+    nx_error e = NX_ERROR_INIT;
+    int k = snprintf(reason, sizeof reason, "attempt %u of event %s failed (%s): %.*s", r->rec.attempt, r->rec.event_id.s, nx_run_why_name(r->rec.why),
+                     r->rec.message.n > 200 ? 200 : (int)r->rec.message.n, r->rec.message.p ? r->rec.message.p : "");
+    if (nx_core_pause_set(r->d->node, r->fn->name, nx_slice_make(reason, (size_t)k < sizeof reason ? (size_t)k : sizeof reason - 1), &r->rec.event_id,
+                          &is_changed, &e) == NX_OK) {
+        settle_decided(r);
+        return;
+    }
+    nx_log(NX_LOG_WARN, "function.not_paused", "function '%s' could not be paused (%s); the attempt is repeated", r->fn->name, e.msg);
+    nx_core_run_later(r, NX_NS_PER_S);
+}
+
+void nx_core_run_settle(nx_core_run *r)
+{
+    nx_core_retry_decide(r->fn->settings, nx_clock_wall_ns(), &r->rec);
+    if (r->rec.after != NX_AFTER_PAUSE) {
+        settle_decided(r);
+        return;
+    }
+    r->job.run = pausing_job;
+    if (nx_core_jobs_post(r->d->node->jobs, &r->job) != NX_OK)
+        nx_core_run_later(r, NX_NS_PER_S);
 }
 
 /* The compiled module is no longer in the cache: made again from the stored artifact. Gone there too, the run is dead. */

@@ -130,7 +130,7 @@ static void reload_job(nx_core_job *job)
 static void on_kv_change(void *self, nx_slice key)
 {
     nx_node *n = self;
-    if (!nx_slice_ends(key, NX_SLICE(".live")))
+    if (nx_core_pause_on_change(n, key) || !nx_slice_ends(key, NX_SLICE(".live")))
         return;
     if (atomic_load(&n->is_ready))
         post_reload(n);
@@ -215,6 +215,8 @@ static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
     nx_err err = nx_rt_new(&ro, &n->rt, reterr);
     if (err == NX_OK)
         err = nx_core_dispatch_new(n, &n->dispatch, reterr);
+    if (err == NX_OK && nx_core_pauses_new(&n->pauses) != NX_OK)
+        err = nx_error_set(reterr, NX_ENOMEM, "paused functions");
     return err;
 }
 
@@ -464,6 +466,7 @@ void nx_node_stop(nx_node *n)
     }
     nx_core_jobs_free(n->jobs);
     nx_core_dispatch_free(n->dispatch);
+    nx_core_pauses_free(n->pauses);
     nx_core_waiters_free(n->waiters);
     nx_core_journal_close(n->journal);
     snprintf(path, sizeof path, "%s/node.json", n->data_dir);

@@ -109,6 +109,7 @@ static void slot_close(nx_core_slot *s, bool remove)
 static void slot_free(nx_core_slot *s)
 {
     nx_obs_set(s->m_pending, 0);
+    nx_obs_set(s->m_paused, 0);
     slot_set(s, NULL);
     pthread_mutex_destroy(&s->mu);
     free(s);
@@ -122,6 +123,7 @@ static nx_err slot_consume(nx_core_slot *s, const nx_core_fn *fn, nx_error *rete
     nx_fab_consumer *c = NULL;
     snprintf(durable, sizeof durable, "fn-%s", fn->name);
     snprintf(due, sizeof due, "due-%s", fn->name);
+    bool is_paused = nx_core_pause_get(s->node->pauses, fn->name, NULL);
     nx_fab_consumer_options events = {
         .durable = durable,
         .types = fn->types,
@@ -129,6 +131,7 @@ static nx_err slot_consume(nx_core_slot *s, const nx_core_fn *fn, nx_error *rete
         .subjects = f->nats,
         .n_subjects = f->n_nats,
         .max_inflight = f->concurrency,
+        .is_paused = is_paused,
         .on_msg = nx_core_dispatch_on_msg,
         .self = s,
     };
@@ -136,6 +139,7 @@ static nx_err slot_consume(nx_core_slot *s, const nx_core_fn *fn, nx_error *rete
         .durable = due,
         .timers_of = nx_slice_cstr(fn->name),
         .max_inflight = f->concurrency,
+        .is_paused = is_paused,
         .on_msg = nx_core_dispatch_on_due,
         .self = s,
     };
@@ -168,6 +172,7 @@ static nx_err slot_open(nx_node *n, const nx_core_fn *fn, nx_core_slot **ret, nx
     }
     nx_kv label[] = {{NX_SLICE("function"), nx_slice_cstr(s->name)}};
     s->m_pending = nx_obs_gauge(n->metrics, "nexus_function_pending_events", "Stored events that wait for the function.", 1, label);
+    s->m_paused = nx_obs_gauge(n->metrics, "nexus_function_paused", "1 while the function is paused.", 1, label);
     *ret = s;
     return NX_OK;
 }
@@ -391,6 +396,8 @@ nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, n
         err = nx_core_snapshot_new(&set, &snap);
     if (err == NX_OK)
         err = raw_subjects(n, &set, reterr);
+    if (err == NX_OK)
+        err = nx_core_pauses_apply(n, reterr);
     if (err == NX_OK)
         err = open_consumers(n, &now, &set, &fresh, reterr);
     if (err != NX_OK) {

@@ -213,6 +213,7 @@ struct nx_fab_consumer {
     uint32_t gen; /* of its pulls: answers to earlier pulls are not counted */
     unsigned granted, inflight, target;
     uint64_t heard_ns, pending;
+    bool is_paused; /* as it was told last */
     bool is_open, is_starved, needs_repair, is_in_repair, repair_is_logged, was_busy;
     unsigned refs; /* of who opened it, and one for each message in hand; it stays in f->consumers until the last */
     nx_fab_msg *oldest, *newest;

@@ -95,6 +95,43 @@ static nx_err make_config(nx_fab_consumer *c, nx_error *reterr)
     return e;
 }
 
+#define PAUSED_FOR_EVER "2200-01-01T00:00:00Z" /* the server counts the time in nanoseconds of 63 bits */
+
+static nx_err tell_pause(nx_fab_consumer *c, bool is_paused, nx_error *reterr)
+{
+    char subject[NX_FAB_SUBJECT_BYTES];
+    nx_json *answer = NULL;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "CONSUMER.PAUSE.%s", c->stream_consumer);
+    e = nx_fab_api(c->f, subject, is_paused ? NX_SLICE("{\"pause_until\":\"" PAUSED_FOR_EVER "\"}") : NX_SLICE("{}"), &answer, NULL, reterr);
+    nx_json_free(answer);
+    return e;
+}
+
+nx_err nx_fab_consumer_pause(nx_fab_consumer *c, bool is_paused, nx_error *reterr)
+{
+    nx_fab *f = c->f;
+    bool is_so;
+    nx_err e;
+
+    pthread_mutex_lock(&f->cmu);
+    is_so = c->is_paused == is_paused;
+    pthread_mutex_unlock(&f->cmu);
+    e = is_so ? NX_OK : tell_pause(c, is_paused, reterr);
+    if (is_so || e)
+        return e;
+    pthread_mutex_lock(&f->cmu);
+    c->is_paused = is_paused;
+    if (!is_paused && c->is_open) { /* the server looks for messages again when somebody asks */
+        nx_fab_ungrant(f, c, c->granted);
+        c->gen++;
+        nx_fab_pull(f, c);
+    }
+    pthread_mutex_unlock(&f->cmu);
+    return NX_OK;
+}
+
 /* Makes the durable consumer, or brings an existing one up to date. Where it starts can't be changed, and need not be: it has its place.
  * ret_is_new: it was not there. */
 static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
@@ -123,6 +160,8 @@ static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
         snprintf(subject, sizeof subject, "CONSUMER.DURABLE.CREATE.%s", c->stream_consumer);
         e = nx_fab_api(f, subject, nx_buf_view(&body), &answer, NULL, reterr);
     }
+    if (!e && nx_json_get_bool(answer, "paused", false) != c->is_paused)
+        e = tell_pause(c, c->is_paused, reterr);
     if (!e) {
         pthread_mutex_lock(&f->cmu);
         c->pending = nx_json_get_u64(answer, "num_pending", 0);
@@ -144,6 +183,7 @@ static nx_err prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_con
     c->refs = 1;
     if (!c->o.ack_wait_ns)
         c->o.ack_wait_ns = 4 * NX_NS_PER_S;
+    c->is_paused = o->is_paused;
     c->is_of_timers = o->timers_of.n > 0;
     if (nx_slice_to_cstr(o->timers_of, c->function, sizeof c->function))
         return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a function name", NX_SLICE_FMT(o->timers_of));

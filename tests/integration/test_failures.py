@@ -1,11 +1,12 @@
-"""What follows a failure: attempts and the time between them."""
+"""What follows a failure: attempts and the time between them; functions that are paused."""
 
 import re
+import time
 from datetime import datetime
 
 import pytest
 from nexus import nats
-from nexus.node import Node, function
+from nexus.node import Node, Project, function
 from nexus.wait import Stopwatch, wait_until
 
 FAST = {"max_attempts": 3, "initial_interval": "100ms", "factor": 2, "jitter": "none"}
@@ -208,3 +209,108 @@ def test_a_thousand_events_that_back_off_stop_nobody(project, guests):
         runs = wait_until(ended, "all to end", 30, every=0.2)
         assert {runs[e]["status"] for e in bad} == {"ok"}
         assert {runs[e]["attempt"] for e in bad} == {2}
+
+
+# ---- pause and resume
+
+
+def state_of(node, name):
+    return next(f for f in node.api_list("functions") if f["name"] == name)
+
+
+def test_paused_function_keeps_its_events(node):
+    assert state_of(node, "once")["paused"] is False
+    said = node.nexus("functions", "pause", "once", "--reason", "the mail server is down").stdout
+    assert said.startswith("once is paused")
+    assert node.client.get(f"{node.admin_url}/readyz").status_code == 200
+    paused = state_of(node, "once")
+    assert (paused["paused"], paused["pause_reason"]) == (True, "the mail server is down")
+    assert 'nexus_function_paused{function="once"} 1' in node.client.get(f"{node.admin_url}/metrics").text
+    event_ids = [node.publish("once", "0") for _ in range(20)]
+    # Others run meanwhile: what is stored later has been handled.
+    for _ in range(5):
+        assert node.call("fast", "0").text == "attempt 1"
+    assert all(node.runs(event=e) == [] for e in event_ids)
+    assert node.json("functions", "pause", "once")[0]["changed"] is False
+    assert state_of(node, "once")["pause_reason"] == "the mail server is down"
+    listed = node.nexus("functions", "list").stdout
+    assert re.search(r"^once +dev-\w+ +paused ", listed, re.M)
+    assert node.json("functions", "resume", "once")[0]["changed"] is True
+    for event_id in event_ids:
+        assert node.run_of(event_id, deadline=5)["status"] == "ok"
+    assert node.nexus("functions", "resume", "once").stdout == "once was not paused\n"
+    assert 'nexus_function_paused{function="once"} 0' in node.client.get(f"{node.admin_url}/metrics").text
+
+
+def test_pause_of_what_is_not_there_is_not_found(node):
+    result = node.nexus("functions", "pause", "nobody", check=False)
+    assert result.returncode == 4
+    assert "there is no function 'nobody'" in result.stderr
+
+
+def test_pause_outlives_restarts_and_kills(project, guests):
+    project.write({"functions": [function("once", project.module(guests.rust("flaky.rs"))),
+                                 function("other", project.module(guests.rust("flaky.rs")))]})
+    with Node(project) as node:
+        node.nexus("functions", "pause", "once")
+        event_id = node.publish("once", "0")
+        node.restart()
+        assert state_of(node, "once")["paused"] is True
+        node.kill()
+        node.start()
+        assert state_of(node, "once")["paused"] is True
+        assert node.call("other", "0").text == "attempt 1"
+        assert node.runs(event=event_id) == []
+        node.nexus("functions", "resume", "once")
+        assert node.run_of(event_id)["status"] == "ok"
+
+
+def test_events_that_back_off_wait_while_paused(node):
+    event_id = node.publish("sleepy", "1")
+    first = attempts(node, event_id, 1)[0]
+    node.nexus("functions", "pause", "sleepy")
+    due = seconds(first["next_attempt_at"])
+    wait_until(lambda: time.time() > due + 0.7, "the time of the next attempt", 10)
+    assert len(node.runs(event=event_id, all=1)) == 1
+    node.nexus("functions", "resume", "sleepy")
+    assert node.run_of(event_id, deadline=5)["attempt"] == 2
+
+
+def test_exhausted_attempts_pause_the_function(project, guests):
+    project.write({"functions": [function("strict", project.module(guests.rust("flaky.rs")),
+                                          retry={"max_attempts": 2, "initial_interval": "100ms", "on_exhausted": "pause"})]})
+    with Node(project) as node:
+        poison = node.publish("strict", "3")
+        said = node.wait_log(r"function 'strict' is PAUSED: attempt 2 of event (\w+) failed \(exit\)")[0]
+        assert said[1] == poison
+        later = node.publish("strict", "0")
+        paused = state_of(node, "strict")
+        assert (paused["paused"], paused["pause_event_id"]) == (True, poison)
+        assert node.runs(event=poison) == [] and node.runs(event=later) == []
+        last = attempts(node, poison, 2)[-1]
+        assert (last["is_final"], last["on_exhausted"]) == (False, "pause")
+        node.restart()
+        # Resumed: the event that failed is tried again, with as many attempts as before.
+        node.nexus("functions", "resume", "strict")
+        run = node.run_of(poison, deadline=15)
+        assert (run["status"], run["attempt"]) == ("ok", 4)
+        assert node.run_of(later)["status"] == "ok"
+
+
+def test_two_nodes_pause_together(tmp_path, guests):
+    with nats.Server(tmp_path / "server") as server:
+        nodes = []
+        for name in ("one", "two"):
+            project = Project(tmp_path / name)
+            project.write({"nats": {"url": server.url}, "functions": [function("once", project.module(guests.rust("flaky.rs")))]})
+            nodes.append(Node(project))
+        with nodes[0] as one, nodes[1] as two:
+            one.nexus("functions", "pause", "once")
+            wait_until(lambda: state_of(two, "once")["paused"], "the other node to know", 5)
+            event_ids = [node.publish("once", "0") for node in (one, two) for _ in range(10)]
+            two.wait_log("function 'once' is PAUSED")
+            assert all(one.runs(event=e) == [] for e in event_ids)
+            two.nexus("functions", "resume", "once")
+            for event_id in event_ids:
+                assert one.run_of(event_id, deadline=10)["status"] == "ok"
+            wait_until(lambda: not state_of(one, "once")["paused"], "the first node to know", 5)

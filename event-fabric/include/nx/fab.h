@@ -112,6 +112,7 @@ typedef struct nx_fab_consumer_options {
     unsigned n_subjects;   /* raw subjects */
     uint64_t ack_wait_ns;  /* 0: 4 s. Longer work is kept alive by the fabric (+WPI) until the message is finished */
     unsigned max_inflight; /* on this node; 0: no bound of its own */
+    bool is_paused;        /* see nx_fab_consumer_pause() */
     bool from_start;       /* deliver all stored events; else only those stored after the consumer was made */
     nx_slice timers_of;    /* a function: its due timers are brought (nx_fab_msg_timer()) instead of events; no types, no subjects. Empty: events */
     void (*on_msg)(void *self, nx_fab_msg *take_msg);
@@ -122,6 +123,9 @@ typedef struct nx_fab_consumer_options {
 nx_err nx_fab_consumer_open(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_consumer **ret, nx_error *reterr);
 /* BLOCKING: no on_msg after it returns; undelivered grants are given up. `remove` deletes the durable consumer. Messages in hand stay valid. */
 void nx_fab_consumer_close(nx_fab_consumer *c, bool remove);
+/* BLOCKING: the server stops delivering, or goes on, for all nodes and until told otherwise. Events keep being stored and wait; what is delivered
+ * and unfinished is not touched, and what was given back waits too. Telling it what it does already does nothing. */
+nx_err nx_fab_consumer_pause(nx_fab_consumer *c, bool is_paused, nx_error *reterr);
 /* Events that wait for this consumer, and that are delivered and unfinished (from the last message or poll; cheap). */
 void nx_fab_consumer_depth(nx_fab_consumer *c, uint64_t *ret_pending, uint64_t *ret_inflight);
 
