@@ -138,6 +138,7 @@ void nx_fab_pubs_fail(nx_fab *f);                                            /* 
 void nx_fab_pubs_expire(nx_fab *f, uint64_t now_ns);                         /* nx-fab */
 /* BLOCKING: publishes with acknowledgement over the aux link. */
 nx_err nx_fab_publish_sync(nx_fab *f, const char *subject, const nx_fab_hdr *hdr, nx_slice data, uint64_t *ret_seq, nx_error *reterr);
+nx_err nx_fab_publish_within(nx_fab *f, const char *subject, const nx_fab_hdr *hdr, nx_slice data, uint64_t timeout_ns, uint64_t *ret_seq, nx_error *reterr); /* 0: NX_FAB_REQUEST_NS */
 
 /* ---- names and messages: nats/encode.c ----------------------------------------------------------------------------------------------- */
 
@@ -244,6 +245,8 @@ typedef struct nx_fab_types { /* distinct event types seen: read without a lock,
     _Atomic unsigned n;
 } nx_fab_types;
 
+#define NX_FAB_STORES_KNOWN 64u /* further ones are looked for at every use */
+
 typedef struct nx_fab_bucket { /* of objects */
     char name[64], stream[72];
 } nx_fab_bucket;
@@ -257,6 +260,8 @@ struct nx_fab_ns {
     char events[64], runs[64], replays[64], timers[64]; /* stream names */
     char kv_bucket[64], kv_stream[72];
     nx_fab_bucket artifacts, spills;
+    char ready_stores[NX_FAB_STORES_KNOWN][NX_KV_STORE_BYTES + 1]; /* under mu: buckets of functions that are known to be there */
+    unsigned n_ready_stores;
     char ev_prefix[64]; /* "nx.<ns>.ev." */
     size_t ev_prefix_n;
     pthread_mutex_t mu;
@@ -291,6 +296,14 @@ void nx_fab_kv_watch_by_stream(nx_fab *f, natsMsg *m);                          
 void nx_fab_kv_watches_lost(nx_fab *f);
 void nx_fab_kv_watches_repair(nx_fab *f, uint64_t now_ns); /* nx-fab-up */
 nx_err nx_fab_kv_ensure(nx_fab_ns *n, nx_error *reterr);
+/* Of any bucket; keys were checked before. The newest message of a key, deletions included. NX_ENOENT: none. */
+nx_err nx_fab_kv_last(nx_fab *f, const char *bucket, nx_slice key, uint64_t timeout_ns, nx_fab_replies *ret, nx_error *reterr);
+bool nx_fab_kv_is_deleted(natsMsg *m);
+uint64_t nx_fab_kv_revision(natsMsg *m);
+#define NX_FAB_KV_ANY UINT64_MAX
+/* operation: NULL, "DEL". NX_ECONFLICT: the newest message of the key is not the expected one (0: there is one). */
+nx_err nx_fab_kv_write(nx_fab *f, const char *bucket, nx_slice key, nx_slice value, uint64_t expected, const char *operation, uint64_t timeout_ns,
+                       uint64_t *ret_revision, nx_error *reterr);
 nx_err nx_fab_obj_ensure(nx_fab_ns *n, nx_error *reterr);
 nx_err nx_fab_obj_put(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *digest, nx_slice bytes, nx_error *reterr);
 nx_err nx_fab_obj_get(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *digest, nx_buf *out, nx_error *reterr);

@@ -235,7 +235,12 @@ void nx_fab_settle(nx_fab *f)
 
 nx_err nx_fab_publish_sync(nx_fab *f, const char *subject, const nx_fab_hdr *hdr, nx_slice data, uint64_t *ret_seq, nx_error *reterr)
 {
-    nx_fab_ask ask = {.subject = subject, .body = data};
+    return nx_fab_publish_within(f, subject, hdr, data, 0, ret_seq, reterr);
+}
+
+nx_err nx_fab_publish_within(nx_fab *f, const char *subject, const nx_fab_hdr *hdr, nx_slice data, uint64_t timeout_ns, uint64_t *ret_seq, nx_error *reterr)
+{
+    nx_fab_ask ask = {.subject = subject, .body = data, .timeout_ns = timeout_ns};
     nx_fab_replies got = {0};
     nx_fab_ack ack;
     nx_err e;

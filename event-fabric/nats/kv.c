@@ -1,4 +1,4 @@
-/* kv.c: the registry: one key-value bucket a namespace, in the published NATS layout (ADR-8): stream KV_<bucket>, subject $KV.<bucket>.<key>,
+/* kv.c: key-value buckets in general, and the registry: one bucket a namespace, in the published NATS layout (ADR-8): stream KV_<bucket>, subject $KV.<bucket>.<key>,
  * revision = stream sequence, a deletion is an empty message with KV-Operation. `nats kv` reads and writes it.
  *
  * The watch is an ephemeral consumer and not a plain subscription: a subscriber would see a change before it is stored, and also one that
@@ -42,7 +42,7 @@ static bool is_key(const char *key)
     return true;
 }
 
-static bool is_tombstone(natsMsg *m)
+bool nx_fab_kv_is_deleted(natsMsg *m)
 {
     nx_slice op;
 
@@ -71,22 +71,51 @@ static uint64_t header_u64(natsMsg *m, const char *key)
     return n;
 }
 
+uint64_t nx_fab_kv_revision(natsMsg *m)
+{
+    return header_u64(m, "Nats-Sequence");
+}
+
+nx_err nx_fab_kv_last(nx_fab *f, const char *bucket, nx_slice key, uint64_t timeout_ns, nx_fab_replies *ret, nx_error *reterr)
+{
+    char subject[192], body[768];
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "%s.DIRECT.GET.KV_%s", f->js_prefix, bucket);
+    snprintf(body, sizeof body, "{\"last_by_subj\":\"$KV.%s.%.*s\"}", bucket, NX_SLICE_FMT(key));
+    e = nx_fab_request(f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .timeout_ns = timeout_ns}, ret, reterr);
+    if (!e && has_status(ret->v[0])) {
+        nx_fab_replies_done(ret);
+        e = NX_ENOENT;
+    }
+    return e;
+}
+
+nx_err nx_fab_kv_write(nx_fab *f, const char *bucket, nx_slice key, nx_slice value, uint64_t expected, const char *operation, uint64_t timeout_ns,
+                       uint64_t *ret_revision, nx_error *reterr)
+{
+    char subject[768], text[256], number[24];
+    nx_fab_hdr h = {.p = text, .cap = sizeof text};
+
+    snprintf(subject, sizeof subject, "$KV.%s.%.*s", bucket, NX_SLICE_FMT(key));
+    if (expected != NX_FAB_KV_ANY)
+        nx_fab_hdr_add(&h, "Nats-Expected-Last-Subject-Sequence", nx_slice_make(number, (size_t)snprintf(number, sizeof number, "%llu", (unsigned long long)expected)));
+    if (operation)
+        nx_fab_hdr_add(&h, "KV-Operation", nx_slice_cstr(operation));
+    return nx_fab_publish_within(f, subject, h.n ? &h : NULL, value, timeout_ns, ret_revision, reterr);
+}
+
+/* ---- the registry ---------------------------------------------------------------------------------------------------------------------------- */
+
 /* The newest message of a key, deletions included. NX_ENOENT: none. */
 static nx_err get_last(nx_fab_ns *n, const char *key, nx_fab_replies *ret, nx_error *reterr)
 {
-    char subject[128], body[768];
     nx_err e;
 
     if (!is_key(key))
         return nx_error_set(reterr, NX_EINVAL, "\"%s\" is not a registry key", key);
-    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->kv_stream);
-    snprintf(body, sizeof body, "{\"last_by_subj\":\"$KV.%s.%s\"}", n->kv_bucket, key);
-    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, ret, reterr);
-    if (!e && has_status(ret->v[0])) {
-        nx_fab_replies_done(ret);
-        e = nx_error_set(reterr, NX_ENOENT, "no registry key \"%s\"", key);
-    }
-    return e;
+    e = nx_fab_kv_last(n->f, n->kv_bucket, nx_slice_cstr(key), 0, ret, reterr);
+    return e == NX_ENOENT ? nx_error_set(reterr, NX_ENOENT, "no registry key \"%s\"", key) : e;
 }
 
 nx_err nx_fab_kv_get(nx_fab_ns *n, const char *key, nx_arena *a, nx_slice *ret, uint64_t *ret_revision, nx_error *reterr)
@@ -97,7 +126,7 @@ nx_err nx_fab_kv_get(nx_fab_ns *n, const char *key, nx_arena *a, nx_slice *ret, 
 
     if (e)
         return e;
-    if (is_tombstone(got.v[0]))
+    if (nx_fab_kv_is_deleted(got.v[0]))
         e = nx_error_set(reterr, NX_ENOENT, "no registry key \"%s\"", key);
     if (!e) {
         v = nx_arena_dup(a, msg_data(got.v[0]));
@@ -106,7 +135,7 @@ nx_err nx_fab_kv_get(nx_fab_ns *n, const char *key, nx_arena *a, nx_slice *ret, 
     if (!e) {
         *ret = v;
         if (ret_revision)
-            *ret_revision = header_u64(got.v[0], "Nats-Sequence");
+            *ret_revision = nx_fab_kv_revision(got.v[0]);
     }
     nx_fab_replies_done(&got);
     return e;
@@ -114,15 +143,7 @@ nx_err nx_fab_kv_get(nx_fab_ns *n, const char *key, nx_arena *a, nx_slice *ret, 
 
 static nx_err put_expecting(nx_fab_ns *n, const char *key, nx_slice value, uint64_t expected, const char *operation, uint64_t *ret_revision, nx_error *reterr)
 {
-    char subject[768], text[256], number[24];
-    nx_fab_hdr h = {.p = text, .cap = sizeof text};
-
-    snprintf(subject, sizeof subject, "$KV.%s.%s", n->kv_bucket, key);
-    if (expected != UINT64_MAX)
-        nx_fab_hdr_add(&h, "Nats-Expected-Last-Subject-Sequence", nx_slice_make(number, (size_t)snprintf(number, sizeof number, "%llu", (unsigned long long)expected)));
-    if (operation)
-        nx_fab_hdr_add(&h, "KV-Operation", nx_slice_cstr(operation));
-    return nx_fab_publish_sync(n->f, subject, &h, value, ret_revision, reterr);
+    return nx_fab_kv_write(n->f, n->kv_bucket, nx_slice_cstr(key), value, expected, operation, 0, ret_revision, reterr);
 }
 
 nx_err nx_fab_kv_put(nx_fab_ns *n, const char *key, nx_slice value, uint64_t revision, uint64_t *ret_revision, nx_error *reterr)
@@ -144,9 +165,9 @@ nx_err nx_fab_kv_put(nx_fab_ns *n, const char *key, nx_slice value, uint64_t rev
         return nx_error_set(reterr, NX_ECONFLICT, "registry key \"%s\" changed meanwhile", key);
     if (e)
         return e;
-    if (!is_tombstone(last.v[0]))
+    if (!nx_fab_kv_is_deleted(last.v[0]))
         e = nx_error_set(reterr, NX_EEXIST, "registry key \"%s\" exists", key);
-    expected = header_u64(last.v[0], "Nats-Sequence");
+    expected = nx_fab_kv_revision(last.v[0]);
     nx_fab_replies_done(&last);
     if (!e)
         e = put_expecting(n, key, value, expected, NULL, ret_revision, reterr);
@@ -157,7 +178,7 @@ nx_err nx_fab_kv_delete(nx_fab_ns *n, const char *key, nx_error *reterr)
 {
     if (!is_key(key))
         return nx_error_set(reterr, NX_EINVAL, "\"%s\" is not a registry key", key);
-    return put_expecting(n, key, NX_SLICE_NULL, UINT64_MAX, "DEL", NULL, reterr);
+    return put_expecting(n, key, NX_SLICE_NULL, NX_FAB_KV_ANY, "DEL", NULL, reterr);
 }
 
 /* ---- list -------------------------------------------------------------------------------------------------------------------------------------- */
@@ -215,7 +236,7 @@ static nx_err note(struct listing *l, nx_slice key, natsMsg *m)
         e->kv.key = key;
         l->n++;
     }
-    e->is_gone = is_tombstone(m);
+    e->is_gone = nx_fab_kv_is_deleted(m);
     if (!e->is_gone) {
         value = nx_arena_dup(l->a, msg_data(m));
         if (!value.p)
@@ -253,7 +274,7 @@ static nx_err list_page(nx_fab_ns *n, nx_slice prefix, uint64_t *seq, struct lis
 
         if (has_status(got.v[i]) || !nx_fab_msg_header(got.v[i], "Nats-Subject", &name) || name.n <= skip)
             continue;
-        *seq = header_u64(got.v[i], "Nats-Sequence") + 1;
+        *seq = nx_fab_kv_revision(got.v[i]) + 1;
         name = nx_slice_sub(name, skip, name.n);
         if (nx_slice_starts(name, prefix))
             e = note(l, name, got.v[i]);

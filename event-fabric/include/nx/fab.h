@@ -9,6 +9,7 @@
 #ifndef NX_FAB_H
 #define NX_FAB_H
 #include "nx/config.h"
+#include "nx/effect.h"
 #include "nx/event.h"
 #include "nx/run.h"
 
@@ -217,6 +218,14 @@ nx_err nx_fab_kv_list(nx_fab_ns *n, const char *prefix, nx_arena *a, nx_kv **ret
 /* nx_fab_kv_list() sorts by key. */
 /* Calls on_change (fabric thread) for each change after the call, also across server restarts (it may repeat one). One watch a namespace. */
 nx_err nx_fab_kv_watch(nx_fab_ns *n, void (*on_change)(void *self, nx_slice key), void *self, nx_error *reterr);
+
+/* ---- key-value stores of functions (nx/effect.h), all BLOCKING until deadline_ns (nx_clock_ns()) at most: bucket nx-kv-<ns>_<store> in the NATS
+ * layout, made at its first use. Names and keys were checked before. NX_ETIMEOUT: the deadline. Reads of a replicated store may be a moment old;
+ * compare-and-set is exact. */
+nx_err nx_fab_store_get(nx_fab_ns *n, nx_slice store, nx_slice key, uint64_t deadline_ns, nx_arena *a, nx_slice *ret, uint64_t *ret_revision, nx_error *reterr);
+/* expected: NX_KV_ANY, 0 (there must be none), or the revision that is there. NX_ECONFLICT. */
+nx_err nx_fab_store_put(nx_fab_ns *n, nx_slice store, nx_slice key, nx_slice value, int64_t expected, uint64_t deadline_ns, uint64_t *ret_revision, nx_error *reterr);
+nx_err nx_fab_store_delete(nx_fab_ns *n, nx_slice store, nx_slice key, int64_t expected, uint64_t deadline_ns, nx_error *reterr);
 
 /* Published NATS Object Store layout (ADR-20), bucket nx-artifacts-<ns>, name = SHA-256 hex. put of what is there already does nothing. */
 nx_err nx_fab_artifact_put(nx_fab_ns *n, const nx_sha256 *digest, nx_slice bytes, nx_error *reterr);
