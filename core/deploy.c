@@ -107,63 +107,112 @@ nx_err nx_core_program_get(nx_node *n, const nx_sha256 *artifact, uint64_t memor
     return nx_rt_program_load(n->rt, nx_buf_view(&bytes), artifact, memory_bytes, ret, reterr);
 }
 
-nx_err nx_core_version_artifact(nx_node *n, nx_slice function, nx_slice version, nx_sha256 *ret, nx_error *reterr)
+/* The version that runs here, where it is the one that is meant: also a project's, which is not stored. */
+static bool get_running(nx_node *n, const char *name, const char *version, nx_core_version *ret)
 {
-    char name[NX_FUNCTION_NAME_BYTES + 1], v[32];
-    if (nx_slice_to_cstr(function, name, sizeof name) != NX_OK || nx_slice_to_cstr(version, v, sizeof v) != NX_OK)
-        return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a version of a function", NX_SLICE_FMT(version));
-    nx_err err = NX_ENOENT;
+    bool is_found = false;
     pthread_rwlock_rdlock(&n->snap_mu);
-    for (nx_core_slot *s = n->slots; s && err != NX_OK; s = s->next) {
+    for (nx_core_slot *s = n->slots; s && !is_found; s = s->next) {
         nx_core_fn *fn = strcmp(s->name, name) == 0 ? nx_core_slot_fn(s) : NULL;
-        if (fn && (!v[0] || strcmp(v, "live") == 0 || strcmp(v, fn->version) == 0))
-            err = nx_sha256_parse_hex(nx_slice_cstr(fn->artifact), ret);
+        if (fn && (strcmp(version, "live") == 0 || strcmp(version, fn->version) == 0) &&
+            nx_sha256_parse_hex(nx_slice_cstr(fn->artifact), &ret->artifact) == NX_OK) {
+            is_found = true;
+            snprintf(ret->name, sizeof ret->name, "%s", fn->version);
+            nx_config_ref(fn->cfg);
+            ret->cfg = fn->cfg;
+            ret->settings = fn->settings;
+        }
         nx_core_fn_unref(fn);
     }
     pthread_rwlock_unlock(&n->snap_mu);
-    if (err == NX_OK)
-        return NX_OK;
-    stored_version sv;
-    if (!v[0] || strcmp(v, "live") == 0) {
-        err = live_version(n, name, v, NULL, reterr);
-        if (err != NX_OK)
-            return err;
-    }
-    err = get_version(n, name, v, &sv, reterr);
-    if (err == NX_OK) {
-        *ret = sv.artifact;
-        nx_config_unref(sv.cfg);
-    }
-    return err;
+    return is_found;
 }
 
-static nx_err settings_json(const nx_fn_config *f, nx_buf *out)
+nx_err nx_core_version_get(nx_node *n, nx_slice function, nx_slice version, nx_core_version *ret, nx_error *reterr)
 {
-    nx_jw w = NX_JW_INIT(out);
-    return nx_fn_config_to_json(f, &w);
+    char name[NX_FUNCTION_NAME_BYTES + 1], v[sizeof ret->name];
+    if (nx_slice_to_cstr(function, name, sizeof name) != NX_OK || nx_slice_to_cstr(version.n ? version : NX_SLICE("live"), v, sizeof v) != NX_OK)
+        return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a version of a function", NX_SLICE_FMT(version));
+    if (get_running(n, name, v, ret))
+        return NX_OK;
+    nx_err err = strcmp(v, "live") == 0 ? live_version(n, name, v, NULL, reterr) : NX_OK;
+    stored_version sv;
+    if (err == NX_OK)
+        err = get_version(n, name, v, &sv, reterr);
+    if (err != NX_OK)
+        return err;
+    *ret = (nx_core_version){.artifact = sv.artifact, .cfg = sv.cfg, .settings = sv.settings};
+    snprintf(ret->name, sizeof ret->name, "%s", v);
+    return NX_OK;
+}
+
+void nx_core_version_done(nx_core_version *v)
+{
+    nx_config_unref(v->cfg);
+    v->cfg = NULL;
+}
+
+nx_err nx_core_version_artifact(nx_node *n, nx_slice function, nx_slice version, nx_sha256 *ret, nx_error *reterr)
+{
+    nx_core_version v;
+    nx_err err = nx_core_version_get(n, function, version, &v, reterr);
+    if (err != NX_OK)
+        return err;
+    *ret = v.artifact;
+    nx_core_version_done(&v);
+    return NX_OK;
+}
+
+/* The N of a key fn.<name>.v<N>; the prefix is up to the v. */
+static bool number_of(nx_slice key, size_t prefix, unsigned *ret)
+{
+    uint64_t v;
+    if (nx_slice_u64(nx_slice_sub(key, prefix, key.n), 1000000, &v) != NX_OK)
+        return false;
+    *ret = (unsigned)v;
+    return true;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const unsigned *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+nx_err nx_core_version_numbers(nx_node *n, nx_slice function, nx_arena *a, unsigned **ret, unsigned *ret_n, nx_error *reterr)
+{
+    NX_CLEANUP(nx_arena_done)
+    nx_arena scratch = NX_ARENA_INIT(64u << 20);
+    nx_kv *all = NULL;
+    unsigned count = 0, found = 0;
+    char *prefix = nx_arena_printf(&scratch, "fn.%.*s.v", NX_SLICE_FMT(function));
+    if (!prefix)
+        return NX_ENOMEM;
+    nx_err err = nx_fab_kv_list(n->ns, prefix, &scratch, &all, &count, reterr);
+    if (err != NX_OK)
+        return err;
+    unsigned *v = nx_arena_calloc(a, count + 1, sizeof *v);
+    if (!v)
+        return NX_ENOMEM;
+    for (unsigned i = 0; i < count; i++)
+        found += number_of(all[i].key, strlen(prefix), &v[found]);
+    if (found == 0)
+        return nx_error_set(reterr, NX_ENOENT, "no version of '%.*s' was deployed", NX_SLICE_FMT(function));
+    qsort(v, found, sizeof *v, by_number);
+    *ret = v;
+    *ret_n = found;
+    return NX_OK;
 }
 
 nx_err nx_core_version_settings(nx_node *n, nx_slice function, nx_slice version, nx_buf *out, nx_error *reterr)
 {
-    char name[NX_FUNCTION_NAME_BYTES + 1], v[32];
-    if (nx_slice_to_cstr(function, name, sizeof name) != NX_OK || nx_slice_to_cstr(version, v, sizeof v) != NX_OK)
-        return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a version of a function", NX_SLICE_FMT(version));
-    nx_core_fn *running = NULL;
-    pthread_rwlock_rdlock(&n->snap_mu);
-    for (nx_core_slot *s = n->slots; s && !running; s = s->next)
-        running = strcmp(s->name, name) == 0 ? nx_core_slot_fn(s) : NULL;
-    pthread_rwlock_unlock(&n->snap_mu);
-    bool is_it = running && strcmp(running->version, v) == 0;
-    nx_err err = is_it ? settings_json(running->settings, out) : NX_ENOENT;
-    nx_core_fn_unref(running);
-    if (is_it)
+    nx_core_version v;
+    nx_err err = nx_core_version_get(n, function, version, &v, reterr);
+    if (err != NX_OK)
         return err;
-    stored_version sv;
-    err = get_version(n, name, v, &sv, reterr);
-    if (err == NX_OK) {
-        err = settings_json(sv.settings, out);
-        nx_config_unref(sv.cfg);
-    }
+    nx_jw w = NX_JW_INIT(out);
+    err = nx_fn_config_to_json(v.settings, &w);
+    nx_core_version_done(&v);
     return err;
 }
 
@@ -239,19 +288,12 @@ static nx_err next_number(nx_node *n, const char *name, unsigned *ret, nx_error 
 {
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(64u << 20);
-    char prefix[KEY_MAX];
-    nx_kv *all = NULL;
-    unsigned count = 0, max = 0;
-    int k = snprintf(prefix, sizeof prefix, "fn.%s.v", name);
-    nx_err err = nx_fab_kv_list(n->ns, prefix, &a, &all, &count, reterr);
-    for (unsigned i = 0; err == NX_OK && i < count; i++) {
-        uint64_t v;
-        if (nx_slice_u64(nx_slice_sub(all[i].key, (size_t)k, all[i].key.n), 1000000, &v) == NX_OK && v > max)
-            max = (unsigned)v;
-    }
-    if (err == NX_OK)
-        *ret = max + 1;
-    return err;
+    unsigned *numbers, count = 0;
+    nx_err err = nx_core_version_numbers(n, nx_slice_cstr(name), &a, &numbers, &count, reterr);
+    if (err != NX_OK && err != NX_ENOENT)
+        return err;
+    *ret = err == NX_OK ? numbers[count - 1] + 1 : 1;
+    return NX_OK;
 }
 
 static nx_err put_version(nx_node *n, const char *name, const nx_sha256 *artifact, const nx_fn_config *settings, char ret_version[32], nx_error *reterr)

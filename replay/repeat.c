@@ -112,18 +112,34 @@ static nx_err fill_input(nx_replay_repetition *p, const nx_event *event, const n
         e = &p->changed;
     }
     p->attempt.input = e->data;
-    if (!o->input_is_cloudevent)
+    p->run.input_is_cloudevent = p->how->settings ? p->how->settings->input == NX_INPUT_CLOUDEVENT : o->input_is_cloudevent;
+    if (!p->run.input_is_cloudevent)
         return NX_OK;
     nx_err err = nx_event_to_json(e, &p->input);
     p->attempt.input = nx_buf_view(&p->input);
     return err;
 }
 
+/* How many of the recorded variables are the platform's: a function's own follow behind the attempt. */
+static unsigned platform_env(const nx_run *o)
+{
+    unsigned n = 0;
+    while (n < o->n_env && !nx_slice_eq_cstr(o->env[n].key, "NEXUS_ATTEMPT"))
+        n++;
+    return n < o->n_env ? n + 1 : o->n_env;
+}
+
 static void fill_env(nx_replay_repetition *p, const nx_run *o)
 {
     nx_run *r = &p->run;
-    memcpy(r->env, o->env, sizeof(nx_kv) * o->n_env);
-    r->n_env = o->n_env;
+    const nx_fn_config *settings = p->how->settings;
+    r->n_env = settings ? platform_env(o) : o->n_env;
+    memcpy(r->env, o->env, sizeof(nx_kv) * r->n_env);
+    for (unsigned i = 0; settings && i < r->n_env; i++)
+        if (nx_slice_eq_cstr(r->env[i].key, "NEXUS_VERSION"))
+            r->env[i].value = nx_slice_cstr(p->result.version);
+    for (unsigned i = 0; settings && i < settings->n_env && r->n_env < NX_RUN_ENV_MAX; i++)
+        r->env[r->n_env++] = settings->env[i];
     if (p->how->is_other_code && r->n_env + 2 <= NX_RUN_ENV_MAX) {
         size_t k = nx_clock_rfc3339(o->start_wall_ns, 9, p->original_time);
         r->env[r->n_env++] = (nx_kv){NX_SLICE("NEXUS_IS_REPLAY"), NX_SLICE("true")};
@@ -133,6 +149,18 @@ static void fill_env(nx_replay_repetition *p, const nx_run *o)
     p->attempt.n_env = r->n_env;
 }
 
+static void fill_limits(nx_replay_repetition *p, const nx_run *o)
+{
+    const nx_fn_config *settings = p->how->settings;
+    nx_attempt *a = &p->attempt;
+    nx_run *r = &p->run;
+    a->timeout_ns = r->limit_timeout_ns = settings ? settings->timeout_ns : o->limit_timeout_ns;
+    a->memory_bytes = r->limit_memory_bytes = settings ? settings->memory_bytes : o->limit_memory_bytes;
+    a->fuel = r->limit_fuel = settings ? settings->fuel : o->limit_fuel;
+    a->max_output_bytes = r->limit_output_bytes = settings ? settings->max_output_bytes : o->limit_output_bytes;
+    a->max_log_bytes = settings ? settings->max_log_bytes : log_limit(o);
+}
+
 static void fill_attempt(nx_replay_repetition *p, nx_rt_program *program, const nx_run *o)
 {
     const nx_replay_how *how = p->how;
@@ -140,12 +168,8 @@ static void fill_attempt(nx_replay_repetition *p, nx_rt_program *program, const 
     a->program = program;
     memcpy(a->seed, o->seed, sizeof a->seed);
     a->start_wall_ns = how->start_wall_ns ? how->start_wall_ns : o->start_wall_ns;
-    a->timeout_ns = o->limit_timeout_ns;
-    a->memory_bytes = o->limit_memory_bytes;
-    a->fuel = o->limit_fuel;
-    a->max_output_bytes = o->limit_output_bytes;
-    a->max_log_bytes = log_limit(o);
-    a->max_calls_bytes = CALLS_BYTES;
+    fill_limits(p, o);
+    a->max_calls_bytes = how->keep_calls_bytes ? how->keep_calls_bytes : CALLS_BYTES;
     a->is_replay = true;
     a->stop_at_fuel = o->status == NX_RUN_TIMEOUT && !how->is_other_code ? o->fuel : 0;
     a->keep_logs = true;
@@ -174,11 +198,6 @@ static void begin_run(nx_replay_repetition *p, const nx_run *o)
     r->trace = how->trace;
     r->parent_span = nx_slice_cstr(o->trace.span_id);
     memcpy(r->seed, o->seed, sizeof r->seed);
-    r->limit_timeout_ns = o->limit_timeout_ns;
-    r->limit_memory_bytes = o->limit_memory_bytes;
-    r->limit_fuel = o->limit_fuel;
-    r->limit_output_bytes = o->limit_output_bytes;
-    r->input_is_cloudevent = o->input_is_cloudevent;
     r->engine = nx_slice_cstr(nx_rt_engine_identity(p->rt));
     r->world = nx_slice_cstr(nx_rt_world_identity());
     r->arch = nx_slice_cstr(nx_rt_arch());

@@ -1,9 +1,7 @@
-/* replay.c: finding an event's runs and their code on a node, and repeating each. */
+/* replay.c: repeating what an event's functions did, on a node. */
 #include "nx/replay.h"
+#include "find.h"
 #include <stdio.h>
-#include <stdlib.h>
-
-#define REPLAY_ARENA_BYTES (256u << 20)
 
 /* One request: what its repetitions have in common. */
 typedef struct search {
@@ -100,33 +98,13 @@ static void store(nx_node *n, const nx_run *run)
 
 /* ---- one run --------------------------------------------------------------------------------------------------------------------------------- */
 
-/* Which code: the recorded artifact, or another version or artifact. */
-static nx_err choose_artifact(const search *s, const nx_run *o, nx_sha256 *ret, nx_error *reterr)
-{
-    nx_slice against = s->req->against;
-    if (!against.n)
-        return nx_sha256_parse_hex(o->artifact, ret);
-    if (nx_sha256_parse_hex(against, ret) == NX_OK)
-        return NX_OK;
-    return nx_core_version_artifact(s->node, o->function, against, ret, reterr);
-}
-
-static const nx_replay_result *repeat(const search *s, const nx_event *event, const nx_run *o, nx_replay_how *how, char hex[NX_SHA256_HEX + 1])
+static const nx_replay_result *repeat(const search *s, const nx_event *event, const nx_run *o, nx_replay_how *how, nx_replay_code *code)
 {
     nx_error e = NX_ERROR_INIT;
-    nx_sha256 artifact;
-    nx_rt_program *program = NULL;
-    nx_err err = choose_artifact(s, o, &artifact, &e);
-    if (err != NX_OK)
-        return nx_replay_refuse(s->repetition, event, o, how, false, "no code to run", e.msg);
-    err = nx_core_program_get(s->node, &artifact, o->limit_memory_bytes, &program, &e);
-    if (err != NX_OK)
-        return nx_replay_refuse(s->repetition, event, o, how, err == NX_ENOENT,
-                                err == NX_ENOENT ? "the code is no longer stored" : "the code can't be loaded", e.msg);
-    nx_sha256_hex(&artifact, hex);
-    how->artifact = nx_slice_make(hex, NX_SHA256_HEX);
-    const nx_replay_result *r = nx_replay_repeat(s->repetition, program, event, o, how);
-    nx_rt_program_unref(program);
+    if (nx_replay_code_get(s->node, o, s->req->against, code, &e) != NX_OK)
+        return nx_replay_refuse(s->repetition, event, o, how, code->is_missing, code->failed, e.msg);
+    nx_replay_code_use(code, how);
+    const nx_replay_result *r = nx_replay_repeat(s->repetition, code->program, event, o, how);
     if (r->replayed)
         store(s->node, r->replayed);
     return r;
@@ -134,7 +112,7 @@ static const nx_replay_result *repeat(const search *s, const nx_event *event, co
 
 static nx_err repeat_and_report(const search *s, const nx_event *event, const nx_run *original, nx_err (*on_result)(void *self, const nx_replay_result *r), void *self)
 {
-    char hex[NX_SHA256_HEX + 1];
+    nx_replay_code code;
     nx_replay_how how = {
         .is_other_code = s->req->against.n > 0,
         .version = s->req->against,
@@ -144,48 +122,24 @@ static nx_err repeat_and_report(const search *s, const nx_event *event, const nx
         .self = (void *)original,
     };
     nx_trace_new(&how.trace); /* a new trace, linked to the old by replay_of and parent_span (DESIGN 7) */
-    const nx_replay_result *r = repeat(s, event, original, &how, hex);
+    const nx_replay_result *r = repeat(s, event, original, &how, &code);
     log_verdict(r, how.is_other_code);
-    return on_result(self, r);
-}
-
-/* The final record of a run is the first one by sequence; `v` is oldest first. */
-static bool is_wanted(const nx_run *v, unsigned i, nx_slice function)
-{
-    if (!v[i].is_final || (function.n && !nx_slice_eq(v[i].function, function)))
-        return false;
-    for (unsigned k = 0; k < i; k++)
-        if (v[k].is_final && memcmp(v[k].run_id.s, v[i].run_id.s, NX_ID_LEN) == 0)
-            return false;
-    return true;
+    nx_err err = on_result(self, r);
+    nx_replay_code_done(&code);
+    return err;
 }
 
 nx_err nx_replay_event(nx_node *n, const nx_replay_request *req, nx_err (*on_result)(void *self, const nx_replay_result *r), void *self, nx_error *reterr)
 {
-    NX_CLEANUP(nx_arena_done)
-    nx_arena a = NX_ARENA_INIT(REPLAY_ARENA_BYTES);
-    nx_fab_ns *ns = nx_core_namespace(n);
-    nx_id id;
-    nx_event event;
-    nx_run *v = NULL;
-    unsigned count = 0, done = 0;
     search s = {.node = n, .req = req};
-    nx_err err = nx_replay_repetition_new(nx_core_runtime(n), &s.repetition);
-    if (err == NX_OK)
-        err = nx_fab_event_resolve(ns, req->event, &id, reterr);
-    if (err == NX_OK)
-        err = nx_fab_event_get(ns, &id, &a, &event, reterr);
-    if (err == NX_OK)
-        err = nx_fab_runs_done(ns, &event, &a, &v, &count, reterr);
-    for (unsigned i = 0; err == NX_OK && i < count; i++) {
-        if (!is_wanted(v, i, req->function))
-            continue;
-        err = repeat_and_report(&s, &event, &v[i], on_result, self);
-        done++;
-    }
+    nx_replay_found found;
+    nx_err err = nx_replay_find(n, req->event, req->function, &found, reterr);
+    if (err != NX_OK)
+        return err;
+    err = nx_replay_repetition_new(nx_core_runtime(n), &s.repetition);
+    for (unsigned i = 0; err == NX_OK && i < found.n; i++)
+        err = repeat_and_report(&s, &found.event, found.runs[i], on_result, self);
     nx_replay_repetition_free(s.repetition);
-    if (err == NX_OK && done == 0)
-        return nx_error_set(reterr, NX_ENOENT, req->function.n ? "event %s has no recorded run of function '%.*s'" : "event %s has no recorded run yet%.*s", id.s,
-                            NX_SLICE_FMT(req->function));
+    nx_replay_found_done(&found);
     return err;
 }

@@ -3,6 +3,7 @@
  * and so reads another environment, only what it says is compared: status, output, log output. */
 #include "verdict.h"
 #include "nx/clock.h"
+#include "nx/diff.h"
 #include <stdio.h>
 
 const char *nx_replay_verdict_name(nx_replay_verdict v)
@@ -28,6 +29,16 @@ static bool is_own_doing(nx_slice recorded, nx_slice replayed)
     return nx_slice_starts(recorded, NX_SLICE("environ_")) && nx_slice_starts(replayed, NX_SLICE("environ_"));
 }
 
+static bool same_env(const nx_run *a, const nx_run *b)
+{
+    if (a->n_env != b->n_env)
+        return false;
+    for (unsigned i = 0; i < a->n_env; i++)
+        if (!nx_slice_eq(a->env[i].key, b->env[i].key) || !nx_slice_eq(a->env[i].value, b->env[i].value))
+            return false;
+    return true;
+}
+
 static bool same_digest(const nx_sha256 *a, const nx_sha256 *b) { return memcmp(a, b, sizeof *a) == 0; }
 
 void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *replayed_call)
@@ -37,7 +48,7 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
     nx_run_why w1, w2;
     nx_replay_guest_status(o, &s1, &w1);
     nx_replay_guest_status(n, &s2, &w2);
-    bool is_same_world = o->n_env == n->n_env;
+    bool is_same_world = same_env(o, n);
     r->is_fuel_comparable = is_same_world && nx_slice_eq(o->engine, n->engine) && nx_slice_eq(o->world, n->world) &&
                             nx_slice_eq(o->arch, n->arch) && nx_slice_eq(o->artifact, n->artifact);
     r->verdict = NX_REPLAY_DIVERGED;
@@ -100,6 +111,19 @@ static void digest_key(nx_jw *w, const char *key, const nx_sha256 *d)
     nx_jw_kcstr(w, key, hex);
 }
 
+/* What is different; left out where it is too large to be told, the verdict stands without it. */
+static void write_diff(const nx_replay_result *r, nx_jw *w)
+{
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(NX_DIFF_ARENA_BYTES);
+    nx_diff_side before = {.run = r->original}, after = {.run = r->replayed, .emits = r->outcome ? r->outcome->emitted : NULL};
+    nx_diff d;
+    if (nx_diff_make(&before, &after, &a, &d) != NX_OK)
+        return;
+    nx_jw_key(w, "diff");
+    nx_diff_to_json(&d, w);
+}
+
 nx_err nx_replay_result_to_json(const nx_replay_result *r, nx_jw *w)
 {
     const nx_run *o = r->original, *n = r->replayed;
@@ -145,6 +169,8 @@ nx_err nx_replay_result_to_json(const nx_replay_result *r, nx_jw *w)
         nx_jw_kstr(w, "replayed", r->replayed_call);
         nx_jw_object_end(w);
     }
+    if (r->verdict == NX_REPLAY_DIVERGED)
+        write_diff(r, w);
     nx_jw_object_end(w);
     return nx_jw_err(w);
 }

@@ -24,6 +24,19 @@ nx_err nx_core_version_artifact(nx_node *n, nx_slice function, nx_slice version,
 /* BLOCKING: appends the settings of a version of a function as JSON: of a stored version, or of the one that runs. NX_ENOENT: they are not known (any more). */
 nx_err nx_core_version_settings(nx_node *n, nx_slice function, nx_slice version, nx_buf *out, nx_error *reterr);
 
+/* One version: what runs (artifact) and how (settings). */
+typedef struct nx_core_version {
+    char name[32]; /* "v3", "dev-1a2b3c4d" */
+    nx_sha256 artifact;
+    struct nx_config *cfg;               /* a reference, which holds the settings */
+    const struct nx_fn_config *settings; /* environment, limits, input, … */
+} nx_core_version;
+/* BLOCKING: of the names that nx_core_version_artifact() takes. NX_ENOENT. */
+nx_err nx_core_version_get(nx_node *n, nx_slice function, nx_slice version, nx_core_version *ret, nx_error *reterr);
+void nx_core_version_done(nx_core_version *v); /* a zeroed one is allowed */
+/* BLOCKING: the numbers of all stored versions of a function, ascending. NX_ENOENT: it has none. */
+nx_err nx_core_version_numbers(nx_node *n, nx_slice function, nx_arena *a, unsigned **ret, unsigned *ret_n, nx_error *reterr);
+
 /* BLOCKING: makes an immutable numbered version of an uploaded artifact and settings (the function's JSON object), makes it live and runs it on this node.
  * An equal live version is given back instead (*ret_created false). */
 nx_err nx_core_deploy(nx_node *n, nx_slice function, const nx_sha256 *artifact, nx_slice settings_json, char ret_version[32], bool *ret_created, nx_error *reterr);

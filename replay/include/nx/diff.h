@@ -12,10 +12,11 @@
 #include "nx/json_diff.h"
 #include "nx/run.h"
 
-#define NX_DIFF_CHANGES_MAX 1000u /* kept of one content; all are counted */
-#define NX_DIFF_SHOWN_MAX 100u    /* of them, in JSON */
-#define NX_DIFF_SHAPE_MAX 64u     /* lines of a shape */
-#define NX_DIFF_SHAPE_HEX 12      /* digits of a shape's digest that are shown */
+#define NX_DIFF_CHANGES_MAX 1000u       /* kept of one content; all are counted */
+#define NX_DIFF_ARENA_BYTES (64u << 20) /* an arena that is large enough for what people can read */
+#define NX_DIFF_SHOWN_MAX 100u          /* of them, in JSON */
+#define NX_DIFF_SHAPE_MAX 64u           /* lines of a shape */
+#define NX_DIFF_SHAPE_HEX 12            /* digits of a shape's digest that are shown */
 
 typedef struct nx_line_change {
     nx_change_kind kind; /* added or removed */

@@ -6,6 +6,7 @@
  * Errors:    a run that can't be repeated has the verdict NX_REPLAY_FAILED and a reason; only a failed allocation of a repetition is an error. */
 #ifndef NX_REPEAT_H
 #define NX_REPEAT_H
+#include "nx/config.h"
 #include "nx/event.h"
 #include "nx/rt.h"
 #include "nx/run.h"
@@ -43,6 +44,8 @@ typedef struct nx_replay_how {
     bool is_other_code;              /* the program is not the recorded one: the guest reads NEXUS_IS_REPLAY, and only what it says is compared */
     nx_slice version;                /* of the program; empty: the recorded one */
     nx_slice artifact;               /* SHA-256 hex of the program; empty: the recorded one */
+    const nx_fn_config *settings;    /* of the version that is run: its environment, limits and input; NULL: what was recorded */
+    uint64_t keep_calls_bytes;       /* of the host-call trace in the outcome; 0: as much as records keep */
     const nx_slice *data;            /* in place of the event's data; NULL: the event's */
     uint64_t start_wall_ns;          /* where the guest's clock starts; 0: where it did */
     const nx_replay_effect *answers; /* ascending by index */

@@ -1,0 +1,117 @@
+/* compare.c: one event by two codes. */
+#include "nx/compare.h"
+#include "find.h"
+#include <stdio.h>
+
+#define CALLS_BYTES (1u << 20) /* of each trace: the first call that differs may come late */
+
+typedef struct side {
+    nx_slice name;
+    nx_replay_code code;
+    nx_replay_repetition *repetition;
+    const nx_run *run; /* the outcome */
+    const nx_emit *emits;
+} side;
+
+typedef struct comparing {
+    nx_node *node;
+    const nx_event *event;
+    const nx_run *recorded;
+    side before, after;
+    char reason[640];
+    bool is_artifact_missing;
+} comparing;
+
+static bool fail(comparing *c, const side *s, const char *what, const char *detail)
+{
+    snprintf(c->reason, sizeof c->reason, "%.*s: %s: %s", NX_SLICE_FMT(s->name), what, detail);
+    return false;
+}
+
+/* The recording stands for itself; any other code is run. */
+static bool run_side(comparing *c, side *s)
+{
+    nx_error e = NX_ERROR_INIT;
+    if (nx_slice_eq_cstr(s->name, NX_REPLAY_RECORDED)) {
+        s->run = c->recorded;
+        return true;
+    }
+    if (nx_replay_code_get(c->node, c->recorded, s->name, &s->code, &e) != NX_OK) {
+        c->is_artifact_missing = s->code.is_missing;
+        return fail(c, s, s->code.failed, e.msg);
+    }
+    nx_replay_how how = {.keep_calls_bytes = CALLS_BYTES};
+    nx_replay_code_use(&s->code, &how);
+    const nx_replay_result *r = nx_replay_repeat(s->repetition, s->code.program, c->event, c->recorded, &how);
+    if (!r->replayed)
+        return fail(c, s, "it could not be run", r->reason);
+    s->run = r->replayed;
+    s->emits = r->outcome->emitted;
+    return true;
+}
+
+static nx_err compare(comparing *c, nx_err (*on_result)(void *self, const nx_replay_comparison *c), void *self)
+{
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(NX_DIFF_ARENA_BYTES);
+    nx_diff d;
+    nx_replay_comparison result = {.event = c->event, .recorded = c->recorded, .reason = c->reason};
+    c->reason[0] = 0;
+    c->is_artifact_missing = false;
+    if (run_side(c, &c->before) && run_side(c, &c->after)) {
+        nx_diff_side before = {c->before.run, c->before.emits}, after = {c->after.run, c->after.emits};
+        nx_err err = nx_diff_make(&before, &after, &a, &d);
+        if (err == NX_OK)
+            result.diff = &d;
+        else
+            snprintf(c->reason, sizeof c->reason, "the difference can't be told: %s", nx_err_text(err));
+    }
+    result.is_artifact_missing = c->is_artifact_missing;
+    nx_err err = on_result(self, &result);
+    nx_replay_code_done(&c->before.code);
+    nx_replay_code_done(&c->after.code);
+    return err;
+}
+
+nx_err nx_replay_compare_event(nx_node *n, const nx_replay_compare_request *req, nx_err (*on_result)(void *self, const nx_replay_comparison *c), void *self,
+                               nx_error *reterr)
+{
+    nx_replay_found found;
+    nx_err err = nx_replay_find(n, req->event, req->function, &found, reterr);
+    if (err != NX_OK)
+        return err;
+    comparing c = {.node = n, .event = &found.event, .before = {.name = req->before}, .after = {.name = req->after}};
+    err = nx_replay_repetition_new(nx_core_runtime(n), &c.before.repetition);
+    if (err == NX_OK)
+        err = nx_replay_repetition_new(nx_core_runtime(n), &c.after.repetition);
+    for (unsigned i = 0; err == NX_OK && i < found.n; i++) {
+        c.recorded = found.runs[i];
+        c.before.emits = c.after.emits = NULL;
+        err = compare(&c, on_result, self);
+    }
+    nx_replay_repetition_free(c.before.repetition);
+    nx_replay_repetition_free(c.after.repetition);
+    nx_replay_found_done(&found);
+    return err;
+}
+
+nx_err nx_replay_comparison_to_json(const nx_replay_comparison *c, nx_jw *w)
+{
+    const nx_run *o = c->recorded;
+    nx_jw_object(w);
+    nx_jw_kstr(w, "namespace", o->ns);
+    nx_jw_kstr(w, "event_id", nx_id_slice(&o->event_id));
+    nx_jw_kstr(w, "function", o->function);
+    nx_jw_kstr(w, "run_id", nx_id_slice(&o->run_id));
+    nx_jw_kcstr(w, "trace_id", o->trace.trace_id);
+    nx_jw_kcstr(w, "verdict", !c->diff ? "failed" : c->diff->is_same ? "same"
+                                                                     : "different");
+    nx_jw_kcstr(w, "reason", c->reason);
+    nx_jw_kbool(w, "artifact_missing", c->is_artifact_missing);
+    if (c->diff) {
+        nx_jw_key(w, "diff");
+        nx_diff_to_json(c->diff, w);
+    }
+    nx_jw_object_end(w);
+    return nx_jw_err(w);
+}

@@ -1,0 +1,109 @@
+/* find.c: an event's runs and the code of versions, on a node. */
+#include "find.h"
+#include <stdio.h>
+
+#define FOUND_BYTES (256u << 20)
+
+/* ---- runs ------------------------------------------------------------------------------------------------------------------------------------ */
+
+/* The final record of a run is the first one by sequence; `v` is oldest first. */
+static bool is_wanted(const nx_run *v, unsigned i, nx_slice function)
+{
+    if (!v[i].is_final || (function.n && !nx_slice_eq(v[i].function, function)))
+        return false;
+    for (unsigned k = 0; k < i; k++)
+        if (v[k].is_final && memcmp(v[k].run_id.s, v[i].run_id.s, NX_ID_LEN) == 0)
+            return false;
+    return true;
+}
+
+static nx_err find(nx_node *n, nx_slice event, nx_slice function, nx_replay_found *f, nx_error *reterr)
+{
+    nx_fab_ns *ns = nx_core_namespace(n);
+    nx_id id;
+    nx_run *v = NULL;
+    unsigned count = 0;
+    nx_err err = nx_fab_event_resolve(ns, event, &id, reterr);
+    if (err == NX_OK)
+        err = nx_fab_event_get(ns, &id, &f->arena, &f->event, reterr);
+    if (err == NX_OK)
+        err = nx_fab_runs_done(ns, &f->event, &f->arena, &v, &count, reterr);
+    if (err != NX_OK)
+        return err;
+    f->runs = nx_arena_calloc(&f->arena, count + 1, sizeof *f->runs);
+    if (!f->runs)
+        return nx_error_set(reterr, NX_ENOMEM, "out of memory for the runs of event %s", id.s);
+    for (unsigned i = 0; i < count; i++)
+        if (is_wanted(v, i, function))
+            f->runs[f->n++] = &v[i];
+    if (f->n == 0)
+        return nx_error_set(reterr, NX_ENOENT, function.n ? "event %s has no recorded run of function '%.*s'" : "event %s has no recorded run yet%.*s", id.s,
+                            NX_SLICE_FMT(function));
+    return NX_OK;
+}
+
+nx_err nx_replay_find(nx_node *n, nx_slice event, nx_slice function, nx_replay_found *ret, nx_error *reterr)
+{
+    *ret = (nx_replay_found){.arena = NX_ARENA_INIT(FOUND_BYTES)};
+    nx_err err = find(n, event, function, ret, reterr);
+    if (err != NX_OK)
+        nx_replay_found_done(ret);
+    return err;
+}
+
+void nx_replay_found_done(nx_replay_found *f) { nx_arena_done(&f->arena); }
+
+/* ---- code ------------------------------------------------------------------------------------------------------------------------------------ */
+
+static nx_err choose(nx_node *n, const nx_run *o, nx_slice name, nx_replay_code *c, nx_sha256 *ret, nx_error *reterr)
+{
+    c->is_recorded = !name.n || nx_slice_eq_cstr(name, NX_REPLAY_RECORDED);
+    if (c->is_recorded) {
+        snprintf(c->name, sizeof c->name, "%.*s", NX_SLICE_FMT(o->version));
+        return nx_sha256_parse_hex(o->artifact, ret);
+    }
+    if (nx_sha256_parse_hex(name, ret) == NX_OK) {
+        snprintf(c->name, sizeof c->name, "%.*s", NX_SLICE_FMT(name));
+        return NX_OK;
+    }
+    nx_err err = nx_core_version_get(n, o->function, name, &c->version, reterr);
+    if (err != NX_OK)
+        return err;
+    snprintf(c->name, sizeof c->name, "%s", c->version.name);
+    *ret = c->version.artifact;
+    return NX_OK;
+}
+
+nx_err nx_replay_code_get(nx_node *n, const nx_run *recorded, nx_slice name, nx_replay_code *ret, nx_error *reterr)
+{
+    nx_sha256 artifact;
+    *ret = (nx_replay_code){.name = ""};
+    nx_err err = choose(n, recorded, name, ret, &artifact, reterr);
+    ret->failed = "no code to run";
+    if (err != NX_OK)
+        return err;
+    nx_sha256_hex(&artifact, ret->artifact);
+    uint64_t memory_bytes = ret->version.settings ? ret->version.settings->memory_bytes : recorded->limit_memory_bytes;
+    err = nx_core_program_get(n, &artifact, memory_bytes, &ret->program, reterr);
+    if (err == NX_OK)
+        return NX_OK;
+    ret->is_missing = err == NX_ENOENT;
+    ret->failed = ret->is_missing ? "the code is no longer stored" : "the code can't be loaded";
+    nx_core_version_done(&ret->version);
+    return err;
+}
+
+void nx_replay_code_done(nx_replay_code *c)
+{
+    nx_rt_program_unref(c->program);
+    c->program = NULL;
+    nx_core_version_done(&c->version);
+}
+
+void nx_replay_code_use(const nx_replay_code *c, nx_replay_how *how)
+{
+    how->is_other_code = !c->is_recorded;
+    how->version = nx_slice_cstr(c->name);
+    how->artifact = nx_slice_cstr(c->artifact);
+    how->settings = c->version.settings;
+}
