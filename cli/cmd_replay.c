@@ -1,12 +1,9 @@
 /* cmd_replay.c: nexus replay. */
 #include "cmds.h"
-#include "nx/digest.h"
+#include "compare.h"
 #include "offline.h"
-#include <errno.h>
-#include <unistd.h>
 
 #define TIMEOUT_MS 600000
-#define EXIT_ARTIFACT_GONE 11
 
 /* The worst verdict decides: what could not be repeated proves nothing, so it counts more than a difference. */
 typedef struct verdicts {
@@ -16,7 +13,7 @@ typedef struct verdicts {
 static int exit_code_of(const verdicts *v)
 {
     if (v->artifact_gone)
-        return EXIT_ARTIFACT_GONE;
+        return NX_CLI_EXIT_ARTIFACT_GONE;
     if (v->failed)
         return NX_CLI_FAILED;
     return v->diverged ? nx_err_exit_code(NX_EDIVERGED) : NX_CLI_OK;
@@ -80,11 +77,10 @@ static void print_verdict(const nx_cli *c, const nx_json *r)
 {
     nx_slice verdict = nx_json_get_str(r, "verdict"), reason = nx_json_get_str(r, "reason");
     bool is_identical = nx_slice_eq_cstr(verdict, "identical");
-    nx_slice version = nx_json_get_str(r, "version");
-    bool is_digest = version.n == NX_SHA256_HEX; /* code that has no version: an uploaded module */
-    printf("%.*s %s%.*s%s: %s%.*s%s", NX_SLICE_FMT(nx_json_get_str(r, "function")), is_digest ? "sha256:" : "",
-           NX_SLICE_FMT(nx_slice_sub(version, 0, is_digest ? 12 : version.n)), is_digest ? "…" : "",
-           nx_cli_paint(c->has_colour, is_identical ? NX_CLI_GREEN : NX_CLI_RED), NX_SLICE_FMT(verdict),
+    nx_cli_print_safe(stdout, nx_json_get_str(r, "function"));
+    putchar(' ');
+    nx_cli_print_code(nx_json_get_str(r, "version"));
+    printf(": %s%.*s%s", nx_cli_paint(c->has_colour, is_identical ? NX_CLI_GREEN : NX_CLI_RED), NX_SLICE_FMT(verdict),
            nx_cli_paint(c->has_colour, NX_CLI_PLAIN));
     if (is_identical) {
         nx_slice status = nx_json_get_str(r, "status");
@@ -103,12 +99,14 @@ static void print_verdict(const nx_cli *c, const nx_json *r)
         nx_cli_print_safe(stdout, reason);
     }
     putchar('\n');
-    const nx_json *first = nx_json_get(r, "first_difference");
+    const nx_json *first = nx_json_get(r, "first_difference"), *diff = nx_json_get(r, "diff");
     if (first) {
         printf("  first difference: host call %lld\n", (long long)nx_json_get_i64(first, "call", 0));
         print_call("recorded", nx_json_get_str(first, "recorded"));
         print_call("replayed", nx_json_get_str(first, "replayed"));
     }
+    if (diff)
+        nx_cli_print_diff(c, diff);
 }
 
 static int print_results(nx_cli *c, nx_slice body, verdicts *v)
@@ -172,37 +170,6 @@ static int print_json(nx_cli *c, nx_slice body, verdicts *v)
 
 /* ---- the request ------------------------------------------------------------------------------------------------ */
 
-/* --against names a version, a digest, or a file, which is uploaded and named by its digest. */
-static int against(nx_cli_client *node, const char *text, char ret[NX_SHA256_HEX + 1], size_t ret_bytes)
-{
-    if (access(text, F_OK) != 0 && !strchr(text, '/') && !nx_slice_ends(nx_slice_cstr(text), NX_SLICE(".wasm"))) {
-        if (snprintf(ret, ret_bytes, "%s", text) >= (int)ret_bytes)
-            return nx_cli_fail_usage(node->cli, "flag --against: \"%s\" is no version, digest or file", text);
-        return NX_CLI_OK;
-    }
-    NX_CLEANUP(nx_buf_done)
-    nx_buf module = NX_BUF_INIT(64u << 20);
-    nx_error e = NX_ERROR_INIT;
-    if ((e.code = nx_cli_read_file(text, &module, &e)) != NX_OK)
-        return nx_cli_fail(node->cli, e.code, "flag --against: %s", e.msg);
-    char path[128];
-    nx_httpc_resp reply;
-    nx_sha256 digest = nx_sha256_of(nx_buf_view(&module));
-    nx_sha256_hex(&digest, ret);
-    snprintf(path, sizeof path, "/api/v1/artifacts/%s", ret);
-    nx_cli_request q = {
-        .method = "PUT",
-        .path = path,
-        .content_type = "application/wasm",
-        .body = nx_buf_view(&module),
-        .progress = "uploading",
-    };
-    int code = nx_cli_call(node, &q, &reply);
-    if (code == NX_CLI_OK)
-        nx_buf_done(&reply.body);
-    return code;
-}
-
 static int print_all(nx_cli *c, nx_slice body)
 {
     verdicts v = {0};
@@ -227,12 +194,12 @@ static int run(nx_cli *c)
     nx_buf body = NX_BUF_INIT(65536);
     nx_cli_client node;
     nx_httpc_resp reply;
-    char other[NX_SHA256_HEX + 1] = "";
+    char other[NX_CLI_CODE_BYTES] = "";
     const char *function = nx_cli_flag_text(c, "function"), *code_text = nx_cli_flag_text(c, "against");
     nx_err e = nx_cli_client_open(c, &node);
     if (e != NX_OK)
         return nx_err_exit_code(e);
-    int code = code_text ? against(&node, code_text, other, sizeof other) : NX_CLI_OK;
+    int code = code_text ? nx_cli_code_name(&node, "flag --against", code_text, other) : NX_CLI_OK;
     nx_jw w = NX_JW_INIT(&body);
     nx_jw_object(&w);
     nx_jw_kcstr(&w, "event_id", c->args[0]);

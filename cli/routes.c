@@ -1,39 +1,25 @@
 /* routes.c: routes of the admin API that need layers above the core: replays, bundles. */
+#include "routes.h"
 #include "host.h"
 #include "nx/bundle.h"
 #include "nx/gateway.h"
 #include "nx/replay.h"
 #include <stdio.h>
 
-#define REQUEST_BYTES 65536
 #define RESULT_BYTES (64u << 20)
 
-typedef struct answer {
-    nx_gw_req *req;
-    nx_gw_resp *resp;
-} answer;
-
-/* One line each, sent as soon as it is known: a client sees the first verdict while the next function still runs. */
 static nx_err on_result(void *self, const nx_replay_result *r)
 {
-    answer *a = self;
     NX_CLEANUP(nx_buf_done)
     nx_buf line = NX_BUF_INIT(RESULT_BYTES);
     nx_jw w = NX_JW_INIT(&line);
-    nx_err e = nx_replay_result_to_json(r, &w);
-    if (e == NX_OK)
-        e = nx_jw_err(&w);
-    if (e == NX_OK)
-        e = nx_buf_append_char(&line, '\n');
-    if (e == NX_OK && nx_gw_req_is_canceled(a->req))
-        e = NX_ECLOSED;
-    return e == NX_OK ? nx_gw_resp_write(a->resp, nx_buf_view(&line)) : e;
+    return nx_cli_answer_line(self, &line, nx_replay_result_to_json(r, &w));
 }
 
 static nx_err post_replays(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
     nx_json *body = NULL;
-    nx_err e = nx_json_parse(nx_gw_req_body(req), REQUEST_BYTES, &body, reterr);
+    nx_err e = nx_json_parse(nx_gw_req_body(req), NX_CLI_ROUTE_BYTES, &body, reterr);
     if (e != NX_OK)
         return e;
     nx_replay_request q = {
@@ -41,7 +27,7 @@ static nx_err post_replays(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
         .function = nx_json_get_str(body, "function"),
         .against = nx_json_get_str(body, "against"),
     };
-    answer a = {req, resp};
+    nx_cli_answer a = {req, resp};
     nx_gw_resp_content_type(resp, "application/x-ndjson");
     if (q.event.n == 0)
         e = nx_error_set(reterr, NX_EINVAL, "the body is {\"event_id\": id, \"function\": name, \"against\": version}; event_id is missing");
@@ -56,7 +42,7 @@ static nx_err post_bundles(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
     NX_CLEANUP(nx_buf_done)
     nx_buf bundle = NX_BUF_INIT(NX_BUNDLE_BYTES_MAX);
     nx_json *body = NULL;
-    nx_err e = nx_json_parse(nx_gw_req_body(req), REQUEST_BYTES, &body, reterr);
+    nx_err e = nx_json_parse(nx_gw_req_body(req), NX_CLI_ROUTE_BYTES, &body, reterr);
     if (e != NX_OK)
         return e;
     char made_by[64];
@@ -80,8 +66,9 @@ static nx_err post_bundles(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
 const nx_gw_admin_route *nx_cli_host_routes(unsigned *ret_n)
 {
     static const nx_gw_admin_route routes[] = {
-        {"POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, REQUEST_BYTES},
-        {"POST", "/api/v1/bundles", post_bundles, NX_GW_ROUTE_STREAM, REQUEST_BYTES},
+        {"POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
+        {"POST", "/api/v1/bundles", post_bundles, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
+        {"POST", "/api/v1/diffs", nx_cli_route_diffs, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
     };
     *ret_n = NX_ARRAY_LEN(routes);
     return routes;

@@ -26,6 +26,7 @@ const nx_cli_command *const nx_cli_commands[] = {
     &nx_cli_cmd_runs_show,
     &nx_cli_cmd_logs,
     &nx_cli_cmd_replay,
+    &nx_cli_cmd_diff,
     &nx_cli_cmd_bundle,
     &nx_cli_cmd_test,
     &nx_cli_cmd_inspect,
@@ -58,8 +59,9 @@ const nx_cli_flag nx_cli_client_flags[] = {
 
 const nx_cli_exit nx_cli_exits[] = {
     {0, "Done; a replay was identical, every case of a test passed"},
-    {1, "The function, the build or a check failed; a replay could not be repeated"},
+    {1, "The function, the build or a check failed; a replay could not be repeated; `nexus diff` found a difference"},
     {2, "Wrong use, or something given is not valid: flags, nexus.yaml, a module"},
+    {3, "`nexus diff`: one of the two could not be run"},
     {4, "Not found: an event, run, function or file"},
     {5, "Exists already, or conflicts with the current state"},
     {10, "The replay diverged; a case of a test came out otherwise than recorded"},

@@ -1,0 +1,57 @@
+/* code.c: naming the code that a command means. */
+#include "compare.h"
+#include "nx/digest.h"
+#include <unistd.h>
+
+#define MODULE_BYTES (64u << 20)
+
+/* A file in the folder must not stand in a version's place. */
+static bool is_version_name(const char *text)
+{
+    if (strcmp(text, "live") == 0 || strcmp(text, "recorded") == 0)
+        return true;
+    return text[0] == 'v' && text[1] && strspn(text + 1, "0123456789") == strlen(text + 1);
+}
+
+static bool is_file(const char *text)
+{
+    return !is_version_name(text) && (access(text, F_OK) == 0 || strchr(text, '/') || nx_slice_ends(nx_slice_cstr(text), NX_SLICE(".wasm")));
+}
+
+int nx_cli_code_name(nx_cli_client *node, const char *what, const char *text, char ret[NX_CLI_CODE_BYTES])
+{
+    if (!is_file(text)) {
+        if (snprintf(ret, NX_CLI_CODE_BYTES, "%s", text) >= NX_CLI_CODE_BYTES)
+            return nx_cli_fail_usage(node->cli, "%s: \"%s\" is no version, digest or file", what, text);
+        return NX_CLI_OK;
+    }
+    NX_CLEANUP(nx_buf_done)
+    nx_buf module = NX_BUF_INIT(MODULE_BYTES);
+    nx_error e = NX_ERROR_INIT;
+    if ((e.code = nx_cli_read_file(text, &module, &e)) != NX_OK)
+        return nx_cli_fail(node->cli, e.code, "%s: %s", what, e.msg);
+    char path[128];
+    nx_httpc_resp reply;
+    nx_sha256 digest = nx_sha256_of(nx_buf_view(&module));
+    nx_sha256_hex(&digest, ret);
+    snprintf(path, sizeof path, "/api/v1/artifacts/%s", ret);
+    nx_cli_request q = {
+        .method = "PUT",
+        .path = path,
+        .content_type = "application/wasm",
+        .body = nx_buf_view(&module),
+        .progress = "uploading",
+    };
+    int code = nx_cli_call(node, &q, &reply);
+    if (code == NX_CLI_OK)
+        nx_buf_done(&reply.body);
+    return code;
+}
+
+void nx_cli_print_code(nx_slice name)
+{
+    bool is_digest = name.n == NX_SHA256_HEX; /* code that has no version: an uploaded module */
+    printf("%s", is_digest ? "sha256:" : "");
+    nx_cli_print_safe(stdout, nx_slice_sub(name, 0, is_digest ? 12 : name.n));
+    printf("%s", is_digest ? "…" : "");
+}

@@ -1,0 +1,23 @@
+/* compare.h: what the commands that compare codes share: naming code, and printing differences.
+ * Threads: nx-main. */
+#ifndef NX_CLI_COMPARE_H
+#define NX_CLI_COMPARE_H
+#include "cli.h"
+
+#define NX_CLI_EXIT_DIFFERENT 1
+#define NX_CLI_EXIT_NOT_COMPARED 3
+#define NX_CLI_EXIT_DIVERGED 10
+#define NX_CLI_EXIT_ARTIFACT_GONE 11
+#define NX_CLI_CODE_BYTES 72
+/* The name of code for the node: a version (v3, live), "recorded", a digest, or a .wasm file, which is uploaded and named by its digest.
+ * `what` begins messages: "flag --against". Prints and returns the exit code on failure. */
+int nx_cli_code_name(nx_cli_client *node, const char *what, const char *text, char ret[NX_CLI_CODE_BYTES]);
+/* Code as people are told of it: a digest is shortened. */
+void nx_cli_print_code(nx_slice name);
+
+/* diff_text.c: a difference ("diff" of a replay or a comparison) for people, indented by two spaces. */
+void nx_cli_print_diff(const nx_cli *c, const nx_json *diff);
+void nx_cli_print_first_call(const nx_cli *c, const nx_json *diff); /* nothing where there is none */
+/* The shape in one line: "output.total changed; status ok -> error: trap"; cut with "…" at out_bytes. */
+void nx_cli_diff_summary(const nx_json *diff, char *out, size_t out_bytes);
+#endif

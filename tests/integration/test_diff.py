@@ -1,0 +1,155 @@
+"""What is different: two versions of a function on one recorded event, for people, for programs and for CI."""
+
+import json
+import xml.etree.ElementTree as xml
+
+import pytest
+from nexus.node import Node, function
+
+SMALL = '{"quantity":2,"price":100}'
+LARGE = '{"quantity":7,"price":333}'
+FREE = '{"quantity":1}'
+
+# What each version of `order` is made with: options of the compiler, settings.
+VERSIONS = [
+    ((), {}),
+    (("clock",), {}),
+    (("clock",), {"env": {"CURRENCY": "USD"}}),
+    (("rounds",), {}),
+    (("rounds", "strict"), {}),
+    (("tax",), {"env": {"CURRENCY": "USD"}}),
+]
+
+
+def order(guests, *cfgs):
+    return guests.rust("order.rs", options=tuple(x for cfg in cfgs for x in ("--cfg", cfg)))
+
+
+@pytest.fixture(scope="module")
+def node(module_project, guests):
+    """v1 … v6 of `order`; every event was run by v1."""
+    project = module_project
+
+    def deploy(cfgs, settings):
+        project.write({"functions": [function("order", project.module(order(guests, *cfgs), "order.wasm"), **settings)]})
+        return node.json("deploy", "--no-build")[0]["version"]
+
+    project.write({"functions": [function("order", project.module(order(guests), "order.wasm"))]})
+    with Node(project, verb="serve") as node:
+        assert deploy(*VERSIONS[0]) == "v1"
+        node.events = {}
+        for name, text in (("small", SMALL), ("large", LARGE), ("free", FREE)):
+            node.events[name] = node.publish("order", text)
+            assert node.run_of(node.events[name])["version"] == "v1"
+        assert [deploy(*v) for v in VERSIONS[1:]] == ["v2", "v3", "v4", "v5", "v6"]
+        yield node
+
+
+def diff(node, event, *codes, code=None):
+    result = node.nexus("diff", node.events[event], *codes, "--json", check=False)
+    (answer,) = [json.loads(line) for line in result.stdout.splitlines()]
+    expected = {"same": 0, "different": 1, "failed": 3}[answer["verdict"]] if code is None else code
+    assert result.returncode == expected, result.stdout + result.stderr
+    return answer
+
+
+def what(answer):
+    return answer["diff"]["what"]
+
+
+def test_versions_that_answer_the_same_are_the_same(node):
+    answer = diff(node, "small", "v1", "v2")
+    assert answer["verdict"] == "same" and what(answer) == []
+    sides = answer["diff"]["before"], answer["diff"]["after"]
+    assert [s["version"] for s in sides] == ["v1", "v2"]
+    assert not any(s["is_recorded"] for s in sides)
+    # How they came to it is told, and makes no difference.
+    assert answer["diff"]["first_call"]["before"] != answer["diff"]["first_call"]["after"]
+    assert sides[0]["fuel"] != sides[1]["fuel"]
+
+
+def test_json_outputs_differ_by_paths(node):
+    answer = diff(node, "large", "v1", "v4")
+    assert what(answer) == ["output.total changed"]
+    (change,) = answer["diff"]["output"]["changes"]
+    assert change == {"kind": "changed", "path": "total", "before": "2331", "after": "2000"}
+    assert diff(node, "small", "v1", "v4")["verdict"] == "same"
+    assert what(diff(node, "large", "v1", "v6")) == ["output.currency changed", "output.tax added"]
+
+
+def test_a_version_is_its_settings_too(node):
+    answer = diff(node, "small", "v2", "v3")
+    assert answer["diff"]["before"]["artifact"] == answer["diff"]["after"]["artifact"]
+    assert what(answer) == ["output.currency changed"]
+
+
+def test_status_differs_with_its_reason(node):
+    answer = diff(node, "free", "v4", "v5")
+    assert "status ok -> error: trap" in what(answer)
+    assert "an order without a price" in answer["diff"]["after"]["message"]
+    assert [c["kind"] for c in answer["diff"]["logs"]["changes"]] == ["added", "added"]
+
+
+def test_the_recording_itself_is_one_of_both(node):
+    answer = diff(node, "large", "recorded", "v4")
+    assert answer["diff"]["before"]["is_recorded"] and answer["diff"]["before"]["version"] == "v1"
+    assert answer == diff(node, "large", "v4") | {"diff": answer["diff"]}
+    assert diff(node, "large", "recorded", "v1")["verdict"] == "same"
+
+
+def test_live_and_files_are_codes(node, guests, tmp_path):
+    assert diff(node, "large", "v6", "live")["verdict"] == "same"
+    answer = diff(node, "large", "recorded", str(order(guests, "rounds")))
+    assert what(answer) == ["output.total changed"]
+    # A file that is called like a version does not stand in its place.
+    (node.project.dir / "v4").write_text("no module")
+    assert what(diff(node, "large", "v1", "v4")) == ["output.total changed"]
+
+
+def test_for_people(node):
+    result = node.nexus("diff", node.events["large"], "v1", "v4", check=False)
+    assert result.returncode == 1
+    lines = result.stdout.splitlines()
+    assert lines[0] == "order v1 -> v4: different"
+    assert "    ~ total: 2331 -> 2000" in lines
+    assert any(line.startswith("  fuel ") for line in lines)
+    assert "\033" not in result.stdout
+    assert node.nexus("diff", node.events["small"], "v1", "v2").stdout.splitlines()[0] == "order v1 -> v2: same"
+
+
+def test_junit_report(node, tmp_path):
+    report = tmp_path / "report.xml"
+    assert node.nexus("diff", node.events["large"], "v1", "v4", "--junit", str(report), check=False).returncode == 1
+    suite = xml.parse(report).getroot().find("testsuite")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("1", "1", "0")
+    case = suite.find("testcase")
+    assert case.get("classname") == "order" and node.events["large"] in case.get("name")
+    assert case.find("failure").get("message") == "output.total changed"
+    node.nexus("diff", node.events["small"], "v1", "v2", "--junit", str(report))
+    assert xml.parse(report).getroot().find("testsuite").get("failures") == "0"
+
+
+def test_what_cannot_be_compared(node):
+    answer = diff(node, "small", "v1", "v99")
+    assert answer["verdict"] == "failed" and "v99" in answer["reason"]
+    assert node.nexus("diff", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "v1", "v2", check=False).returncode == 4
+    assert node.nexus("diff", node.events["small"], "v1", "v2", "--function", "nobody", check=False).returncode == 4
+    assert node.nexus("diff", node.events["small"], "./nothing.wasm", check=False).returncode == 4
+    assert node.nexus("diff", node.events["small"], check=False).returncode == 2
+
+
+def test_comparisons_leave_no_records(node):
+    before = len(node.runs(event=node.events["small"], all=1))
+    diff(node, "small", "v1", "v6")
+    assert len(node.runs(event=node.events["small"], all=1)) == before
+
+
+def test_replay_against_other_code_shows_the_difference(node):
+    result = node.nexus("replay", node.events["large"], "--against", "v4", "--json", check=False)
+    assert result.returncode == 10
+    verdict = json.loads(result.stdout)
+    assert verdict["verdict"] == "diverged" and verdict["version"] == "v4"
+    assert verdict["diff"]["what"] == ["output.total changed"]
+    text = node.nexus("replay", node.events["large"], "--against", "v4", check=False).stdout
+    assert "    ~ total: 2331 -> 2000" in text.splitlines()
+    assert "diff" not in node.replay(node.events["large"])[0]
