@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "civil.h"
+
 static uint64_t read_clock(clockid_t id)
 {
     struct timespec ts;
@@ -26,18 +28,13 @@ static void put_digits(char *out, uint64_t v, int n)
 
 size_t nx_clock_rfc3339(uint64_t wall_ns, int fraction_digits, char *out)
 {
-    uint64_t s = wall_ns / NX_NS_PER_S, days = s / 86400, of_day = s % 86400;
-    /* Civil date from days since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms"). */
-    uint64_t z = days + 719468, era = z / 146097, doe = z % 146097;
-    uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    uint64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-    uint64_t day = doy - (153 * mp + 2) / 5 + 1, month = mp < 10 ? mp + 3 : mp - 9;
-    uint64_t year = yoe + era * 400 + (month <= 2 ? 1 : 0);
+    uint64_t s = wall_ns / NX_NS_PER_S, of_day = s % 86400;
+    nx_civil date = nx_civil_of((int64_t)(s / 86400));
 
     memcpy(out, "0000-00-00T00:00:00", 19);
-    put_digits(out, year, 4);
-    put_digits(out + 5, month, 2);
-    put_digits(out + 8, day, 2);
+    put_digits(out, (uint64_t)date.year, 4);
+    put_digits(out + 5, (uint64_t)date.month, 2);
+    put_digits(out + 8, (uint64_t)date.day, 2);
     put_digits(out + 11, of_day / 3600, 2);
     put_digits(out + 14, of_day / 60 % 60, 2);
     put_digits(out + 17, of_day % 60, 2);
@@ -67,13 +64,6 @@ static bool two_digits(const char *p, unsigned max, unsigned *ret)
     return *ret <= max;
 }
 
-static unsigned days_in_month(unsigned year, unsigned month)
-{
-    static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    return month == 2 && is_leap ? 29 : days[month - 1];
-}
-
 static bool scan_fraction(nx_slice s, size_t *at, unsigned *ret_ns)
 {
     size_t digits = 0;
@@ -101,7 +91,7 @@ static bool scan_rfc3339(nx_slice s, rfc3339 *t)
         p[13] != ':' || !two_digits(p + 14, 59, &t->minute) || p[16] != ':' || !two_digits(p + 17, 60, &t->second))
         return false;
     t->year += century * 100;
-    if (t->month == 0 || t->day == 0 || t->day > days_in_month(t->year, t->month)) return false;
+    if (t->month == 0 || t->day == 0 || t->day > (unsigned)nx_month_days(t->year, (int)t->month)) return false;
     size_t at = 19;
     if (p[at] == '.') {
         at++;
@@ -125,10 +115,7 @@ nx_err nx_clock_parse_rfc3339(nx_slice s, uint64_t *ret_wall_ns)
 {
     rfc3339 t;
     if (!scan_rfc3339(s, &t)) return NX_EPARSE;
-    int64_t y = (int64_t)t.year - (t.month <= 2 ? 1 : 0), era = (y >= 0 ? y : y - 399) / 400, yoe = y - era * 400;
-    int64_t mp = t.month > 2 ? (int64_t)t.month - 3 : (int64_t)t.month + 9;
-    int64_t doy = (153 * mp + 2) / 5 + (int64_t)t.day - 1, doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    int64_t days = era * 146097 + doe - 719468;
+    int64_t days = nx_days_of(t.year, (int)t.month, (int)t.day);
     int64_t secs = days * 86400 + (int64_t)t.hour * 3600 + ((int64_t)t.minute - t.offset_minutes) * 60 + (int64_t)t.second;
     /* 2262-04-11T23:47:16Z is the last whole second of a signed 64-bit count of ns, which other systems use. */
     if (secs < 0 || secs > INT64_MAX / (int64_t)NX_NS_PER_S - 1) return NX_EPARSE;
