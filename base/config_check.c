@@ -192,8 +192,8 @@ static void check_function(nx_cfg_ctx *x, unsigned i)
     char path[160];
     const nx_cfg_mark *on = mark_in(marks, "functions[].on"), *method = mark_in(marks, "functions[].on.http.method");
     if (nx_cfg_is_set(on) && !on->is_wrong && !nx_cfg_is_set(mark_in(marks, "functions[].on.http")) && !nx_cfg_is_set(mark_in(marks, "functions[].on.nats")) &&
-        !nx_cfg_is_set(mark_in(marks, "functions[].on.event")))
-        nx_cfg_issue(x, *on, fn_path(i, "on", path), "add http, nats or event", "has no trigger: the function could never run");
+        !nx_cfg_is_set(mark_in(marks, "functions[].on.event")) && !nx_cfg_is_set(mark_in(marks, "functions[].on.cron")))
+        nx_cfg_issue(x, *on, fn_path(i, "on", path), "add http, nats, event or cron", "has no trigger: the function could never run");
     if (nx_slice_starts(f->http_path, NX_SLICE("/events/")) && !nx_slice_eq_cstr(f->http_method, "POST") && !method->is_wrong)
         nx_cfg_issue(x, *method, fn_path(i, "on.http.method", path), "set method: POST", "paths below /events/ take events, with POST only");
     check_secret_env(x, i);

@@ -2,6 +2,7 @@
  * The patterns of the schema stand beside the checks; they may be wider (an editor's first help), never narrower. */
 #include "config_internal.h"
 
+#include "nx/cron.h"
 #include "nx/effect.h"
 #include "nx/event.h"
 #include "nx/outbound.h"
@@ -289,6 +290,20 @@ static bool check_event_type(nx_slice s, nx_cfg_why *why)
     return true;
 }
 
+/* ---- schedules */
+
+static bool check_cron(nx_slice s, nx_cfg_why *why)
+{
+    nx_error e = NX_ERROR_INIT;
+    nx_cron c;
+    if (nx_cron_parse(s, &c, &e) == NX_OK) {
+        nx_cron_done(&c);
+        return true;
+    }
+    advise(why, "try \"*/5 * * * *\", \"@hourly\", or {schedule: \"0 9 * * MON-FRI\", timezone: Europe/Berlin}");
+    return refuse(why, "is not a schedule: %.200s", e.msg);
+}
+
 /* ---- HTTP paths. The gateway compares with the request's path after percent-decoding, without the query. */
 
 static bool check_path_segments(nx_slice s, nx_cfg_why *why)
@@ -456,6 +471,7 @@ const nx_cfg_format nx_cfg_nats_url = {"an address of NATS servers", "^(nats|tls
 const nx_cfg_format nx_cfg_js_prefix = {"a subject prefix", "^[^\\s.*>]+(\\.[^\\s.*>]+)*$", 128, false, check_js_prefix};
 const nx_cfg_format nx_cfg_http_path = {"an HTTP path", "^/[^\\u0000-\\u001f\\u007f?#%\\\\*{}]*$", 1024, false, check_http_path};
 const nx_cfg_format nx_cfg_subject = {"a NATS subject", "^[^\\s.]+(\\.[^\\s.]+)*$", 255, false, check_subject};
+const nx_cfg_format nx_cfg_cron = {"a schedule", NO_CONTROL, NX_CRON_BYTES, false, check_cron};
 const nx_cfg_format nx_cfg_event_type = {"an event type", "^[^*>\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_event_type};
 const nx_cfg_format nx_cfg_why_name = {"a reason of failures", "^[a-z_]+$", 32, false, check_why_name};
 const nx_cfg_format nx_cfg_type_pattern = {"an event type or pattern", "^[^\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_type_pattern};

@@ -69,6 +69,7 @@ void nx_fn_config_triggers_to_json(const nx_fn_config *f, nx_jw *w)
     }
     put_list(w, "nats", f->nats, f->n_nats);
     put_list(w, "event", f->events, f->n_events);
+    put_list(w, "cron", f->crons, f->n_crons);
     nx_jw_object_end(w);
 }
 

@@ -226,23 +226,54 @@ static void put_list(const nx_cfg_row *row, void *base, void *items, unsigned co
     memcpy((char *)base + row->count_at, &count, sizeof count);
 }
 
+/* {schedule: …, timezone: …} as the text that it stands for. False: an issue was added. */
+static bool zoned_schedule(nx_cfg_ctx *x, const nx_cfg_node *map, nx_slice *ret)
+{
+    nx_slice schedule = NX_SLICE_NULL, zone = NX_SLICE_NULL;
+    for (const nx_cfg_node *c = map->first; c; c = c->next) {
+        size_t was = nx_cfg_path_push(x, c->key);
+        bool is_schedule = nx_slice_eq_cstr(c->key, "schedule"), is_fine = false;
+        if (!is_schedule && !nx_slice_eq_cstr(c->key, "timezone"))
+            nx_cfg_issue(x, nx_cfg_mark_key(x, c), NULL, "a schedule has the keys schedule and timezone", "unknown key");
+        else if (nx_cfg_earlier_twin(map, c))
+            nx_cfg_issue(x, nx_cfg_mark_key(x, c), NULL, NULL, "appears twice; first on line %u", nx_cfg_earlier_twin(map, c)->key_line);
+        else
+            is_fine = nx_cfg_is_kind(x, c, NX_CFG_NODE_SCALAR, "one value", NULL) && !nx_cfg_report_null(x, c, is_schedule ? "\"0 9 * * *\"" : "Europe/Berlin");
+        nx_cfg_path_pop(x, was);
+        if (!is_fine)
+            return false;
+        *(is_schedule ? &schedule : &zone) = c->text;
+    }
+    if (!schedule.p) {
+        nx_cfg_issue(x, nx_cfg_mark_of(x, map), NULL, "add schedule: \"0 9 * * *\"", "has no schedule");
+        return false;
+    }
+    char *text = nx_arena_printf(x->read, zone.p ? "TZ=%.*s %.*s" : "%.*s%.*s", NX_SLICE_FMT(zone), NX_SLICE_FMT(schedule));
+    *ret = nx_slice_cstr(text);
+    if (!text)
+        x->err = NX_ENOMEM;
+    return text;
+}
+
 static void add_item(nx_cfg_ctx *x, const nx_cfg_row *row, const nx_cfg_node *n, nx_slice *items, unsigned *count)
 {
-    if (!nx_cfg_is_kind(x, n, NX_CFG_NODE_SCALAR, "one value", NULL))
+    nx_slice text = n->text;
+    bool is_map = row->shape == NX_CFG_CRON && n->kind == NX_CFG_NODE_MAP && !n->is_broken;
+    if (is_map ? !zoned_schedule(x, n, &text) : !nx_cfg_is_kind(x, n, NX_CFG_NODE_SCALAR, "one value", NULL))
         return;
     if (n->is_null) {
         nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, "remove it", "is empty");
         return;
     }
-    if (!nx_cfg_check_string(x, row->format, n->text, nx_cfg_mark_of(x, n)))
+    if (!nx_cfg_check_string(x, row->format, text, nx_cfg_mark_of(x, n)))
         return;
     for (unsigned i = 0; i < *count; i++) {
-        if (nx_slice_eq(items[i], n->text)) {
+        if (nx_slice_eq(items[i], text)) {
             nx_cfg_issue(x, nx_cfg_mark_of(x, n), NULL, "remove it", "stands in the list already");
             return;
         }
     }
-    nx_slice copy = nx_arena_dup(x->arena, n->text);
+    nx_slice copy = nx_arena_dup(x->arena, text);
     if (!copy.p) {
         x->err = NX_ENOMEM;
         return;
@@ -252,7 +283,7 @@ static void add_item(nx_cfg_ctx *x, const nx_cfg_row *row, const nx_cfg_node *n,
 
 static void read_list(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, const nx_cfg_node *n)
 {
-    bool is_one = row->shape == NX_CFG_ONE_OR_LIST && n->kind == NX_CFG_NODE_SCALAR;
+    bool is_one = row->shape != NX_CFG_LIST && (n->kind == NX_CFG_NODE_SCALAR || (row->shape == NX_CFG_CRON && n->kind == NX_CFG_NODE_MAP));
     if (n->is_broken || nx_cfg_report_null(x, n, row->example))
         return;
     if (!is_one && !nx_cfg_is_kind(x, n, NX_CFG_NODE_SEQ, row->shape == NX_CFG_LIST ? "a list" : "one value or a list", row->example))
@@ -278,7 +309,7 @@ static void read_list(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, const nx
         nx_cfg_path_pop(x, was);
     }
     /* Order means nothing where items are subscriptions; sorted, equal settings are equal bytes. */
-    if (row->shape == NX_CFG_ONE_OR_LIST)
+    if (row->shape != NX_CFG_LIST)
         qsort(items, count, sizeof *items, compare_items);
     put_list(row, base, items, count);
 }
@@ -421,6 +452,7 @@ static void read_value(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_cfg_
         return;
     case NX_CFG_LIST:
     case NX_CFG_ONE_OR_LIST:
+    case NX_CFG_CRON:
         *mark = nx_cfg_mark_of(x, n);
         read_list(x, row, base, n);
         return;

@@ -115,6 +115,54 @@ static void put_one_or_list(nx_jw *w, const nx_cfg_format *f)
     nx_jw_array_end(w);
 }
 
+static void put_zoned_schedule(nx_jw *w)
+{
+    nx_jw_kcstr(w, "type", "object");
+    nx_jw_kbool(w, "additionalProperties", false);
+    nx_jw_key(w, "required");
+    nx_jw_array(w);
+    nx_jw_cstr(w, "schedule");
+    nx_jw_array_end(w);
+    nx_jw_key(w, "properties");
+    nx_jw_object(w);
+    for (int i = 0; i < 2; i++) {
+        nx_jw_key(w, i ? "timezone" : "schedule");
+        nx_jw_object(w);
+        nx_jw_kcstr(w, "type", "string");
+        nx_jw_object_end(w);
+    }
+    nx_jw_object_end(w);
+}
+
+static void put_one_schedule(nx_jw *w, const nx_cfg_format *f)
+{
+    nx_jw_object(w);
+    put_string_schema(w, f);
+    nx_jw_object_end(w);
+    nx_jw_object(w);
+    put_zoned_schedule(w);
+    nx_jw_object_end(w);
+}
+
+static void put_schedules(nx_jw *w, const nx_cfg_format *f)
+{
+    nx_jw_key(w, "oneOf");
+    nx_jw_array(w);
+    put_one_schedule(w, f);
+    nx_jw_object(w);
+    nx_jw_kcstr(w, "type", "array");
+    nx_jw_ku64(w, "minItems", 1);
+    nx_jw_key(w, "items");
+    nx_jw_object(w);
+    nx_jw_key(w, "oneOf");
+    nx_jw_array(w);
+    put_one_schedule(w, f);
+    nx_jw_array_end(w);
+    nx_jw_object_end(w);
+    nx_jw_object_end(w);
+    nx_jw_array_end(w);
+}
+
 static void put_default(nx_jw *w, const nx_cfg_row *row)
 {
     if (!row->def)
@@ -222,6 +270,9 @@ static void put_row(nx_jw *w, const nx_cfg_row *row, nx_err *err)
         break;
     case NX_CFG_ONE_OR_LIST:
         put_one_or_list(w, row->format);
+        break;
+    case NX_CFG_CRON:
+        put_schedules(w, row->format);
         break;
     case NX_CFG_ENV:
         put_env_schema(w);
@@ -347,6 +398,7 @@ static nx_err append_value(const nx_cfg_row *row, nx_buf *out)
     case NX_CFG_LIST:
         return nx_buf_printf(out, "list; each %s", row->format->noun);
     case NX_CFG_ONE_OR_LIST:
+    case NX_CFG_CRON:
         return nx_buf_printf(out, "%s, or a list", row->format->noun);
     case NX_CFG_ENV:
         return nx_buf_append_cstr(out, row->format == &nx_cfg_env_value ? "mapping of names to texts" : "mapping of names to names");

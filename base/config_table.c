@@ -131,6 +131,9 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "NATS subject, or a list of them, whose raw messages are captured; `*` stands for one token, a last `>` for the rest."},
     {"functions[].on.event", NX_CFG_ONE_OR_LIST, &nx_cfg_type_pattern, FN_LIST(events), .example = "user.created",
      .help = "Event type, or a list of them; `*` stands for one dot-separated token, a last `>` for the rest."},
+    {"functions[].on.cron", NX_CFG_CRON, &nx_cfg_cron, FN_LIST(crons), .example = "\"*/5 * * * *\"",
+     .help = "Schedule (`minute hour day month weekday`, `@hourly`, `@daily`, `@every 90s` …), or a list of them. In UTC, or written "
+             "`{schedule: \"0 9 * * MON-FRI\", timezone: Europe/Berlin}`. Each tick is an event of type `nexus.cron.FUNCTION`."},
     {"functions[].runtime", NX_CFG_ENUM, .def = "wasi-preview1", .choices = runtimes, FN(runtime), .help = "What the code is built for."},
     {"functions[].code", NX_CFG_STRING, &nx_cfg_file, FN_PATH(code, code_path), .is_required = true, .example = "./build/welcome.wasm",
      .help = "WebAssembly module, relative to this file."},
@@ -218,6 +221,7 @@ bool nx_cfg_row_is_scalar(const nx_cfg_row *row)
     case NX_CFG_FUNCTIONS:
     case NX_CFG_LIST:
     case NX_CFG_ONE_OR_LIST:
+    case NX_CFG_CRON:
     case NX_CFG_ENV:
     case NX_CFG_SECRETS:
         return false;

@@ -230,6 +230,7 @@ bool nx_cfg_set(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_slice text,
     case NX_CFG_FUNCTIONS:
     case NX_CFG_LIST:
     case NX_CFG_ONE_OR_LIST:
+    case NX_CFG_CRON:
     case NX_CFG_ENV:
     case NX_CFG_SECRETS:
         break;

@@ -18,6 +18,7 @@ static void row(nx_cli_table *t, const nx_json *f)
         nx_buf_printf(&triggers, "%.*s %.*s", NX_SLICE_FMT(nx_json_get_str(http, "method")), NX_SLICE_FMT(nx_json_get_str(http, "path")));
     append_list(&triggers, "nats", nx_json_get(on, "nats"));
     append_list(&triggers, "event", nx_json_get(on, "event"));
+    append_list(&triggers, "cron", nx_json_get(on, "cron"));
     nx_cli_table_cell(t, nx_json_get_str(f, "name"));
     nx_cli_table_cell(t, nx_json_get_str(f, "version"));
     nx_cli_table_cell(t, nx_json_get_bool(f, "paused", false) ? NX_SLICE("paused") : NX_SLICE("runs"));

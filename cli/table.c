@@ -20,6 +20,7 @@ const nx_cli_command *const nx_cli_commands[] = {
     &nx_cli_cmd_functions_versions,
     &nx_cli_cmd_functions_pause,
     &nx_cli_cmd_functions_resume,
+    &nx_cli_cmd_cron_list,
     &nx_cli_cmd_events_list,
     &nx_cli_cmd_events_show,
     &nx_cli_cmd_runs_list,
@@ -41,6 +42,7 @@ const nx_cli_command *const nx_cli_commands[] = {
 
 const nx_cli_group nx_cli_groups[] = {
     {"functions", "Functions of a running node and their versions"},
+    {"cron", "Schedules of functions"},
     {"events", "Events in the log"},
     {"runs", "Runs: one function handling one event"},
     {NULL, NULL},

@@ -288,6 +288,7 @@ static const nx_gw_admin_route own_routes[] = {
     {"GET", "/api/v1/events", nx_core_admin_events, 0, 0},
     {"GET", "/api/v1/events/{id}", nx_core_admin_event, 0, 0},
     {"GET", "/api/v1/events/{id}/data", nx_core_admin_event_data, 0, 0},
+    {"GET", "/api/v1/cron", nx_core_admin_cron, 0, 0},
     {"GET", "/api/v1/runs", nx_core_admin_runs, 0, 0},
     {"GET", "/api/v1/runs/{id}", nx_core_admin_run, 0, 0},
     {"GET", "/api/v1/logs", nx_core_admin_logs, NX_GW_ROUTE_STREAM, 0},

@@ -100,6 +100,7 @@ struct nx_core_fn {
     const nx_fn_config *settings;
     nx_rt_program *program;                     /* reference */
     char type[NX_EVENT_TYPE_BYTES + 32];        /* of events from its own route; "" without one */
+    char cron_type[NX_EVENT_TYPE_BYTES + 32];   /* of its schedules' ticks; "" without one */
     char invoke_type[NX_EVENT_TYPE_BYTES + 32]; /* of events from `nexus invoke` */
     nx_slice *types;
     unsigned n_types; /* every type pattern it takes */
@@ -197,7 +198,8 @@ struct nx_node {
     atomic_uint hop_limit;
     nx_core_pauses *pauses;
     atomic_bool is_pause_posted;
-    nx_core_job reload_job, pause_job;
+    nx_core_job reload_job, pause_job, cron_job;
+    _Atomic uint64_t cron_due_ns;   /* when the schedules' timers are looked at again */
     _Atomic uint64_t reload_due_ns; /* when the tick posts it; 0: not at all */
     pthread_t tick_thread;
     bool has_tick;
@@ -211,6 +213,8 @@ struct nx_node {
     nx_metric *m_ingested, *m_refused, *m_publish, *m_running, *m_waiting;
     int lock_fd;
 };
+
+void nx_core_cron_tick(nx_node *n, uint64_t now_ns); /* nx-tick */
 
 nx_err nx_core_admin_start(nx_node *n, nx_error *reterr);
 #endif

@@ -33,4 +33,6 @@ nx_err nx_core_snapshot_new(const nx_core_fn_set *set, nx_core_snapshot **ret);
 void nx_core_snapshot_free(nx_core_snapshot *s); /* NULL allowed */
 nx_err nx_core_snapshot_route(const nx_core_snapshot *s, nx_slice method, nx_slice path, nx_arena *a, nx_ingest_route *ret, nx_slice *ret_allow);
 unsigned nx_core_snapshot_subscribers(const nx_core_snapshot *s, nx_slice type, nx_core_fn **ret_first);
+/* BLOCKING. cron.c: each schedule of these functions has its timer. */
+nx_err nx_core_cron_ensure(nx_node *n, const nx_core_fn_set *set, nx_error *reterr);
 #endif

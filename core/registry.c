@@ -400,6 +400,8 @@ nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, n
         err = nx_core_pauses_apply(n, reterr);
     if (err == NX_OK)
         err = open_consumers(n, &now, &set, &fresh, reterr);
+    if (err == NX_OK)
+        err = nx_core_cron_ensure(n, &set, reterr);
     if (err != NX_OK) {
         nx_core_snapshot_free(snap);
         while (fresh) {

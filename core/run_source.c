@@ -130,6 +130,11 @@ static void due_job(nx_core_job *job)
     execute_unless_final(r, r->timer.due_wall_ns);
 }
 
+static void cron_job(nx_core_job *job)
+{
+    nx_core_cron_due(run_of_job(job));
+}
+
 /* ---- an event that is delivered later ---------------------------------------------------------------------------------------------------- */
 
 static void on_put_off(nx_fab_pub *pub)
@@ -191,7 +196,7 @@ void nx_core_dispatch_on_due(void *slot, nx_fab_msg *take_msg)
     if (!r)
         return;
     if (nx_fab_msg_timer(take_msg, &r->timer)) {
-        post(r, due_job);
+        post(r, r->timer.key.n ? cron_job : due_job);
         return;
     }
     nx_log(NX_LOG_ERROR, "timer.unreadable", "message %llu of the timers is none", (unsigned long long)nx_fab_msg_seq(take_msg));

@@ -33,7 +33,9 @@ typedef struct nx_fn_config {
     nx_slice *nats;
     unsigned n_nats; /* raw subjects; sorted, none twice */
     nx_slice *events;
-    unsigned n_events;                     /* type patterns of `on.event`; sorted, none twice. A path /events/TYPE stands only in http_path */
+    unsigned n_events; /* type patterns of `on.event`; sorted, none twice. A path /events/TYPE stands only in http_path */
+    nx_slice *crons;
+    unsigned n_crons;                      /* schedules (nx_cron_parse); sorted, none twice */
     nx_slice runtime;                      /* "wasi-preview1" */
     nx_slice code;                         /* as written; relative to the file */
     nx_slice code_path;                    /* resolved */

@@ -80,7 +80,7 @@ static void test_config_keys(void **state)
         {FN_OK("    path: /x\n"), 6, 5, "functions[0].path", "unknown key", "it belongs under on.http"},
         {FN_OK("    listen: x\n"), 6, 5, "functions[0].listen", "unknown key", "it belongs under the top level"},
         {FN_ON("      htpt: {path: /x}\n"), 6, 7, "functions[0].on.htpt", "unknown key", "did you mean http?"},
-        {FN_ON("      cron: '* * *'\n      event: a\n"), 6, 7, "functions[0].on.cron", "unknown key", "known here: http, nats, event"},
+        {FN_ON("      kafka: 'x'\n      event: a\n"), 6, 7, "functions[0].on.kafka", "unknown key", "known here: http, nats, event, cron"},
         {NODE("workers: 1\nworkers: 2"), 3, 1, "workers", "appears twice; first on line 2", ""},
         {NODE("log: {level: info, level: info}"), 2, 20, "log.level", "appears twice; first on line 2", ""},
         {FN_OK("    env: {A: 1, B: 2, A: 3}\n"), 6, 23, "functions[0].env.A", "appears twice; first on line 6", ""},
@@ -251,8 +251,8 @@ static void test_config_triggers(void **state)
 {
     (void)state;
     static const mistake all[] = {
-        {FN("    code: f\n    on: {}\n"), 5, 5, "functions[0].on", "has no trigger: the function could never run", "add http, nats or event"},
-        {FN("    code: f\n    on:\n"), 5, 5, "functions[0].on", "has no trigger", "add http, nats or event"},
+        {FN("    code: f\n    on: {}\n"), 5, 5, "functions[0].on", "has no trigger: the function could never run", "add http, nats, event or cron"},
+        {FN("    code: f\n    on:\n"), 5, 5, "functions[0].on", "has no trigger", "add http, nats, event or cron"},
         {FN("    code: f\n    on: http\n"), 5, 9, "functions[0].on", "must be a mapping, not one value", "{event: user.created}"},
         {FN_ON("      http: /x\n"), 6, 13, "functions[0].on.http", "must be a mapping, not one value", ""},
         {FN_ON("      http: {path: /x, method: post}\n"), 6, 32, "functions[0].on.http.method", "\"post\" is none of GET, POST", "did you mean POST?"},
