@@ -108,6 +108,14 @@ const nx_cfg_row nx_cfg_rows[] = {
     {"retention.runs.max_bytes", NX_CFG_SIZE, .def = "4Gi", .min = "16Mi", .max = "64Ti", NODE(runs_max_bytes), .help = "Size of the records' stream."},
     {"dedupe_window", NX_CFG_DURATION, .def = "2m", .min = "1s", .max = "24h", NODE(dedupe_window_ns),
      .help = "How long an `Idempotency-Key`, or a producer's own source and id, is remembered. At most `retention.events.max_age`."},
+    {"outbound", NX_CFG_SECTION, .help = "HTTP requests of functions (`allowed_outbound_hosts`)."},
+    {"outbound.ca", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(outbound_ca), .example = "./tls/company-ca.pem",
+     .help = "PEM file of further authorities that servers' certificates are checked against, besides the system's."},
+    {"outbound.connect_timeout", NX_CFG_DURATION, .def = "5s", .min = "100ms", .max = "60s", NODE(outbound_connect_timeout_ns),
+     .help = "For the name, the connection and TLS together. The whole request ends with the attempt's `timeout`."},
+    {"outbound.max_in_flight", NX_CFG_INT, .def = "64", .min = "1", .max = "4096", .unit = "requests", NODE(outbound_max_in_flight),
+     .help = "Requests at the same time on one node; four times as many may wait for a place, further ones are refused as unavailable."},
+
     {"secrets", NX_CFG_SECRETS, .example = "{STRIPE_KEY: {file: ./stripe.key}}",
      .help = "Where the node finds the values of secrets: each `{file: FILE}` or `{env: VARIABLE}` of the node's own environment. "
              "Those that stand nowhere here come from the node's store (`nexus secrets set`)."},

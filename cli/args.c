@@ -225,6 +225,8 @@ static nx_err check_args(nx_cli *c, FILE *err)
         if (a->is_many)
             return NX_OK;
     }
+    if (c->n_args > most && c->command->on_extra)
+        return usage(c, err, "%s", c->command->on_extra);
     if (c->n_args > most)
         return usage(c, err, "unexpected argument '%s'", c->args[most]);
     return NX_OK;

@@ -51,8 +51,9 @@ typedef struct nx_cli_command {
     const nx_cli_flag *flags;
     const nx_cli_arg *args;
     const nx_cli_example *examples;
-    bool is_client; /* talks to a node: takes --admin-url too */
-    bool is_hidden; /* for packagers and tests; left out of lists */
+    const char *on_extra; /* what is said of one argument too many, in place of showing it; NULL: it is shown */
+    bool is_client;       /* talks to a node: takes --admin-url too */
+    bool is_hidden;       /* for packagers and tests; left out of lists */
     int (*run)(nx_cli *c);
 } nx_cli_command;
 

@@ -26,6 +26,9 @@ const nx_cli_command *const nx_cli_commands[] = {
     &nx_cli_cmd_runs_list,
     &nx_cli_cmd_runs_show,
     &nx_cli_cmd_logs,
+    &nx_cli_cmd_secrets_set,
+    &nx_cli_cmd_secrets_list,
+    &nx_cli_cmd_secrets_rm,
     &nx_cli_cmd_replay,
     &nx_cli_cmd_diff,
     &nx_cli_cmd_bundle,
@@ -45,6 +48,7 @@ const nx_cli_group nx_cli_groups[] = {
     {"cron", "Schedules of functions"},
     {"events", "Events in the log"},
     {"runs", "Runs: one function handling one event"},
+    {"secrets", "Values that functions need and nobody else may see"},
     {NULL, NULL},
 };
 

@@ -291,6 +291,9 @@ static const nx_gw_admin_route own_routes[] = {
     {"GET", "/api/v1/cron", nx_core_admin_cron, 0, 0},
     {"GET", "/api/v1/runs", nx_core_admin_runs, 0, 0},
     {"GET", "/api/v1/runs/{id}", nx_core_admin_run, 0, 0},
+    {"GET", "/api/v1/secrets", nx_core_admin_secrets, 0, 0},
+    {"PUT", "/api/v1/secrets/{name}", nx_core_admin_secret_put, 0, 0},
+    {"DELETE", "/api/v1/secrets/{name}", nx_core_admin_secret_delete, 0, 0},
     {"GET", "/api/v1/logs", nx_core_admin_logs, NX_GW_ROUTE_STREAM, 0},
 };
 

@@ -20,4 +20,8 @@ nx_err nx_core_admin_cron(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error
 nx_err nx_core_admin_runs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 nx_err nx_core_admin_run(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 nx_err nx_core_admin_logs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+/* admin_secrets.c */
+nx_err nx_core_admin_secrets(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_secret_put(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_secret_delete(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 #endif

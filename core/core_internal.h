@@ -188,6 +188,8 @@ struct nx_node {
     nx_core_waiters *waiters;
     nx_core_journal *journal;
     nx_core_dispatch *dispatch;
+    struct nx_core_outbound *outbound;
+    struct nx_core_secrets *secrets;
     pthread_mutex_t apply_mu;
     nx_core_slot *slots;      /* changed under apply_mu and snap_mu */
     pthread_rwlock_t snap_mu; /* guards snap and slots' list for readers */

@@ -1,6 +1,8 @@
 /* node.c: life cycle of a node. Start: log, admin listener (so that /healthz answers at once), event log, runtime, functions, gateway.
  * Stop is the way back: no new requests, requests in flight answered, runs finished, connections closed, threads joined. */
 #include "core_internal.h"
+#include "outbound.h"
+#include "secrets.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -307,11 +309,15 @@ static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
     if (err == NX_OK)
         err = tick_start(n, reterr);
     if (err == NX_OK)
+        err = nx_core_secrets_new(dir, n->cfg, &n->secrets, reterr);
+    if (err == NX_OK)
         err = nx_core_admin_start(n, reterr);
     if (err == NX_OK)
         err = start_fabric(n, dir, reterr);
     if (err == NX_OK)
         err = start_runtime(n, dir, reterr);
+    if (err == NX_OK)
+        err = nx_core_outbound_new(n->cfg, n->metrics, &n->outbound, reterr);
     if (err != NX_OK)
         return err;
     set_state(n, "loading functions");
@@ -393,6 +399,8 @@ static void note_restart(const nx_config *a, const nx_config *b, nx_buf *out)
         {"http", a->max_body_bytes == b->max_body_bytes && a->max_connections == b->max_connections},
         {"durability", a->durability == b->durability},
         {"workers", a->workers == b->workers},
+        {"outbound", nx_slice_eq(a->outbound_ca, b->outbound_ca) && a->outbound_connect_timeout_ns == b->outbound_connect_timeout_ns &&
+                         a->outbound_max_in_flight == b->outbound_max_in_flight},
         {"retention", a->events_max_bytes == b->events_max_bytes && a->events_max_age_ns == b->events_max_age_ns &&
                           a->runs_max_bytes == b->runs_max_bytes && a->runs_max_age_ns == b->runs_max_age_ns},
     };
@@ -411,6 +419,7 @@ nx_err nx_node_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *
         nx_config *old = n->cfg;
         nx_config_ref(cfg);
         n->cfg = cfg;
+        nx_core_secrets_use(n->secrets, cfg);
         publish_settings(n);
         nx_config_unref(old);
     }
@@ -447,12 +456,14 @@ void nx_node_stop(nx_node *n)
     wait_for_runs(n, RUNS_DRAIN_MS);
     if (n->rt)
         nx_rt_cancel(n->rt);
+    nx_core_outbound_cancel(n->outbound);
     if (n->admin) /* now: it waits for its handlers, and a replay in one of them may run for minutes */
         nx_gw_admin_stop(n->admin, 2000);
     wait_for_runs(n, CANCEL_MS);
     nx_core_jobs_stop(n->jobs);
     wait_for_runs(n, CANCEL_MS);
     nx_rt_free(n->rt);
+    nx_core_outbound_free(n->outbound);
     nx_fab_ns_close(n->ns);
     nx_fab_close(n->fab);
     nx_fab_server_stop(n->server);
@@ -468,6 +479,7 @@ void nx_node_stop(nx_node *n)
     nx_core_jobs_free(n->jobs);
     nx_core_dispatch_free(n->dispatch);
     nx_core_pauses_free(n->pauses);
+    nx_core_secrets_free(n->secrets);
     nx_core_waiters_free(n->waiters);
     nx_core_journal_close(n->journal);
     snprintf(path, sizeof path, "%s/node.json", n->data_dir);

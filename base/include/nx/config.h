@@ -97,6 +97,9 @@ typedef struct nx_config {
     nx_durability durability;
     unsigned replicas;
     uint64_t events_max_age_ns, events_max_bytes, runs_max_age_ns, runs_max_bytes, dedupe_window_ns;
+    nx_slice outbound_ca; /* PEM file; may be empty */
+    uint64_t outbound_connect_timeout_ns;
+    unsigned outbound_max_in_flight;
     nx_secret_source *secrets;
     unsigned n_secrets;       /* sorted by name */
     nx_slice secret_key_file; /* resolved; empty: data_dir/secret.key */
