@@ -2,6 +2,8 @@
  * A setting that could not be read counts as set here: one mistake must not be reported twice. */
 #include "config_internal.h"
 
+#include "nx/redact.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -197,6 +199,9 @@ static void check_function(nx_cfg_ctx *x, unsigned i)
     if (nx_slice_starts(f->http_path, NX_SLICE("/events/")) && !nx_slice_eq_cstr(f->http_method, "POST") && !method->is_wrong)
         nx_cfg_issue(x, *method, fn_path(i, "on.http.method", path), "set method: POST", "paths below /events/ take events, with POST only");
     check_secret_env(x, i);
+    if (f->n_redact > NX_REDACT_PATHS_MAX)
+        nx_cfg_issue(x, *mark_in(marks, "functions[].redact"), fn_path(i, "redact", path), "name what is common to them, such as data.user",
+                     "has %u paths; at most %d are allowed", f->n_redact, NX_REDACT_PATHS_MAX);
     const nx_cfg_mark *code = mark_in(marks, "functions[].code");
     x->config->functions[i].code_line = code->line;
     x->config->functions[i].code_column = code->column;

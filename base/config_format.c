@@ -6,6 +6,7 @@
 #include "nx/effect.h"
 #include "nx/event.h"
 #include "nx/outbound.h"
+#include "nx/redact.h"
 #include "nx/run.h"
 
 #include <stdarg.h>
@@ -304,6 +305,17 @@ static bool check_cron(nx_slice s, nx_cfg_why *why)
     return refuse(why, "is not a schedule: %.200s", e.msg);
 }
 
+/* ---- paths of what is redacted */
+
+static bool check_redact_path(nx_slice s, nx_cfg_why *why)
+{
+    nx_error e = NX_ERROR_INIT;
+    if (nx_redact_path_check(s, &e) == NX_OK)
+        return true;
+    advise(why, "try data.email, data.items.*.card, or subject");
+    return refuse(why, "is not a path into an event: %.200s", e.msg);
+}
+
 /* ---- HTTP paths. The gateway compares with the request's path after percent-decoding, without the query. */
 
 static bool check_path_segments(nx_slice s, nx_cfg_why *why)
@@ -475,3 +487,4 @@ const nx_cfg_format nx_cfg_cron = {"a schedule", NO_CONTROL, NX_CRON_BYTES, fals
 const nx_cfg_format nx_cfg_event_type = {"an event type", "^[^*>\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_event_type};
 const nx_cfg_format nx_cfg_why_name = {"a reason of failures", "^[a-z_]+$", 32, false, check_why_name};
 const nx_cfg_format nx_cfg_type_pattern = {"an event type or pattern", "^[^\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_type_pattern};
+const nx_cfg_format nx_cfg_redact_path = {"a path into the event", "^(subject$|data)", NX_REDACT_PATH_BYTES, false, check_redact_path};

@@ -10,10 +10,11 @@ static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL}
 static const char *const log_formats[] = {"text", "json", NULL};                  /* index is nx_config.log_json */
 static const char *const durabilities[] = {"process", "power", "quorum", NULL};   /* order of nx_durability */
 static const char *const runtimes[] = {"wasi-preview1", NULL};
-static const char *const inputs[] = {"data", "cloudevent", NULL};       /* order of nx_input_mode */
-static const char *const responds[] = {"async", "sync", NULL};          /* order of nx_respond_mode */
-static const char *const jitters[] = {"none", "full", "equal", NULL};   /* order of nx_jitter */
-static const char *const exhausteds[] = {"dlq", "pause", "drop", NULL}; /* order of nx_on_exhausted */
+static const char *const inputs[] = {"data", "cloudevent", NULL};        /* order of nx_input_mode */
+static const char *const responds[] = {"async", "sync", NULL};           /* order of nx_respond_mode */
+static const char *const jitters[] = {"none", "full", "equal", NULL};    /* order of nx_jitter */
+static const char *const exhausteds[] = {"dlq", "pause", "drop", NULL};  /* order of nx_on_exhausted */
+static const char *const recordings[] = {"full", "digest", "off", NULL}; /* order of nx_recording */
 static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};
 
 #define WIDTH(type, field) ((unsigned)sizeof(((type *)0)->field))
@@ -184,6 +185,12 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "Bytes of stdout; more ends the run with an error."},
     {"functions[].max_log", NX_CFG_SIZE, .def = "256Ki", .min = "0", .max = "16Mi", FN(max_log_bytes),
      .help = "Bytes of stderr that are kept; the rest is dropped and counted."},
+    {"functions[].recording", NX_CFG_ENUM, .def = "full", .choices = recordings, FN(recording),
+     .help = "What records of runs keep: `full` all of it, `digest` digests and lengths of output, log and answers instead of the bytes, "
+             "`off` only that it ran, how it ended and what it cost. See [PRIVACY](PRIVACY.md) for what can be replayed then."},
+    {"functions[].redact", NX_CFG_LIST, &nx_cfg_redact_path, FN_LIST(redact), .example = "[data.email, \"data.items.*.card\"]",
+     .help = "Values of the event that no record of a run keeps, wherever they turn up in it: paths that begin with `data`, or `subject`; a step `*` is "
+             "each member or element. The event itself is not changed. At most 64."},
     {"functions[].concurrency", NX_CFG_INT, .def = "0", .min = "0", .max = "1024", .unit = "attempts", FN(concurrency),
      .help = "Attempts that one node runs at the same time; 0 is as many as there are slots."},
     {"functions[].retry", NX_CFG_SECTION, .help = "What follows an attempt that fails. Without it, a run has one attempt."},

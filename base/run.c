@@ -53,6 +53,12 @@ bool nx_run_why_can_retry(nx_run_why w)
     return false;
 }
 
+const char *nx_recording_name(nx_recording r)
+{
+    static const char *const names[] = {"full", "digest", "off"};
+    return (unsigned)r < NX_ARRAY_LEN(names) ? names[r] : "unknown";
+}
+
 nx_err nx_run_status_parse(nx_slice s, nx_run_status *ret)
 {
     for (unsigned i = 0; i < NX_ARRAY_LEN(status_names); i++)
@@ -185,6 +191,15 @@ static void write_outcome(const nx_run *r, nx_jw *w)
     key_hex(w, "logs_sha256", &r->logs_sha256);
 }
 
+static void write_privacy(const nx_run *r, nx_jw *w)
+{
+    nx_jw_kcstr(w, "recording", nx_recording_name(r->recording));
+    nx_jw_key(w, "redacted");
+    nx_jw_array(w);
+    for (nx_slice rest = r->redacted; rest.n;) nx_jw_str(w, nx_slice_split(rest, '\n', &rest));
+    nx_jw_array_end(w);
+}
+
 static void write_world(const nx_run *r, nx_jw *w)
 {
     char seed[sizeof r->seed * 2 + 1];
@@ -253,6 +268,7 @@ nx_err nx_run_to_json(const nx_run *r, bool whole, nx_jw *w)
     write_summary(r, w);
     if (whole) {
         write_outcome(r, w);
+        write_privacy(r, w);
         write_world(r, w);
         write_effects(r, w);
     }

@@ -56,6 +56,8 @@ enum {
     TAG_MAX_ATTEMPTS = 46,
     TAG_AFTER = 47,
     TAG_NEXT_WALL_NS = 48,
+    TAG_PRIVACY = 52,
+    TAG_REDACTED = 53,
     TAG_ENV = 64,
     TAG_EMITTED = 66,
     TAG_EFFECT = 67,
@@ -66,6 +68,11 @@ enum { FLAG_REPLAY = 1,
        FLAG_FINAL = 2,
        FLAG_COLD = 4,
        FLAG_INPUT_CLOUDEVENT = 8 };
+
+/* Two bits of the mode, then: */
+enum { PRIVACY_MODE = 3,
+       PRIVACY_EFFECT_HIDDEN = 4,
+       PRIVACY_ENV_HIDDEN = 8 };
 
 /* ---- writing ---- */
 
@@ -212,6 +219,8 @@ static void put_run(enc *e, const nx_run *r)
     put_u64(e, TAG_MAX_ATTEMPTS, r->max_attempts);
     put_u64(e, TAG_AFTER, (uint64_t)r->after);
     put_u64(e, TAG_NEXT_WALL_NS, r->next_wall_ns);
+    put_u64(e, TAG_PRIVACY, (uint64_t)r->recording | (r->is_effect_hidden ? PRIVACY_EFFECT_HIDDEN : 0u) | (r->is_env_hidden ? PRIVACY_ENV_HIDDEN : 0u));
+    put_slice(e, TAG_REDACTED, r->redacted);
     put_lists(e, r);
 }
 
@@ -237,7 +246,7 @@ typedef struct dec {
     nx_run *r;
     nx_error *reterr;
     uint64_t seen; /* bit per scalar tag */
-    uint64_t flags, status, why, exit_code, attempt, generation, trace_flags, max_attempts, after;
+    uint64_t flags, status, why, exit_code, attempt, generation, trace_flags, max_attempts, after, privacy;
     size_t emitted_max, n_digests; /* of r->emitted */
 } dec;
 
@@ -296,6 +305,7 @@ static nx_slice *slice_field(nx_run *r, uint64_t tag)
     case TAG_MESSAGE: return &r->message;
     case TAG_BACKTRACE: return &r->backtrace;
     case TAG_REPLAY_OF: return &r->replay_of;
+    case TAG_REDACTED: return &r->redacted;
     case TAG_PARENT_SPAN: return &r->parent_span;
     case TAG_OUTPUT: return &r->output;
     case TAG_LOGS: return &r->logs;
@@ -319,6 +329,7 @@ static uint64_t *u64_field(dec *d, uint64_t tag)
     case TAG_EXIT_CODE: return &d->exit_code;
     case TAG_FLAGS: return &d->flags;
     case TAG_TRACE_FLAGS: return &d->trace_flags;
+    case TAG_PRIVACY: return &d->privacy;
     case TAG_ORIGINAL_WALL_NS: return &r->original_wall_ns;
     case TAG_START_WALL_NS: return &r->start_wall_ns;
     case TAG_DURATION_NS: return &r->duration_ns;
@@ -504,6 +515,11 @@ static nx_err finish(dec *d)
     int64_t exit_code = (int64_t)d->exit_code;
     if (exit_code < INT_MIN || exit_code > INT_MAX) return corrupt(d, "the exit code is out of range");
     if (r->output.n > r->output_bytes || r->logs.n > r->logs_bytes) return corrupt(d, "output or logs are longer than their recorded length");
+    if (d->privacy > (PRIVACY_ENV_HIDDEN | PRIVACY_EFFECT_HIDDEN | NX_RECORDING_OFF) || (d->privacy & PRIVACY_MODE) > NX_RECORDING_OFF)
+        return corrupt(d, "what was left out is unknown");
+    r->recording = (nx_recording)(d->privacy & PRIVACY_MODE);
+    r->is_effect_hidden = d->privacy & PRIVACY_EFFECT_HIDDEN;
+    r->is_env_hidden = d->privacy & PRIVACY_ENV_HIDDEN;
     r->status = (nx_run_status)d->status;
     r->why = (nx_run_why)d->why;
     r->exit_code = (int)exit_code;

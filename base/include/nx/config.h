@@ -8,6 +8,7 @@
 #include "nx/effect.h"
 #include "nx/json.h"
 #include "nx/log.h"
+#include "nx/run.h"
 
 #define NX_CONFIG_FILE_BYTES (1u << 20) /* a larger file is refused */
 #define NX_CONFIG_FUNCTIONS_MAX 4096
@@ -66,7 +67,10 @@ typedef struct nx_fn_config {
     nx_jitter retry_jitter;
     nx_on_exhausted on_exhausted;
     nx_slice *retry_on;
-    unsigned n_retry_on;             /* reasons (nx_run_why_name) after which it is tried again; none: all of nx_run_why_can_retry() */
+    unsigned n_retry_on;    /* reasons (nx_run_why_name) after which it is tried again; none: all of nx_run_why_can_retry() */
+    nx_recording recording; /* how much of what it saw and said its records keep */
+    nx_slice *redact;
+    unsigned n_redact;               /* paths whose values no record keeps (nx/redact.h); at most NX_REDACT_PATHS_MAX */
     unsigned line;                   /* in the file, for messages */
     unsigned code_line, code_column; /* of `code`; 0: none */
 } nx_fn_config;

@@ -69,6 +69,14 @@ typedef enum {
     NX_AFTER_PAUSE /* not final: the function is paused, and the event tried again once it is resumed */
 } nx_run_after;
 
+/* How much of what a run saw and said its record keeps (nexus.yaml: recording). */
+typedef enum {
+    NX_RECORDING_FULL,
+    NX_RECORDING_DIGEST, /* digests and lengths of payloads, not the payloads */
+    NX_RECORDING_OFF     /* that it ran, how it ended, what it cost */
+} nx_recording;
+const char *nx_recording_name(nx_recording r); /* "full", "digest", "off" */
+
 typedef struct nx_effect {
     nx_slice name;           /* host call: "http.request", "kv.get", "kv.put", "kv.delete", "secret.get"; "emit" where it was denied */
     nx_sha256 request;       /* digest of the request */
@@ -123,6 +131,10 @@ typedef struct nx_run {
     nx_sha256 calls_sha256; /* digest of the host-call trace */
     uint64_t n_calls;
     nx_slice calls;               /* host-call trace itself, cut at the record bound (format: runtime/wasi); empty when not kept */
+    nx_recording recording;       /* less than full: what was left out; see nx/redact.h */
+    bool is_effect_hidden;        /* an answer from outside is not as it was */
+    bool is_env_hidden;           /* a variable that does not follow from the event is not as it was */
+    nx_slice redacted;            /* paths whose values were covered, one a line; empty: none */
     nx_slice engine;              /* "wasmtime 48 fuel=v1 nan=canonical …": fuel is comparable where equal */
     nx_slice world, arch;         /* world ABI version, "x86_64" */
     nx_slice node;                /* node id */

@@ -75,6 +75,9 @@ static void fill(nx_run *r, nx_effect effects[2])
     r->max_attempts = 5;
     r->after = NX_AFTER_PAUSE;
     r->next_wall_ns = 1764152627ull * NX_NS_PER_S;
+    r->recording = NX_RECORDING_DIGEST;
+    r->is_effect_hidden = r->is_env_hidden = true;
+    r->redacted = NX_SLICE("data.email\nsubject");
 }
 
 static void assert_same_run(const nx_run *a, const nx_run *b)
@@ -133,6 +136,9 @@ static void assert_same_run(const nx_run *a, const nx_run *b)
     SAME(max_attempts);
     SAME(after);
     SAME(next_wall_ns);
+    SAME(recording);
+    SAME(is_effect_hidden);
+    SAME(is_env_hidden);
     SAME(n_env);
     SAME(n_effects);
     SAME(n_emitted);
