@@ -104,7 +104,8 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w)
     put_list(w, "emit", f->emit, f->n_emit);
     put_size(w, "max_output", f->max_output_bytes);
     put_size(w, "max_log", f->max_log_bytes);
-    nx_jw_kcstr(w, "recording", nx_recording_name(f->recording));
+    if (f->recording != NX_RECORDING_FULL)
+        nx_jw_kcstr(w, "recording", nx_recording_name(f->recording));
     put_list(w, "redact", f->redact, f->n_redact);
     nx_jw_ku64(w, "concurrency", f->concurrency);
     put_retry(f, w);

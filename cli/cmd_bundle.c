@@ -39,6 +39,11 @@ static nx_err build_request(const nx_cli *c, nx_buf *out)
     nx_jw_kcstr(&w, "what", c->args[0]);
     if (nx_cli_flag_text(c, "function"))
         nx_jw_kcstr(&w, "function", nx_cli_flag_text(c, "function"));
+    nx_jw_key(&w, "redact");
+    nx_jw_array(&w);
+    for (unsigned i = 0; i < nx_cli_flag_count(c, "redact"); i++)
+        nx_jw_cstr(&w, nx_cli_flag_at(c, "redact", i));
+    nx_jw_array_end(&w);
     nx_jw_object_end(&w);
     return nx_jw_err(&w);
 }
@@ -65,6 +70,12 @@ static int tell(const nx_cli *c, const nx_bundle *b, const char *path, size_t by
         nx_jw_kstr(&w, "function", b->run.function);
         nx_jw_kstr(&w, "version", b->run.version);
         nx_jw_kcstr(&w, "status", nx_run_status_name(b->run.status));
+        nx_jw_key(&w, "redacted");
+        nx_jw_array(&w);
+        for (unsigned i = 0; i < b->n_redacted; i++)
+            nx_jw_str(&w, b->redacted[i]);
+        nx_jw_array_end(&w);
+        nx_jw_kbool(&w, "rerecorded", b->is_rerecorded);
         nx_jw_object_end(&w);
         if (nx_jw_err(&w) != NX_OK)
             return nx_cli_fail(c, nx_jw_err(&w), "the answer does not fit into memory");
@@ -74,6 +85,15 @@ static int tell(const nx_cli *c, const nx_bundle *b, const char *path, size_t by
     nx_cli_format_bytes(bytes, size);
     printf("%s: %.*s %.*s of event %s, %s (%s)\n", path, NX_SLICE_FMT(b->run.function), NX_SLICE_FMT(b->run.version), b->event.event_id.s,
            nx_run_status_name(b->run.status), size);
+    if (b->is_rerecorded) {
+        printf("redacted: ");
+        for (unsigned i = 0; i < b->n_redacted; i++)
+            printf("%s%.*s", i ? ", " : "", NX_SLICE_FMT(b->redacted[i]));
+        printf("; recorded anew with that event");
+        if (!nx_slice_eq_cstr(b->first_status, nx_run_status_name(b->run.status)))
+            printf(", and it does not come out as in production (%.*s)", NX_SLICE_FMT(b->first_status));
+        putchar('\n');
+    }
     return NX_CLI_OK;
 }
 
@@ -134,6 +154,7 @@ static int run(nx_cli *c)
 static const nx_cli_flag flags[] = {
     {.name = "output", .letter = 'o', .value = "FILE", .kind = NX_CLI_FILE, .help = "File to write, or a folder (default: FUNCTION-EVENT.nxb in this one)."},
     {.name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Whose run, where several functions ran the event."},
+    {.name = "redact", .value = "PATH", .is_many = true, .help = "Cover this value of the event too, beside what the function's `redact` names: data.email, subject."},
     {0},
 };
 static const nx_cli_arg args[] = {

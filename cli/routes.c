@@ -52,8 +52,15 @@ static nx_err post_bundles(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
         .function = nx_json_get_str(body, "function"),
         .created_by = nx_slice_cstr(made_by),
     };
-    if (q.what.n == 0)
-        e = nx_error_set(reterr, NX_EINVAL, "the body is {\"what\": event or run, \"function\": name}; what is missing");
+    const nx_json *redact = nx_json_get(body, "redact");
+    nx_slice paths[NX_BUNDLE_REDACTED_MAX];
+    for (; q.n_redact < nx_json_len(redact) && q.n_redact < NX_BUNDLE_REDACTED_MAX; q.n_redact++)
+        paths[q.n_redact] = nx_json_str(nx_json_at(redact, q.n_redact));
+    q.redact = paths;
+    if (nx_json_len(redact) > NX_BUNDLE_REDACTED_MAX)
+        e = nx_error_set(reterr, NX_ELIMIT, "redact: at most %d paths", NX_BUNDLE_REDACTED_MAX);
+    else if (q.what.n == 0)
+        e = nx_error_set(reterr, NX_EINVAL, "the body is {\"what\": event or run, \"function\": name, \"redact\": [path]}; what is missing");
     else
         e = nx_bundle_make(self, &q, &bundle, reterr);
     nx_json_free(body);

@@ -5,7 +5,7 @@
 int nx_core_answer_status(const nx_run *r)
 {
     switch (r->status) {
-    case NX_RUN_OK: return 200;
+    case NX_RUN_OK: return nx_core_answer_is_kept(r) ? 200 : 410;
     case NX_RUN_TIMEOUT: return 504;
     case NX_RUN_ERROR:
     case NX_RUN_DEAD: break;
@@ -23,9 +23,17 @@ static nx_slice without_space(nx_slice s)
     return s;
 }
 
+bool nx_core_answer_is_kept(const nx_run *r)
+{
+    if (r->recording == NX_RECORDING_FULL && !r->redacted.n)
+        return true;
+    nx_sha256 is = nx_sha256_of(r->output);
+    return r->recording != NX_RECORDING_OFF && memcmp(&is, &r->output_sha256, sizeof is) == 0;
+}
+
 nx_slice nx_core_answer_content_type(const nx_run *r)
 {
-    if (r->status != NX_RUN_OK)
+    if (r->status != NX_RUN_OK || !nx_core_answer_is_kept(r))
         return NX_SLICE("application/problem+json");
     nx_slice s = without_space(r->output);
     if (s.n >= 2 && ((s.p[0] == '{' && s.p[s.n - 1] == '}') || (s.p[0] == '[' && s.p[s.n - 1] == ']')))
@@ -38,10 +46,13 @@ nx_err nx_core_answer_problem(const nx_run *r, nx_buf *out)
     nx_jw w = NX_JW_INIT(out);
     nx_jw_object(&w);
     nx_jw_kcstr(&w, "type", "about:blank");
-    nx_jw_kcstr(&w, "title", r->status == NX_RUN_TIMEOUT ? "The function timed out" : "The function failed");
+    bool is_gone = r->status == NX_RUN_OK;
+    nx_jw_kcstr(&w, "title", is_gone ? "The answer was not kept" : r->status == NX_RUN_TIMEOUT ? "The function timed out"
+                                                                                               : "The function failed");
     nx_jw_ku64(&w, "status", (uint64_t)nx_core_answer_status(r));
-    nx_jw_kstr(&w, "detail", r->message.n ? r->message : nx_slice_cstr(nx_run_why_name(r->why)));
-    nx_jw_kcstr(&w, "code", nx_run_why_name(r->why));
+    nx_jw_kstr(&w, "detail", is_gone ? NX_SLICE("the run ended ok before; its record holds no output (recording, redact)") : r->message.n ? r->message
+                                                                                                                                          : nx_slice_cstr(nx_run_why_name(r->why)));
+    nx_jw_kcstr(&w, "code", is_gone ? "not_recorded" : nx_run_why_name(r->why));
     nx_jw_kstr(&w, "event_id", nx_id_slice(&r->event_id));
     nx_jw_kstr(&w, "run_id", nx_id_slice(&r->run_id));
     nx_jw_kstr(&w, "function", r->function);
@@ -57,7 +68,7 @@ nx_answer *nx_core_answer_of_run(const nx_run *r)
     NX_CLEANUP(nx_buf_done)
     nx_buf problem = NX_BUF_INIT(64u << 10);
     nx_slice body = r->output;
-    if (r->status != NX_RUN_OK) {
+    if (r->status != NX_RUN_OK || !nx_core_answer_is_kept(r)) {
         if (nx_core_answer_problem(r, &problem) != NX_OK)
             return NULL;
         body = nx_buf_view(&problem);

@@ -162,7 +162,8 @@ void nx_core_dispatch_on_due(void *slot, nx_fab_msg *take_msg); /* a timer of th
 unsigned nx_core_dispatch_running(const nx_core_dispatch *d);   /* runs taken and not finished */
 
 /* What a caller that waits gets for a run: the output, or problem details. */
-int nx_core_answer_status(const nx_run *r); /* HTTP status */
+bool nx_core_answer_is_kept(const nx_run *r); /* of an earlier run's record: it holds the output as it was */
+int nx_core_answer_status(const nx_run *r);   /* HTTP status */
 nx_slice nx_core_answer_content_type(const nx_run *r);
 nx_err nx_core_answer_problem(const nx_run *r, nx_buf *out); /* body of a run that did not end ok */
 /* The outcome of a stored record as an answer; heap, released by its release(). NULL: out of memory. */

@@ -70,6 +70,7 @@ void nx_core_run_release(nx_core_run *r)
     nx_core_dispatch *d = r->d;
     nx_core_fn_unref(r->fn);
     r->fn = NULL;
+    r->redaction = NULL;
     /* A run with large buffers gives its memory back, so that one big output does not stay for ever. */
     bool is_small = r->encoded.cap + r->attempt.out.output.cap + r->attempt.out.logs.cap <= (256u << 10);
     nx_attempt_reset(&r->attempt);
@@ -116,7 +117,7 @@ static void answer_waiter(nx_core_run *r, nx_slice reply)
     if (token.n == 0 || (function.n && !nx_slice_eq_cstr(function, r->fn->name)))
         return;
     nx_slice body = r->rec.output;
-    if (r->rec.status != NX_RUN_OK) {
+    if (r->rec.status != NX_RUN_OK || !nx_core_answer_is_kept(&r->rec)) {
         nx_buf_clear(&r->problem);
         if (nx_core_answer_problem(&r->rec, &r->problem) != NX_OK)
             return;
@@ -161,11 +162,14 @@ static void on_record_stored(nx_fab_pub *pub)
 static void store_record(nx_core_run *r)
 {
     nx_error e = NX_ERROR_INIT;
+    const nx_run *rec;
     nx_buf_clear(&r->encoded);
-    nx_err err = nx_run_encode(&r->rec, &r->encoded);
+    nx_err err = nx_core_privacy_record(r, &rec);
+    if (err == NX_OK)
+        err = nx_run_encode(rec, &r->encoded);
     if (err == NX_OK) {
         r->pub = (nx_fab_pub){.done = on_record_stored, .owner = r};
-        err = nx_fab_publish_run(r->d->node->ns, &r->rec, nx_buf_view(&r->encoded), &r->pub, &e);
+        err = nx_fab_publish_run(r->d->node->ns, rec, nx_buf_view(&r->encoded), &r->pub, &e);
     }
     if (err != NX_OK) {
         nx_log(NX_LOG_WARN, "run.not_recorded", "the record of run %s of '%s' was not stored (%s); the event will be delivered again",
@@ -275,8 +279,9 @@ static void log_outcome(nx_core_run *r)
         log_run(r, NX_LOG_INFO, "run.completed", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k));
         return;
     }
+    nx_slice message = nx_core_privacy_line(r, r->rec.message, &r->arena);
     int k = snprintf(text, sizeof text, "Function '%s' ended %s (%s) after %.1fms: %.*s", r->fn->name, nx_run_status_name(r->rec.status),
-                     nx_run_why_name(r->rec.why), ms, r->rec.message.n > 256 ? 256 : (int)r->rec.message.n, r->rec.message.p ? r->rec.message.p : "");
+                     nx_run_why_name(r->rec.why), ms, message.n > 256 ? 256 : (int)message.n, message.p ? message.p : "");
     if ((size_t)k < sizeof text && !r->rec.is_final)
         k += describe_next(&r->rec, text + k, sizeof text - (size_t)k);
     log_run(r, r->rec.is_final ? NX_LOG_ERROR : NX_LOG_WARN, r->rec.is_final ? "run.failed" : "run.retried", NX_SLICE("nexus"),
@@ -403,7 +408,9 @@ static void on_start(nx_attempt *a)
 static void on_guest_line(nx_attempt *a, nx_slice line)
 {
     nx_core_run *r = a->owner;
-    log_run(r, NX_LOG_INFO, "", nx_slice_cstr(r->fn->name), line);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena copy = NX_ARENA_INIT(256u << 10);
+    log_run(r, NX_LOG_INFO, "", nx_slice_cstr(r->fn->name), nx_core_privacy_line(r, line, &copy));
 }
 
 /* ---- the beginning ---------------------------------------------------------------------------------------------------------------------- */

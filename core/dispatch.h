@@ -17,6 +17,7 @@ typedef struct nx_core_run {
     nx_core_fn *fn;     /* reference */
     nx_event event;
     nx_run rec;
+    const struct nx_redaction *redaction; /* in the arena; NULL: not looked for yet, or nothing to cover */
     nx_fab_pub pub;
     nx_buf encoded, problem;
     nx_answer answer;
@@ -43,6 +44,12 @@ void nx_core_run_later(nx_core_run *r, uint64_t delay_ns);
 void nx_core_run_execute(nx_core_run *r); /* event, function and record are filled in */
 void nx_core_run_settle(nx_core_run *r);  /* the record has its outcome: emitted event, record, end */
 void nx_core_run_finish(nx_core_run *r);  /* its final record is stored: answer, acknowledgement */
+
+/* privacy.c */
+/* The record as it may be stored: `rec` itself, or a copy in the arena without what the function's settings hide. */
+nx_err nx_core_privacy_record(nx_core_run *r, const nx_run **ret);
+/* A line of the guest, or about its end, as the node's log may show it; a copy lies in `a`. */
+nx_slice nx_core_privacy_line(nx_core_run *r, nx_slice line, nx_arena *a);
 
 /* backoff.c */
 void nx_core_run_back_off(nx_core_run *r); /* its record, which is not final, is stored: the event comes again when the next attempt is due */

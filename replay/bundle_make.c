@@ -1,5 +1,5 @@
 /* bundle_make.c: gathering what a bundle holds from a node: the event, its recorded run, the module, the settings. */
-#include "nx/bundle.h"
+#include "bundle_parts.h"
 #include "nx/replay.h"
 #include <stdio.h>
 
@@ -111,5 +111,7 @@ nx_err nx_bundle_make(nx_node *n, const nx_bundle_request *q, nx_buf *out, nx_er
         else if (known != NX_ENOENT) /* a development version that is gone took its settings with it; the recording has what matters */
             err = known;
     }
+    if (err == NX_OK)
+        err = nx_bundle_redact(n, b, q->redact, q->n_redact, &a, reterr);
     return err == NX_OK ? nx_bundle_encode(b, out, reterr) : err;
 }

@@ -1,6 +1,7 @@
 /* repeat.c: one run repeated from its recording. */
 #include "nx/repeat.h"
 #include "nx/clock.h"
+#include "nx/redact.h"
 #include "verdict.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +99,7 @@ static void on_line(nx_attempt *a, nx_slice line)
 /* The function's max_log, as far as it mattered: what a guest says of its end (out of memory) is heard only up to there. */
 static uint64_t log_limit(const nx_run *o)
 {
-    if (o->logs.n < o->logs_bytes)
+    if (o->logs.n < o->logs_bytes && o->recording == NX_RECORDING_FULL)
         return o->logs.n;
     return o->logs_bytes > LOG_BYTES ? o->logs_bytes : LOG_BYTES;
 }
@@ -140,6 +141,8 @@ static void fill_env(nx_replay_repetition *p, const nx_run *o)
             r->env[i].value = nx_slice_cstr(p->result.version);
     for (unsigned i = 0; settings && i < settings->n_env && r->n_env < NX_RUN_ENV_MAX; i++)
         r->env[r->n_env++] = settings->env[i];
+    if (o->recording != NX_RECORDING_FULL || o->redacted.n)
+        nx_run_restore_env(r, p->result.event);
     if (p->how->is_other_code && r->n_env + 2 <= NX_RUN_ENV_MAX) {
         size_t k = nx_clock_rfc3339(o->start_wall_ns, 9, p->original_time);
         r->env[r->n_env++] = (nx_kv){NX_SLICE("NEXUS_IS_REPLAY"), NX_SLICE("true")};
@@ -233,6 +236,9 @@ const nx_replay_result *nx_replay_repeat(nx_replay_repetition *p, nx_rt_program 
     reset(p, event, recorded, how);
     if (recorded->status == NX_RUN_DEAD)
         return fail(p, "a run that ended dead is not executed again inside a node", nx_run_why_name(recorded->why));
+    const char *not_kept = nx_run_not_kept(recorded, how->effects == NX_EFFECTS_RECORDED);
+    if (not_kept)
+        return fail(p, "not enough was recorded", not_kept);
     nx_err err = fill_input(p, event, recorded);
     fill_env(p, recorded);
     fill_attempt(p, program, recorded);

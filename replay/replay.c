@@ -1,7 +1,11 @@
 /* replay.c: repeating what an event's functions did, on a node. */
 #include "nx/replay.h"
 #include "find.h"
+#include "nx/redact.h"
 #include <stdio.h>
+
+#define RECORD_ARENA_BYTES (256u << 20)
+#define LINE_ARENA_BYTES (64u << 20)
 
 /* One request: what its repetitions have in common. */
 typedef struct search {
@@ -24,14 +28,29 @@ static nx_log_line line_of(const nx_event *e, const nx_run *original, const nx_i
     };
 }
 
+/* As the node's log showed it for the run that is repeated. */
+static nx_slice covered(const nx_run *original, const nx_event *e, nx_slice line, nx_arena *a)
+{
+    nx_slice *paths, out = NX_SLICE("(redacted)");
+    unsigned n;
+    if (!original->redacted.n)
+        return line;
+    nx_redaction *r = nx_arena_alloc(a, sizeof *r);
+    if (r && nx_run_redacted(original, a, &paths, &n) == NX_OK && nx_redaction_of(e, paths, n, a, r) == NX_OK && !r->is_blind)
+        (void)nx_redact_text(r, line, a, &out);
+    return out;
+}
+
 static void on_guest_line(void *self, const nx_event *e, const nx_run *replay, nx_slice line)
 {
     const nx_run *original = self;
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(LINE_ARENA_BYTES);
     char trace[NX_TRACE_ID_HEX + 8];
     snprintf(trace, sizeof trace, "%s-replay", original->trace.trace_id);
     nx_log_line l = line_of(e, original, &replay->run_id, nx_slice_cstr(trace));
     l.component = original->function;
-    l.msg = line;
+    l.msg = covered(original, e, line, &a);
     nx_log_emit(&l);
 }
 
@@ -71,16 +90,22 @@ static void on_stored(nx_fab_pub *pub)
 }
 
 /* A replay whose record can't be stored is still a replay: the verdict stands, and the log says what is missing. */
-static void store(nx_node *n, const nx_run *run)
+static void store(nx_node *n, const nx_replay_result *r)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf encoded = NX_BUF_INIT(128u << 20);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(RECORD_ARENA_BYTES);
+    nx_run hidden;
+    const nx_run *run = &hidden;
     nx_error e = NX_ERROR_INIT;
     stored s = {.is_done = false};
     s.pub = (nx_fab_pub){.done = on_stored, .owner = &s};
     pthread_mutex_init(&s.mu, NULL);
     pthread_cond_init(&s.cv, NULL);
-    nx_err err = nx_run_encode(run, &encoded);
+    nx_err err = nx_run_hide_like(r->original, r->event, r->replayed, &a, &hidden);
+    if (err == NX_OK)
+        err = nx_run_encode(run, &encoded);
     if (err == NX_OK)
         err = nx_fab_publish_run(nx_core_namespace(n), run, nx_buf_view(&encoded), &s.pub, &e);
     if (err == NX_OK) {
@@ -91,7 +116,7 @@ static void store(nx_node *n, const nx_run *run)
         err = s.pub.err;
     }
     if (err != NX_OK)
-        nx_log(NX_LOG_WARN, "replay.not_recorded", "the record of the replay of run %.*s was not stored: %s", NX_SLICE_FMT(run->replay_of), nx_err_text(err));
+        nx_log(NX_LOG_WARN, "replay.not_recorded", "the record of the replay of run %.*s was not stored: %s", NX_SLICE_FMT(r->replayed->replay_of), nx_err_text(err));
     pthread_cond_destroy(&s.cv);
     pthread_mutex_destroy(&s.mu);
 }
@@ -106,7 +131,7 @@ static const nx_replay_result *repeat(const search *s, const nx_event *event, co
     nx_replay_code_use(code, how);
     const nx_replay_result *r = nx_replay_repeat(s->repetition, code->program, event, o, how);
     if (r->replayed)
-        store(s->node, r->replayed);
+        store(s->node, r);
     return r;
 }
 

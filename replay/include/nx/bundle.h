@@ -37,10 +37,13 @@ typedef struct nx_bundle_request {
     nx_slice what;       /* an event (id, unique suffix, @last), or a run's id */
     nx_slice function;   /* whose run; empty: the only one that ran the event */
     nx_slice created_by; /* "nexus 0.2.0" */
+    const nx_slice *redact;
+    unsigned n_redact; /* further paths to cover, beside those of the recording's function */
 } nx_bundle_request;
 
-/* BLOCKING: appends the bundle of a recorded run on a node. NX_ENOENT (no such event or run, the module is gone), NX_ECONFLICT (several functions ran
- * the event: reterr names them; or the run is itself a replay). */
+/* BLOCKING: appends the bundle of a recorded run on a node. Values that have to be covered are covered in the event too, and the recording is made anew
+ * with that event; the log is not changed. NX_ENOENT (no such event or run, the module is gone), NX_ECONFLICT (several functions ran
+ * the event: reterr names them; or the run is itself a replay; or the function does not come to an end with the covered event). */
 nx_err nx_bundle_make(struct nx_node *n, const nx_bundle_request *q, nx_buf *out, nx_error *reterr);
 
 /* Repeats a bundle's run: on its own module, or on `other` (empty: none), by `how`, whose version and artifact are filled where they are empty.

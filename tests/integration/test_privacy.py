@@ -1,0 +1,199 @@
+"""What recordings may not hold: `recording: full|digest|off` and `redact`, in the store itself, in answers, logs, replays and bundles."""
+
+import json
+
+import pytest
+from nexus.node import Node, environment, function, lines_of, nexus
+from nexus.wait import wait_until
+
+EMAIL = "alice.liddell@example.com"
+DATA = json.dumps({"email": EMAIL, "n": 1})
+
+
+@pytest.fixture(scope="module")
+def node(module_project, guests):
+    echo = module_project.module(guests.c("echo.c"))
+    module_project.write({"functions": [
+        function("plain", echo),
+        function("covered", echo, redact=["data.email", "subject"]),
+        function("digest", echo, recording="digest"),
+        function("off", echo, recording="off"),
+    ]})
+    with Node(module_project) as node:
+        yield node
+
+
+def stored(node, stream):
+    """All bytes of a stream on disk. The event log keeps events; the others keep recordings."""
+    (folder,) = node.project.data_dir.rglob(f"{stream}_default")
+    return b"".join(p.read_bytes() for p in folder.rglob("*.blk"))
+
+
+def run(node, name, data=DATA, **headers):
+    event_id = node.publish(name, data, headers={"Content-Type": "application/json", **headers})
+    return event_id, node.whole_run(node.run_of(event_id)["run_id"])
+
+
+def test_full_recording_holds_what_was_said(node):
+    event_id, record = run(node, "plain")
+    assert record["recording"] == "full" and record["redacted"] == []
+    assert EMAIL in record["output"] and EMAIL in record["logs"]
+
+
+def test_redacted_value_stands_in_no_record(node):
+    event_id, record = run(node, "covered")
+    assert record["redacted"] == ["data.email", "subject"] and record["recording"] == "full"
+    assert EMAIL not in json.dumps(record)
+    assert record["output"].startswith('{"echo": {"email": "' + "*" * len(EMAIL) + '", "n": 1}')
+    assert record["host_calls"] > 0 and record["host_calls_kept_bytes"] == 0
+    # The event is what happened: it is as it was.
+    assert node.api(f"events/{event_id}/data").text == DATA
+
+
+def test_redacted_run_is_proved_by_its_digests(node):
+    for fail in ("no", "fail"):
+        event_id, record = run(node, "covered", json.dumps({"email": EMAIL, "do": fail}))
+        assert record["status"] == ("error" if fail == "fail" else "ok")
+        (verdict,) = node.replay(event_id)
+        assert verdict["verdict"] == "identical", verdict
+        assert EMAIL in verdict["output"]  # from the event, for whoever may replay; not stored:
+        assert EMAIL not in json.dumps(node.whole_run(verdict["replay_run_id"]))
+
+
+def test_short_values_leave_only_digests(node):
+    event_id, record = run(node, "covered", json.dumps({"email": "ab"}))
+    assert record["recording"] == "digest" and record["redacted"] == ["data.email", "subject"]
+    assert record["output"] == "" and record["output_bytes"] > 0
+    assert node.replay(event_id)[0]["verdict"] == "identical"
+
+
+def test_digest_keeps_no_payload_and_replays(node):
+    event_id, record = run(node, "digest")
+    assert record["recording"] == "digest"
+    assert record["output"] == record["logs"] == "" and record["output_bytes"] > 50
+    assert EMAIL not in json.dumps(record)
+    (verdict,) = node.replay(event_id)
+    assert verdict["verdict"] == "identical", verdict
+    assert EMAIL not in json.dumps(node.whole_run(verdict["replay_run_id"]))
+    # Other code is seen to answer otherwise, by the digest alone.
+    assert verdict["output_sha256"] == record["output_sha256"]
+
+
+def test_off_keeps_what_it_cost_and_says_that_it_cannot_be_replayed(node):
+    event_id, record = run(node, "off")
+    assert record["recording"] == "off" and record["status"] == "ok" and record["fuel"] > 0
+    assert record["env"] == {} and set(record["seed"]) == {"0"} and record["output_bytes"] == 0
+    result = node.nexus("replay", event_id, "--json", check=False)
+    assert result.returncode == 1
+    (verdict,) = lines_of(result.stdout)
+    assert verdict["verdict"] == "failed" and "recording: off" in verdict["reason"]
+
+
+def test_the_store_holds_it_in_events_alone(project, guests):
+    echo = project.module(guests.c("echo.c"))
+    project.write({"functions": [
+        function("covered", echo, redact=["data.email"]), function("digest", echo, recording="digest"), function("off", echo, recording="off"),
+        function("plain", echo)]})
+    with Node(project) as node:
+        for name in ("covered", "digest", "off"):
+            for data in (DATA, json.dumps({"email": EMAIL, "do": "fail"})):
+                event_id, _ = run(node, name, data)
+                node.replay(event_id, check=False)
+        wait_until(lambda: EMAIL.encode() in stored(node, "NX_EVENTS"), "the event on disk", 10)
+        assert EMAIL.encode() not in stored(node, "NX_RUNS")
+        assert EMAIL.encode() not in stored(node, "NX_REPLAYS")
+        assert len(stored(node, "NX_RUNS")) > 1000 and len(stored(node, "NX_REPLAYS")) > 1000
+        node.replay(run(node, "plain")[0])
+        wait_until(lambda: EMAIL.encode() in stored(node, "NX_RUNS") and EMAIL.encode() in stored(node, "NX_REPLAYS"), "a full recording on disk", 10)
+        # And in the node's log of the function that says so.
+        assert not [x for x in node.api_list("logs", function="covered", limit=1000) if EMAIL in x["message"]]
+        assert [x for x in node.api_list("logs", function="covered", limit=1000) if "log of" in x["message"] and "***" in x["message"]]
+
+
+@pytest.mark.parametrize("name", ["covered", "digest", "off"])
+def test_first_caller_is_answered_and_a_duplicate_is_told_why_not(node, name):
+    key = {"Idempotency-Key": f"key-{name}", "Content-Type": "application/json"}
+    first = node.call(name, DATA, headers=key)
+    assert first.status_code == 200 and EMAIL in first.text
+    again = node.call(name, DATA, headers=key)
+    assert again.status_code == 410, again.text
+    assert again.json()["code"] == "not_recorded" and EMAIL not in again.text
+    assert again.headers["nexus-event-id"] == first.headers["nexus-event-id"]
+
+
+# ---- bundles
+
+
+def offline(file, home):
+    result = nexus("replay", file, "--json", env=home, check=False)
+    return result.returncode, lines_of(result.stdout)[0]
+
+
+@pytest.fixture
+def home(tmp_path):
+    return environment(XDG_CACHE_HOME=tmp_path / "cache")
+
+
+def raw(file):
+    """Every section of a bundle, unpacked."""
+    import zlib
+    data, at, all_of_it = file.read_bytes(), 4, b""
+    while data[at]:
+        size = int.from_bytes(data[at + 10:at + 18], "little")
+        content = data[at + 50:at + 50 + size]
+        all_of_it += zlib.decompress(content) if data[at + 1] else content
+        at += 50 + size
+    return all_of_it
+
+
+def test_bundle_of_a_redacted_run_holds_no_value_and_repeats(node, home, tmp_path):
+    event_id, record = run(node, "covered")
+    (made,) = node.json("bundle", event_id, "-o", tmp_path / "case.nxb")
+    assert made["redacted"] == ["data.email", "subject"] and made["rerecorded"] is True
+    assert EMAIL.encode() not in raw(tmp_path / "case.nxb")
+    assert record["output_sha256"].encode() not in raw(tmp_path / "case.nxb")
+    assert bytes.fromhex(record["output_sha256"]) not in raw(tmp_path / "case.nxb")
+    code, verdict = offline(tmp_path / "case.nxb", home)
+    assert code == 0 and verdict["verdict"] == "identical"
+    assert "*" * len(EMAIL) in verdict["output"]
+    people = nexus("replay", tmp_path / "case.nxb", env=home).stdout
+    assert "redacted in this bundle: data.email, subject" in people
+    assert node.api(f"events/{event_id}/data").text == DATA  # the log's event is as it was
+
+
+def test_bundle_redacts_what_is_asked_for(node, home, tmp_path):
+    event_id, _ = run(node, "plain")
+    node.nexus("bundle", event_id, "-o", tmp_path / "whole.nxb")
+    assert EMAIL.encode() in raw(tmp_path / "whole.nxb")
+    said = node.nexus("bundle", event_id, "-o", tmp_path / "case.nxb", "--redact", "data.email", "--redact", "data.n").stdout
+    assert "redacted: data.email, data.n" in said
+    assert EMAIL.encode() not in raw(tmp_path / "case.nxb")
+    assert offline(tmp_path / "case.nxb", home)[0] == 0
+    refused = node.nexus("bundle", event_id, "-o", tmp_path / "x.nxb", "--redact", "email", check=False)
+    assert refused.returncode == 2 and "begins with data" in refused.stderr
+
+
+def test_bundle_tells_that_a_redacted_event_comes_out_otherwise(node, home, tmp_path):
+    event_id, record = run(node, "plain", json.dumps({"do": "fail"}))
+    assert record["status"] == "error"
+    said = node.nexus("bundle", event_id, "-o", tmp_path / "case.nxb", "--redact", "data.do").stdout
+    assert "does not come out as in production (error)" in said
+    assert offline(tmp_path / "case.nxb", home)[0] == 0
+
+
+def test_bundles_of_digest_and_off(node, home, tmp_path):
+    event_id, _ = run(node, "digest")
+    node.nexus("bundle", event_id, "-o", tmp_path / "digest.nxb")
+    assert offline(tmp_path / "digest.nxb", home)[1]["verdict"] == "identical"
+    event_id, _ = run(node, "off")
+    node.nexus("bundle", event_id, "-o", tmp_path / "off.nxb")
+    code, verdict = offline(tmp_path / "off.nxb", home)
+    assert code == 1 and "recording: off" in verdict["reason"]
+
+
+def test_settings_are_checked(project):
+    project.write("version: v1\nfunctions:\n- name: f\n  on: {event: a}\n  code: f.wasm\n  recording: some\n  redact: [email, data.x]\n")
+    result = project.nexus("validate", "--no-code", check=False)
+    assert result.returncode == 2
+    assert 'functions[0].recording' in result.stdout + result.stderr
+    assert 'functions[0].redact[0]' in result.stdout + result.stderr and "data.email" in result.stdout + result.stderr
