@@ -1,52 +1,35 @@
 /* bundle_make.c: gathering what a bundle holds from a node: the event, its recorded run, the module, the settings. */
 #include "bundle_parts.h"
-#include "nx/replay.h"
+#include "find.h"
 #include <stdio.h>
 
 #define ARENA_BYTES (256u << 20)
 #define SETTINGS_BYTES (256u << 10)
 #define MODULE_BYTES (64u << 20)
 
-/* The final record of a run is the first one by sequence; `v` is oldest first. */
-static bool is_first_final(const nx_run *v, unsigned i)
-{
-    for (unsigned k = 0; k < i; k++)
-        if (v[k].is_final && memcmp(v[k].run_id.s, v[i].run_id.s, NX_ID_LEN) == 0)
-            return false;
-    return v[i].is_final;
-}
-
 /* The names of all functions that ran it, for a caller who has to choose. */
-static nx_err ask_which(const nx_run *v, unsigned n, const nx_id *event_id, nx_error *reterr)
+static nx_err ask_which(const nx_replay_found *f, nx_error *reterr)
 {
     char names[300];
     size_t k = 0;
     names[0] = 0;
-    for (unsigned i = 0; i < n && k < sizeof names; i++)
-        if (is_first_final(v, i))
-            k += (size_t)snprintf(names + k, sizeof names - k, "%s%.*s", k ? ", " : "", NX_SLICE_FMT(v[i].function));
-    return nx_error_set(reterr, NX_ECONFLICT, "several functions ran event %s: %s; say which one is meant (--function)", event_id->s, names);
+    for (unsigned i = 0; i < f->n && k < sizeof names; i++)
+        k += (size_t)snprintf(names + k, sizeof names - k, "%s%.*s", k ? ", " : "", NX_SLICE_FMT(f->runs[i]->function));
+    return nx_error_set(reterr, NX_ECONFLICT, "several functions ran event %s: %s; say which one is meant (--function)", f->event.event_id.s, names);
 }
 
-static nx_err run_of_event(nx_fab_ns *ns, const nx_event *e, nx_slice function, nx_arena *a, nx_run *ret, nx_error *reterr)
+/* The latest of a function's runs, where all are one function's. */
+static nx_err by_event(nx_node *n, const nx_bundle_request *q, nx_replay_found *f, nx_bundle *b, nx_error *reterr)
 {
-    nx_run *v = NULL;
-    unsigned n = 0;
-    const nx_run *found = NULL;
-    nx_err err = nx_fab_runs_done(ns, e, a, &v, &n, reterr);
-    for (unsigned i = 0; err == NX_OK && i < n; i++) {
-        if (!is_first_final(v, i) || (function.n && !nx_slice_eq(v[i].function, function)))
-            continue;
-        if (found && !nx_slice_eq(found->function, v[i].function))
-            return ask_which(v, n, &e->event_id, reterr);
-        found = &v[i]; /* of several generations, the latest */
-    }
-    if (err == NX_OK && !found)
-        return nx_error_set(reterr, NX_ENOENT, function.n ? "event %s has no recorded run of function '%.*s'" : "event %s has no recorded run yet%.*s",
-                            e->event_id.s, NX_SLICE_FMT(function));
-    if (err == NX_OK)
-        *ret = *found;
-    return err;
+    nx_err err = nx_replay_find(n, q->what, q->function, f, reterr);
+    if (err != NX_OK)
+        return err;
+    for (unsigned i = 1; i < f->n; i++)
+        if (!nx_slice_eq(f->runs[i]->function, f->runs[0]->function))
+            return ask_which(f, reterr);
+    b->event = f->event;
+    b->run = *f->runs[f->n - 1];
+    return NX_OK;
 }
 
 /* `what` as a run's id, where it is none of an event. */
@@ -60,6 +43,8 @@ static nx_err by_run(nx_fab_ns *ns, const nx_bundle_request *q, nx_arena *a, nx_
     if (err != NX_OK)
         return nx_error_set(reterr, err, "%s", unknown.msg);
     err = nx_fab_run_get(ns, &id, a, &b->run, reterr);
+    if (err == NX_ENOENT)
+        return nx_error_set(reterr, err, "no event and no run %s: unknown or expired", id.s);
     if (err != NX_OK)
         return err;
     if (b->run.is_replay)
@@ -69,15 +54,15 @@ static nx_err by_run(nx_fab_ns *ns, const nx_bundle_request *q, nx_arena *a, nx_
     return nx_fab_event_get(ns, &b->run.event_id, a, &b->event, reterr);
 }
 
-static nx_err find(nx_fab_ns *ns, const nx_bundle_request *q, nx_arena *a, nx_bundle *b, nx_error *reterr)
+static nx_err find(nx_node *n, const nx_bundle_request *q, nx_replay_found *f, nx_arena *a, nx_bundle *b, nx_error *reterr)
 {
     nx_id id;
+    nx_fab_ns *ns = nx_core_namespace(n);
     nx_err err = nx_fab_event_resolve(ns, q->what, &id, reterr);
-    if (err == NX_OK)
+    if (err == NX_OK) /* a whole id resolves to itself, whatever it is of */
         err = nx_fab_event_get(ns, &id, a, &b->event, reterr);
-    if (err == NX_ENOENT)
-        return by_run(ns, q, a, b, reterr);
-    return err == NX_OK ? run_of_event(ns, &b->event, q->function, a, &b->run, reterr) : err;
+    return err == NX_ENOENT ? by_run(ns, q, a, b, reterr) : err == NX_OK ? by_event(n, q, f, b, reterr)
+                                                                         : err;
 }
 
 nx_err nx_bundle_make(nx_node *n, const nx_bundle_request *q, nx_buf *out, nx_error *reterr)
@@ -88,6 +73,8 @@ nx_err nx_bundle_make(nx_node *n, const nx_bundle_request *q, nx_buf *out, nx_er
     nx_buf module = NX_BUF_INIT(MODULE_BYTES + 1);
     NX_CLEANUP(nx_buf_done)
     nx_buf settings = NX_BUF_INIT(SETTINGS_BYTES);
+    NX_CLEANUP(nx_replay_found_done)
+    nx_replay_found found = {.n = 0};
     nx_sha256 artifact;
     nx_fab_ns *ns = nx_core_namespace(n);
     nx_bundle *b = nx_arena_calloc(&a, 1, sizeof *b);
@@ -95,7 +82,7 @@ nx_err nx_bundle_make(nx_node *n, const nx_bundle_request *q, nx_buf *out, nx_er
         return nx_error_set(reterr, NX_ENOMEM, "out of memory");
     b->created_wall_ns = nx_clock_wall_ns();
     b->created_by = q->created_by;
-    nx_err err = find(ns, q, &a, b, reterr);
+    nx_err err = find(n, q, &found, &a, b, reterr);
     if (err == NX_OK && nx_sha256_parse_hex(b->run.artifact, &artifact) != NX_OK)
         err = nx_error_set(reterr, NX_ENOENT, "run %s names no module", b->run.run_id.s);
     if (err == NX_OK) {
