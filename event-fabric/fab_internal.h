@@ -86,6 +86,14 @@ typedef struct nx_fab_ask {
     uint64_t timeout_ns;         /* 0: NX_FAB_REQUEST_NS */
 } nx_fab_ask;
 
+typedef struct nx_fab_pending {
+    nx_fab_req *req;
+    uint64_t end_ns;
+} nx_fab_pending;
+
+/* A request in two halves, so that several can be under way: what has begun is ended, with the same `ask`, whatever becomes of the others. */
+nx_err nx_fab_ask_begin(nx_fab *f, const nx_fab_ask *ask, nx_fab_pending *ret, nx_error *reterr);
+nx_err nx_fab_ask_end(nx_fab *f, const nx_fab_ask *ask, nx_fab_pending *p, nx_fab_replies *ret, nx_error *reterr); /* BLOCKING */
 /* BLOCKING. On success ret holds the answers; nx_fab_replies_done() ends them. No responders, no connection, no answer: NX_EUNAVAIL. */
 nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_error *reterr);
 void nx_fab_replies_done(nx_fab_replies *r);

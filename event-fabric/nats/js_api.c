@@ -105,15 +105,12 @@ static natsStatus send_locked(nx_fab_link *l, const nx_fab_ask *ask, const char 
     return s;
 }
 
-nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_error *reterr)
+nx_err nx_fab_ask_begin(nx_fab *f, const nx_fab_ask *ask, nx_fab_pending *ret, nx_error *reterr)
 {
-    struct timespec end = to_timespec(nx_clock_ns() + (ask->timeout_ns ? ask->timeout_ns : NX_FAB_REQUEST_NS));
     nx_fab_req *r = NULL;
     nx_fab_link *l;
     char reply[64];
     natsStatus s;
-    nx_err e;
-    int timed_out = 0;
 
     pthread_mutex_lock(&f->mu);
     l = atomic_load(&f->link[NX_FAB_AUX]);
@@ -127,32 +124,53 @@ nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_
         pthread_mutex_unlock(&f->mu);
         return l ? nx_error_set(reterr, NX_EBUSY, "too many requests to NATS under way") : nx_error_set(reterr, NX_EUNAVAIL, "not connected to the NATS server");
     }
-    r->is_used = true;
     r->is_done = r->is_refused = false;
     r->is_batch = ask->is_batch;
     r->err = NX_OK;
     s = send_locked(ask->is_hot && atomic_load(&f->link[NX_FAB_HOT]) ? atomic_load(&f->link[NX_FAB_HOT]) : l, ask, reply);
-    if (s == NATS_OK) {
-        pthread_mutex_unlock(&f->mu);
-        nx_fab_loop_kick(f); /* not by this thread: without f->mu the link may go */
-        pthread_mutex_lock(&f->mu);
-        while (!r->is_done && !timed_out)
-            timed_out = pthread_cond_timedwait(&r->cv, &f->mu, &end);
-    }
-    e = s != NATS_OK ? nx_fab_from_nats(s, ask->subject, reterr) : r->is_done ? r->err
-                                                                              : NX_EUNAVAIL;
+    r->is_used = s == NATS_OK;
+    pthread_mutex_unlock(&f->mu);
+    if (s != NATS_OK)
+        return nx_fab_from_nats(s, ask->subject, reterr);
+    ret->req = r;
+    ret->end_ns = nx_clock_ns() + (ask->timeout_ns ? ask->timeout_ns : NX_FAB_REQUEST_NS);
+    nx_fab_loop_kick(f); /* not by this thread: without f->mu the link may go */
+    return NX_OK;
+}
+
+nx_err nx_fab_ask_end(nx_fab *f, const nx_fab_ask *ask, nx_fab_pending *p, nx_fab_replies *ret, nx_error *reterr)
+{
+    struct timespec end = to_timespec(p->end_ns);
+    nx_fab_req *r = p->req;
+    int timed_out = 0;
+    nx_err e;
+
+    pthread_mutex_lock(&f->mu);
+    while (!r->is_done && !timed_out)
+        timed_out = pthread_cond_timedwait(&r->cv, &f->mu, &end);
+    e = r->is_done ? r->err : NX_EUNAVAIL;
     if (ask->ret_is_refused)
         *ask->ret_is_refused = r->is_refused;
     *ret = r->got;
     r->got = (nx_fab_replies){0};
     r->is_used = false;
     pthread_mutex_unlock(&f->mu);
+    p->req = NULL;
     if (e) {
         nx_fab_replies_done(ret);
-        if (s == NATS_OK)
-            nx_error_set(reterr, e, "%s: %s", ask->subject, timed_out ? "no answer in time" : nx_err_text(e));
+        nx_error_set(reterr, e, "%s: %s", ask->subject, timed_out ? "no answer in time" : nx_err_text(e));
     }
     return e;
+}
+
+nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_error *reterr)
+{
+    nx_fab_pending p;
+    nx_err e = nx_fab_ask_begin(f, ask, &p, reterr);
+
+    if (ask->ret_is_refused)
+        *ask->ret_is_refused = false;
+    return e ? e : nx_fab_ask_end(f, ask, &p, ret, reterr);
 }
 
 /* err_code is the stable one (server/errors.json); code is in the manner of HTTP. */

@@ -256,15 +256,26 @@ static int by_key(const void *a, const void *b)
                                        : x->key.n > y->key.n;
 }
 
+/* As much of the prefix as the server can select by: whole tokens with their last dot; 0 where it is no beginning of a key. */
+static size_t selectable(nx_slice prefix)
+{
+    char key[513];
+
+    while (prefix.n && prefix.p[prefix.n - 1] != '.')
+        prefix.n--;
+    return prefix.n && !nx_slice_to_cstr(nx_slice_sub(prefix, 0, prefix.n - 1), key, sizeof key) && is_key(key) ? prefix.n : 0;
+}
+
 static nx_err list_page(nx_fab_ns *n, nx_slice prefix, uint64_t *seq, struct listing *l, bool *ret_more, nx_error *reterr)
 {
-    char subject[128], body[256];
+    char subject[128], body[NX_FAB_SUBJECT_BYTES];
     nx_fab_replies got = {0};
     size_t skip = strlen("$KV.") + strlen(n->kv_bucket) + 1;
     nx_err e;
 
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->kv_stream);
-    snprintf(body, sizeof body, "{\"seq\":%llu,\"batch\":%d,\"max_bytes\":8388608,\"next_by_subj\":\"$KV.%s.>\"}", (unsigned long long)*seq, LIST_BATCH, n->kv_bucket);
+    snprintf(body, sizeof body, "{\"seq\":%llu,\"batch\":%d,\"max_bytes\":8388608,\"next_by_subj\":\"$KV.%s.%.*s>\"}", (unsigned long long)*seq, LIST_BATCH, n->kv_bucket,
+             (int)selectable(prefix), prefix.p ? prefix.p : "");
     e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = true}, &got, reterr);
     if (e)
         return e;

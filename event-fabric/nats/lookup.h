@@ -28,6 +28,10 @@ nx_err nx_fab_page(nx_fab *f, const nx_fab_query *q, nx_fab_replies *ret, nx_err
 /* Visits from where the query begins to the end of the stream, at most 5 s (NX_ETIMEOUT). */
 nx_err nx_fab_visit(nx_fab *f, nx_fab_query q, nx_fab_visit_fn visit, void *self, nx_error *reterr);
 nx_err nx_fab_newest_from(nx_fab_ns *n, const char *stream, uint64_t *ret_seq, nx_error *reterr); /* where the newest NX_FAB_NEWEST begin */
+/* Sequence where the time begins, UINT64_MAX where it has not; `otherwise` where no time is given. */
+nx_err nx_fab_seq_at(nx_fab *f, const char *stream, uint64_t wall_ns, uint64_t otherwise, uint64_t *ret, nx_error *reterr);
+/* A record that was written after a redelivery may be the second final one of its run; the first counts. */
+bool nx_fab_run_is_later_final(nx_fab_ns *n, const nx_run *run);
 nx_slice nx_fab_stored_event_id(natsMsg *m);
 bool nx_fab_stored_is_final(natsMsg *m);
 nx_err nx_fab_stored_event(nx_fab_ns *n, const nx_fab_stored *s, nx_arena *a, nx_event *ret, nx_error *reterr);

@@ -50,8 +50,7 @@ static int visit_ring(void *self, nx_fab_stored *s)
     return r->bytes > WINDOW_BYTES ? NX_ELIMIT : 0;
 }
 
-/* Sequence where the time begins; `otherwise` where no time is given. */
-static nx_err seq_at(nx_fab *f, const char *stream, uint64_t wall_ns, uint64_t otherwise, uint64_t *ret, nx_error *reterr)
+nx_err nx_fab_seq_at(nx_fab *f, const char *stream, uint64_t wall_ns, uint64_t otherwise, uint64_t *ret, nx_error *reterr)
 {
     nx_fab_replies got = {0};
     nx_fab_stored s;
@@ -96,7 +95,7 @@ static nx_err recent(const struct recent *w, nx_error *reterr)
     nx_err e = nx_fab_stream_state_get(w->f, w->stream, &st, reterr);
 
     if (!e && st.messages)
-        e = seq_at(w->f, w->stream, w->since_wall_ns, st.first_seq, &lo, reterr);
+        e = nx_fab_seq_at(w->f, w->stream, w->since_wall_ns, st.first_seq, &lo, reterr);
     if (e || !st.messages)
         return e;
     if (lo < st.first_seq)
@@ -176,8 +175,7 @@ struct collect_recent_runs {
     unsigned n_v, limit;
 };
 
-/* A record that was written after a redelivery may be the second final one of its run; the first counts. */
-static bool is_later_final(nx_fab_ns *n, const nx_run *run)
+bool nx_fab_run_is_later_final(nx_fab_ns *n, const nx_run *run)
 {
     nx_arena a = NX_ARENA_INIT(64u << 20);
     nx_event e = {.event_id = run->event_id, .wall_ns = nx_id_time_ms(&run->run_id) * NX_NS_PER_MS};
@@ -202,7 +200,7 @@ static nx_err collect_run(void *self, const nx_fab_stored *s)
         return NX_OK;
     /* Every delivery before this one left the record of an attempt: none of them was final. */
     bool is_alone = run->delivery <= (run->attempt ? run->attempt : 1);
-    if (run->is_final && !run->is_replay && !is_alone && is_later_final(w->n, run))
+    if (run->is_final && !run->is_replay && !is_alone && nx_fab_run_is_later_final(w->n, run))
         return NX_OK;
     return ++w->n_v == w->limit ? NX_ECANCELED : NX_OK;
 }

@@ -1,0 +1,41 @@
+/* nx/fab_range.h: reading a stretch of the log in order, many messages at a time.
+ * Why:       a range replay or a backfill reads a million records and events; a round trip for each would take longer than running them.
+ * Ownership: an nx_fab_batch owns the messages; its runs and events are lent from them until the batch is read again or done.
+ * Threads:   any; a batch is one thread's at a time, what it lends may be read by several. All BLOCKING.
+ * Errors:    NX_EUNAVAIL (the same call can be made again), NX_EINVAL, NX_ENOMEM.
+ * Source:    batched direct get (ADR-31). */
+#ifndef NX_FAB_RANGE_H
+#define NX_FAB_RANGE_H
+#include "nx/fab.h"
+
+#define NX_FAB_RANGE_MAX 256                   /* items of one batch */
+#define NX_FAB_RANGE_BYTES (uint64_t)(8 << 20) /* a batch ends early behind so many bytes; one message may be larger */
+
+typedef struct nx_fab_range {
+    nx_slice function; /* exact; runs only; empty: all */
+    int status;        /* nx_run_status, or -1; runs only */
+    nx_slice type;     /* pattern of event types; empty: all */
+} nx_fab_range;
+
+typedef struct nx_fab_batch {
+    nx_run *runs;     /* of final records, oldest first; NULL in a batch of events */
+    nx_event *events; /* events[i] belongs to runs[i]; stream_seq is 0 where it is no longer stored */
+    unsigned n;
+    uint64_t next_seq; /* everything before it has been read */
+    bool is_end;       /* nothing more is stored up to the end that was asked for */
+    uint64_t bytes;    /* of the messages */
+    nx_arena arena;
+    void *fab_private[2];
+    unsigned fab_private_n[2];
+} nx_fab_batch;
+
+/* Where a stretch of time lies in the stream: the first message stored at or after `since` (0: the oldest), the last one before `until` (0: the newest).
+ * *ret_from > *ret_to: there is none. */
+nx_err nx_fab_range_bounds(nx_fab_ns *n, bool is_events, uint64_t since_wall_ns, uint64_t until_wall_ns, uint64_t *ret_from, uint64_t *ret_to, nx_error *reterr);
+/* The next final records from sequence `from` to `to` that match, each with its event. May hold none and not be the end. A final record that is not
+ * the first of its run is left out. `b` is zeroed before its first use. */
+nx_err nx_fab_range_runs(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr);
+/* The next events that match, by their type alone. */
+nx_err nx_fab_range_events(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr);
+void nx_fab_batch_done(nx_fab_batch *b);
+#endif
