@@ -301,3 +301,14 @@ size_t nx_size_format(uint64_t bytes, char *out)
     memcpy(out, best, best_n + 1);
     return best_n;
 }
+
+nx_err nx_clock_parse_when(const char *name, nx_slice s, uint64_t now_wall_ns, uint64_t *ret_wall_ns, nx_error *reterr)
+{
+    uint64_t ago;
+    if (nx_clock_parse_rfc3339(s, ret_wall_ns) == NX_OK)
+        return NX_OK;
+    if (nx_duration_parse(s, &ago) != NX_OK)
+        return nx_error_set(reterr, NX_EINVAL, "%s: \"%.*s\" is neither a time (2025-11-26T10:23:45Z) nor a duration before now (1h)", name, NX_SLICE_FMT(s));
+    *ret_wall_ns = ago < now_wall_ns ? now_wall_ns - ago : 0;
+    return NX_OK;
+}

@@ -1,6 +1,7 @@
 /* admin.c: the admin API of a node: health, functions and versions, artifacts. Lists are NDJSON, newest first; see docs/API_REFERENCE.md.
  * Reading events, runs and logs is in admin_read.c. */
 #include "admin.h"
+#include "job_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -294,6 +295,10 @@ static const nx_gw_admin_route own_routes[] = {
     {"GET", "/api/v1/secrets", nx_core_admin_secrets, 0, 0},
     {"PUT", "/api/v1/secrets/{name}", nx_core_admin_secret_put, 0, 0},
     {"DELETE", "/api/v1/secrets/{name}", nx_core_admin_secret_delete, 0, 0},
+    {"POST", "/api/v1/jobs", nx_core_admin_job_post, 0, NX_JOB_SPEC_BYTES},
+    {"GET", "/api/v1/jobs", nx_core_admin_jobs, 0, 0},
+    {"GET", "/api/v1/jobs/{id}", nx_core_admin_job, 0, 0},
+    {"POST", "/api/v1/jobs/{id}/cancel", nx_core_admin_job_cancel, 0, 0},
     {"GET", "/api/v1/logs", nx_core_admin_logs, NX_GW_ROUTE_STREAM, 0},
 };
 

@@ -17,18 +17,10 @@ static nx_err query_limit(const nx_gw_req *req, unsigned otherwise, unsigned *re
     return NX_OK;
 }
 
-/* A moment, or a time before now ("1h"). */
 static nx_err query_time(const nx_gw_req *req, const char *name, uint64_t *ret, nx_error *reterr)
 {
     nx_slice s = nx_gw_req_query(req, name);
-    uint64_t ago;
-    if (!s.n || nx_clock_parse_rfc3339(s, ret) == NX_OK)
-        return NX_OK;
-    if (nx_duration_parse(s, &ago) != NX_OK)
-        return nx_error_set(reterr, NX_EINVAL, "%s: \"%.*s\" is neither a time (2025-11-26T10:23:45Z) nor a duration before now (1h)", name, NX_SLICE_FMT(s));
-    uint64_t now = nx_clock_wall_ns();
-    *ret = ago < now ? now - ago : 0;
-    return NX_OK;
+    return s.n ? nx_clock_parse_when(name, s, nx_clock_wall_ns(), ret, reterr) : NX_OK;
 }
 
 static nx_err scan_of(nx_node *n, const nx_gw_req *req, nx_fab_scan *s, nx_error *reterr)

@@ -186,6 +186,7 @@ struct nx_node {
     nx_gw *gw;
     nx_gw_admin *admin;
     nx_core_jobs *jobs;
+    struct nx_job_board *board;
     nx_core_waiters *waiters;
     nx_core_journal *journal;
     nx_core_dispatch *dispatch;

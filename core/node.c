@@ -1,6 +1,7 @@
 /* node.c: life cycle of a node. Start: log, admin listener (so that /healthz answers at once), event log, runtime, functions, gateway.
  * Stop is the way back: no new requests, requests in flight answered, runs finished, connections closed, threads joined. */
 #include "core_internal.h"
+#include "job_internal.h"
 #include "outbound.h"
 #include "secrets.h"
 #include <errno.h>
@@ -327,6 +328,8 @@ static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
     if (err == NX_OK)
         err = start_gateway(n, reterr);
     if (err == NX_OK)
+        err = nx_job_board_open(n, reterr);
+    if (err == NX_OK)
         err = write_node_json(n, dir, reterr);
     return err;
 }
@@ -376,6 +379,7 @@ nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx
         return err;
     }
     atomic_store(&n->is_ready, true);
+    nx_job_board_kick(n->board);
     nx_log(NX_LOG_INFO, "node.ready", "node %s ready in %.0fms: events %s, admin %s", n->id.s, (double)(nx_clock_ns() - n->started_ns) / 1e6, n->url, n->admin_url);
     *ret = n;
     return NX_OK;
@@ -443,6 +447,7 @@ void nx_node_stop(nx_node *n)
     if (!n)
         return;
     char path[sizeof n->data_dir + 16];
+    nx_job_board_stop(n->board);
     if (n->gw) { /* requests in flight are answered while the functions still run */
         nx_gw_drain(n->gw, DRAIN_MS);
         atomic_store(&n->is_draining, true);
@@ -459,6 +464,7 @@ void nx_node_stop(nx_node *n)
     nx_core_outbound_cancel(n->outbound);
     if (n->admin) /* now: it waits for its handlers, and a replay in one of them may run for minutes */
         nx_gw_admin_stop(n->admin, 2000);
+    nx_job_board_free(n->board); /* its work was interrupted, and nobody asks for it any more */
     wait_for_runs(n, CANCEL_MS);
     nx_core_jobs_stop(n->jobs);
     wait_for_runs(n, CANCEL_MS);

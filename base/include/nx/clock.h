@@ -18,6 +18,8 @@ nx_err nx_clock_parse_rfc3339(nx_slice s, uint64_t *ret_wall_ns);
 bool nx_clock_is_rfc3339(nx_slice s); /* the form alone, any year 0000 to 9999 */
 /* "250ms", "5s", "1m30s", "2h", "7d" (also fractions: "1.5s"); NX_EPARSE, NX_ELIMIT. */
 nx_err nx_duration_parse(nx_slice s, uint64_t *ret_ns);
+/* A moment (RFC 3339), or a time before `now_wall_ns` ("1h"). NX_EINVAL, with `name` and the text in reterr. */
+nx_err nx_clock_parse_when(const char *name, nx_slice s, uint64_t now_wall_ns, uint64_t *ret_wall_ns, struct nx_error *reterr);
 /* Shortest exact form of nx_duration_parse; out holds 32 bytes. */
 size_t nx_duration_format(uint64_t ns, char *out);
 /* "128Mi", "1Gi", "64Ki", "500k", "10M", "1G", "123": binary (Ki Mi Gi Ti) and decimal (k M G T) suffixes as in Kubernetes, optional trailing B. */

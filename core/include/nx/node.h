@@ -7,6 +7,7 @@
 #include "nx/config.h"
 
 struct nx_gw_admin_route;
+struct nx_job_kind;
 
 typedef struct nx_node nx_node;
 
@@ -15,6 +16,8 @@ typedef struct nx_node_options {
     const char *version;                          /* of the program */
     const struct nx_gw_admin_route *extra_routes; /* further admin routes, of layers above; `self` is the node. May be NULL */
     unsigned n_extra_routes;
+    const struct nx_job_kind *const *job_kinds; /* what jobs of layers above this node works on (nx/job.h) */
+    unsigned n_job_kinds;
 } nx_node_options;
 
 /* BLOCKING: private nats-server or connection, streams, runtime, programs, gateway, admin. Writes data_dir/node.json (admin URL, pid) for clients. */
