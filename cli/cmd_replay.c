@@ -2,6 +2,7 @@
 #include "cmds.h"
 #include "compare.h"
 #include "offline.h"
+#include "replay_range.h"
 
 #define TIMEOUT_MS 600000
 
@@ -188,6 +189,8 @@ static int run_bundle(nx_cli *c)
 
 static int run(nx_cli *c)
 {
+    if (c->n_args == 0)
+        return nx_cli_replay_range(c);
     if (nx_cli_is_bundle(c->args[0]))
         return run_bundle(c);
     NX_CLEANUP(nx_buf_done)
@@ -229,14 +232,24 @@ static int run(nx_cli *c)
     return code;
 }
 
+static const char *const statuses[] = {"ok", "error", "timeout", "dead", NULL};
+static const char *const policies[] = {"recorded", "deny", NULL};
 static const nx_cli_flag flags[] = {
     {.name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only this function (default: every one that ran the event)."},
     {.name = "against", .value = "CODE", .kind = NX_CLI_FILE, .help = "Other code than the recorded one: a version (v3, live), an artifact's digest, or a .wasm file."},
+    {.name = "since", .value = "TIME", .help = "Instead of one event, every run since then: a time (2025-11-26T10:00:00Z) or a span before now (1h)."},
+    {.name = "until", .value = "TIME", .help = "Only runs until then (default: now)."},
+    {.name = "type", .letter = 't', .value = "PATTERN", .help = "Only runs of events of this type: 'order.*' for one more token, 'order.>' for any."},
+    {.name = "status", .letter = 's', .value = "STATUS", .choices = statuses, .help = "Only runs that ended so: ok, error, timeout or dead."},
+    {.name = "all", .letter = 'a', .help = "Every run that is stored."},
+    {.name = "effects", .value = "POLICY", .choices = policies, .help = "Host calls of a range: `recorded` answers (default), or `deny` them all."},
+    {.name = "rate", .value = "N", .help = "At most so many events a second (default: as fast as it goes)."},
+    {.name = "detach", .letter = 'd', .help = "Print the job's id and leave it to the node."},
     {.name = "show-output", .help = "Print what each replay wrote to stdout."},
     {0},
 };
 static const nx_cli_arg args[] = {
-    {.name = "event", .kind = NX_CLI_FILE, .help = "Id of the event, its unique ending, or @last; or a bundle (FILE.nxb), which needs no node."},
+    {.name = "event", .kind = NX_CLI_FILE, .is_optional = true, .help = "Id of the event, its unique ending, or @last; or a bundle (FILE.nxb), which needs no node."},
     {0},
 };
 static const nx_cli_example examples[] = {
@@ -244,6 +257,8 @@ static const nx_cli_example examples[] = {
     {"nexus replay 8W2MQ4KD --function user-welcome --show-output", "one function of one event"},
     {"nexus replay @last --against build/welcome.wasm", "what new code would have answered"},
     {"nexus replay case.nxb", "a bundle of `nexus bundle`, without a node or a network"},
+    {"nexus replay --since 1h --function user-welcome --against build/welcome.wasm", "every run of the last hour, on new code"},
+    {"nexus replay --all --type 'order.*' --rate 500 --detach", "all runs of these events, in the background, slowly"},
     {0},
 };
 
@@ -254,6 +269,9 @@ const nx_cli_command nx_cli_cmd_replay = {
             "environment. The verdict is identical when output, host calls and fuel are the same, diverged when they are not (with\n"
             "the first host call that differs), failed when the run could not be repeated. Of other code (--against) only status,\n"
             "output and log are compared. Nothing outside is touched.\n\n"
+            "Without an event, but with --since, --until, --type, --function, --status or --all, every run in that range is repeated, by a\n"
+            "job on the node: events with one partition key in their order, others side by side. Only a summary is stored. Ctrl-C cancels\n"
+            "the job; it survives everything else (a lost terminal, a node that is started again): see `nexus jobs`.\n\n"
             "Exit codes: 0 identical, 10 diverged, 4 unknown or expired event, 11 the artifact is gone, 1 failed, 69 no node.",
     .flags = flags,
     .args = args,

@@ -31,6 +31,9 @@ const nx_cli_command *const nx_cli_commands[] = {
     &nx_cli_cmd_secrets_rm,
     &nx_cli_cmd_replay,
     &nx_cli_cmd_diff,
+    &nx_cli_cmd_jobs_list,
+    &nx_cli_cmd_jobs_show,
+    &nx_cli_cmd_jobs_cancel,
     &nx_cli_cmd_bundle,
     &nx_cli_cmd_test,
     &nx_cli_cmd_inspect,
@@ -49,6 +52,7 @@ const nx_cli_group nx_cli_groups[] = {
     {"events", "Events in the log"},
     {"runs", "Runs: one function handling one event"},
     {"secrets", "Values that functions need and nobody else may see"},
+    {"jobs", "Jobs: long work on the log, such as a replay of many runs"},
     {NULL, NULL},
 };
 

@@ -18,4 +18,9 @@ typedef struct nx_replay_request {
 
 /* Calls on_result for each function in turn; a return other than NX_OK stops and is returned. */
 nx_err nx_replay_event(nx_node *n, const nx_replay_request *req, nx_err (*on_result)(void *self, const nx_replay_result *r), void *self, nx_error *reterr);
+
+/* The kinds of jobs that replay: a node's options (nx/node.h) take them. */
+struct nx_job_kind;
+extern const struct nx_job_kind *const nx_replay_job_kinds[];
+extern const unsigned nx_replay_n_job_kinds;
 #endif

@@ -1,0 +1,213 @@
+"""Replays of many runs: jobs on the node, counted once whatever happens to it."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+from nexus.node import Node, Project, environment, function, lines_of
+from nexus.paths import NEXUS
+from nexus.wait import wait_until
+
+WELCOME = """use std::io::{Read, Write};
+#[no_mangle]
+pub extern "C" fn handle_event() {
+    let mut s = String::new();
+    std::io::stdin().read_to_string(&mut s).unwrap();
+    if s.contains("trap") { core::arch::wasm32::unreachable(); }
+    CHANGE
+    std::io::stdout().write_all(format!("welcome {}", s).as_bytes()).unwrap();
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def codes(guests, tmp_path_factory):
+    """(the function, the same with another answer for events that hold 7)."""
+    folder = tmp_path_factory.mktemp("codes")
+    out = []
+    for name, change in (("before", ""), ("after", 'if s.contains("7") { s.push_str("!"); }')):
+        source = folder / f"{name}.rs"
+        source.write_text(WELCOME.replace("CHANGE", change))
+        out.append(guests.rust(source))
+    return out
+
+
+def settings(project, codes):
+    code = project.module(codes[0])
+    return {"ingest": {"batch": True}, "functions": [
+        function("welcome", code),
+        function("twin", code, on={"event": "order.*"}),
+        function("order", code, on={"event": "order.*"}),
+    ]}
+
+
+def publish_many(node, count, type_="welcome", first=0, **attributes):
+    for begin in range(first, first + count, 200):
+        batch = [{"specversion": "1.0", "id": f"{type_}-{i}", "source": "/test", "type": type_, "data": {"n": i}, **{k: v(i) for k, v in attributes.items()}}
+                 for i in range(begin, min(begin + 200, first + count))]
+        answer = node.post(type_, json.dumps(batch), headers={"Content-Type": "application/cloudevents-batch+json"})
+        assert answer.status_code == 202, answer.text
+
+
+def wait_recorded(node, count):
+    wait_until(lambda: len(node.runs(limit=10000)) == count, f"{count} runs", 30, every=0.1, on_failure=node.log)
+
+
+@pytest.fixture(scope="module")
+def node(module_project, codes):
+    module_project.write(settings(module_project, codes))
+    with Node(module_project) as node:
+        publish_many(node, 1000)
+        publish_many(node, 100, "order.new", partitionkey=lambda i: f"k{i % 7}")
+        node.publish("welcome", "trap")
+        wait_recorded(node, 1201)
+        yield node
+
+
+def job_of(node, *arguments, check=True):
+    result = node.nexus("replay", *arguments, "--json", check=False)
+    assert not check or result.returncode == 0, result.stdout + result.stderr
+    return (json.loads(result.stdout) if result.stdout else None), result
+
+
+def by_function(job):
+    return {f["function"]: (f["identical"], f["diverged"], f["failed"]) for f in job["summary"]["results"]["functions"]}
+
+
+def test_range_repeats_every_run(node):
+    job, _ = job_of(node, "--all")
+    assert job["status"] == "done" and job["kind"] == "replay"
+    assert by_function(job) == {"welcome": (1001, 0, 0), "twin": (100, 0, 0), "order": (100, 0, 0)}
+    assert job["progress"]["events"] == 1201 and job["progress"]["percent"] == 100
+    assert job["summary"]["results"]["examples"] == []
+    # Ranges leave a summary, and no record each.
+    assert not [r for r in node.runs(all=1, limit=2000) if r["is_replay"]]
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    (["--function", "welcome"], {"welcome": (1001, 0, 0)}),
+    (["--status", "error"], {"welcome": (1, 0, 0)}),
+    (["--type", "order.*"], {"twin": (100, 0, 0), "order": (100, 0, 0)}),
+    (["--type", "order.*", "--function", "order", "--since", "1h"], {"order": (100, 0, 0)}),
+])
+def test_range_takes_what_matches(node, arguments, expected):
+    job, _ = job_of(node, *arguments)
+    assert by_function(job) == expected
+
+
+def test_range_by_time(node):
+    runs = node.runs(function="order", limit=100)
+    middle = sorted(r["time"] for r in runs)[50]
+    before, _ = job_of(node, "--function", "order", "--until", middle)
+    after, _ = job_of(node, "--function", "order", "--since", middle)
+    assert before["progress"]["events"] + after["progress"]["events"] == 100
+    assert 0 < before["progress"]["events"] < 100
+
+
+def test_range_without_runs_is_not_found(node):
+    job, result = job_of(node, "--function", "nobody", check=False)
+    assert result.returncode == 4 and job["status"] == "done"
+    assert "no run lies in this range" in result.stderr
+
+
+def test_range_against_other_code_counts_and_shows(node, codes):
+    sevens = sum("7" in str(i) for i in range(1000))
+    job, result = job_of(node, "--function", "welcome", "--against", str(codes[1]), check=False)
+    assert result.returncode == 10
+    assert by_function(job) == {"welcome": (1001 - sevens, sevens, 0)}
+    examples = job["summary"]["results"]["examples"]
+    assert len(examples) == 20 and all(e["reason"].startswith("output:") and e["verdict"] == "diverged" for e in examples)
+    assert examples[0]["recorded_version"] and len(examples[0]["version"]) == 64
+    # Each can be looked at alone, and comes out the same way.
+    one = node.nexus("replay", examples[0]["event_id"], "--against", str(codes[1]), check=False)
+    assert one.returncode == 10
+    shown = node.nexus("jobs", "show", job["job_id"]).stdout
+    assert f"{1001 - sevens} identical, {sevens} diverged" in shown and examples[0]["event_id"] in shown
+
+
+def test_range_at_a_rate_takes_its_time(node):
+    job, _ = job_of(node, "--function", "order", "--rate", "100")
+    took = job["progress"]["events"] / job["progress"]["events_per_s"]
+    assert 0.9 <= took < 10, job
+
+
+@pytest.mark.parametrize("spec, says", [
+    ({"since": "yesterday"}, 'since: "yesterday" is neither a time'),
+    ({"since": "1h", "until": "2h"}, "the range is empty"),
+    ({"status": "fine"}, "none of ok, error, timeout, dead"),
+    ({"type": "a.*b"}, "a wildcard has to be a whole token"),
+    ({"rate": -1}, "rate"),
+    ({"effects": "all"}, "none of recorded, deny, live"),
+    ({"against": "v1"}, "name the function too"),
+    ({"against": "v9", "function": "welcome"}, "v9"),
+    ({"against": "0" * 64, "function": "welcome"}, "the artifact is not there"),
+])
+def test_range_refuses_what_it_does_not_understand(node, spec, says):
+    answer = node.client.post(f"{node.admin_url}/api/v1/jobs", json={"kind": "replay", "spec": spec})
+    assert answer.status_code in (400, 404) and says in answer.json()["detail"], answer.text
+
+
+def test_jobs_are_listed_and_found_by_the_end_of_their_ids(node):
+    job = json.loads(node.nexus("replay", "--all", "--detach", "--json").stdout)
+    assert job["status"] in ("queued", "running", "done")
+    listed = node.json("jobs", "list")
+    assert listed[0]["job_id"] == job["job_id"] and "summary" not in listed[0]
+    assert node.json("jobs", "show", "@last")[0]["job_id"] == job["job_id"]
+    assert node.json("jobs", "show", job["job_id"][-8:])[0]["job_id"] == job["job_id"]
+    assert node.nexus("jobs", "show", "ZZZZZZZZ", check=False).returncode == 4
+    wait_until(lambda: node.api(f"jobs/{job['job_id']}").json()["status"] == "done", "its end", 20)
+    over = node.nexus("jobs", "cancel", job["job_id"], check=False)
+    assert over.returncode == 5 and "done already" in over.stderr
+    assert node.client.post(f"{node.admin_url}/api/v1/jobs", json={"kind": "nothing", "spec": {}}).status_code == 400
+
+
+def progressed(node, job_id, at_least=1):
+    return wait_until(lambda: (j := node.api(f"jobs/{job_id}").json())["progress"]["events"] >= at_least and j, "progress", 20)
+
+
+def test_cancel_stops_and_keeps_what_was_found(node):
+    job = json.loads(node.nexus("replay", "--all", "--rate", "200", "--detach", "--json").stdout)
+    progressed(node, job["job_id"])
+    node.nexus("jobs", "cancel", job["job_id"])
+    over = wait_until(lambda: (j := node.api(f"jobs/{job['job_id']}").json())["status"] == "canceled" and j, "canceled", 10)
+    assert 0 < over["progress"]["events"] < 1201
+    assert sum(f["identical"] for f in over["summary"]["results"]["functions"]) == over["progress"]["events"]
+
+
+def test_interrupted_client_cancels_its_job(node):
+    with subprocess.Popen([str(NEXUS), "replay", "--all", "--rate", "100", "--json"], cwd=node.project.dir, env=environment(),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
+        job = wait_until(lambda: (v := node.api_list("jobs")) and v[0]["status"] == "running" and v[0], "the job", 10)
+        progressed(node, job["job_id"])
+        client.send_signal(signal.SIGINT)
+        out, _ = client.communicate(timeout=20)
+    assert client.returncode == 130
+    assert json.loads(out)["status"] == "canceled"
+
+
+@pytest.mark.parametrize("how", ["kill -9", "stop"])
+def test_job_goes_on_where_it_was_when_the_node_is_started_again(tmp_path, codes, how):
+    project = Project(tmp_path / "project")
+    project.write(settings(project, codes))
+    with Node(project) as node:
+        publish_many(node, 1200)
+        wait_recorded(node, 1200)
+        job = json.loads(node.nexus("replay", "--all", "--rate", "500", "--detach", "--json").stdout)
+        # Far enough that a place has been stored.
+        progressed(node, job["job_id"], 700)
+        if how == "stop":
+            node.stop()
+        else:
+            node.kill()
+        node.start()
+        # It does not begin again: at most what was done since the last stored place, a second's work, is done twice.
+        first = progressed(node, job["job_id"])
+        assert first["progress"]["events"] >= 150, first
+        over = wait_until(lambda: (j := node.api(f"jobs/{job['job_id']}").json())["status"] not in ("queued", "running") and j, "its end", 40)
+        assert over["status"] == "done", over
+        assert by_function(over) == {"welcome": (1200, 0, 0)}
+        assert over["progress"]["events"] == 1200
+        assert len(lines_of(node.nexus("jobs", "list", "--json").stdout)) == 1
+        assert os.path.exists(project.data_dir / "home.id")
