@@ -1,6 +1,10 @@
 /* effect.c: names, statuses and digests of host calls and emitted events. */
 #include "nx/effect.h"
 
+#include <stdio.h>
+
+#include "nx/clock.h"
+
 static bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
 nx_sha256 nx_effect_request_digest(nx_slice name, nx_slice request)
@@ -13,6 +17,13 @@ nx_sha256 nx_emit_digest(const nx_emit *e)
 {
     const nx_slice parts[] = {e->type, e->subject, e->partition_key, e->content_type, e->data};
     return nx_sha256_of_parts(parts, NX_ARRAY_LEN(parts));
+}
+
+nx_id nx_emit_event_id(const nx_id *run_id, unsigned index, uint64_t event_wall_ns, nx_slice partition_key, char ret_key[NX_EMIT_KEY_BYTES])
+{
+    (void)snprintf(ret_key, NX_EMIT_KEY_BYTES, "emit/%s/%u", run_id->s, index);
+    nx_sha256 digest = nx_sha256_of(nx_slice_cstr(ret_key));
+    return nx_ulid_derive(event_wall_ns / NX_NS_PER_MS, digest.b, partition_key.n ? nx_shard_of(partition_key) : digest.b[9] % NX_SHARDS);
 }
 
 nx_effect_status nx_effect_status_of(nx_err err)

@@ -107,6 +107,13 @@ nx_id nx_run_id_derive(nx_slice ns, const nx_id *event_id, uint64_t event_wall_m
     return nx_ulid_derive(event_wall_ms, d.b, nx_id_shard(event_id));
 }
 
+unsigned nx_run_guest_emits(const nx_run *r)
+{
+    static const nx_sha256 none;
+    bool is_output = r->n_emitted && memcmp(&r->emitted[r->n_emitted - 1].digest, &none, sizeof none) == 0;
+    return r->n_emitted - is_output;
+}
+
 /* ---- JSON ---- */
 
 static void key_hex(nx_jw *w, const char *key, const nx_sha256 *d)
@@ -237,7 +244,7 @@ static void write_effects(const nx_run *r, nx_jw *w)
         nx_jw_object(w);
         nx_jw_kstr(w, "event_id", nx_id_slice(&r->emitted[i].event_id));
         nx_jw_kstr(w, "type", r->emitted[i].type);
-        key_hex(w, "sha256", &r->emitted[i].digest);
+        if (i < nx_run_guest_emits(r)) key_hex(w, "sha256", &r->emitted[i].digest);
         nx_jw_object_end(w);
     }
     nx_jw_array_end(w);

@@ -28,9 +28,12 @@ static nx_err post_replays(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
         .against = nx_json_get_str(body, "against"),
     };
     nx_cli_answer a = {req, resp};
+    nx_slice effects = nx_json_get_str(body, "effects");
     nx_gw_resp_content_type(resp, "application/x-ndjson");
     if (q.event.n == 0)
         e = nx_error_set(reterr, NX_EINVAL, "the body is {\"event_id\": id, \"function\": name, \"against\": version}; event_id is missing");
+    else if (effects.n && nx_effects_policy_parse(effects, &q.effects) != NX_OK)
+        e = nx_error_set(reterr, NX_EINVAL, "effects is \"recorded\", \"deny\" or \"live\", not \"%.*s\"", NX_SLICE_FMT(effects));
     else
         e = nx_replay_event(self, &q, on_result, &a, reterr);
     nx_json_free(body);

@@ -98,6 +98,7 @@ struct nx_core_fn {
     bool is_project; /* from the project file; else from the registry */
     nx_config *cfg;  /* reference; settings lie in it */
     const nx_fn_config *settings;
+    nx_grants grants;                           /* lent by settings */
     nx_rt_program *program;                     /* reference */
     char type[NX_EVENT_TYPE_BYTES + 32];        /* of events from its own route; "" without one */
     char cron_type[NX_EVENT_TYPE_BYTES + 32];   /* of its schedules' ticks; "" without one */
@@ -170,6 +171,7 @@ nx_err nx_core_answer_problem(const nx_run *r, nx_buf *out); /* body of a run th
 nx_answer *nx_core_answer_of_run(const nx_run *r);
 
 extern const nx_ingest_ops nx_core_ingest_ops;
+extern const nx_effect_ops nx_core_effect_ops; /* effects.c; self is the node */
 
 /* ---- the node ------------------------------------------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
-/* dispatch.c: the way of an event through a function: message -> attempt -> outcome -> emitted event -> run record -> ack -> waiting caller.
- * Order of writes (DESIGN 4): the emitted event is stored before the record, the record before the acknowledgement and the answer. A failure
+/* dispatch.c: the way of an event through a function: message -> attempt -> outcome -> emitted events -> run record -> ack -> waiting caller.
+ * Order of writes (DESIGN 4): emitted events are stored before the record (emit.c), the record before the acknowledgement and the answer. A failure
  * anywhere before the acknowledgement drops the message: JetStream delivers it again, and `nx_fab_run_latest` finds out how far it was.
  * A failed attempt that is tried again leaves its record too, and its event is put off (retry.c, backoff.c). */
 #include "dispatch.h"
@@ -159,7 +159,7 @@ static void on_record_stored(nx_fab_pub *pub)
     nx_core_run_finish(r);
 }
 
-static void store_record(nx_core_run *r)
+void nx_core_run_store(nx_core_run *r)
 {
     nx_error e = NX_ERROR_INIT;
     const nx_run *rec;
@@ -176,76 +176,6 @@ static void store_record(nx_core_run *r)
                r->rec.run_id.s, r->fn->name, e.msg[0] ? e.msg : nx_err_text(err));
         nx_core_run_drop(r);
     }
-}
-
-/* ---- output as an event --------------------------------------------------------------------------------------------------------------- */
-
-static void on_emitted(nx_fab_pub *pub)
-{
-    nx_core_run *r = pub->owner;
-    if (pub->err != NX_OK) {
-        nx_log(NX_LOG_WARN, "run.not_emitted", "the event that run %s of '%s' emits was not stored (%s); the run is repeated",
-               r->rec.run_id.s, r->fn->name, nx_err_text(pub->err));
-        nx_core_run_drop(r);
-        return;
-    }
-    store_record(r);
-}
-
-/* Ids are derived from the run, so that a repeated run emits the same event, which the log then takes once. */
-static void emit_output(nx_core_run *r)
-{
-    const nx_fn_config *f = r->fn->settings;
-    nx_node *n = r->d->node;
-    unsigned hop = r->event.hop + 1, hop_limit = atomic_load(&n->hop_limit);
-    if (hop > hop_limit) {
-        r->rec.status = NX_RUN_ERROR;
-        r->rec.why = NX_WHY_HOP_LIMIT;
-        char *text = nx_arena_printf(&r->arena, "event chain longer than hop_limit %u; '%.*s' was not emitted", hop_limit, NX_SLICE_FMT(f->output_event));
-        r->rec.message = nx_slice_cstr(text);
-        nx_core_retry_decide(f, nx_clock_wall_ns(), &r->rec);
-        store_record(r);
-        return;
-    }
-    char key[NX_ID_LEN * 2 + 16];
-    int key_bytes = snprintf(key, sizeof key, "emit/%s/0", r->rec.run_id.s);
-    nx_sha256 digest = nx_sha256_of(nx_slice_make(key, (size_t)key_bytes));
-    nx_event *e = &r->emit;
-    *e = (nx_event){.ns = r->event.ns, .type = f->output_event, .data = nx_buf_view(&r->attempt.out.output), .hop = hop, .cause = nx_id_slice(&r->rec.run_id), .partition_key = r->event.partition_key};
-    e->event_id = nx_ulid_derive(r->event.wall_ns / NX_NS_PER_MS, digest.b,
-                                 e->partition_key.n ? nx_shard_of(e->partition_key) : digest.b[9] % NX_SHARDS);
-    e->id = nx_id_slice(&e->event_id);
-    snprintf(r->emit_source, sizeof r->emit_source, "/functions/%s", r->fn->name);
-    e->source = nx_slice_cstr(r->emit_source);
-    e->time = nx_slice_make(r->time_text, nx_clock_rfc3339(r->rec.start_wall_ns, 3, r->time_text));
-    e->wall_ns = r->event.wall_ns;
-    e->content_type = nx_core_answer_content_type(&r->rec);
-    e->trace = r->rec.trace;
-    e->tracestate = r->event.tracestate;
-    nx_emit said = {.type = e->type, .partition_key = e->partition_key, .content_type = e->content_type, .data = e->data};
-    nx_emitted *emitted = nx_arena_alloc(&r->arena, sizeof *emitted);
-    if (!emitted) {
-        nx_core_run_drop(r);
-        return;
-    }
-    *emitted = (nx_emitted){e->event_id, e->type, nx_emit_digest(&said)};
-    r->rec.emitted = emitted;
-    r->rec.n_emitted = 1;
-    r->pub = (nx_fab_pub){.done = on_emitted, .owner = r};
-    nx_error err = NX_ERROR_INIT;
-    nx_err code = nx_fab_publish_event(n->ns, e, nx_slice_make(key, (size_t)key_bytes), NX_SLICE_NULL, &r->pub, &err);
-    if (code == NX_OK)
-        return;
-    if (nx_err_is_retryable(code)) {
-        nx_core_run_drop(r);
-        return;
-    }
-    r->rec.status = NX_RUN_ERROR;
-    r->rec.why = NX_WHY_EMIT;
-    r->rec.n_emitted = 0;
-    r->rec.message = nx_arena_dup(&r->arena, nx_slice_cstr(err.msg));
-    nx_core_retry_decide(f, nx_clock_wall_ns(), &r->rec);
-    store_record(r);
 }
 
 /* ---- the outcome ---------------------------------------------------------------------------------------------------------------------- */
@@ -300,10 +230,10 @@ static void settle_decided(nx_core_run *r)
 {
     count(r);
     log_outcome(r);
-    if (r->rec.status == NX_RUN_OK && r->fn->settings->output_event.n)
-        emit_output(r);
+    if (r->rec.status == NX_RUN_OK && (r->fn->settings->output_event.n || r->attempt.out.n_emitted))
+        nx_core_run_emit(r);
     else
-        store_record(r);
+        nx_core_run_store(r);
 }
 
 /* The function is paused before the record says that the event waits for that: should the node die between the two, the attempt is repeated. */
@@ -386,6 +316,8 @@ static void on_done(nx_attempt *a)
     rec->calls = nx_buf_view(&o->calls);
     rec->calls_sha256 = o->calls_sha256;
     rec->n_calls = o->n_calls;
+    rec->effects = o->effects;
+    rec->n_effects = o->n_effects;
     r->job.run = module_job;
     if (rec->status != NX_RUN_DEAD || rec->why != NX_WHY_NO_MODULE)
         nx_core_run_settle(r);
@@ -411,6 +343,13 @@ static void on_guest_line(nx_attempt *a, nx_slice line)
     NX_CLEANUP(nx_arena_done)
     nx_arena copy = NX_ARENA_INIT(256u << 10);
     log_run(r, NX_LOG_INFO, "", nx_slice_cstr(r->fn->name), nx_core_privacy_line(r, line, &copy));
+}
+
+/* What the function's author should know of the run. */
+static void on_note(nx_attempt *a, nx_slice text)
+{
+    const nx_core_run *r = a->owner;
+    log_run(r, NX_LOG_WARN, "run.denied", NX_SLICE("nexus"), text);
 }
 
 /* ---- the beginning ---------------------------------------------------------------------------------------------------------------------- */
@@ -487,6 +426,12 @@ void nx_core_run_execute(nx_core_run *r)
     a->keep_logs = true;
     a->on_start = on_start;
     a->on_log = on_guest_line;
+    a->effects = NX_EFFECTS_LIVE;
+    a->grants = &r->fn->grants;
+    a->effect_ops = &nx_core_effect_ops;
+    a->effect_self = n;
+    a->trace = &r->rec.trace;
+    a->on_note = on_note;
     a->done = on_done;
     a->owner = r;
     nx_error e = NX_ERROR_INIT;

@@ -21,8 +21,7 @@ typedef struct nx_core_run {
     nx_fab_pub pub;
     nx_buf encoded, problem;
     nx_answer answer;
-    nx_event emit;
-    char emit_source[NX_FUNCTION_NAME_BYTES + 16];
+    nx_event emit; /* of a schedule: the event of its tick */
     char time_text[NX_RFC3339_MAX];
     int journal_slot;
 } nx_core_run;
@@ -42,7 +41,8 @@ void nx_core_run_drop(nx_core_run *r);              /* gives the message up with
 /* The message comes back after a moment: the node could not run it, which is not the event's fault. */
 void nx_core_run_later(nx_core_run *r, uint64_t delay_ns);
 void nx_core_run_execute(nx_core_run *r); /* event, function and record are filled in */
-void nx_core_run_settle(nx_core_run *r);  /* the record has its outcome: emitted event, record, end */
+void nx_core_run_settle(nx_core_run *r);  /* the record has its outcome: emitted events, record, end */
+void nx_core_run_store(nx_core_run *r);   /* the record, then the end */
 void nx_core_run_finish(nx_core_run *r);  /* its final record is stored: answer, acknowledgement */
 
 /* privacy.c */
@@ -50,6 +50,9 @@ void nx_core_run_finish(nx_core_run *r);  /* its final record is stored: answer,
 nx_err nx_core_privacy_record(nx_core_run *r, const nx_run **ret);
 /* A line of the guest, or about its end, as the node's log may show it; a copy lies in `a`. */
 nx_slice nx_core_privacy_line(nx_core_run *r, nx_slice line, nx_arena *a);
+
+/* emit.c: the attempt's events are stored, all or none; then the record. */
+void nx_core_run_emit(nx_core_run *r);
 
 /* backoff.c */
 void nx_core_run_back_off(nx_core_run *r); /* its record, which is not final, is stored: the event comes again when the next attempt is due */

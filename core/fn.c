@@ -123,6 +123,7 @@ nx_err nx_core_fn_new(nx_config *cfg, const nx_fn_config *f, const char *version
     nx_config_ref(cfg);
     fn->cfg = cfg;
     fn->settings = f;
+    fn->grants = nx_fn_config_grants(f);
     fn->settings_sha256 = *settings;
     snprintf(fn->name, sizeof fn->name, "%.*s", NX_SLICE_FMT(f->name));
     snprintf(fn->version, sizeof fn->version, "%s", version);

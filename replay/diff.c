@@ -80,7 +80,7 @@ static nx_err compare_emit(const nx_emit *x, const nx_emit *y, nx_arena *a, nx_d
 
 static nx_err compare_emitted(const nx_diff_side *x, const nx_diff_side *y, nx_arena *a, nx_diff *d)
 {
-    unsigned n = x->run->n_emitted, m = y->run->n_emitted, most = n > m ? n : m;
+    unsigned n = nx_run_guest_emits(x->run), m = nx_run_guest_emits(y->run), most = n > m ? n : m; /* not what output became: that is compared */
     nx_err err = NX_OK;
     d->emitted = nx_arena_calloc(a, most ? most : 1, sizeof *d->emitted);
     if (!d->emitted)

@@ -1,6 +1,7 @@
 /* expect.c: a repeated run against its recording, as a regression test sees it. */
 #include "nx/expect.h"
 #include "nx/json_diff.h"
+#include "verdict.h"
 
 #define CHANGES_MAX 5
 #define VALUE_BYTES 80
@@ -104,6 +105,11 @@ bool nx_replay_expect(const nx_replay_result *r, bool is_exact, nx_buf *ret_why)
         return true;
     if (!same_digest(&o->output_sha256, &n->output_sha256)) {
         put_output(o, n, ret_why);
+        return false;
+    }
+    char emitted[512];
+    if (o->status == n->status && !nx_replay_same_emitted(o, n, emitted, sizeof emitted)) {
+        (void)nx_buf_append_cstr(ret_why, emitted);
         return false;
     }
     return !is_exact || same_proof(o, n, ret_why);

@@ -77,7 +77,7 @@ static nx_err choose(nx_node *n, const nx_run *o, nx_slice name, nx_replay_code 
 nx_err nx_replay_code_get(nx_node *n, const nx_run *recorded, nx_slice name, nx_replay_code *ret, nx_error *reterr)
 {
     nx_sha256 artifact;
-    *ret = (nx_replay_code){.name = ""};
+    *ret = (nx_replay_code){.name = "", .node = n};
     nx_err err = choose(n, recorded, name, ret, &artifact, reterr);
     ret->failed = "no code to run";
     if (err != NX_OK)
@@ -98,6 +98,17 @@ void nx_replay_code_done(nx_replay_code *c)
     nx_rt_program_unref(c->program);
     c->program = NULL;
     nx_core_version_done(&c->version);
+    nx_core_version_done(&c->granting);
+}
+
+void nx_replay_code_grant(nx_node *n, const nx_run *recorded, nx_replay_code *c)
+{
+    const nx_fn_config *settings = c->version.settings;
+    if (!settings && (nx_core_version_get(n, recorded->function, recorded->version, &c->granting, NULL) == NX_OK ||
+                      nx_core_version_get(n, recorded->function, NX_SLICE("live"), &c->granting, NULL) == NX_OK))
+        settings = c->granting.settings;
+    if (settings)
+        c->grants = nx_fn_config_grants(settings);
 }
 
 void nx_replay_code_use(const nx_replay_code *c, nx_replay_how *how)
@@ -106,4 +117,7 @@ void nx_replay_code_use(const nx_replay_code *c, nx_replay_how *how)
     how->version = nx_slice_cstr(c->name);
     how->artifact = nx_slice_cstr(c->artifact);
     how->settings = c->version.settings;
+    how->effect_ops = nx_core_effects();
+    how->effect_self = c->node;
+    how->grants = &c->grants;
 }

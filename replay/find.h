@@ -25,6 +25,9 @@ typedef struct nx_replay_code {
     bool is_recorded; /* the recorded artifact with the recorded settings */
     nx_rt_program *program;
     nx_core_version version; /* its settings; zero where there are none but the recorded */
+    nx_node *node;           /* whose world live calls reach */
+    nx_core_version granting;
+    nx_grants grants; /* nothing, before nx_replay_code_grant() */
     /* After a failure: */
     const char *failed; /* what could not be had, for nx_replay_refuse() */
     bool is_missing;    /* the artifact is no longer stored */
@@ -35,6 +38,8 @@ typedef struct nx_replay_code {
 /* `name`: empty or "recorded": the recorded artifact; a version, "live", or an artifact's SHA-256. reterr says what is missing. */
 nx_err nx_replay_code_get(nx_node *n, const nx_run *recorded, nx_slice name, nx_replay_code *ret, nx_error *reterr);
 void nx_replay_code_done(nx_replay_code *c);
-/* Program's part of a `how`. */
+/* For live effects: what the version may reach; code without a version has the grants of the recorded one, else of the live one. */
+void nx_replay_code_grant(nx_node *n, const nx_run *recorded, nx_replay_code *c);
+/* Program's part of a `how`, and the world's. */
 void nx_replay_code_use(const nx_replay_code *c, nx_replay_how *how);
 #endif

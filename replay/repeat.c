@@ -21,6 +21,9 @@ struct nx_replay_repetition {
     nx_event changed; /* the event with other data */
     nx_replay_result result;
     nx_buf input, recorded_call, replayed_call;
+    nx_effect *effects; /* the recording with other answers; NULL where none was wanted yet */
+    unsigned effects_cap;
+    nx_emitted emitted[NX_RUN_EMITTED_MAX];
     char original_time[NX_RFC3339_MAX];
 };
 
@@ -46,6 +49,7 @@ void nx_replay_repetition_free(nx_replay_repetition *p)
     nx_buf_done(&p->input);
     nx_buf_done(&p->recorded_call);
     nx_buf_done(&p->replayed_call);
+    free(p->effects);
     free(p);
 }
 
@@ -74,6 +78,7 @@ static void reset(nx_replay_repetition *p, const nx_event *event, const nx_run *
     r->original = recorded;
     r->replayed = NULL;
     r->outcome = NULL;
+    r->effects = how->effects;
     r->verdict = NX_REPLAY_FAILED;
     r->is_artifact_missing = r->is_fuel_comparable = false;
     r->reason[0] = 0;
@@ -164,6 +169,34 @@ static void fill_limits(nx_replay_repetition *p, const nx_run *o)
     a->max_log_bytes = settings ? settings->max_log_bytes : log_limit(o);
 }
 
+/* The recording, with the answers that `how` gives in place of some. */
+static nx_err fill_effects(nx_replay_repetition *p, const nx_run *o)
+{
+    const nx_replay_how *how = p->how;
+    nx_attempt *a = &p->attempt;
+    a->recorded = o->effects;
+    a->n_recorded = o->n_effects;
+    if (!how->n_answers)
+        return NX_OK;
+    if (o->n_effects > p->effects_cap) {
+        nx_effect *v = realloc(p->effects, sizeof *v * o->n_effects);
+        if (!v)
+            return NX_ENOMEM;
+        p->effects = v;
+        p->effects_cap = o->n_effects;
+    }
+    if (o->n_effects)
+        memcpy(p->effects, o->effects, sizeof *o->effects * o->n_effects);
+    for (unsigned i = 0; i < how->n_answers; i++) {
+        if (how->answers[i].index >= o->n_effects)
+            return NX_ENOENT;
+        p->effects[how->answers[i].index].status = NX_EFFECT_OK;
+        p->effects[how->answers[i].index].answer = how->answers[i].answer;
+    }
+    a->recorded = p->effects;
+    return NX_OK;
+}
+
 static void fill_attempt(nx_replay_repetition *p, nx_rt_program *program, const nx_run *o)
 {
     const nx_replay_how *how = p->how;
@@ -178,6 +211,11 @@ static void fill_attempt(nx_replay_repetition *p, nx_rt_program *program, const 
     a->keep_logs = true;
     a->on_log = how->on_log ? on_line : NULL;
     a->owner = p;
+    a->effects = how->effects;
+    a->grants = how->grants;
+    a->effect_ops = how->effect_ops;
+    a->effect_self = how->effect_self;
+    a->trace = &p->how->trace;
 }
 
 /* What is known before it runs. */
@@ -208,6 +246,21 @@ static void begin_run(nx_replay_repetition *p, const nx_run *o)
     r->event_seq = o->event_seq;
 }
 
+/* What would have been published. */
+static void end_emitted(nx_replay_repetition *p, const nx_outcome *out)
+{
+    char key[NX_EMIT_KEY_BYTES];
+    nx_run *r = &p->run;
+    for (unsigned i = 0; i < out->n_emitted; i++) {
+        const nx_emit *m = &out->emitted[i];
+        const nx_event *e = p->result.event;
+        nx_slice partition_key = m->partition_key.n ? m->partition_key : e->partition_key;
+        p->emitted[i] = (nx_emitted){nx_emit_event_id(&p->result.original->run_id, i, e->wall_ns, partition_key, key), m->type, nx_emit_digest(m)};
+    }
+    r->emitted = p->emitted;
+    r->n_emitted = out->status == NX_RUN_OK ? out->n_emitted : 0;
+}
+
 static void end_run(nx_run *r, const nx_outcome *out)
 {
     r->status = out->status;
@@ -228,6 +281,8 @@ static void end_run(nx_run *r, const nx_outcome *out)
     r->calls = nx_buf_view(&out->calls);
     r->calls_sha256 = out->calls_sha256;
     r->n_calls = out->n_calls;
+    r->effects = out->effects;
+    r->n_effects = out->n_effects;
 }
 
 const nx_replay_result *nx_replay_repeat(nx_replay_repetition *p, nx_rt_program *program, const nx_event *event, const nx_run *recorded, const nx_replay_how *how)
@@ -240,6 +295,8 @@ const nx_replay_result *nx_replay_repeat(nx_replay_repetition *p, nx_rt_program 
     if (not_kept)
         return fail(p, "not enough was recorded", not_kept);
     nx_err err = fill_input(p, event, recorded);
+    if (err == NX_OK)
+        err = fill_effects(p, recorded);
     fill_env(p, recorded);
     fill_attempt(p, program, recorded);
     begin_run(p, recorded);
@@ -250,6 +307,7 @@ const nx_replay_result *nx_replay_repeat(nx_replay_repetition *p, nx_rt_program 
     if (err != NX_OK)
         return fail(p, "the run could not be repeated", e.msg[0] ? e.msg : nx_err_text(err));
     end_run(&p->run, &p->attempt.out);
+    end_emitted(p, &p->attempt.out);
     p->result.replayed = &p->run;
     p->result.outcome = &p->attempt.out;
     nx_replay_compare(&p->result, &p->recorded_call, &p->replayed_call);

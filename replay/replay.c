@@ -57,13 +57,14 @@ static void on_guest_line(void *self, const nx_event *e, const nx_run *replay, n
 /* One line of the node for each repetition: who looks at the log later sees that it happened, and how it came out. */
 static void log_verdict(const nx_replay_result *r, bool is_other_code)
 {
+    bool is_proof = !is_other_code && r->effects == NX_EFFECTS_RECORDED;
     static const nx_id none;
     char text[sizeof r->reason + 128];
     int n = snprintf(text, sizeof text, "Function '%.*s' replayed: %s%s%s", NX_SLICE_FMT(r->original->function), nx_replay_verdict_name(r->verdict),
                      r->reason[0] ? ", " : "", r->reason);
     nx_log_line l = line_of(r->event, r->original, r->replayed ? &r->replayed->run_id : &none, nx_slice_cstr(r->log_trace));
-    /* That other code answers otherwise is what was asked; that the same code does is not. */
-    if (r->verdict == NX_REPLAY_FAILED || (r->verdict == NX_REPLAY_DIVERGED && !is_other_code))
+    /* That other code, or another world, answers otherwise is what was asked; that the same code does is not. */
+    if (r->verdict == NX_REPLAY_FAILED || (r->verdict == NX_REPLAY_DIVERGED && is_proof))
         l.level = NX_LOG_WARN;
     l.event = NX_SLICE("replay.completed");
     l.msg = nx_slice_make(text, n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n
@@ -128,6 +129,10 @@ static const nx_replay_result *repeat(const search *s, const nx_event *event, co
     nx_error e = NX_ERROR_INIT;
     if (nx_replay_code_get(s->node, o, s->req->against, code, &e) != NX_OK)
         return nx_replay_refuse(s->repetition, event, o, how, code->is_missing, code->failed, e.msg);
+    if (s->req->effects == NX_EFFECTS_LIVE) {
+        nx_replay_code_grant(s->node, o, code);
+        nx_log(NX_LOG_WARN, "replay.live", "function '%.*s' is replayed with live effects: its host calls reach the outside again", NX_SLICE_FMT(o->function));
+    }
     nx_replay_code_use(code, how);
     const nx_replay_result *r = nx_replay_repeat(s->repetition, code->program, event, o, how);
     if (r->replayed)
@@ -139,6 +144,7 @@ static nx_err repeat_and_report(const search *s, const nx_event *event, const nx
 {
     nx_replay_code code;
     nx_replay_how how = {
+        .effects = s->req->effects,
         .is_other_code = s->req->against.n > 0,
         .version = s->req->against,
         .run_id = nx_ulid_new_in_shard(nx_clock_wall_ns(), nx_id_shard(&original->event_id)),

@@ -41,6 +41,22 @@ static bool same_env(const nx_run *a, const nx_run *b)
 
 static bool same_digest(const nx_sha256 *a, const nx_sha256 *b) { return memcmp(a, b, sizeof *a) == 0; }
 
+bool nx_replay_same_emitted(const nx_run *o, const nx_run *n, char *reason, size_t reason_bytes)
+{
+    unsigned before = nx_run_guest_emits(o), after = nx_run_guest_emits(n);
+    for (unsigned i = 0; i < before && i < after; i++) {
+        const nx_emitted *x = &o->emitted[i], *y = &n->emitted[i];
+        if (nx_slice_eq(x->type, y->type) && same_digest(&x->digest, &y->digest))
+            continue;
+        snprintf(reason, reason_bytes, "emitted event %u: recorded %.*s, replayed %.*s%s", i, NX_SLICE_FMT(x->type), NX_SLICE_FMT(y->type),
+                 nx_slice_eq(x->type, y->type) ? ", the content differs" : "");
+        return false;
+    }
+    if (before != after)
+        snprintf(reason, reason_bytes, "emitted events: recorded %u, replayed %u", before, after);
+    return before == after;
+}
+
 void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *replayed_call)
 {
     const nx_run *o = r->original, *n = r->replayed;
@@ -52,6 +68,7 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
     r->is_fuel_comparable = is_same_world && nx_slice_eq(o->engine, n->engine) && nx_slice_eq(o->world, n->world) &&
                             nx_slice_eq(o->arch, n->arch) && nx_slice_eq(o->artifact, n->artifact);
     r->verdict = NX_REPLAY_DIVERGED;
+    bool is_refused = s1 != o->status; /* of such a run no emitted event is recorded */
     bool only_status = w1 == NX_WHY_STACK_OVERFLOW && w2 == NX_WHY_STACK_OVERFLOW;
     if (!only_status && !same_digest(&o->calls_sha256, &n->calls_sha256))
         nx_rt_calls_first_difference(o->calls, n->calls, &r->first_difference, recorded_call, replayed_call);
@@ -62,7 +79,9 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
     }
     r->recorded_call = nx_buf_view(recorded_call);
     r->replayed_call = nx_buf_view(replayed_call);
-    if (s1 != s2 || w1 != w2)
+    if (n->why == NX_WHY_NOT_RECORDED)
+        snprintf(r->reason, sizeof r->reason, "%.*s", NX_SLICE_FMT(n->message));
+    else if (s1 != s2 || w1 != w2)
         snprintf(r->reason, sizeof r->reason, "status: recorded %s (%s), replayed %s (%s)", nx_run_status_name(s1), nx_run_why_name(w1), nx_run_status_name(s2),
                  nx_run_why_name(w2));
     else if (only_status)
@@ -75,6 +94,8 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
     else if (!same_digest(&o->logs_sha256, &n->logs_sha256))
         snprintf(r->reason, sizeof r->reason, "log output: recorded %llu bytes, replayed %llu bytes, the content differs", (unsigned long long)o->logs_bytes,
                  (unsigned long long)n->logs_bytes);
+    else if (!is_refused && !nx_replay_same_emitted(o, n, r->reason, sizeof r->reason))
+        return;
     else if (is_same_world && !same_digest(&o->calls_sha256, &n->calls_sha256))
         snprintf(r->reason, sizeof r->reason, "host calls: recorded %llu, replayed %llu, the traces differ", (unsigned long long)o->n_calls, (unsigned long long)n->n_calls);
     else if (r->is_fuel_comparable && o->fuel != n->fuel)
@@ -135,6 +156,7 @@ nx_err nx_replay_result_to_json(const nx_replay_result *r, nx_jw *w)
     nx_jw_kcstr(w, "version", r->version);
     nx_jw_kcstr(w, "verdict", nx_replay_verdict_name(r->verdict));
     nx_jw_kcstr(w, "reason", r->reason);
+    nx_jw_kcstr(w, "effects", nx_effects_policy_name(r->effects));
     nx_jw_kbool(w, "is_replay", true);
     nx_jw_kstr(w, "original_timestamp", nx_slice_make(time, nx_clock_rfc3339(o->start_wall_ns, 9, time)));
     nx_jw_kcstr(w, "trace_id", o->trace.trace_id);

@@ -7,4 +7,6 @@
 void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *replayed_call);
 /* What the guest did: an output that could not be emitted is the platform's refusal after a run that ended ok. */
 void nx_replay_guest_status(const nx_run *r, nx_run_status *ret_status, nx_run_why *ret_why);
+/* The events that the guest emitted: of which types in which order, and what they say. False: `reason` says what differs. */
+bool nx_replay_same_emitted(const nx_run *o, const nx_run *n, char *reason, size_t reason_bytes);
 #endif

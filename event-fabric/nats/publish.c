@@ -226,6 +226,22 @@ void nx_fab_pubs_expire(nx_fab *f, uint64_t now_ns)
 
 /* ---- what is published ------------------------------------------------------------------------------------------------------------------------- */
 
+static nx_err admit(nx_fab_ns *n, nx_slice type, nx_slice encoded, nx_error *reterr)
+{
+    nx_err err = nx_fab_type_seen(n, encoded);
+
+    return err ? nx_error_set(reterr, err, "namespace %s has %u event types already; %.*s would be one more", n->name, n->types.max, NX_SLICE_FMT(type)) : NX_OK;
+}
+
+nx_err nx_fab_type_admit(nx_fab_ns *n, nx_slice type, nx_error *reterr)
+{
+    char encoded[NX_FAB_SUBJECT_BYTES];
+    size_t encoded_n = 0;
+    nx_err err = type.n ? nx_fab_type_encode(type, encoded, sizeof encoded, &encoded_n) : NX_EINVAL;
+
+    return err ? nx_error_set(reterr, err, "\"%.*s\" is no usable event type", NX_SLICE_FMT(type)) : admit(n, type, nx_slice_make(encoded, encoded_n), reterr);
+}
+
 nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key, nx_slice reply, nx_fab_pub *pub, nx_error *reterr)
 {
     char subject[NX_FAB_SUBJECT_BYTES], small[4096];
@@ -242,9 +258,9 @@ nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key
     err = e->type.n && e->event_id.s[0] ? nx_fab_type_encode(e->type, subject + n->ev_prefix_n + 3, sizeof subject - n->ev_prefix_n - 3, &type_n) : NX_EINVAL;
     if (err)
         return nx_error_set(reterr, err, "the event has no usable type or id");
-    err = nx_fab_type_seen(n, nx_slice_make(subject + n->ev_prefix_n + 3, type_n));
+    err = admit(n, e->type, nx_slice_make(subject + n->ev_prefix_n + 3, type_n), reterr);
     if (err)
-        return nx_error_set(reterr, err, "namespace %s has %u event types already; %.*s would be one more", n->name, n->types.max, NX_SLICE_FMT(e->type));
+        return err;
     err = nx_fab_event_encode(e, dedupe_key, reply, &h);
     if (err == NX_ELIMIT) { /* rare: many or long attributes */
         large = malloc(NX_FAB_HDR_BYTES);

@@ -88,7 +88,7 @@ typedef struct nx_effect {
 typedef struct nx_emitted {
     nx_id event_id; /* of a replay: the one it would have had */
     nx_slice type;
-    nx_sha256 digest; /* nx_emit_digest() */
+    nx_sha256 digest; /* nx_emit_digest(); all zero: the event that its output became (output.event), which stands last */
 } nx_emitted;
 
 typedef struct nx_run {
@@ -158,6 +158,7 @@ bool nx_run_why_can_retry(nx_run_why w);
 const char *nx_run_after_name(nx_run_after a); /* "dlq", "drop", "pause" */
 /* run_id: time of the event, digest of (ns, event, function, generation), the event's shard: the same run has the same id on every node. */
 nx_id nx_run_id_derive(nx_slice ns, const nx_id *event_id, uint64_t event_wall_ms, nx_slice function, unsigned generation);
+unsigned nx_run_guest_emits(const nx_run *r); /* how many of `emitted` the guest emitted itself: they stand first */
 nx_err nx_run_encode(const nx_run *r, nx_buf *out);
 /* NX_ECORRUPT with what and where in reterr. Every length is checked; at most the bounds above. */
 nx_err nx_run_decode(nx_slice bytes, nx_arena *a, nx_run *ret, nx_error *reterr);

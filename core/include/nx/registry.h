@@ -36,6 +36,8 @@ nx_err nx_core_version_get(nx_node *n, nx_slice function, nx_slice version, nx_c
 void nx_core_version_done(nx_core_version *v); /* a zeroed one is allowed */
 /* BLOCKING: the numbers of all stored versions of a function, ascending. NX_ENOENT: it has none. */
 nx_err nx_core_version_numbers(nx_node *n, nx_slice function, nx_arena *a, unsigned **ret, unsigned *ret_n, nx_error *reterr);
+/* The world of host calls; self is the node. */
+const nx_effect_ops *nx_core_effects(void);
 
 /* BLOCKING: makes an immutable numbered version of an uploaded artifact and settings (the function's JSON object), makes it live and runs it on this node.
  * An equal live version is given back instead (*ret_created false). */

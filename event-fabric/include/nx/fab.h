@@ -96,6 +96,8 @@ typedef struct nx_fab_pub {
  * dedupe_key: Nats-Msg-Id = SHA-256 of it (empty: none). reply: header nx-reply (empty: none). All bytes are copied before it returns.
  * NX_EMANY: one distinct type too many. */
 nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key, nx_slice reply, nx_fab_pub *pub, nx_error *reterr);
+/* Whether an event of this type would be taken; counts it from now on. For what publishes several events, all or none. NX_EMANY, NX_EINVAL. */
+nx_err nx_fab_type_admit(nx_fab_ns *n, nx_slice type, nx_error *reterr);
 /* Stores a run record: `encoded` = nx_run_encode(run). is_replay goes to NX_REPLAYS_NS; of others, one that is not final has the subject token
  * "retry" in place of its status. Final records carry Nats-Msg-Id event/function/generation/final.
  * A record over max_payload has its body in a bucket of its own, which retention reaches too. */

@@ -55,7 +55,7 @@ typedef struct nx_diff_emitted {
 
 typedef struct nx_diff_side {
     const nx_run *run;
-    const nx_emit *emits; /* what stands behind run->emitted, as many; NULL: only types and digests are known */
+    const nx_emit *emits; /* what stands behind run->emitted, nx_run_guest_emits() of them; NULL: only types and digests are known */
 } nx_diff_side;
 
 typedef struct nx_diff {

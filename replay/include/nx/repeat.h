@@ -22,6 +22,7 @@ typedef struct nx_replay_result {
     const nx_run *original;    /* the recorded run */
     const nx_run *replayed;    /* NULL when it could not be repeated */
     const nx_outcome *outcome; /* what `replayed` was made of; NULL with it */
+    nx_effects_policy effects;
     nx_replay_verdict verdict;
     bool is_artifact_missing; /* why it failed */
     bool is_fuel_comparable;
@@ -50,6 +51,10 @@ typedef struct nx_replay_how {
     uint64_t start_wall_ns;          /* where the guest's clock starts; 0: where it did */
     const nx_replay_effect *answers; /* ascending by index */
     unsigned n_answers;
+    /* The world of live calls, and where a recorded secret's value is read again; ops NULL: there is none. grants NULL: none. */
+    const nx_effect_ops *effect_ops;
+    void *effect_self;
+    const nx_grants *grants;
     /* Who the repetition is, where it leaves a record; all may be empty. */
     nx_id run_id, node;
     nx_trace trace;

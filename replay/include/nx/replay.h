@@ -11,9 +11,10 @@
 #include "nx/repeat.h"
 
 typedef struct nx_replay_request {
-    nx_slice event;    /* id, unique suffix or @last */
-    nx_slice function; /* only this one; empty: each that ran the event */
-    nx_slice against;  /* other code: a version ("v7", "live") or the SHA-256 of an uploaded artifact; empty: the recorded artifact (proof) */
+    nx_slice event;            /* id, unique suffix or @last */
+    nx_slice function;         /* only this one; empty: each that ran the event */
+    nx_slice against;          /* other code: a version ("v7", "live") or the SHA-256 of an uploaded artifact; empty: the recorded artifact (proof) */
+    nx_effects_policy effects; /* live: with the grants of the version that is run; an uploaded artifact's are the live version's */
 } nx_replay_request;
 
 /* Calls on_result for each function in turn; a return other than NX_OK stops and is returned. */
