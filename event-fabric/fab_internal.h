@@ -103,6 +103,16 @@ nx_err nx_fab_api_error(int code, int err_code, nx_slice why);
 void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab */
 void nx_fab_reqs_fail(nx_fab *f);                                            /* nx-fab: the aux link is gone */
 
+/* A stored message as the stream's leader has it. A direct get may be answered by a replica that is a moment behind: good for events and
+ * records, which are looked for again, and not where "there is none" or "that is the newest" is acted upon. */
+typedef struct nx_fab_kept {
+    uint64_t seq;
+    nx_slice subject, headers, data; /* in the arena */
+} nx_fab_kept;
+/* BLOCKING. `request`: the body of STREAM.MSG.GET. NX_ENOENT: there is none. */
+nx_err nx_fab_leader_get(nx_fab *f, const char *stream, const char *request, nx_arena *a, nx_fab_kept *ret, nx_error *reterr);
+bool nx_fab_kept_is_tombstone(const nx_fab_kept *k); /* of a key-value bucket */
+
 typedef struct nx_fab_stream_state {
     uint64_t messages, bytes, first_seq, last_seq, max_bytes, first_wall_ns;
 } nx_fab_stream_state;

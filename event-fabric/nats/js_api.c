@@ -241,6 +241,50 @@ nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, 
     return NX_OK;
 }
 
+/* An absent member is empty. */
+static nx_err decoded(const nx_json *message, const char *key, nx_arena *a, nx_slice *ret)
+{
+    nx_slice text = nx_json_get_str(message, key);
+    char *bytes = nx_arena_alloc(a, text.n / 4 * 3 + 1);
+
+    return bytes ? nx_base64_decode(text, ret, bytes, text.n / 4 * 3) : NX_ENOMEM;
+}
+
+nx_err nx_fab_leader_get(nx_fab *f, const char *stream, const char *request, nx_arena *a, nx_fab_kept *ret, nx_error *reterr)
+{
+    char subject[128];
+    nx_json *j = NULL;
+    const nx_json *message;
+    nx_fab_kept got = {0};
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "STREAM.MSG.GET.%s", stream);
+    e = nx_fab_api(f, subject, nx_slice_cstr(request), &j, NULL, reterr);
+    if (e)
+        return e;
+    message = nx_json_get(j, "message");
+    got.seq = nx_json_get_u64(message, "seq", 0);
+    got.subject = nx_arena_dup(a, nx_json_get_str(message, "subject"));
+    e = got.subject.p ? decoded(message, "hdrs", a, &got.headers) : NX_ENOMEM;
+    if (!e)
+        e = decoded(message, "data", a, &got.data);
+    nx_json_free(j);
+    if (e)
+        return nx_error_set(reterr, e == NX_EPARSE ? NX_ECORRUPT : e, "a message of %s: %s", stream, nx_err_text(e));
+    *ret = got;
+    return NX_OK;
+}
+
+bool nx_fab_kept_is_tombstone(const nx_fab_kept *k)
+{
+    static const char *const marks[] = {"\r\nKV-Operation: DEL\r\n", "\r\nKV-Operation: PURGE\r\n"};
+
+    for (size_t i = 0; i < NX_ARRAY_LEN(marks); i++)
+        if (k->headers.n && memmem(k->headers.p, k->headers.n, marks[i], strlen(marks[i])))
+            return true;
+    return false;
+}
+
 void nx_fab_settle(nx_fab *f)
 {
     char subject[160];

@@ -108,36 +108,30 @@ nx_err nx_fab_kv_write(nx_fab *f, const char *bucket, nx_slice key, nx_slice val
 /* ---- the registry ---------------------------------------------------------------------------------------------------------------------------- */
 
 /* The newest message of a key, deletions included. NX_ENOENT: none. */
-static nx_err get_last(nx_fab_ns *n, const char *key, nx_fab_replies *ret, nx_error *reterr)
+static nx_err get_last(nx_fab_ns *n, const char *key, nx_arena *a, nx_fab_kept *ret, nx_error *reterr)
 {
+    char body[768];
     nx_err e;
 
     if (!is_key(key))
         return nx_error_set(reterr, NX_EINVAL, "\"%s\" is not a registry key", key);
-    e = nx_fab_kv_last(n->f, n->kv_bucket, nx_slice_cstr(key), 0, ret, reterr);
+    snprintf(body, sizeof body, "{\"last_by_subj\":\"$KV.%s.%s\"}", n->kv_bucket, key);
+    e = nx_fab_leader_get(n->f, n->kv_stream, body, a, ret, reterr);
     return e == NX_ENOENT ? nx_error_set(reterr, NX_ENOENT, "no registry key \"%s\"", key) : e;
 }
 
 nx_err nx_fab_kv_get(nx_fab_ns *n, const char *key, nx_arena *a, nx_slice *ret, uint64_t *ret_revision, nx_error *reterr)
 {
-    nx_fab_replies got = {0};
-    nx_slice v = NX_SLICE_NULL;
-    nx_err e = get_last(n, key, &got, reterr);
+    nx_fab_kept last;
+    nx_err e = get_last(n, key, a, &last, reterr);
 
-    if (e)
-        return e;
-    if (nx_fab_kv_is_deleted(got.v[0]))
+    if (!e && nx_fab_kept_is_tombstone(&last))
         e = nx_error_set(reterr, NX_ENOENT, "no registry key \"%s\"", key);
     if (!e) {
-        v = nx_arena_dup(a, msg_data(got.v[0]));
-        e = v.p ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory");
-    }
-    if (!e) {
-        *ret = v;
+        *ret = last.data;
         if (ret_revision)
-            *ret_revision = nx_fab_kv_revision(got.v[0]);
+            *ret_revision = last.seq;
     }
-    nx_fab_replies_done(&got);
     return e;
 }
 
@@ -148,29 +142,26 @@ static nx_err put_expecting(nx_fab_ns *n, const char *key, nx_slice value, uint6
 
 nx_err nx_fab_kv_put(nx_fab_ns *n, const char *key, nx_slice value, uint64_t revision, uint64_t *ret_revision, nx_error *reterr)
 {
-    nx_fab_replies last = {0};
-    uint64_t expected = revision;
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(2 * VALUE_BYTES + (64u << 10));
+    nx_fab_kept last;
     nx_err e;
 
     if (!is_key(key))
         return nx_error_set(reterr, NX_EINVAL, "\"%s\" is not a registry key", key);
     if (value.n > VALUE_BYTES)
         return nx_error_set(reterr, NX_ELIMIT, "registry value of %zu bytes", value.n);
-    e = put_expecting(n, key, value, expected, NULL, ret_revision, reterr);
+    e = put_expecting(n, key, value, revision, NULL, ret_revision, reterr);
     if (e != NX_ECONFLICT || revision)
         return e;
     /* Created before: fine, if it was deleted since. */
-    e = get_last(n, key, &last, reterr);
+    e = get_last(n, key, &a, &last, reterr);
     if (e == NX_ENOENT)
         return nx_error_set(reterr, NX_ECONFLICT, "registry key \"%s\" changed meanwhile", key);
-    if (e)
-        return e;
-    if (!nx_fab_kv_is_deleted(last.v[0]))
+    if (!e && !nx_fab_kept_is_tombstone(&last))
         e = nx_error_set(reterr, NX_EEXIST, "registry key \"%s\" exists", key);
-    expected = nx_fab_kv_revision(last.v[0]);
-    nx_fab_replies_done(&last);
     if (!e)
-        e = put_expecting(n, key, value, expected, NULL, ret_revision, reterr);
+        e = put_expecting(n, key, value, last.seq, NULL, ret_revision, reterr);
     return e == NX_ECONFLICT ? nx_error_set(reterr, NX_EEXIST, "registry key \"%s\" exists", key) : e;
 }
 
@@ -221,9 +212,8 @@ static nx_err grow(struct listing *l)
 }
 
 /* Messages come oldest first: the last one of a key counts. */
-static nx_err note(struct listing *l, nx_slice key, natsMsg *m)
+static nx_err note(struct listing *l, nx_slice key, nx_slice value, bool is_gone)
 {
-    nx_slice value = NX_SLICE_NULL;
     struct entry *e;
 
     if (2 * (l->n + 1) > l->cap && grow(l))
@@ -236,9 +226,9 @@ static nx_err note(struct listing *l, nx_slice key, natsMsg *m)
         e->kv.key = key;
         l->n++;
     }
-    e->is_gone = nx_fab_kv_is_deleted(m);
-    if (!e->is_gone) {
-        value = nx_arena_dup(l->a, msg_data(m));
+    e->is_gone = is_gone;
+    if (!is_gone) {
+        value = nx_arena_dup(l->a, value);
         if (!value.p)
             return NX_ENOMEM;
     }
@@ -288,10 +278,30 @@ static nx_err list_page(nx_fab_ns *n, nx_slice prefix, uint64_t *seq, struct lis
         *seq = nx_fab_kv_revision(got.v[i]) + 1;
         name = nx_slice_sub(name, skip, name.n);
         if (nx_slice_starts(name, prefix))
-            e = note(l, name, got.v[i]);
+            e = note(l, name, msg_data(got.v[i]), nx_fab_kv_is_deleted(got.v[i]));
     }
     nx_fab_replies_done(&got);
     return e ? nx_error_set(reterr, e, "registry: %s", nx_err_text(e)) : NX_OK;
+}
+
+/* Whether the leader has one more after what replicas gave: then they are behind, and that one is noted. */
+static nx_err list_newer(nx_fab_ns *n, nx_slice prefix, uint64_t *seq, struct listing *l, bool *ret_more, nx_error *reterr)
+{
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(2 * VALUE_BYTES + (64u << 10));
+    size_t skip = strlen("$KV.") + strlen(n->kv_bucket) + 1;
+    nx_fab_kept k;
+    char body[256];
+    nx_err e;
+
+    snprintf(body, sizeof body, "{\"seq\":%llu,\"next_by_subj\":\"$KV.%s.>\"}", (unsigned long long)*seq, n->kv_bucket);
+    e = nx_fab_leader_get(n->f, n->kv_stream, body, &a, &k, reterr);
+    *ret_more = !e;
+    if (e)
+        return e == NX_ENOENT ? NX_OK : e;
+    *seq = k.seq + 1;
+    k.subject = nx_slice_sub(k.subject, skip, k.subject.n);
+    return nx_slice_starts(k.subject, prefix) ? note(l, k.subject, k.data, nx_fab_kept_is_tombstone(&k)) : NX_OK;
 }
 
 nx_err nx_fab_kv_list(nx_fab_ns *n, const char *prefix, nx_arena *a, nx_kv **ret, unsigned *ret_n, nx_error *reterr)
@@ -303,8 +313,12 @@ nx_err nx_fab_kv_list(nx_fab_ns *n, const char *prefix, nx_arena *a, nx_kv **ret
     unsigned count = 0;
     nx_err e = NX_OK;
 
-    while (!e && more)
-        e = list_page(n, nx_slice_cstr(prefix ? prefix : ""), &seq, &l, &more, reterr);
+    while (!e && more) {
+        while (!e && more)
+            e = list_page(n, nx_slice_cstr(prefix ? prefix : ""), &seq, &l, &more, reterr);
+        if (!e)
+            e = list_newer(n, nx_slice_cstr(prefix ? prefix : ""), &seq, &l, &more, reterr);
+    }
     if (!e) {
         out = nx_arena_calloc(a, l.n ? l.n : 1, sizeof *out);
         e = out ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory");

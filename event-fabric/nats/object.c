@@ -51,23 +51,19 @@ static void meta_subject(const nx_fab_bucket *b, const char *name, char *out, si
 /* NX_ENOENT: no such object, or a deleted one. */
 static nx_err get_meta(nx_fab_ns *n, const nx_fab_bucket *b, const char *name, nx_json **ret, nx_error *reterr)
 {
-    char meta[256], subject[128], body[320];
-    nx_fab_replies got = {0};
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 20);
+    char meta[256], body[320];
+    nx_fab_kept k;
     nx_json *j = NULL;
-    nx_slice status;
     nx_err e;
 
     meta_subject(b, name, meta, sizeof meta);
-    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, b->stream);
     snprintf(body, sizeof body, "{\"last_by_subj\":\"%s\"}", meta);
-    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, &got, reterr);
+    e = nx_fab_leader_get(n->f, b->stream, body, &a, &k, reterr);
     if (e)
-        return e;
-    if (!natsMsg_GetDataLength(got.v[0]) && nx_fab_msg_header(got.v[0], "Status", &status))
-        e = nx_error_set(reterr, NX_ENOENT, "no artifact %s", name);
-    else
-        e = nx_json_parse(nx_slice_make(natsMsg_GetData(got.v[0]), (size_t)natsMsg_GetDataLength(got.v[0])), 1 << 16, &j, reterr);
-    nx_fab_replies_done(&got);
+        return e == NX_ENOENT ? nx_error_set(reterr, NX_ENOENT, "no artifact %s", name) : e;
+    e = nx_json_parse(k.data, 1 << 16, &j, reterr);
     if (e == NX_EPARSE)
         e = nx_error_set(reterr, NX_ECORRUPT, "the metadata of artifact %s is damaged", name);
     if (!e && nx_json_get_bool(j, "deleted", false)) {
@@ -251,13 +247,31 @@ static nx_err get_page(nx_fab_ns *n, const nx_fab_bucket *b, const char *chunks,
     return e;
 }
 
+/* The next chunk from the leader, where a replica has no more. */
+static nx_err get_chunk(nx_fab_ns *n, const nx_fab_bucket *b, const char *chunks, uint64_t *seq, nx_buf *out, nx_error *reterr)
+{
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(16u << 20);
+    nx_fab_kept k;
+    char body[320];
+    nx_err e;
+
+    snprintf(body, sizeof body, "{\"seq\":%llu,\"next_by_subj\":\"%s\"}", (unsigned long long)*seq, chunks);
+    e = nx_fab_leader_get(n->f, b->stream, body, &a, &k, reterr);
+    if (e)
+        return e == NX_ENOENT ? nx_error_set(reterr, NX_ECORRUPT, "a part of the artifact is gone") : e;
+    *seq = k.seq + 1;
+    e = nx_buf_append_slice(out, k.data);
+    return e ? nx_error_set(reterr, e, "artifact: %s", nx_err_text(e)) : NX_OK;
+}
+
 nx_err nx_fab_obj_get(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *digest, nx_buf *out, nx_error *reterr)
 {
     char name[NX_SHA256_HEX + 1], chunks[256];
     nx_json *meta = NULL;
     size_t start = out->n;
     uint64_t seq = 1, size;
-    bool more = true;
+    bool more;
     nx_slice nuid;
     nx_sha256 is;
     nx_err e;
@@ -272,8 +286,11 @@ nx_err nx_fab_obj_get(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *dig
         e = nx_error_set(reterr, NX_ECORRUPT, "the metadata of artifact %s is damaged", name);
     snprintf(chunks, sizeof chunks, "$O.%s.C.%.*s", b->name, NX_SLICE_FMT(nuid));
     nx_json_free(meta);
-    while (!e && more && out->n - start < size)
+    while (!e && out->n - start < size) {
         e = get_page(n, b, chunks, &seq, out, &more, reterr);
+        if (!e && !more)
+            e = get_chunk(n, b, chunks, &seq, out, reterr);
+    }
     if (e)
         return e;
     is = nx_sha256_of(nx_slice_make(out->p + start, out->n - start));
