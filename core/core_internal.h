@@ -116,6 +116,7 @@ typedef struct nx_core_slot {
     pthread_mutex_t mu;                 /* guards fn */
     nx_core_fn *fn;                     /* reference; NULL while it is being removed */
     nx_fab_consumer *consumer, *timers; /* of its events, of its due timers */
+    nx_core_fn *opened_for;             /* reference: whose filters the consumer has; NULL without one. Under apply_mu */
     nx_metric *m_pending, *m_paused;
 } nx_core_slot;
 

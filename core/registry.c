@@ -104,6 +104,8 @@ static void slot_close(nx_core_slot *s, bool remove)
     nx_fab_consumer_close(c, remove);
     nx_fab_consumer_close(s->timers, remove);
     s->timers = NULL;
+    nx_core_fn_unref(s->opened_for);
+    s->opened_for = NULL;
 }
 
 static void slot_free(nx_core_slot *s)
@@ -116,7 +118,7 @@ static void slot_free(nx_core_slot *s)
 }
 
 /* The consumers of the slot: of events and of timers. */
-static nx_err slot_consume(nx_core_slot *s, const nx_core_fn *fn, nx_error *reterr)
+static nx_err slot_consume(nx_core_slot *s, nx_core_fn *fn, nx_error *reterr)
 {
     const nx_fn_config *f = fn->settings;
     char durable[NX_FUNCTION_NAME_BYTES + 8], due[NX_FUNCTION_NAME_BYTES + 8];
@@ -150,13 +152,14 @@ static nx_err slot_consume(nx_core_slot *s, const nx_core_fn *fn, nx_error *rete
     }
     if (err != NX_OK) {
         slot_close(s, false);
-        nx_error_prefix(reterr, "function '%s'", fn->name);
+        return nx_error_prefix(reterr, "function '%s'", fn->name), err;
     }
-    return err;
+    s->opened_for = nx_core_fn_ref(fn);
+    return NX_OK;
 }
 
 /* A slot whose consumer runs with this function's filters; the function itself is put in by the swap. */
-static nx_err slot_open(nx_node *n, const nx_core_fn *fn, nx_core_slot **ret, nx_error *reterr)
+static nx_err slot_open(nx_node *n, nx_core_fn *fn, nx_core_slot **ret, nx_error *reterr)
 {
     nx_core_slot *s = calloc(1, sizeof *s);
     if (!s)
@@ -164,7 +167,7 @@ static nx_err slot_open(nx_node *n, const nx_core_fn *fn, nx_core_slot **ret, nx
     pthread_mutex_init(&s->mu, NULL);
     s->node = n;
     snprintf(s->name, sizeof s->name, "%s", fn->name);
-    s->fn = nx_core_fn_ref((nx_core_fn *)fn);
+    s->fn = nx_core_fn_ref(fn);
     nx_err err = slot_consume(s, fn, reterr);
     if (err != NX_OK) {
         slot_free(s);
@@ -353,11 +356,28 @@ static void swap_in(nx_node *n, const nx_core_fn_set *set, nx_core_snapshot *sna
     }
 }
 
-static nx_err open_consumers(nx_node *n, const nx_core_fn_set *now, const nx_core_fn_set *set, nx_core_slot **ret_fresh, nx_error *reterr)
+static bool has_filters_of(const nx_core_slot *s, const nx_core_fn *fn) { return s->opened_for && same_filters(s->opened_for, fn); }
+
+/* After an apply that failed: what runs gets its own filters back, so that no event of its own passes it. Where that fails too (the log is
+ * away), the next apply finds the difference. */
+static void restore_consumers(nx_node *n, const nx_core_fn_set *now)
+{
+    for (nx_core_slot *s = n->slots; s; s = s->next) {
+        nx_core_fn *fn = nx_core_fn_set_find(now, s->name);
+        nx_error e = NX_ERROR_INIT;
+        if (!fn || has_filters_of(s, fn))
+            continue;
+        slot_close(s, false);
+        if (slot_consume(s, fn, &e) != NX_OK)
+            nx_log(NX_LOG_ERROR, "function.no_consumer", "%s; it gets no events until the next reload", e.msg);
+    }
+}
+
+static nx_err open_consumers(nx_node *n, const nx_core_fn_set *set, nx_core_slot **ret_fresh, nx_error *reterr)
 {
     nx_err err = NX_OK;
     for (unsigned i = 0; err == NX_OK && i < set->n; i++) {
-        nx_core_fn *fn = set->v[i], *before = nx_core_fn_set_find(now, fn->name);
+        nx_core_fn *fn = set->v[i];
         nx_core_slot *s = slot_find(n, fn->name);
         if (!s) {
             nx_core_slot *made = NULL;
@@ -366,12 +386,10 @@ static nx_err open_consumers(nx_node *n, const nx_core_fn_set *now, const nx_cor
                 made->next = *ret_fresh;
                 *ret_fresh = made;
             }
-        } else if (!before || !s->consumer || !same_filters(before, fn)) {
+        } else if (!has_filters_of(s, fn)) {
             /* The durable consumer keeps its place; only its filters change. */
             slot_close(s, false);
             err = slot_consume(s, fn, reterr);
-            if (err != NX_OK && before) /* as it was; should that fail too, the next apply tries again */
-                slot_consume(s, before, NULL);
         }
     }
     return err;
@@ -399,7 +417,7 @@ nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, n
     if (err == NX_OK)
         err = nx_core_pauses_apply(n, reterr);
     if (err == NX_OK)
-        err = open_consumers(n, &now, &set, &fresh, reterr);
+        err = open_consumers(n, &set, &fresh, reterr);
     if (err == NX_OK)
         err = nx_core_cron_ensure(n, &set, reterr);
     if (err != NX_OK) {
@@ -410,6 +428,7 @@ nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, n
             slot_free(fresh);
             fresh = next;
         }
+        restore_consumers(n, &now);
         if (reterr && !reterr->msg[0])
             nx_error_set(reterr, err, "%s", nx_err_text(err));
     } else {

@@ -5,6 +5,7 @@ import re
 import statistics
 
 import pytest
+from nexus import nats
 from nexus.node import SLOW, Node, function
 from nexus.wait import SLOW, Stopwatch, pause, wait_until
 
@@ -115,6 +116,21 @@ def test_half_good_change_is_taken_not_at_all(node, guests):
     wait_until(lambda: "handle_event" in node.log(), "the reason", on_failure=node.log)
     assert [f["name"] for f in node.api_list("functions")] == ["one"]
     assert node.post("one", "").text == "one"
+
+
+def test_change_that_the_log_refuses_leaves_every_function_its_own_events(project, guests):
+    """Filters of consumers are changed one after the other: where one is refused, those before it are changed back."""
+    module = project.module(guests.wat("answer.wat", TEXT="one", LENGTH=3), "one.wasm")
+    project.write({"functions": [function("one", module, on={"event": "first.type"})]})
+    with Node(project) as node:
+        # A consumer that delivers by itself can't become one that is asked.
+        nats.make_consumer(nats.private_url(node.project.data_dir), "NX_EVENTS_default", "fn-two",
+                           deliver_subject="somewhere.else", filter_subject="nx.default.ev.*.x")
+        project.write({"functions": [function("one", module, on={"event": "second.type"}),
+                                     function("two", module, on={"event": "x"})]})
+        node.wait_log("function 'two'")
+        assert [f["name"] for f in node.api_list("functions")] == ["one"]
+        assert node.run_of(node.publish("/events/first.type", "x"))["status"] == "ok"
 
 
 def test_settings_change_makes_another_dev_version(node):

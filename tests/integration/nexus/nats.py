@@ -75,6 +75,16 @@ def stream_names(url):
     return run(url, job)
 
 
+def make_consumer(url, stream, name, **settings):
+    config = {"durable_name": name, "name": name, "ack_policy": "explicit", **settings}
+
+    async def job(connection):
+        body = json.dumps({"stream_name": stream, "config": config}).encode()
+        return json.loads((await connection.request(f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}", body, timeout=5)).data)
+
+    assert "error" not in run(url, job)
+
+
 def read_stream(url, stream):
     """All messages of a stream as (sequence, subject, headers), in order, by nats-py: nothing of the node is asked."""
     async def job(connection):
