@@ -27,6 +27,14 @@ int nx_core_journal_begin(nx_core_journal *j, const nx_id *run_id); /* slot, or 
 void nx_core_journal_end(nx_core_journal *j, int slot);
 unsigned nx_core_journal_crashes(nx_core_journal *j, const nx_id *run_id); /* how often it was executing when a node of this data_dir died */
 void nx_core_journal_forget(nx_core_journal *j, const nx_id *run_id);
+bool nx_core_journal_next_crash(nx_core_journal *j, nx_id *ret_run_id, unsigned *ret_count); /* one that is not forgotten; false: none */
+
+/* ---- crashes: what kills nodes, over all nodes ---------------------------------------------------------------------------------------- */
+
+#define NX_CORE_CRASHES_MAX 3u /* executing in so many node crashes: dead */
+/* BLOCKING. In how many crashes the run was executing. */
+nx_err nx_core_crashes_of(nx_node *n, const nx_id *run_id, unsigned *ret, nx_error *reterr);
+void nx_core_crashes_share(nx_node *n); /* BLOCKING, at start: what the journal knows is told to the other nodes */
 
 /* ---- jobs: blocking work that a callback may not do --------------------------------------------------------------------------------- */
 

@@ -50,6 +50,8 @@ nx_core_run *nx_core_run_take(nx_core_dispatch *d)
     }
     atomic_store(&r->refs, 1);
     r->journal_slot = -1;
+    r->is_suspect = r->is_marked = false;
+    r->crashes = 0;
     atomic_fetch_add_explicit(&d->running, 1, memory_order_relaxed);
     return r;
 }
@@ -287,7 +289,7 @@ static void on_done(nx_attempt *a)
 {
     nx_core_run *r = a->owner;
     const nx_outcome *o = &a->out;
-    nx_core_journal_end(r->d->node->journal, r->journal_slot);
+    nx_core_crash_end(r);
     nx_run *rec = &r->rec;
     if (o->err == NX_ECANCELED) { /* the node stops: delivered again after ack_wait, when its pulls are gone too */
         nx_core_run_drop(r);
@@ -328,7 +330,7 @@ static void on_done(nx_attempt *a)
 static void on_start(nx_attempt *a)
 {
     nx_core_run *r = a->owner;
-    r->journal_slot = nx_core_journal_begin(r->d->node->journal, &r->rec.run_id);
+    nx_core_crash_begin(r);
     r->rec.start_wall_ns = a->start_wall_ns = nx_clock_wall_ns();
     if (nx_log_enabled(NX_LOG_INFO)) {
         char text[NX_FUNCTION_NAME_BYTES + 32];

@@ -24,6 +24,10 @@ typedef struct nx_core_run {
     nx_event emit; /* of a schedule: the event of its tick */
     char time_text[NX_RFC3339_MAX];
     int journal_slot;
+    /* crashes.c */
+    bool is_suspect, is_marked; /* delivered before; its mark says that it executes */
+    unsigned crashes;           /* in which it was executing */
+    nx_fab_pub mark_pub;
 } nx_core_run;
 
 struct nx_core_dispatch {
@@ -53,6 +57,10 @@ nx_slice nx_core_privacy_line(nx_core_run *r, nx_slice line, nx_arena *a);
 
 /* emit.c: the attempt's events are stored, all or none; then the record. */
 void nx_core_run_emit(nx_core_run *r);
+
+/* crashes.c, on the worker */
+void nx_core_crash_begin(nx_core_run *r); /* it executes from now on; BLOCKING for a suspect */
+void nx_core_crash_end(nx_core_run *r);   /* it ended, however */
 
 /* backoff.c */
 void nx_core_run_back_off(nx_core_run *r); /* its record, which is not final, is stored: the event comes again when the next attempt is due */

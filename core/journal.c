@@ -119,6 +119,18 @@ unsigned nx_core_journal_crashes(nx_core_journal *j, const nx_id *run_id)
     return count;
 }
 
+bool nx_core_journal_next_crash(nx_core_journal *j, nx_id *ret_run_id, unsigned *ret_count)
+{
+    bool found = false;
+    pthread_mutex_lock(&j->mu);
+    for (unsigned i = 0; i < JOURNAL_CRASHES && !found; i++) {
+        found = j->f->crashes[i].count > 0 && nx_id_parse(nx_slice_make(j->f->crashes[i].run_id, NX_ID_LEN), ret_run_id) == NX_OK;
+        *ret_count = j->f->crashes[i].count;
+    }
+    pthread_mutex_unlock(&j->mu);
+    return found;
+}
+
 void nx_core_journal_forget(nx_core_journal *j, const nx_id *run_id)
 {
     pthread_mutex_lock(&j->mu);

@@ -208,7 +208,10 @@ static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
         .max_types = c->ingest_max_types,
     };
     err = nx_fab_ns_open(n->fab, c->ns, &no, &n->ns, reterr);
-    return err == NX_OK ? nx_fab_kv_watch(n->ns, on_kv_change, n, reterr) : err;
+    if (err != NX_OK)
+        return err;
+    nx_core_crashes_share(n);
+    return nx_fab_kv_watch(n->ns, on_kv_change, n, reterr);
 }
 
 static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)

@@ -4,8 +4,6 @@
 #include "dispatch.h"
 #include <stdio.h>
 
-#define CRASHES_MAX 3 /* executing in this many node crashes: dead */
-
 static void fill_record(nx_core_run *r)
 {
     nx_node *n = r->d->node;
@@ -83,9 +81,13 @@ static void execute_unless_final(nx_core_run *r, uint64_t since_wall_ns)
         give_up(r);
         return;
     }
-    unsigned crashes = nx_core_journal_crashes(n->journal, &r->rec.run_id);
-    if (crashes >= CRASHES_MAX) {
-        end_as_crash(r, crashes);
+    r->is_suspect = r->rec.delivery > 1;
+    if (r->is_suspect && nx_core_crashes_of(n, &r->rec.run_id, &r->crashes, NULL) != NX_OK) {
+        nx_core_run_drop(r);
+        return;
+    }
+    if (r->crashes >= NX_CORE_CRASHES_MAX) {
+        end_as_crash(r, r->crashes);
     } else if (err == NX_OK && last.attempt >= r->rec.attempt) {
         nx_core_run_go_on(r, &last);
     } else {

@@ -275,7 +275,7 @@ struct nx_fab_ns {
     char name[NX_NAMESPACE_BYTES + 1];
     nx_slice ns;
     nx_fab_ns_options o;
-    char events[64], runs[64], replays[64], timers[64]; /* stream names */
+    char events[64], runs[64], replays[64], timers[64], marks[64]; /* stream names */
     char kv_bucket[64], kv_stream[72];
     nx_fab_bucket artifacts, spills;
     char ready_stores[NX_FAB_STORES_KNOWN][NX_KV_STORE_BYTES + 1]; /* under mu: buckets of functions that are known to be there */
@@ -322,6 +322,7 @@ uint64_t nx_fab_kv_revision(natsMsg *m);
 /* operation: NULL, "DEL". NX_ECONFLICT: the newest message of the key is not the expected one (0: there is one). */
 nx_err nx_fab_kv_write(nx_fab *f, const char *bucket, nx_slice key, nx_slice value, uint64_t expected, const char *operation, uint64_t timeout_ns,
                        uint64_t *ret_revision, nx_error *reterr);
+nx_err nx_fab_marks_ensure(nx_fab_ns *n, nx_error *reterr);
 nx_err nx_fab_obj_ensure(nx_fab_ns *n, nx_error *reterr);
 nx_err nx_fab_obj_put(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *digest, nx_slice bytes, nx_error *reterr);
 nx_err nx_fab_obj_get(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *digest, nx_buf *out, nx_error *reterr);

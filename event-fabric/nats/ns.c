@@ -176,6 +176,7 @@ static nx_err name_all(nx_fab_ns *n, nx_slice ns)
     snprintf(n->runs, sizeof n->runs, "NX_RUNS_%s", n->name);
     snprintf(n->replays, sizeof n->replays, "NX_REPLAYS_%s", n->name);
     snprintf(n->timers, sizeof n->timers, "NX_TIMERS_%s", n->name);
+    snprintf(n->marks, sizeof n->marks, "NX_MARKS_%s", n->name);
     snprintf(n->kv_bucket, sizeof n->kv_bucket, "nx-registry-%s", n->name);
     snprintf(n->kv_stream, sizeof n->kv_stream, "KV_%.60s", n->kv_bucket);
     name_bucket(&n->artifacts, "artifacts", n->name);
@@ -195,6 +196,8 @@ static nx_err ensure_all(nx_fab_ns *n, nx_error *reterr)
         e = ensure_log(n, n->replays, "replay", n->o.runs_max_bytes, RUNS_DEDUPE_NS, reterr);
     if (!e)
         e = nx_fab_timers_ensure(n, reterr);
+    if (!e)
+        e = nx_fab_marks_ensure(n, reterr);
     if (!e)
         e = nx_fab_kv_ensure(n, reterr);
     if (!e)

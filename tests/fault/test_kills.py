@@ -12,7 +12,7 @@ import time
 import pytest
 from nexus import nats, processes
 from nexus.load import Load, check_nothing_lost
-from nexus.node import Node, environment, function
+from nexus.node import Node, Project, environment, function
 from nexus.paths import nats_server
 from nexus.wait import pause, wait_until
 
@@ -151,6 +151,59 @@ def test_event_that_kills_its_node_ends_dead(node):
     assert result.returncode == 1
     assert "dead" in result.stdout + result.stderr
     assert node.call("load", "alive").text == "alive"
+
+
+@pytest.mark.timeout(180)
+def test_deaths_are_counted_over_all_nodes(tmp_path, guests):
+    """Two nodes on one log: three deaths in all, not three for each; the survivor is not taken down."""
+    with nats.Server(tmp_path / "nats") as server:
+        projects = [Project(tmp_path / name) for name in ("a", "b")]
+        for project in projects:
+            probe = project.module(guests.rust("probe.rs"))
+            project.write({"nats": {"url": server.url}, "functions": [function("slow", probe, timeout="60s")]})
+        with Node(projects[0]) as a, Node(projects[1]) as b:
+            victim = a.publish("slow", "sleep 50000")
+            deaths = 0
+            started = {a: 0, b: 0}
+            while deaths < 3:
+                def executing():
+                    return next((node for node, n in started.items() if node.log().count("Function 'slow' started") > n), None)
+
+                node = wait_until(executing, "the event to execute", 30, on_failure=lambda: a.log() + b.log())
+                node.kill()
+                deaths += 1
+                started[node] = 0  # its log begins anew
+                node.start()
+            run = a.run_of(victim, deadline=30)
+            assert (run["status"], run["why"]) == ("dead", "node_crash")
+            assert "3 times" in a.whole_run(run["run_id"])["message"]
+            pause(5)
+            assert all(node.log().count("Function 'slow' started") == n for node, n in started.items())
+
+
+@pytest.mark.timeout(180)
+def test_deaths_are_counted_without_a_folder_that_lasts(tmp_path, guests):
+    """Every node is a new one, as containers are. What a first delivery did when its node died is not known, so it takes one more."""
+    with nats.Server(tmp_path / "nats") as server:
+        victim, deaths = None, 0
+        for number in range(8):
+            project = Project(tmp_path / f"node-{number}")
+            project.write({"nats": {"url": server.url}, "functions": [function("slow", project.module(guests.rust("probe.rs")), timeout="60s")]})
+            with Node(project) as node:
+                victim = victim or node.publish("slow", "sleep 50000")
+
+                def is_over():
+                    return "Function 'slow' started" in node.log() or "node_crash" in node.log()  # noqa: B023
+
+                wait_until(is_over, "the event to execute, or to end", 30, on_failure=node.log)
+                if "Function 'slow' started" not in node.log():
+                    run = node.run_of(victim, deadline=20)
+                    assert (run["status"], run["why"]) == ("dead", "node_crash")
+                    break
+                node.kill()
+                node.stop(expect=None)
+                deaths += 1
+        assert deaths == 4
 
 
 @pytest.mark.timeout(120)

@@ -210,6 +210,12 @@ nx_err nx_fab_run_latest(nx_fab_ns *n, const nx_event *e, nx_slice function, uns
 nx_err nx_fab_run_attempts(nx_fab_ns *n, const nx_id *run_id, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr);
 nx_err nx_fab_run_get(nx_fab_ns *n, const nx_id *run_id, nx_arena *a, nx_run *ret, nx_error *reterr);
 
+/* ---- marks: a short text for a run, the same on every node, kept for a day ------------------------------------------------------------ */
+
+nx_err nx_fab_mark_get(nx_fab_ns *n, const nx_id *run_id, nx_arena *a, nx_slice *ret, nx_error *reterr); /* BLOCKING; NX_ENOENT */
+nx_err nx_fab_mark_put(nx_fab_ns *n, const nx_id *run_id, nx_slice text, nx_error *reterr);              /* BLOCKING */
+nx_err nx_fab_mark_put_later(nx_fab_ns *n, const nx_id *run_id, nx_slice text, nx_fab_pub *pub, nx_error *reterr);
+
 /* ---- registry (KV) and artifacts (object store); all BLOCKING but the watch's callback ---------------------------------------------- */
 
 /* Keys: [-/_=.a-zA-Z0-9]+. revision 0 in put: create only (NX_EEXIST); else expected revision (NX_ECONFLICT). */

@@ -64,8 +64,14 @@ static void test_journal_forgets(void **state)
     nx_core_journal_close(j);
     j = journal();
     assert_int_equal(nx_core_journal_crashes(j, &id), 1);
+    nx_id next;
+    unsigned count = 0;
+    assert_true(nx_core_journal_next_crash(j, &next, &count));
+    assert_string_equal(next.s, id.s);
+    assert_int_equal(count, 1);
     nx_core_journal_forget(j, &id);
     assert_int_equal(nx_core_journal_crashes(j, &id), 0);
+    assert_false(nx_core_journal_next_crash(j, &next, &count));
     nx_core_journal_close(j);
 }
 
