@@ -3,6 +3,7 @@
 #include "compare.h"
 #include "offline.h"
 #include "replay_range.h"
+#include "what_if.h"
 
 #define TIMEOUT_MS 600000
 
@@ -23,9 +24,9 @@ static int exit_code_of(const verdicts *v)
 static void count(verdicts *v, const nx_json *r)
 {
     nx_slice verdict = nx_json_get_str(r, "verdict");
-    if (nx_slice_eq_cstr(verdict, "identical"))
+    if (nx_slice_eq_cstr(verdict, "identical") || nx_slice_eq_cstr(verdict, "same"))
         v->identical++;
-    else if (nx_slice_eq_cstr(verdict, "diverged"))
+    else if (nx_slice_eq_cstr(verdict, "diverged") || nx_slice_eq_cstr(verdict, "different"))
         v->diverged++;
     else if (nx_json_get_bool(r, "artifact_missing", false))
         v->artifact_gone++;
@@ -77,13 +78,14 @@ static void print_call(const char *what, nx_slice text)
 static void print_verdict(const nx_cli *c, const nx_json *r)
 {
     nx_slice verdict = nx_json_get_str(r, "verdict"), reason = nx_json_get_str(r, "reason");
-    bool is_identical = nx_slice_eq_cstr(verdict, "identical");
+    bool is_what_if = nx_json_get_bool(r, "is_what_if", false);
+    bool is_identical = nx_slice_eq_cstr(verdict, is_what_if ? "same" : "identical");
     nx_cli_print_safe(stdout, nx_json_get_str(r, "function"));
     putchar(' ');
     nx_cli_print_code(nx_json_get_str(r, "version"));
-    printf(": %s%.*s%s", nx_cli_paint(c->has_colour, is_identical ? NX_CLI_GREEN : NX_CLI_RED), NX_SLICE_FMT(verdict),
+    printf(": %s%s%.*s%s", is_what_if ? "what if: " : "", nx_cli_paint(c->has_colour, is_identical ? NX_CLI_GREEN : NX_CLI_RED), NX_SLICE_FMT(verdict),
            nx_cli_paint(c->has_colour, NX_CLI_PLAIN));
-    if (is_identical) {
+    if (is_identical && !is_what_if) {
         nx_slice status = nx_json_get_str(r, "status");
         if (status.n && !nx_slice_eq_cstr(status, "ok"))
             printf(" (%.*s again,", NX_SLICE_FMT(status));
@@ -101,7 +103,7 @@ static void print_verdict(const nx_cli *c, const nx_json *r)
     }
     putchar('\n');
     const nx_json *first = nx_json_get(r, "first_difference"), *diff = nx_json_get(r, "diff");
-    if (first) {
+    if (first && !is_what_if) {
         printf("  first difference: host call %lld\n", (long long)nx_json_get_i64(first, "call", 0));
         print_call("recorded", nx_json_get_str(first, "recorded"));
         print_call("replayed", nx_json_get_str(first, "replayed"));
@@ -194,7 +196,7 @@ static int run(nx_cli *c)
     if (nx_cli_is_bundle(c->args[0]))
         return run_bundle(c);
     NX_CLEANUP(nx_buf_done)
-    nx_buf body = NX_BUF_INIT(65536);
+    nx_buf body = NX_BUF_INIT(NX_CLI_WHAT_IF_BYTES);
     nx_cli_client node;
     nx_httpc_resp reply;
     char other[NX_CLI_CODE_BYTES] = "";
@@ -210,6 +212,8 @@ static int run(nx_cli *c)
         nx_jw_kcstr(&w, "function", function);
     if (other[0])
         nx_jw_kcstr(&w, "against", other);
+    if (code == NX_CLI_OK)
+        code = nx_cli_what_if(c, &w);
     nx_jw_object_end(&w);
     if (code == NX_CLI_OK && nx_jw_err(&w) != NX_OK)
         code = nx_cli_fail(c, nx_jw_err(&w), "the request is too long");
@@ -245,6 +249,7 @@ static const nx_cli_flag flags[] = {
     {.name = "effects", .value = "POLICY", .choices = policies, .help = "Host calls of a range: `recorded` answers (default), or `deny` them all."},
     {.name = "rate", .value = "N", .help = "At most so many events a second (default: as fast as it goes)."},
     {.name = "detach", .letter = 'd', .help = "Print the job's id and leave it to the node."},
+    NX_CLI_WHAT_IF_FLAGS,
     {.name = "show-output", .help = "Print what each replay wrote to stdout."},
     {0},
 };
@@ -256,6 +261,7 @@ static const nx_cli_example examples[] = {
     {"nexus replay @last", "repeat the newest event, and prove that it came out the same"},
     {"nexus replay 8W2MQ4KD --function user-welcome --show-output", "one function of one event"},
     {"nexus replay @last --against build/welcome.wasm", "what new code would have answered"},
+    {"nexus replay @last --set data.total=0 --at +30d", "what if the total had been 0, a month later"},
     {"nexus replay case.nxb", "a bundle of `nexus bundle`, without a node or a network"},
     {"nexus replay --since 1h --function user-welcome --against build/welcome.wasm", "every run of the last hour, on new code"},
     {"nexus replay --all --type 'order.*' --rate 500 --detach", "all runs of these events, in the background, slowly"},
@@ -272,7 +278,9 @@ const nx_cli_command nx_cli_cmd_replay = {
             "Without an event, but with --since, --until, --type, --function, --status or --all, every run in that range is repeated, by a\n"
             "job on the node: events with one partition key in their order, others side by side. Only a summary is stored. Ctrl-C cancels\n"
             "the job; it survives everything else (a lost terminal, a node that is started again): see `nexus jobs`.\n\n"
-            "Exit codes: 0 identical, 10 diverged, 4 unknown or expired event, 11 the artifact is gone, 1 failed, 69 no node.",
+            "With --set, --data, --set-effect or --at it is asked what would have come out: the verdict is same or different, the difference\n"
+            "is shown, and nothing is recorded.\n\n"
+            "Exit codes: 0 identical or same, 10 diverged or different, 4 unknown or expired event, 11 the artifact is gone, 1 failed, 69 no node.",
     .flags = flags,
     .args = args,
     .examples = examples,

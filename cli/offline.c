@@ -1,5 +1,7 @@
 /* offline.c: a runtime of the command's own, and bundles repeated in it. */
 #include "offline.h"
+#include "nx/what_if.h"
+#include "what_if.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -115,6 +117,31 @@ static void tell_of_redaction(const nx_cli *c, const nx_bundle *b)
     putchar('\n');
 }
 
+/* What the node does with the request, done here. */
+static int offline_what_if(const nx_cli *c, const nx_bundle *b, nx_arena *a, nx_replay_how *how)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf request = NX_BUF_INIT(NX_CLI_WHAT_IF_BYTES);
+    nx_replay_what_if what_if;
+    nx_json *j = NULL;
+    nx_error e = NX_ERROR_INIT;
+    nx_jw w = NX_JW_INIT(&request);
+    nx_jw_object(&w);
+    int code = nx_cli_what_if(c, &w);
+    if (code != NX_CLI_OK)
+        return code;
+    nx_jw_object_end(&w);
+    e.code = nx_jw_err(&w);
+    if (e.code == NX_OK)
+        e.code = nx_json_parse(nx_buf_view(&request), NX_CLI_WHAT_IF_BYTES, &j, &e);
+    if (e.code == NX_OK)
+        e.code = nx_what_if_from_json(j, a, &what_if, &e);
+    if (e.code == NX_OK)
+        e.code = nx_what_if_apply(&what_if, &b->event, &b->run, a, how, &e);
+    nx_json_free(j);
+    return e.code == NX_OK ? NX_CLI_OK : nx_cli_fail_error(c, &e);
+}
+
 int nx_cli_offline_replay(const nx_cli *c, const char *path, const char *against, nx_buf *ret_line)
 {
     char hex[NX_SHA256_HEX + 1];
@@ -138,6 +165,11 @@ int nx_cli_offline_replay(const nx_cli *c, const char *path, const char *against
         return code;
     tell_of_redaction(c, b);
     nx_replay_how how = {.is_other_code = against != NULL};
+    code = offline_what_if(c, b, &a, &how);
+    if (code != NX_CLI_OK) {
+        nx_cli_offline_close(&o);
+        return code;
+    }
     nx_jw w = NX_JW_INIT(ret_line);
     nx_err err = nx_replay_result_to_json(nx_bundle_repeat(o.repetition, o.rt, b, nx_buf_view(&module), &how, hex), &w);
     if (err == NX_OK)

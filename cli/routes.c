@@ -4,6 +4,7 @@
 #include "nx/bundle.h"
 #include "nx/gateway.h"
 #include "nx/replay.h"
+#include "what_if.h"
 #include <stdio.h>
 
 #define RESULT_BYTES (64u << 20)
@@ -18,14 +19,22 @@ static nx_err on_result(void *self, const nx_replay_result *r)
 
 static nx_err post_replays(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
+    NX_CLEANUP(nx_arena_done)
+    nx_arena arena = NX_ARENA_INIT(2 * NX_CLI_WHAT_IF_BYTES);
+    nx_replay_what_if what_if;
     nx_json *body = NULL;
-    nx_err e = nx_json_parse(nx_gw_req_body(req), NX_CLI_ROUTE_BYTES, &body, reterr);
-    if (e != NX_OK)
+    nx_err e = nx_json_parse(nx_gw_req_body(req), NX_CLI_WHAT_IF_BYTES, &body, reterr);
+    if (e == NX_OK)
+        e = nx_what_if_from_json(body, &arena, &what_if, reterr);
+    if (e != NX_OK) {
+        nx_json_free(body);
         return e;
+    }
     nx_replay_request q = {
         .event = nx_json_get_str(body, "event_id"),
         .function = nx_json_get_str(body, "function"),
         .against = nx_json_get_str(body, "against"),
+        .what_if = &what_if,
     };
     nx_cli_answer a = {req, resp};
     nx_slice effects = nx_json_get_str(body, "effects");
@@ -76,7 +85,7 @@ static nx_err post_bundles(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
 const nx_gw_admin_route *nx_cli_host_routes(unsigned *ret_n)
 {
     static const nx_gw_admin_route routes[] = {
-        {"POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
+        {"POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, NX_CLI_WHAT_IF_BYTES},
         {"POST", "/api/v1/bundles", post_bundles, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
         {"POST", "/api/v1/diffs", nx_cli_route_diffs, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
     };

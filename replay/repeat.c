@@ -81,6 +81,7 @@ static void reset(nx_replay_repetition *p, const nx_event *event, const nx_run *
     r->effects = how->effects;
     r->verdict = NX_REPLAY_FAILED;
     r->is_artifact_missing = r->is_fuel_comparable = false;
+    r->is_what_if = how->is_what_if;
     r->reason[0] = 0;
     nx_slice version = how->version.n ? how->version : recorded->version;
     snprintf(r->version, sizeof r->version, "%.*s", NX_SLICE_FMT(version));
@@ -190,7 +191,7 @@ static nx_err fill_effects(nx_replay_repetition *p, const nx_run *o)
     for (unsigned i = 0; i < how->n_answers; i++) {
         if (how->answers[i].index >= o->n_effects)
             return NX_ENOENT;
-        p->effects[how->answers[i].index].status = NX_EFFECT_OK;
+        p->effects[how->answers[i].index].status = how->answers[i].status;
         p->effects[how->answers[i].index].answer = how->answers[i].answer;
     }
     a->recorded = p->effects;
@@ -207,7 +208,7 @@ static void fill_attempt(nx_replay_repetition *p, nx_rt_program *program, const 
     fill_limits(p, o);
     a->max_calls_bytes = how->keep_calls_bytes ? how->keep_calls_bytes : CALLS_BYTES;
     a->is_replay = true;
-    a->stop_at_fuel = o->status == NX_RUN_TIMEOUT && !how->is_other_code ? o->fuel : 0;
+    a->stop_at_fuel = o->status == NX_RUN_TIMEOUT && !how->is_other_code && !how->is_what_if ? o->fuel : 0;
     a->keep_logs = true;
     a->on_log = how->on_log ? on_line : NULL;
     a->owner = p;

@@ -6,6 +6,7 @@
 
 #define RECORD_ARENA_BYTES (256u << 20)
 #define LINE_ARENA_BYTES (64u << 20)
+#define WHAT_IF_ARENA_BYTES (256u << 20)
 
 /* One request: what its repetitions have in common. */
 typedef struct search {
@@ -55,15 +56,15 @@ static void on_guest_line(void *self, const nx_event *e, const nx_run *replay, n
 }
 
 /* One line of the node for each repetition: who looks at the log later sees that it happened, and how it came out. */
-static void log_verdict(const nx_replay_result *r, bool is_other_code)
+static void log_verdict(const nx_replay_result *r, bool is_other)
 {
-    bool is_proof = !is_other_code && r->effects == NX_EFFECTS_RECORDED;
+    bool is_proof = !is_other && r->effects == NX_EFFECTS_RECORDED;
     static const nx_id none;
     char text[sizeof r->reason + 128];
     int n = snprintf(text, sizeof text, "Function '%.*s' replayed: %s%s%s", NX_SLICE_FMT(r->original->function), nx_replay_verdict_name(r->verdict),
                      r->reason[0] ? ", " : "", r->reason);
     nx_log_line l = line_of(r->event, r->original, r->replayed ? &r->replayed->run_id : &none, nx_slice_cstr(r->log_trace));
-    /* That other code, or another world, answers otherwise is what was asked; that the same code does is not. */
+    /* That other code, another world or another event answers otherwise is what was asked; that the same code does is not. */
     if (r->verdict == NX_REPLAY_FAILED || (r->verdict == NX_REPLAY_DIVERGED && is_proof))
         l.level = NX_LOG_WARN;
     l.event = NX_SLICE("replay.completed");
@@ -124,7 +125,7 @@ static void store(nx_node *n, const nx_replay_result *r)
 
 /* ---- one run --------------------------------------------------------------------------------------------------------------------------------- */
 
-static const nx_replay_result *repeat(const search *s, const nx_event *event, const nx_run *o, nx_replay_how *how, nx_replay_code *code)
+static const nx_replay_result *repeat(const search *s, const nx_event *event, const nx_run *o, nx_replay_how *how, nx_replay_code *code, nx_arena *a)
 {
     nx_error e = NX_ERROR_INIT;
     if (nx_replay_code_get(s->node, o, s->req->against, code, &e) != NX_OK)
@@ -134,14 +135,18 @@ static const nx_replay_result *repeat(const search *s, const nx_event *event, co
         nx_log(NX_LOG_WARN, "replay.live", "function '%.*s' is replayed with live effects: its host calls reach the outside again", NX_SLICE_FMT(o->function));
     }
     nx_replay_code_use(code, how);
+    if (s->req->what_if && nx_what_if_apply(s->req->what_if, event, o, a, how, &e) != NX_OK)
+        return nx_replay_refuse(s->repetition, event, o, how, false, "nothing was run", e.msg);
     const nx_replay_result *r = nx_replay_repeat(s->repetition, code->program, event, o, how);
-    if (r->replayed)
+    if (r->replayed && !how->is_what_if) /* what never happened is not kept among what did */
         store(s->node, r);
     return r;
 }
 
 static nx_err repeat_and_report(const search *s, const nx_event *event, const nx_run *original, nx_err (*on_result)(void *self, const nx_replay_result *r), void *self)
 {
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(WHAT_IF_ARENA_BYTES);
     nx_replay_code code;
     nx_replay_how how = {
         .effects = s->req->effects,
@@ -153,8 +158,8 @@ static nx_err repeat_and_report(const search *s, const nx_event *event, const nx
         .self = (void *)original,
     };
     nx_trace_new(&how.trace); /* a new trace, linked to the old by replay_of and parent_span (DESIGN 7) */
-    const nx_replay_result *r = repeat(s, event, original, &how, &code);
-    log_verdict(r, how.is_other_code);
+    const nx_replay_result *r = repeat(s, event, original, &how, &code, &a);
+    log_verdict(r, how.is_other_code || how.is_what_if);
     nx_err err = on_result(self, r);
     nx_replay_code_done(&code);
     return err;

@@ -64,7 +64,7 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
     nx_run_why w1, w2;
     nx_replay_guest_status(o, &s1, &w1);
     nx_replay_guest_status(n, &s2, &w2);
-    bool is_same_world = same_env(o, n);
+    bool is_same_world = same_env(o, n) && !r->is_what_if;
     r->is_fuel_comparable = is_same_world && nx_slice_eq(o->engine, n->engine) && nx_slice_eq(o->world, n->world) &&
                             nx_slice_eq(o->arch, n->arch) && nx_slice_eq(o->artifact, n->artifact);
     r->verdict = NX_REPLAY_DIVERGED;
@@ -72,7 +72,7 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
     bool only_status = w1 == NX_WHY_STACK_OVERFLOW && w2 == NX_WHY_STACK_OVERFLOW;
     if (!only_status && !same_digest(&o->calls_sha256, &n->calls_sha256))
         nx_rt_calls_first_difference(o->calls, n->calls, &r->first_difference, recorded_call, replayed_call);
-    if (!is_same_world && is_own_doing(nx_buf_view(recorded_call), nx_buf_view(replayed_call))) {
+    if (!same_env(o, n) && is_own_doing(nx_buf_view(recorded_call), nx_buf_view(replayed_call))) {
         r->first_difference = -1;
         nx_buf_clear(recorded_call);
         nx_buf_clear(replayed_call);
@@ -154,10 +154,12 @@ nx_err nx_replay_result_to_json(const nx_replay_result *r, nx_jw *w)
     nx_jw_kstr(w, "event_id", nx_id_slice(&o->event_id));
     nx_jw_kstr(w, "function", o->function);
     nx_jw_kcstr(w, "version", r->version);
-    nx_jw_kcstr(w, "verdict", nx_replay_verdict_name(r->verdict));
+    nx_jw_kcstr(w, "verdict", r->is_what_if && r->verdict == NX_REPLAY_IDENTICAL ? "same" : r->is_what_if && r->verdict == NX_REPLAY_DIVERGED ? "different"
+                                                                                                                                              : nx_replay_verdict_name(r->verdict));
     nx_jw_kcstr(w, "reason", r->reason);
     nx_jw_kcstr(w, "effects", nx_effects_policy_name(r->effects));
     nx_jw_kbool(w, "is_replay", true);
+    nx_jw_kbool(w, "is_what_if", r->is_what_if);
     nx_jw_kstr(w, "original_timestamp", nx_slice_make(time, nx_clock_rfc3339(o->start_wall_ns, 9, time)));
     nx_jw_kcstr(w, "trace_id", o->trace.trace_id);
     nx_jw_kcstr(w, "log_trace", r->log_trace);

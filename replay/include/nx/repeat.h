@@ -26,6 +26,7 @@ typedef struct nx_replay_result {
     nx_replay_verdict verdict;
     bool is_artifact_missing; /* why it failed */
     bool is_fuel_comparable;
+    bool is_what_if;                       /* something else than the code was changed: no proof, but a comparison of what it says */
     char reason[512];                      /* one sentence; "" when identical */
     char version[72];                      /* of the code that was run */
     char log_trace[NX_TRACE_ID_HEX + 8];   /* "<trace id>-replay" */
@@ -36,6 +37,7 @@ typedef struct nx_replay_result {
 /* The answer of one recorded effect, replaced: what if it had been another? */
 typedef struct nx_replay_effect {
     unsigned index; /* in the recording, from 0 */
+    nx_effect_status status;
     nx_slice answer;
 } nx_replay_effect;
 
@@ -51,6 +53,7 @@ typedef struct nx_replay_how {
     uint64_t start_wall_ns;          /* where the guest's clock starts; 0: where it did */
     const nx_replay_effect *answers; /* ascending by index */
     unsigned n_answers;
+    bool is_what_if; /* one of these three is set: only what the guest says is compared */
     /* The world of live calls, and where a recorded secret's value is read again; ops NULL: there is none. grants NULL: none. */
     const nx_effect_ops *effect_ops;
     void *effect_self;
