@@ -12,11 +12,11 @@
 #include "nx/what_if.h"
 
 typedef struct nx_replay_request {
-    nx_slice event;            /* id, unique suffix or @last */
-    nx_slice function;         /* only this one; empty: each that ran the event */
-    nx_slice against;          /* other code: a version ("v7", "live") or the SHA-256 of an uploaded artifact; empty: the recorded artifact (proof) */
+    nx_slice event;                   /* id, unique suffix or @last */
+    nx_slice function;                /* only this one; empty: each that ran the event */
+    nx_slice against;                 /* other code: a version ("v7", "live") or the SHA-256 of an uploaded artifact; empty: the recorded artifact (proof) */
     const nx_replay_what_if *what_if; /* another event, time or answer; NULL: as recorded */
-    nx_effects_policy effects; /* live: with the grants of the version that is run; an uploaded artifact's are the live version's */
+    nx_effects_policy effects;        /* live: with the grants of the version that is run; an uploaded artifact's are the live version's */
 } nx_replay_request;
 
 /* Calls on_result for each function in turn; a return other than NX_OK stops and is returned. */
