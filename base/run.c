@@ -179,6 +179,10 @@ static void write_outcome(const nx_run *r, nx_jw *w)
     optional(w, "parent_span_id", r->parent_span);
     optional(w, "event_type", r->event_type);
     optional(w, "artifact", r->artifact);
+    if (r->generation && !r->is_replay) {
+        nx_id before = nx_run_id_derive(r->ns, &r->event_id, nx_id_time_ms(&r->run_id), r->function, r->generation - 1);
+        nx_jw_kstr(w, "redrive_of", nx_id_slice(&before));
+    }
     nx_jw_kbool(w, "is_cold", r->is_cold);
     if (r->is_replay) {
         optional(w, "replay_of", r->replay_of);

@@ -23,6 +23,7 @@ static void row(nx_cli_table *t, const nx_json *f)
     nx_cli_table_cell(t, nx_json_get_str(f, "version"));
     nx_cli_table_cell(t, nx_json_get_bool(f, "paused", false) ? NX_SLICE("paused") : NX_SLICE("runs"));
     nx_cli_table_cellf(t, "%llu", (unsigned long long)nx_json_get_u64(f, "pending", 0));
+    nx_cli_table_cellf(t, "%llu", (unsigned long long)nx_json_get_u64(f, "dlq", 0));
     nx_cli_table_cell(t, nx_json_get_str(f, "origin"));
     nx_cli_table_cell(t, nx_slice_sub(nx_json_get_str(f, "artifact"), 0, 12));
     nx_cli_table_cell(t, nx_buf_view(&triggers));
@@ -54,7 +55,7 @@ static int print_names(nx_cli *c)
 
 static int run_list(nx_cli *c)
 {
-    static const char *const heads[] = {"FUNCTION", "VERSION", "STATE", ">PENDING", "ORIGIN", "ARTIFACT", "TRIGGERS"};
+    static const char *const heads[] = {"FUNCTION", "VERSION", "STATE", ">PENDING", ">DLQ", "ORIGIN", "ARTIFACT", "TRIGGERS"};
     if (nx_cli_flag_is_set(c, "names"))
         return print_names(c);
     return nx_cli_list(c, "/api/v1/functions", "no functions", NX_ARRAY_LEN(heads), heads, row);

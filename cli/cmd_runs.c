@@ -1,5 +1,6 @@
 /* cmd_runs.c: nexus runs list, show. */
 #include "cmds.h"
+#include "nx/digest.h"
 
 #define PATH_BYTES 16384
 
@@ -149,6 +150,7 @@ static void print_run(const nx_json *r)
     print_field("message", nx_json_get_str(r, "message"));
     print_attempt(r);
     print_field("replay of", nx_json_get_str(r, "replay_of"));
+    print_field("redrive of", nx_json_get_str(r, "redrive_of"));
     print_field("started", nx_json_get_str(r, "time"));
     snprintf(text, sizeof text, "%s%s, %llu fuel, %s of memory, %llu host calls", took,
              nx_json_get_bool(r, "is_cold", false) ? " (cold)" : "", (unsigned long long)nx_json_get_u64(r, "fuel", 0), memory,
@@ -167,6 +169,37 @@ static void print_run(const nx_json *r)
     if (nx_json_get(r, "output_base64"))
         print_field("output", NX_SLICE("binary; see it with --json"));
     print_text("logs", nx_json_get_str(r, "logs"));
+}
+
+/* Data without a content type is base64 in the event's JSON, text or not. */
+static void print_data(const nx_json *event, nx_buf *text)
+{
+    const nx_json *data = nx_json_get(event, "data");
+    nx_slice base64 = nx_json_get_str(event, "data_base64"), bytes = NX_SLICE_NULL;
+    if (base64.n && nx_buf_reserve(text, base64.n) == NX_OK && nx_base64_decode(base64, &bytes, text->p, base64.n) == NX_OK)
+        text->n = bytes.n;
+    else if (data && nx_json_typeof(data) == NX_JSON_STR)
+        nx_buf_append_slice(text, nx_json_str(data));
+    else if (data)
+        nx_json_dump(data, text);
+    if (nx_slice_is_utf8(nx_buf_view(text)))
+        print_text("event data", nx_buf_view(text));
+    else
+        print_field("event data", NX_SLICE("binary; see it with nexus events show --data"));
+}
+
+void nx_cli_print_dead(const nx_json *r, bool is_first)
+{
+    const nx_json *event = nx_json_get(r, "event");
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(NX_CLI_REPLY_BYTES);
+    if (!is_first)
+        putchar('\n');
+    print_run(r);
+    if (event && nx_json_typeof(event) == NX_JSON_OBJECT)
+        print_data(event, &text);
+    else
+        print_field("event data", NX_SLICE("no longer in the log"));
 }
 
 static int run_show(nx_cli *c)

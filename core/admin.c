@@ -1,10 +1,13 @@
 /* admin.c: the admin API of a node: health, functions and versions, artifacts. Lists are NDJSON, newest first; see docs/API_REFERENCE.md.
  * Reading events, runs and logs is in admin_read.c. */
 #include "admin.h"
+#include "dlq.h"
 #include "job_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define DLQ_READ_NS (300 * NX_NS_PER_MS) /* for a count on the side */
 
 static nx_err healthz(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
@@ -56,12 +59,17 @@ static nx_err metrics(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *re
 {
     (void)req, (void)reterr;
     nx_node *n = self;
+    if (atomic_load(&n->is_ready)) /* what is not read in time is counted the next time */
+        nx_core_dlq_read(n, DLQ_READ_NS, NULL);
     pthread_rwlock_rdlock(&n->snap_mu);
     for (nx_core_slot *s = n->slots; s; s = s->next) {
         uint64_t pending, inflight;
         nx_core_slot_depth(s, &pending, &inflight);
         nx_obs_set(s->m_pending, (double)pending);
+        if (!atomic_load(&n->is_ready))
+            continue;
         nx_obs_set(s->m_paused, nx_core_pause_get(n->pauses, s->name, NULL));
+        nx_obs_set(s->m_dlq, nx_core_dlq_count(n->dlq, s->name));
     }
     pthread_rwlock_unlock(&n->snap_mu);
     if (atomic_load(&n->is_ready))
@@ -120,6 +128,8 @@ static nx_err functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *
     (void)req;
     nx_node *n = self;
     nx_err err = nx_core_admin_require_ready(n, reterr);
+    if (err == NX_OK)
+        nx_core_dlq_read(n, DLQ_READ_NS, NULL);
     nx_gw_resp_content_type(resp, NX_CORE_NDJSON);
     nx_buf *out = nx_gw_resp_body(resp);
     pthread_rwlock_rdlock(&n->snap_mu);
@@ -138,6 +148,7 @@ static nx_err functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *
         nx_core_slot_depth(s, &pending, &inflight);
         nx_jw_ku64(&w, "pending", pending);
         nx_jw_ku64(&w, "in_flight", inflight);
+        nx_jw_ku64(&w, "dlq", nx_core_dlq_count(n->dlq, fn->name));
         nx_core_admin_pause_keys(n, fn->name, &w);
         nx_jw_key(&w, "triggers");
         nx_fn_config_triggers_to_json(fn->settings, &w);
@@ -299,6 +310,10 @@ static const nx_gw_admin_route own_routes[] = {
     {"GET", "/api/v1/jobs", nx_core_admin_jobs, 0, 0},
     {"GET", "/api/v1/jobs/{id}", nx_core_admin_job, 0, 0},
     {"POST", "/api/v1/jobs/{id}/cancel", nx_core_admin_job_cancel, 0, 0},
+    {"GET", "/api/v1/dlq", nx_core_admin_dlq, 0, 0},
+    {"GET", "/api/v1/dlq/{id}", nx_core_admin_dlq_show, 0, 0},
+    {"POST", "/api/v1/dlq/redrive", nx_core_admin_dlq_redrive, NX_GW_ROUTE_STREAM, 0},
+    {"POST", "/api/v1/dlq/purge", nx_core_admin_dlq_purge, NX_GW_ROUTE_STREAM, 0},
     {"GET", "/api/v1/logs", nx_core_admin_logs, NX_GW_ROUTE_STREAM, 0},
 };
 

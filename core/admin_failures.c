@@ -1,6 +1,5 @@
 /* admin_failures.c: the admin API's part for what failed: pausing and resuming functions. */
 #include "admin.h"
-#include "fn.h"
 
 /* ---- pause, resume ------------------------------------------------------------------------------------------------------------------------------ */
 

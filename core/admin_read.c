@@ -7,7 +7,7 @@
 #define LIST_ARENA_BYTES (256u << 20)
 #define LIST_MAX 10000u
 
-static nx_err query_limit(const nx_gw_req *req, unsigned otherwise, unsigned *ret, nx_error *reterr)
+nx_err nx_core_admin_limit(const nx_gw_req *req, unsigned otherwise, unsigned *ret, nx_error *reterr)
 {
     nx_slice s = nx_gw_req_query(req, "limit");
     uint64_t v = otherwise;
@@ -28,7 +28,7 @@ static nx_err scan_of(nx_node *n, const nx_gw_req *req, nx_fab_scan *s, nx_error
     *s = (nx_fab_scan){.status = -1};
     nx_err err = nx_core_admin_require_ready(n, reterr);
     if (err == NX_OK)
-        err = query_limit(req, 20, &s->limit, reterr);
+        err = nx_core_admin_limit(req, 20, &s->limit, reterr);
     if (err == NX_OK)
         err = query_time(req, "since", &s->since_wall_ns, reterr);
     if (err == NX_OK)
@@ -211,8 +211,7 @@ nx_err nx_core_admin_runs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error
     return err;
 }
 
-/* The module's line tables turn names and offsets into files and lines, where it has them. */
-static void symbolise(nx_node *n, nx_run *r, nx_buf *out)
+void nx_core_admin_symbolise(nx_node *n, nx_run *r, nx_buf *out)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf module = NX_BUF_INIT(NX_CORE_MODULE_BYTES_MAX + 1);
@@ -223,8 +222,7 @@ static void symbolise(nx_node *n, nx_run *r, nx_buf *out)
         r->backtrace = nx_buf_view(out);
 }
 
-/* The record with one more key, the history of its run: as nx_run_to_json() does not know other records. */
-static nx_err run_with_attempts(const nx_run *r, const nx_run *all, unsigned n_all, nx_buf *out)
+nx_err nx_core_admin_run_with_attempts(const nx_run *r, const nx_run *all, unsigned n_all, nx_buf *out)
 {
     nx_jw w = NX_JW_INIT(out);
     nx_err err = nx_run_to_json(r, true, &w);
@@ -260,8 +258,8 @@ nx_err nx_core_admin_run(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error 
     nx_run *r = &all[n_all - 1];
     NX_CLEANUP(nx_buf_done)
     nx_buf backtrace = NX_BUF_INIT(256u << 10);
-    symbolise(n, r, &backtrace);
-    return run_with_attempts(r, all, n_all, nx_gw_resp_body(resp));
+    nx_core_admin_symbolise(n, r, &backtrace);
+    return nx_core_admin_run_with_attempts(r, all, n_all, nx_gw_resp_body(resp));
 }
 
 /* ---- logs ------------------------------------------------------------------------------------------------------------------------------- */
@@ -270,7 +268,7 @@ nx_err nx_core_admin_logs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error
 {
     nx_node *n = self;
     unsigned limit;
-    nx_err err = query_limit(req, 200, &limit, reterr);
+    nx_err err = nx_core_admin_limit(req, 200, &limit, reterr);
     nx_slice level = nx_gw_req_query(req, "level"), follow = nx_gw_req_query(req, "follow");
     nx_obs_log_filter f = {.function = nx_gw_req_query(req, "function"), .trace = nx_gw_req_query(req, "trace"), .event_id = nx_gw_req_query(req, "event")};
     if (err == NX_OK && level.n && nx_log_level_parse(level, &f.min_level) != NX_OK)

@@ -53,6 +53,7 @@ void nx_core_run_back_off(nx_core_run *r)
         .attempt = rec->attempt + 1,
         .generation = rec->generation,
         .reply = nx_fab_msg_reply(r->msg),
+        .note = r->timer.note,
         .due_wall_ns = rec->next_wall_ns,
     };
     nx_error e = NX_ERROR_INIT;

@@ -125,7 +125,7 @@ typedef struct nx_core_slot {
     nx_core_fn *fn;                     /* reference; NULL while it is being removed */
     nx_fab_consumer *consumer, *timers; /* of its events, of its due timers */
     nx_core_fn *opened_for;             /* reference: whose filters the consumer has; NULL without one. Under apply_mu */
-    nx_metric *m_pending, *m_paused;
+    nx_metric *m_pending, *m_paused, *m_dlq;
 } nx_core_slot;
 
 typedef struct nx_core_snapshot nx_core_snapshot; /* routes and types of one moment; registry.c */
@@ -161,6 +161,14 @@ nx_err nx_core_pauses_apply(nx_node *n, nx_error *reterr);
 nx_err nx_core_pause_set(nx_node *n, const char *function, nx_slice reason, const nx_id *event_id, bool *ret_changed, nx_error *reterr);
 nx_err nx_core_pause_end(nx_node *n, const char *function, bool *ret_changed, nx_error *reterr);
 bool nx_core_pause_on_change(nx_node *n, nx_slice key); /* of the registry; the log's thread. False: another key */
+
+/* ---- dead letters: dlq.c; see dlq.h ---------------------------------------------------------------------------------------------------- */
+
+typedef struct nx_core_dlq nx_core_dlq;
+nx_err nx_core_dlq_new(nx_core_dlq **ret);
+void nx_core_dlq_free(nx_core_dlq *d);
+unsigned nx_core_dlq_count(nx_core_dlq *d, const char *function); /* as far as it was read */
+bool nx_core_dlq_is_cut(nx_core_dlq *d);                          /* there are more than it holds: the oldest are missing */
 
 /* ---- the dispatcher ------------------------------------------------------------------------------------------------------------------ */
 
@@ -212,6 +220,7 @@ struct nx_node {
     _Atomic uint64_t events_max_age_ns;
     atomic_uint hop_limit;
     nx_core_pauses *pauses;
+    nx_core_dlq *dlq;
     atomic_bool is_pause_posted;
     nx_core_job reload_job, pause_job, cron_job;
     _Atomic uint64_t cron_due_ns;   /* when the schedules' timers are looked at again */

@@ -236,6 +236,14 @@ static nx_err load_stored(nx_node *n, const char *name, const char *version, nx_
     return err;
 }
 
+nx_err nx_core_fn_of_version(nx_node *n, const char *name, const char *version, nx_core_fn **ret, nx_error *reterr)
+{
+    nx_config *absent = NULL;
+    nx_err err = load_stored(n, name, version, ret, &absent, reterr);
+    nx_config_unref(absent);
+    return err;
+}
+
 /* One function that can't be loaded doesn't keep the others from running: its earlier version goes on, or its events wait in the log. */
 static nx_err without(nx_node *n, nx_core_fn *running, nx_config *take_absent, nx_core_fn_set *set, const nx_error *why, nx_error *reterr)
 {

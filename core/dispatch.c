@@ -436,6 +436,11 @@ void nx_core_run_execute(nx_core_run *r)
     a->on_note = on_note;
     a->done = on_done;
     a->owner = r;
+    if (r->effects != NX_EFFECTS_LIVE) { /* a redrive that is not to touch the world */
+        a->effects = r->effects;
+        a->recorded = r->recorded;
+        a->n_recorded = r->n_recorded;
+    }
     nx_error e = NX_ERROR_INIT;
     if (nx_rt_submit(n->rt, a, &e) != NX_OK)
         nx_core_run_later(r, 100 * NX_NS_PER_MS);

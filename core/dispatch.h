@@ -15,6 +15,9 @@ typedef struct nx_core_run {
     nx_fab_msg *msg;    /* the event's, or that of the timer that is due */
     nx_fab_timer timer; /* lent by msg; function empty: the event's message */
     nx_core_fn *fn;     /* reference */
+    nx_effects_policy effects;
+    const nx_effect *recorded; /* answers of policy `recorded`; in the arena */
+    unsigned n_recorded;
     nx_event event;
     nx_run rec;
     const struct nx_redaction *redaction; /* in the arena; NULL: not looked for yet, or nothing to cover */

@@ -28,6 +28,9 @@ void nx_core_fn_set_done(nx_core_fn_set *s);
 /* deploy.c, BLOCKING: adds the registry's live versions whose names are not in the set yet; keeps equal ones from `now`. */
 nx_err nx_core_stored_functions(nx_node *n, const nx_core_fn_set *now, nx_core_fn_set *set, nx_error *reterr);
 
+/* deploy.c, BLOCKING: a stored version, whether it is live or not; its metrics are the caller's to fill in. NX_ENOENT. */
+nx_err nx_core_fn_of_version(nx_node *n, const char *name, const char *version, nx_core_fn **ret, nx_error *reterr);
+
 /* snapshot.c: what routing reads. */
 nx_err nx_core_snapshot_new(const nx_core_fn_set *set, nx_core_snapshot **ret);
 void nx_core_snapshot_free(nx_core_snapshot *s); /* NULL allowed */

@@ -224,6 +224,8 @@ static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
         err = nx_core_dispatch_new(n, &n->dispatch, reterr);
     if (err == NX_OK && nx_core_pauses_new(&n->pauses) != NX_OK)
         err = nx_error_set(reterr, NX_ENOMEM, "paused functions");
+    if (err == NX_OK && nx_core_dlq_new(&n->dlq) != NX_OK)
+        err = nx_error_set(reterr, NX_ENOMEM, "dead-letter queue");
     return err;
 }
 
@@ -489,6 +491,7 @@ void nx_node_stop(nx_node *n)
     nx_core_dispatch_free(n->dispatch);
     nx_core_pauses_free(n->pauses);
     nx_core_secrets_free(n->secrets);
+    nx_core_dlq_free(n->dlq);
     nx_core_waiters_free(n->waiters);
     nx_core_journal_close(n->journal);
     snprintf(path, sizeof path, "%s/node.json", n->data_dir);

@@ -112,6 +112,7 @@ static void slot_free(nx_core_slot *s)
 {
     nx_obs_set(s->m_pending, 0);
     nx_obs_set(s->m_paused, 0);
+    nx_obs_set(s->m_dlq, 0);
     slot_set(s, NULL);
     pthread_mutex_destroy(&s->mu);
     free(s);
@@ -176,6 +177,7 @@ static nx_err slot_open(nx_node *n, nx_core_fn *fn, nx_core_slot **ret, nx_error
     nx_kv label[] = {{NX_SLICE("function"), nx_slice_cstr(s->name)}};
     s->m_pending = nx_obs_gauge(n->metrics, "nexus_function_pending_events", "Stored events that wait for the function.", 1, label);
     s->m_paused = nx_obs_gauge(n->metrics, "nexus_function_paused", "1 while the function is paused.", 1, label);
+    s->m_dlq = nx_obs_gauge(n->metrics, "nexus_dlq_events", "Events of the function in the dead-letter queue.", 1, label);
     *ret = s;
     return NX_OK;
 }

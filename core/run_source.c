@@ -1,7 +1,7 @@
 /* run_source.c: where runs come from: an event's message, or a timer of one that is due. Both end in nx_core_run_execute(), and the message
  * of either is acknowledged once the run is recorded.
  * An event that was delivered before, and every timer (it may have been set twice), is looked up first: what is finished is not run again. */
-#include "dispatch.h"
+#include "dlq.h"
 #include <stdio.h>
 
 static void fill_record(nx_core_run *r)
@@ -33,7 +33,7 @@ static void fill_record(nx_core_run *r)
     rec->arch = nx_slice_cstr(nx_rt_arch());
     rec->node = nx_id_slice(&n->id);
     rec->event_seq = r->event.stream_seq;
-    rec->delivery = delivery;
+    rec->delivery = is_timer ? r->timer.attempt - 1 + delivery : delivery; /* as many as it had attempts before, and these */
     rec->input_is_cloudevent = f->input == NX_INPUT_CLOUDEVENT;
     nx_random(rec->seed, sizeof rec->seed);
 }
@@ -46,6 +46,15 @@ static void end_as_crash(nx_core_run *r, unsigned crashes)
     char *text = nx_arena_printf(&r->arena, "was executing when a node died, %u times; it is not tried again", crashes);
     r->rec.message = nx_slice_cstr(text);
     nx_core_journal_forget(r->d->node->journal, &r->rec.run_id);
+    nx_core_run_settle(r);
+}
+
+/* The version that a redrive asked for is gone: a record that says so, which is a dead letter again. */
+static void end_without_version(nx_core_run *r, const char *why)
+{
+    r->rec.status = NX_RUN_DEAD;
+    r->rec.why = NX_WHY_NO_MODULE;
+    r->rec.message = nx_arena_dup(&r->arena, nx_slice_cstr(why));
     nx_core_run_settle(r);
 }
 
@@ -77,7 +86,8 @@ static void execute_unless_final(nx_core_run *r, uint64_t since_wall_ns)
         return;
     }
     /* Its attempt is recorded, though it comes for the first time: the event's own message, or a later timer, has gone on. */
-    if (err == NX_OK && r->timer.function.n && r->rec.delivery <= 1 && last.attempt >= r->timer.attempt) {
+    unsigned delivery = nx_fab_msg_delivery(r->msg);
+    if (err == NX_OK && r->timer.function.n && delivery <= 1 && last.attempt >= r->timer.attempt) {
         give_up(r);
         return;
     }
@@ -93,7 +103,7 @@ static void execute_unless_final(nx_core_run *r, uint64_t since_wall_ns)
     } else {
         /* A look-up that takes too long (much was recorded since) would take as long next time: executions are at least once. There can't have
          * been more attempts than deliveries, so counting those ends a run that fails every time. */
-        unsigned most = r->fn->settings->retry_max_attempts, counted = r->rec.attempt + (unsigned)r->rec.delivery - 1;
+        unsigned most = r->fn->settings->retry_max_attempts, counted = r->rec.attempt + delivery - 1;
         if (err == NX_ETIMEOUT)
             r->rec.attempt = counted < most || r->rec.attempt >= most ? counted : most;
         nx_core_run_execute(r);
@@ -128,8 +138,16 @@ static void due_job(nx_core_job *job)
         nx_core_run_drop(r);
         return;
     }
+    err = nx_core_redrive_prepare(r, &e);
+    if (err != NX_OK && err != NX_ENOENT) {
+        nx_core_run_drop(r);
+        return;
+    }
     fill_record(r);
-    execute_unless_final(r, r->timer.due_wall_ns);
+    if (err == NX_ENOENT)
+        end_without_version(r, e.msg);
+    else
+        execute_unless_final(r, r->timer.due_wall_ns);
 }
 
 static void cron_job(nx_core_job *job)
@@ -178,6 +196,9 @@ static nx_core_run *take(nx_core_slot *s, nx_fab_msg *take_msg)
     nx_run_clear(&r->rec); /* of the run before, whose memory is gone */
     r->msg = take_msg;
     r->timer = (nx_fab_timer){0};
+    r->effects = NX_EFFECTS_LIVE;
+    r->recorded = NULL;
+    r->n_recorded = 0;
     r->fn = nx_core_slot_fn(s);
     if (r->fn)
         return r;

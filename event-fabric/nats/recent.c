@@ -179,9 +179,14 @@ bool nx_fab_run_is_later_final(nx_fab_ns *n, const nx_run *run)
 {
     nx_arena a = NX_ARENA_INIT(64u << 20);
     nx_event e = {.event_id = run->event_id, .wall_ns = nx_id_time_ms(&run->run_id) * NX_NS_PER_MS};
-    nx_run *first = nx_arena_alloc(&a, sizeof *first);
-    bool is_later = first && !nx_fab_run_final(n, &e, run->function, run->generation, &a, first, NULL) && first->record_seq < run->record_seq;
+    nx_run *first;
+    bool is_later;
 
+    /* Every delivery before this one left the record of an attempt: none of them was final. */
+    if (!run->is_final || run->is_replay || run->delivery <= (run->attempt ? run->attempt : 1))
+        return false;
+    first = nx_arena_alloc(&a, sizeof *first);
+    is_later = first && !nx_fab_run_final(n, &e, run->function, run->generation, &a, first, NULL) && first->record_seq < run->record_seq;
     nx_arena_done(&a);
     return is_later;
 }
@@ -198,9 +203,7 @@ static nx_err collect_run(void *self, const nx_fab_stored *s)
         return e;
     if (w->s->status >= 0 && (int)run->status != w->s->status)
         return NX_OK;
-    /* Every delivery before this one left the record of an attempt: none of them was final. */
-    bool is_alone = run->delivery <= (run->attempt ? run->attempt : 1);
-    if (run->is_final && !run->is_replay && !is_alone && nx_fab_run_is_later_final(w->n, run))
+    if (nx_fab_run_is_later_final(w->n, run))
         return NX_OK;
     return ++w->n_v == w->limit ? NX_ECANCELED : NX_OK;
 }

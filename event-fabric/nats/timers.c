@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define KEY_BYTES 64
+#define NOTE_BYTES 128
 #define LIST_MAX 10000
 #define FLOOR_STEPS 256 /* look-ups in one round of trimming: a million events */
 
@@ -25,6 +26,8 @@ static nx_err timer_subject(const nx_fab_ns *n, const char *state, const nx_fab_
 
     if (!nx_fab_name_is_valid(t->function, 128))
         return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a function name", NX_SLICE_FMT(t->function));
+    if (t->note.n > NOTE_BYTES)
+        return nx_error_set(reterr, NX_ELIMIT, "a timer's note of %zu bytes", t->note.n);
     if (t->key.n) {
         if (!nx_fab_name_is_valid(t->key, KEY_BYTES))
             return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a timer's key", NX_SLICE_FMT(t->key));
@@ -55,6 +58,7 @@ static bool read_timer(natsMsg *m, nx_slice subject, nx_fab_timer *ret)
     if (!state.n || !ret->function.n || !nx_fab_msg_header(m, "nx-due", &text) || nx_slice_u64(text, UINT64_MAX, &ret->due_wall_ns))
         return false;
     (void)nx_fab_msg_header(m, "nx-reply", &ret->reply);
+    (void)nx_fab_msg_header(m, "nx-note", &ret->note);
     if (nx_slice_eq_cstr(bucket, "own")) {
         ret->key = rest;
         return rest.n > 0;
@@ -119,6 +123,7 @@ static nx_err write_timer(const nx_fab_ns *n, const nx_fab_timer *t, bool only_n
     if (!t->key.n)
         nx_fab_hdr_add(&w->hdr, "nx-event-id", nx_id_slice(&t->event_id));
     nx_fab_hdr_add(&w->hdr, "nx-reply", t->reply);
+    nx_fab_hdr_add(&w->hdr, "nx-note", t->note);
     nx_fab_hdr_add(&w->hdr, "nx-due", nx_slice_make(due, (size_t)snprintf(due, sizeof due, "%llu", (unsigned long long)t->due_wall_ns)));
     return NX_OK;
 }
@@ -189,6 +194,7 @@ static int visit_timer(void *self, nx_fab_stored *s)
     t.function = nx_arena_dup(l->a, t.function);
     t.key = nx_arena_dup(l->a, t.key);
     t.reply = nx_arena_dup(l->a, t.reply);
+    t.note = nx_arena_dup(l->a, t.note);
     if (!t.function.p)
         return NX_ENOMEM;
     if (l->n == l->cap) {

@@ -153,6 +153,7 @@ typedef struct nx_fab_timer {
     uint64_t event_seq;
     unsigned attempt, generation; /* of the run that starts then */
     nx_slice reply;               /* nx_fab_msg_reply() of the message that it becomes; may be empty */
+    nx_slice note;                /* for who acts on it: printable ASCII, at most 128 bytes; may be empty */
     nx_slice key;                 /* not empty: a timer of the function's own, without an event. [A-Za-z0-9_-]{1,64} */
     uint64_t due_wall_ns;
 } nx_fab_timer;
