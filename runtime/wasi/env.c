@@ -1,21 +1,39 @@
 /* wasi/env.c: arguments, environment, and the end of the program. */
 #include "wasi/table.h"
 
-static const char program_name[] = "function"; /* the only argument, argv[0] */
+static const char program_name[] = "function"; /* argv[0] */
+
+static uint64_t args_bytes(const nx_attempt *a)
+{
+    uint64_t n = sizeof program_name;
+    for (unsigned i = 0; i < a->n_args; i++) n += a->args[i].n + 1;
+    return n;
+}
 
 NX_RT_HANDLER(args_sizes_get)
 {
-    nx_rt_trace_value(c->w, 1);
-    nx_rt_trace_value(c->w, sizeof program_name);
-    bool is_ok = nx_rt_mem_store_u32(c, c->args[0], 1) && nx_rt_mem_store_u32(c, c->args[1], sizeof program_name);
+    const nx_attempt *a = c->w->attempt;
+    uint64_t n = args_bytes(a);
+    nx_rt_trace_value(c->w, a->n_args + 1);
+    nx_rt_trace_value(c->w, n);
+    bool is_ok = nx_rt_mem_store_u32(c, c->args[0], a->n_args + 1) && nx_rt_mem_store_u32(c, c->args[1], (uint32_t)n);
     return is_ok ? NX_WASI_OK : NX_WASI_EFAULT;
 }
 
+/* Each with a NUL behind it. */
 NX_RT_HANDLER(args_get)
 {
-    uint8_t *bytes = nx_rt_mem_at(c, c->args[1], sizeof program_name);
-    if (!bytes || !nx_rt_mem_store_u32(c, c->args[0], (uint32_t)c->args[1])) return NX_WASI_EFAULT;
-    memcpy(bytes, program_name, sizeof program_name);
+    const nx_attempt *a = c->w->attempt;
+    uint64_t ptr = c->args[1];
+    if (!nx_rt_mem_at(c, ptr, args_bytes(a)) || !nx_rt_mem_at(c, c->args[0], 4 * ((uint64_t)a->n_args + 1))) return NX_WASI_EFAULT;
+    for (unsigned i = 0; i <= a->n_args; i++) {
+        nx_slice arg = i ? a->args[i - 1] : nx_slice_make(program_name, sizeof program_name - 1);
+        uint8_t *p = nx_rt_mem_at(c, ptr, arg.n + 1);
+        if (!p || !nx_rt_mem_store_u32(c, c->args[0] + 4 * (uint64_t)i, (uint32_t)ptr)) return NX_WASI_EFAULT;
+        if (arg.n) memcpy(p, arg.p, arg.n);
+        p[arg.n] = 0;
+        ptr += arg.n + 1;
+    }
     return NX_WASI_OK;
 }
 

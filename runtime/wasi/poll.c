@@ -1,6 +1,7 @@
 /* wasi/poll.c: waiting. The guest's clock moves by exactly what was asked for; the node's waits for it (not in a replay).
- * The streams of a run are always ready. */
+ * The streams and files of a run are always ready. */
 #include "wasi/table.h"
+#include "wasi/tree.h"
 
 #define SUBSCRIPTION_BYTES 48u
 #define EVENT_BYTES 32u
@@ -39,9 +40,9 @@ static void read_clock(nx_rt_world *w, const uint8_t *p, subscription *s)
 static void read_stream(nx_rt_world *w, const uint8_t *p, subscription *s)
 {
     s->fd = nx_rt_get_u32(p + 16);
-    nx_rt_fd fd = s->fd < NX_RT_FDS ? w->fds[s->fd] : NX_RT_FD_CLOSED;
-    bool is_readable = fd == NX_RT_FD_STDIN;
-    if (fd == NX_RT_FD_CLOSED || (s->tag == TAG_FD_READ) != is_readable) s->wasi_errno = NX_WASI_EBADF;
+    nx_rt_fd fd = nx_rt_kind_at(w, s->fd);
+    bool is_readable = fd == NX_RT_FD_STDIN || fd == NX_RT_FD_FILE, is_writable = fd != NX_RT_FD_STDIN;
+    if (fd == NX_RT_FD_CLOSED || fd == NX_RT_FD_DIR || !(s->tag == TAG_FD_READ ? is_readable : is_writable)) s->wasi_errno = NX_WASI_EBADF;
 }
 
 /* The shortest wait among the subscriptions: 0 as soon as a stream or an error is there. */
@@ -63,13 +64,20 @@ static uint8_t read_subscriptions(nx_rt_call *c, subscription *subs, uint32_t n,
     return NX_WASI_OK;
 }
 
-static void write_event(const nx_rt_world *w, uint8_t *p, const subscription *s)
+static uint64_t left_to_read(nx_rt_world *w, uint32_t fd)
+{
+    const nx_rt_open *o = nx_rt_open_at(w, fd);
+    if (!o || o->kind != NX_RT_FD_FILE) return w->attempt->input.n - w->input_pos;
+    return o->position < o->node->n_bytes ? o->node->n_bytes - o->position : 0;
+}
+
+static void write_event(nx_rt_world *w, uint8_t *p, const subscription *s)
 {
     memset(p, 0, EVENT_BYTES);
     nx_rt_put_u64(p, s->userdata);
     p[8] = s->wasi_errno;
     p[10] = s->tag;
-    if (s->tag == TAG_FD_READ) nx_rt_put_u64(p + 16, w->attempt->input.n - w->input_pos);
+    if (s->tag == TAG_FD_READ) nx_rt_put_u64(p + 16, left_to_read(w, s->fd));
     if (s->tag == TAG_FD_WRITE) nx_rt_put_u64(p + 16, 65536); /* room that is there */
 }
 

@@ -1,40 +1,72 @@
-/* wasi/stdio.c: the event on stdin, the answer on stdout, log lines on stderr.
+/* wasi/stdio.c: the event on stdin, the answer on stdout, log lines on stderr, and the contents of files.
  * One call moves at most IO_BYTES_MAX: a guest that offers gigabytes gets a short count, as POSIX allows, and the deadline is checked between. */
-#include "wasi/table.h"
+#include "wasi/files.h"
 
 #define IO_BYTES_MAX (1u << 20)
 
-static nx_rt_fd stream_of(const nx_rt_call *c) { return c->args[0] < NX_RT_FDS ? c->w->fds[c->args[0]] : NX_RT_FD_CLOSED; }
+/* Where reading goes on: the event, or a file at a position of its own. */
+typedef struct source {
+    nx_rt_world *w;
+    const nx_rt_node *file; /* NULL: the event */
+    uint64_t *position;
+} source;
+
+static size_t read_some(const source *from, uint8_t *p, size_t n)
+{
+    const nx_attempt *a = from->w->attempt;
+    if (from->file) {
+        n = nx_rt_file_read(from->file, *from->position, p, n);
+        *from->position += n;
+        return n;
+    }
+    size_t left = a->input.n - from->w->input_pos;
+    if (n > left) n = left;
+    if (n) memcpy(p, a->input.p + from->w->input_pos, n);
+    from->w->input_pos += n;
+    return n;
+}
+
+/* The vectors of parameters 1 and 2 filled; the count goes to `ret`. */
+static uint8_t read_vectors(nx_rt_call *c, const source *from, uint64_t ret)
+{
+    uint64_t asked, moved = 0;
+    uint8_t err = nx_rt_iovs_check(c, c->args[1], c->args[2], &asked);
+    if (err) return err;
+    if (!nx_rt_mem_at(c, ret, 4)) return NX_WASI_EFAULT;
+    nx_rt_trace_value(c->w, asked);
+    for (uint64_t i = 0; i < c->args[2]; i++) {
+        uint32_t n;
+        uint8_t *p = nx_rt_iov_at(c, c->args[1], i, &n);
+        size_t room = IO_BYTES_MAX - (size_t)moved, take = p ? read_some(from, p, n < room ? n : room) : 0;
+        moved += take;
+        if (!p || take < n) break;
+    }
+    nx_rt_trace_value(c->w, moved);
+    (void)nx_rt_mem_store_u32(c, ret, (uint32_t)moved);
+    return NX_WASI_OK;
+}
 
 /* (fd, iovs, count, number of bytes read) */
 NX_RT_HANDLER(fd_read)
 {
     nx_rt_world *w = c->w;
-    const nx_attempt *a = w->attempt;
-    uint64_t asked, moved = 0;
     nx_rt_trace_value(w, c->args[0]);
-    if (stream_of(c) != NX_RT_FD_STDIN) return NX_WASI_EBADF;
-    uint8_t err = nx_rt_iovs_check(c, c->args[1], c->args[2], &asked);
-    if (err) return err;
-    if (!nx_rt_mem_at(c, c->args[3], 4)) return NX_WASI_EFAULT;
-    nx_rt_trace_value(w, asked);
-    for (uint64_t i = 0; i < c->args[2]; i++) {
-        uint32_t n;
-        uint8_t *p = nx_rt_iov_at(c, c->args[1], i, &n);
-        size_t left = a->input.n - w->input_pos, room = IO_BYTES_MAX - (size_t)moved;
-        size_t take = n < left ? n : left;
-        if (take > room) take = room;
-        if (!p || take == 0) {
-            if (p && n == 0) continue;
-            break;
-        }
-        memcpy(p, a->input.p + w->input_pos, take);
-        w->input_pos += take;
-        moved += take;
-    }
-    nx_rt_trace_value(w, moved);
-    (void)nx_rt_mem_store_u32(c, c->args[3], (uint32_t)moved);
-    return NX_WASI_OK;
+    nx_rt_open *o = nx_rt_open_at(w, c->args[0]);
+    if (o && o->kind == NX_RT_FD_STDIN) return read_vectors(c, &(source){.w = w}, c->args[3]);
+    uint8_t err = nx_rt_file_check(o, NX_RT_RIGHT_READ);
+    return err ? err : read_vectors(c, &(source){w, o->node, &o->position}, c->args[3]);
+}
+
+/* (fd, iovs, count, position, number of bytes read) */
+NX_RT_HANDLER(fd_pread)
+{
+    nx_rt_world *w = c->w;
+    uint64_t position = c->args[3];
+    nx_rt_trace_value(w, c->args[0]);
+    const nx_rt_open *o = nx_rt_open_at(w, c->args[0]);
+    if (nx_rt_is_stream(o)) return NX_WASI_ESPIPE;
+    uint8_t err = nx_rt_file_check(o, NX_RT_RIGHT_READ | NX_RT_RIGHT_SEEK);
+    return err ? err : read_vectors(c, &(source){w, o->node, &position}, c->args[4]);
 }
 
 /* Returns false when the run is over. */
@@ -136,29 +168,72 @@ static bool write_logs(nx_rt_world *w, const uint8_t *p, size_t n)
     return true;
 }
 
-/* (fd, iovs, count, number of bytes written) */
-NX_RT_HANDLER(fd_write)
+/* Where writing goes: the answer, the log, or a file at a position of its own. */
+typedef struct sink {
+    nx_rt_fd kind;
+    nx_rt_node *file;
+    uint64_t *position;
+} sink;
+
+/* NX_WASI_END where the run is over; fewer bytes than given: there is no more room. */
+static uint8_t write_some(nx_rt_world *w, const sink *to, const uint8_t *p, size_t n, size_t *ret_n)
+{
+    *ret_n = n;
+    if (to->kind == NX_RT_FD_STDOUT) return write_output(w, p, n) ? 0 : NX_WASI_END;
+    if (to->kind == NX_RT_FD_STDERR) return write_logs(w, p, n) ? 0 : NX_WASI_END;
+    uint8_t err = nx_rt_file_write(to->file, *to->position, p, n, w->now_ns, ret_n);
+    *to->position += *ret_n;
+    return err;
+}
+
+static uint8_t write_vectors(nx_rt_call *c, const sink *to, uint64_t ret)
 {
     nx_rt_world *w = c->w;
     uint64_t asked, moved = 0;
-    nx_rt_fd fd = stream_of(c);
-    nx_rt_trace_value(w, c->args[0]);
-    if (fd != NX_RT_FD_STDOUT && fd != NX_RT_FD_STDERR) return NX_WASI_EBADF;
     uint8_t err = nx_rt_iovs_check(c, c->args[1], c->args[2], &asked);
     if (err) return err;
-    if (!nx_rt_mem_at(c, c->args[3], 4)) return NX_WASI_EFAULT;
+    if (!nx_rt_mem_at(c, ret, 4)) return NX_WASI_EFAULT;
     nx_rt_trace_value(w, asked);
     for (uint64_t i = 0; i < c->args[2] && moved < IO_BYTES_MAX; i++) {
         uint32_t n;
         const uint8_t *p = nx_rt_iov_at(c, c->args[1], i, &n);
         if (!p) break;
-        size_t take = n < IO_BYTES_MAX - moved ? n : (size_t)(IO_BYTES_MAX - moved);
+        size_t take = n < IO_BYTES_MAX - moved ? n : (size_t)(IO_BYTES_MAX - moved), written;
         if (!take) continue;
         nx_rt_trace_bytes(w, p, take);
-        if (!(fd == NX_RT_FD_STDOUT ? write_output(w, p, take) : write_logs(w, p, take))) return NX_WASI_END;
-        moved += take;
+        err = write_some(w, to, p, take, &written);
+        moved += written;
+        if (err == NX_WASI_END || (err && moved == 0)) return err;
+        if (written < take) break;
     }
     nx_rt_trace_value(w, moved);
-    (void)nx_rt_mem_store_u32(c, c->args[3], (uint32_t)moved);
+    (void)nx_rt_mem_store_u32(c, ret, (uint32_t)moved);
     return NX_WASI_OK;
+}
+
+/* (fd, iovs, count, number of bytes written) */
+NX_RT_HANDLER(fd_write)
+{
+    nx_rt_world *w = c->w;
+    nx_rt_trace_value(w, c->args[0]);
+    nx_rt_open *o = nx_rt_open_at(w, c->args[0]);
+    if (o && (o->kind == NX_RT_FD_STDOUT || o->kind == NX_RT_FD_STDERR)) return write_vectors(c, &(sink){.kind = o->kind}, c->args[3]);
+    uint8_t err = nx_rt_file_check(o, NX_RT_RIGHT_WRITE);
+    if (err) return err;
+    if (o->flags & NX_RT_FLAG_APPEND) o->position = o->node->n_bytes;
+    return write_vectors(c, &(sink){NX_RT_FD_FILE, o->node, &o->position}, c->args[3]);
+}
+
+/* (fd, iovs, count, position, number of bytes written) */
+NX_RT_HANDLER(fd_pwrite)
+{
+    nx_rt_world *w = c->w;
+    uint64_t position = c->args[3];
+    nx_rt_trace_value(w, c->args[0]);
+    const nx_rt_open *o = nx_rt_open_at(w, c->args[0]);
+    if (nx_rt_is_stream(o)) return NX_WASI_ESPIPE;
+    uint8_t err = nx_rt_file_check(o, NX_RT_RIGHT_WRITE | NX_RT_RIGHT_SEEK);
+    if (err) return err;
+    if (o->flags & NX_RT_FLAG_APPEND) position = o->node->n_bytes;
+    return write_vectors(c, &(sink){NX_RT_FD_FILE, o->node, &position}, c->args[4]);
 }

@@ -23,37 +23,37 @@ const nx_rt_wasi_fn nx_rt_wasi_fns[] = {
     ROW(environ_sizes_get, "ii", environ_sizes_get, "() -> %0 variables, %1 bytes"),
     ROW(clock_res_get, "ii", clock_res_get, "(%c0) -> %1"),
     ROW(clock_time_get, "ili", clock_time_get, "(%c0) -> %1"),
-    ROW(fd_advise, "illi", fd_unseekable, "(fd %0)"),
-    ROW(fd_allocate, "ill", fd_unseekable, "(fd %0)"),
+    ROW(fd_advise, "illi", fd_advise, "(fd %0)"),
+    ROW(fd_allocate, "ill", fd_allocate, "(fd %0)"),
     ROW(fd_close, "i", fd_close, "(fd %0)"),
-    ROW(fd_datasync, "i", fd_unsupported, "(fd %0)"),
+    ROW(fd_datasync, "i", fd_sync, "(fd %0)"),
     ROW(fd_fdstat_get, "ii", fd_fdstat_get, "(fd %0)"),
     ROW(fd_fdstat_set_flags, "ii", fd_fdstat_set_flags, "(fd %0, flags %1)"),
     ROW(fd_fdstat_set_rights, "ill", fd_fdstat_set_rights, "(fd %0)"),
     ROW(fd_filestat_get, "ii", fd_filestat_get, "(fd %0)"),
-    ROW(fd_filestat_set_size, "il", fd_unsupported, "(fd %0)"),
-    ROW(fd_filestat_set_times, "illi", fd_unsupported, "(fd %0)"),
-    ROW(fd_pread, "iiili", fd_unseekable, "(fd %0)"),
-    ROW(fd_prestat_get, "ii", fd_prestat, "(fd %0)"),
-    ROW(fd_prestat_dir_name, "iii", fd_prestat, "(fd %0)"),
-    ROW(fd_pwrite, "iiili", fd_unseekable, "(fd %0)"),
+    ROW(fd_filestat_set_size, "il", fd_filestat_set_size, "(fd %0)"),
+    ROW(fd_filestat_set_times, "illi", fd_filestat_set_times, "(fd %0)"),
+    ROW(fd_pread, "iiili", fd_pread, "(fd %0, at most %1 bytes) -> %2 bytes"),
+    ROW(fd_prestat_get, "ii", fd_prestat_get, "(fd %0)"),
+    ROW(fd_prestat_dir_name, "iii", fd_prestat_dir_name, "(fd %0)"),
+    ROW(fd_pwrite, "iiili", fd_pwrite, "(fd %0, %b) -> %2 bytes"),
     ROW(fd_read, "iiii", fd_read, "(fd %0, at most %1 bytes) -> %2 bytes"),
-    ROW(fd_readdir, "iiili", fd_no_directory, "(fd %0)"),
+    ROW(fd_readdir, "iiili", fd_readdir, "(fd %0, from %1) -> %2 bytes"),
     ROW(fd_renumber, "ii", fd_renumber, "(fd %0, fd %1)"),
-    ROW(fd_seek, "ilii", fd_unseekable, "(fd %0)"),
-    ROW(fd_sync, "i", fd_unsupported, "(fd %0)"),
-    ROW(fd_tell, "ii", fd_unseekable, "(fd %0)"),
+    ROW(fd_seek, "ilii", fd_seek, "(fd %0) -> %1"),
+    ROW(fd_sync, "i", fd_sync, "(fd %0)"),
+    ROW(fd_tell, "ii", fd_tell, "(fd %0)"),
     ROW(fd_write, "iiii", fd_write, "(fd %0, %b) -> %2 bytes"),
-    ROW(path_create_directory, "iii", path_at_fd, "(directory %0, %b)"),
-    ROW(path_filestat_get, "iiiii", path_at_fd_flags, "(directory %0, %b)"),
-    ROW(path_filestat_set_times, "iiiilli", path_at_fd_flags, "(directory %0, %b)"),
-    ROW(path_link, "iiiiiii", path_at_fd_flags, "(directory %0, %b)"),
-    ROW(path_open, "iiiiillii", path_at_fd_flags, "(directory %0, %b)"),
-    ROW(path_readlink, "iiiiii", path_at_fd, "(directory %0, %b)"),
-    ROW(path_remove_directory, "iii", path_at_fd, "(directory %0, %b)"),
-    ROW(path_rename, "iiiiii", path_at_fd, "(directory %0, %b)"),
+    ROW(path_create_directory, "iii", path_create_directory, "(directory %0, %b)"),
+    ROW(path_filestat_get, "iiiii", path_filestat_get, "(directory %0, %b)"),
+    ROW(path_filestat_set_times, "iiiilli", path_filestat_set_times, "(directory %0, %b)"),
+    ROW(path_link, "iiiiiii", path_link, "(directory %0, %b)"),
+    ROW(path_open, "iiiiillii", path_open, "(directory %0, %b) -> fd %2"),
+    ROW(path_readlink, "iiiiii", path_readlink, "(directory %0, %b)"),
+    ROW(path_remove_directory, "iii", path_remove_directory, "(directory %0, %b)"),
+    ROW(path_rename, "iiiiii", path_rename, "(directory %0, %b)"),
     ROW(path_symlink, "iiiii", path_symlink, "(directory %0, %b)"),
-    ROW(path_unlink_file, "iii", path_at_fd, "(directory %0, %b)"),
+    ROW(path_unlink_file, "iii", path_unlink_file, "(directory %0, %b)"),
     ROW(poll_oneoff, "iiii", poll_oneoff, "(%0 subscriptions, waits %1 ns) -> %2 events"),
     {"proc_exit", "i", false, nx_rt_wasi_proc_exit, "(%0)", NX_RT_WASI_MODULE, NULL, false},
     ROW(proc_raise, "i", proc_raise, "(signal %0)"),
@@ -92,6 +92,22 @@ const char *nx_rt_wasi_errno_name(unsigned wasi_errno)
     case NX_WASI_ENOTSOCK: return "ENOTSOCK";
     case NX_WASI_ENOTSUP: return "ENOTSUP";
     case NX_WASI_ESPIPE: return "ESPIPE";
+    case NX_WASI_EBUSY: return "EBUSY";
+    case NX_WASI_EEXIST: return "EEXIST";
+    case NX_WASI_EFBIG: return "EFBIG";
+    case NX_WASI_EILSEQ: return "EILSEQ";
+    case NX_WASI_EISDIR: return "EISDIR";
+    case NX_WASI_ELOOP: return "ELOOP";
+    case NX_WASI_EMFILE: return "EMFILE";
+    case NX_WASI_ENAMETOOLONG: return "ENAMETOOLONG";
+    case NX_WASI_ENOENT: return "ENOENT";
+    case NX_WASI_ENOMEM: return "ENOMEM";
+    case NX_WASI_ENOSPC: return "ENOSPC";
+    case NX_WASI_ENOTCAPABLE: return "ENOTCAPABLE";
+    case NX_WASI_ENOTEMPTY: return "ENOTEMPTY";
+    case NX_WASI_EPERM: return "EPERM";
+    case NX_WASI_EROFS: return "EROFS";
+    case NX_WASI_EXDEV: return "EXDEV";
     case NX_WASI_END: return "the run ended here";
     default: return "an unknown error";
     }

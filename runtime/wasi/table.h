@@ -47,7 +47,9 @@ NX_RT_HANDLER(random_get);
 NX_RT_HANDLER(poll_oneoff);
 /* stdio.c */
 NX_RT_HANDLER(fd_read);
+NX_RT_HANDLER(fd_pread);
 NX_RT_HANDLER(fd_write);
+NX_RT_HANDLER(fd_pwrite);
 /* files.c */
 NX_RT_HANDLER(fd_close);
 NX_RT_HANDLER(fd_renumber);
@@ -55,14 +57,28 @@ NX_RT_HANDLER(fd_fdstat_get);
 NX_RT_HANDLER(fd_fdstat_set_flags);
 NX_RT_HANDLER(fd_fdstat_set_rights);
 NX_RT_HANDLER(fd_filestat_get);
-NX_RT_HANDLER(fd_unseekable);  /* every call that needs a position: ESPIPE */
-NX_RT_HANDLER(fd_unsupported); /* sync, resize, times: EINVAL on a stream */
-NX_RT_HANDLER(fd_no_directory);
-NX_RT_HANDLER(fd_prestat);
-NX_RT_HANDLER(path_at_fd);       /* (directory, path, length, …) */
-NX_RT_HANDLER(path_at_fd_flags); /* (directory, flags, path, length, …) */
-NX_RT_HANDLER(path_symlink);     /* (target, length, directory, path, length) */
+NX_RT_HANDLER(fd_filestat_set_size);
+NX_RT_HANDLER(fd_filestat_set_times);
+NX_RT_HANDLER(fd_seek);
+NX_RT_HANDLER(fd_tell);
+NX_RT_HANDLER(fd_advise);
+NX_RT_HANDLER(fd_allocate);
+NX_RT_HANDLER(fd_sync); /* and fd_datasync */
+NX_RT_HANDLER(fd_prestat_get);
+NX_RT_HANDLER(fd_prestat_dir_name);
+NX_RT_HANDLER(fd_readdir);
 NX_RT_HANDLER(sock);
+/* paths.c */
+NX_RT_HANDLER(path_create_directory);
+NX_RT_HANDLER(path_filestat_get);
+NX_RT_HANDLER(path_filestat_set_times);
+NX_RT_HANDLER(path_link);
+NX_RT_HANDLER(path_open);
+NX_RT_HANDLER(path_readlink);
+NX_RT_HANDLER(path_remove_directory);
+NX_RT_HANDLER(path_rename);
+NX_RT_HANDLER(path_symlink);
+NX_RT_HANDLER(path_unlink_file);
 /* effects/: module nexus */
 NX_RT_HANDLER(nexus_http_request);
 NX_RT_HANDLER(nexus_kv_get);

@@ -11,6 +11,7 @@ nx_rt_scratch *nx_rt_scratch_new(void)
     if (!s) return NULL;
     s->next = NULL;
     s->effects = NULL;
+    s->fs = NULL;
     s->line_n = s->trace_n = 0;
     s->logs_sha = nx_sha256_ctx_new();
     s->calls_sha = nx_sha256_ctx_new();
@@ -25,6 +26,7 @@ void nx_rt_scratch_free(nx_rt_scratch *s)
     nx_sha256_ctx_free(s->logs_sha);
     nx_sha256_ctx_free(s->calls_sha);
     nx_rt_effects_free(s->effects);
+    nx_rt_fs_free(s->fs);
     free(s);
 }
 
@@ -35,9 +37,9 @@ void nx_rt_world_init(nx_rt_world *w, nx_attempt *a, nx_rt_scratch *s)
     w->scratch = s;
     w->now_ns = a->start_wall_ns;
     w->deadline_ns = UINT64_MAX;
-    w->fds[0] = NX_RT_FD_STDIN;
-    w->fds[1] = NX_RT_FD_STDOUT;
-    w->fds[2] = NX_RT_FD_STDERR;
+    w->streams[0].kind = NX_RT_FD_STDIN;
+    w->streams[1].kind = NX_RT_FD_STDOUT;
+    w->streams[2].kind = NX_RT_FD_STDERR;
     s->line_n = s->trace_n = 0;
     a->out.output.max = (size_t)a->max_output_bytes;
     a->out.logs.max = (size_t)a->max_log_bytes;
@@ -58,4 +60,5 @@ void nx_rt_world_done(nx_rt_world *w)
     nx_chacha_free(w->random);
     w->random = NULL;
     if (w->effects) nx_rt_effects_end(w);
+    if (w->fs) nx_rt_fs_end(w);
 }

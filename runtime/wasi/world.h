@@ -6,6 +6,7 @@
 #ifndef NX_RT_WASI_WORLD_H
 #define NX_RT_WASI_WORLD_H
 #include "nx/rt.h"
+#include "wasi/errno.h"
 
 #define NX_RT_LINE_BYTES 8192u /* a longer line of stderr reaches on_log() in pieces */
 #define NX_RT_TRACE_BYTES 8192u
@@ -15,6 +16,7 @@ typedef struct nx_rt_scratch {
     struct nx_rt_scratch *next;
     nx_sha256_ctx *logs_sha, *calls_sha;
     struct nx_rt_effects *effects; /* made at the first host call of module nexus */
+    struct nx_rt_fs *fs;           /* made at the first call on a file */
     size_t line_n, trace_n;
     char line[NX_RT_LINE_BYTES];
     uint8_t trace[NX_RT_TRACE_BYTES];
@@ -38,8 +40,20 @@ typedef enum {
 typedef enum { NX_RT_FD_CLOSED,
                NX_RT_FD_STDIN,
                NX_RT_FD_STDOUT,
-               NX_RT_FD_STDERR } nx_rt_fd;
-#define NX_RT_FDS 3u
+               NX_RT_FD_STDERR,
+               NX_RT_FD_FILE,
+               NX_RT_FD_DIR } nx_rt_fd;
+
+/* What a descriptor stands for. */
+typedef struct nx_rt_open {
+    nx_rt_fd kind;
+    uint16_t flags;              /* of __wasi_fdflags_t */
+    uint64_t rights, inheriting; /* of __wasi_rights_t */
+    struct nx_rt_node *node;     /* of a file or folder; held open */
+    uint64_t position;           /* in a file */
+    nx_slice preopened;          /* name under which it was there from the start; empty: it was not */
+} nx_rt_open;
+#define NX_RT_STREAMS 3u
 
 typedef struct nx_rt_world {
     nx_attempt *attempt;
@@ -54,7 +68,8 @@ typedef struct nx_rt_world {
     uint64_t now_ns;                /* the guest's wall clock */
     uint64_t slept_ns;              /* of the guest's time */
     size_t input_pos;
-    nx_rt_fd fds[NX_RT_FDS];
+    nx_rt_open streams[NX_RT_STREAMS]; /* descriptors 0 to 2 */
+    struct nx_rt_fs *fs;               /* the further ones: the scratch's, once the guest has used a file; else NULL */
     nx_chacha *random;             /* made at the first use */
     struct nx_rt_effects *effects; /* the scratch's, once the guest has made a host call of module nexus; else NULL */
     uint32_t value;                /* result of a call that gives one */
@@ -86,19 +101,6 @@ typedef struct nx_rt_call {
     const uint64_t *args; /* i32 zero-extended */
 } nx_rt_call;
 
-/* Errors of WASI preview 1 that are used (its witx file numbers them). */
-enum {
-    NX_WASI_OK = 0,
-    NX_WASI_EBADF = 8,
-    NX_WASI_EFAULT = 21,
-    NX_WASI_EINVAL = 28,
-    NX_WASI_ENOTDIR = 54,
-    NX_WASI_ENOTSOCK = 57,
-    NX_WASI_ENOTSUP = 58,
-    NX_WASI_ESPIPE = 70,
-    NX_WASI_END = 0xff /* the call does not return: world->end says why */
-};
-
 /* ---- guest_memory.c: the only way to the guest's bytes. Nothing is assumed about alignment. */
 /* NULL when [ptr, ptr + n) is not inside the memory. Valid for this host call. */
 uint8_t *nx_rt_mem_at(const nx_rt_call *c, uint64_t ptr, uint64_t n);
@@ -123,6 +125,16 @@ void nx_rt_trace_value(nx_rt_world *w, uint64_t v);
 void nx_rt_trace_bytes(nx_rt_world *w, const void *p, size_t n); /* the first 48 are kept, and the sum of lengths */
 void nx_rt_trace_end(nx_rt_world *w, uint8_t wasi_errno);
 void nx_rt_trace_finish(nx_rt_world *w);
+
+/* ---- fs.c: the attempt's trees and descriptors */
+nx_rt_open *nx_rt_open_at(nx_rt_world *w, uint64_t fd); /* NULL: closed, or never open */
+nx_rt_fd nx_rt_kind_at(nx_rt_world *w, uint64_t fd);
+nx_slice nx_rt_preopened_at(const nx_rt_world *w, uint64_t fd); /* by the attempt alone, before anything was opened; empty: none */
+/* The lowest free descriptor from 3 on takes `o` over. NX_WASI_EMFILE, NX_WASI_ENOMEM. */
+uint8_t nx_rt_open_add(nx_rt_world *w, const nx_rt_open *o, uint32_t *ret_fd);
+void nx_rt_open_close(nx_rt_open *o);
+void nx_rt_fs_end(nx_rt_world *w);
+void nx_rt_fs_free(struct nx_rt_fs *fs);
 
 /* ---- stdio.c */
 void nx_rt_logs_flush_line(nx_rt_world *w);

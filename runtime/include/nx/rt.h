@@ -12,6 +12,7 @@
 #include "nx/effect.h"
 #include "nx/json.h"
 #include "nx/mailbox.h"
+#include "nx/rt_tree.h"
 #include "nx/run.h"
 
 typedef struct nx_rt nx_rt;
@@ -65,6 +66,12 @@ typedef struct nx_outcome {
     unsigned n_emitted;
 } nx_outcome;
 
+/* A folder that is open when the guest starts. */
+typedef struct nx_rt_preopen {
+    nx_slice name;
+    nx_rt_tree *tree;
+} nx_rt_preopen;
+
 typedef struct nx_attempt {
     nx_mail mail;
     /* in: all lent until done() */
@@ -72,6 +79,14 @@ typedef struct nx_attempt {
     nx_slice input; /* stdin */
     const nx_kv *env;
     unsigned n_env;
+    const nx_slice *args; /* behind the program's name, which is "function"; programs of `nexus run` */
+    unsigned n_args;
+    /* Files: "/" with what `files` (frozen; may be NULL) holds and, unless scratch_bytes is 0, a "/tmp" of that much; or else, for programs of
+     * `nexus run`, folders by name, which may change. With none of these there is no folder. */
+    const nx_rt_tree *files;
+    uint64_t scratch_bytes;
+    const nx_rt_preopen *preopens;
+    unsigned n_preopens;
     bool is_replay; /* sleeps do not wait; no wall deadline but a safety of 10 x timeout */
     bool keep_logs; /* fill outcome.logs */
     uint8_t seed[32];
