@@ -103,6 +103,7 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w)
     put_list(w, "key_value_stores", f->stores, f->n_stores);
     put_list(w, "emit", f->emit, f->n_emit);
     put_size(w, "max_output", f->max_output_bytes);
+    put_size(w, "scratch", f->scratch_bytes);
     put_size(w, "max_log", f->max_log_bytes);
     if (f->recording != NX_RECORDING_FULL)
         nx_jw_kcstr(w, "recording", nx_recording_name(f->recording));

@@ -191,6 +191,8 @@ const nx_cfg_row nx_cfg_rows[] = {
     {"functions[].redact", NX_CFG_LIST, &nx_cfg_redact_path, FN_LIST(redact), .example = "[data.email, \"data.items.*.card\"]",
      .help = "Values of the event that no record of a run keeps, wherever they turn up in it: paths that begin with `data`, or `subject`; a step `*` is "
              "each member or element. The event itself is not changed. At most 64."},
+    {"functions[].scratch", NX_CFG_SIZE, .def = "16Mi", .min = "0", .max = "1Gi", FN(scratch_bytes),
+     .help = "Bytes of files in `/tmp`, which lies in memory and goes with the attempt; 0: there is no `/tmp`."},
     {"functions[].concurrency", NX_CFG_INT, .def = "0", .min = "0", .max = "1024", .unit = "attempts", FN(concurrency),
      .help = "Attempts that one node runs at the same time; 0 is as many as there are slots."},
     {"functions[].retry", NX_CFG_SECTION, .help = "What follows an attempt that fails. Without it, a run has one attempt."},

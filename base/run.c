@@ -232,6 +232,7 @@ static void write_world(const nx_run *r, nx_jw *w)
     /* "no limit" is a number that many JSON readers cannot hold; it is left out. */
     if (r->limit_fuel && r->limit_fuel <= INT64_MAX) nx_jw_ku64(w, "fuel", r->limit_fuel);
     nx_jw_ku64(w, "output_bytes", r->limit_output_bytes);
+    nx_jw_ku64(w, "scratch_bytes", r->limit_scratch_bytes);
     nx_jw_object_end(w);
     nx_jw_kbool(w, "input_is_cloudevent", r->input_is_cloudevent);
     optional(w, "engine", r->engine);

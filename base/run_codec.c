@@ -58,6 +58,7 @@ enum {
     TAG_NEXT_WALL_NS = 48,
     TAG_PRIVACY = 52,
     TAG_REDACTED = 53,
+    TAG_LIMIT_SCRATCH_BYTES = 58,
     TAG_ENV = 64,
     TAG_EMITTED = 66,
     TAG_EFFECT = 67,
@@ -207,6 +208,7 @@ static void put_run(enc *e, const nx_run *r)
     put_u64(e, TAG_LIMIT_MEMORY_BYTES, r->limit_memory_bytes);
     put_u64(e, TAG_LIMIT_FUEL, r->limit_fuel);
     put_u64(e, TAG_LIMIT_OUTPUT_BYTES, r->limit_output_bytes);
+    put_u64(e, TAG_LIMIT_SCRATCH_BYTES, r->limit_scratch_bytes);
     put_digest(e, TAG_CALLS_SHA256, r->calls_sha256.b);
     put_u64(e, TAG_N_CALLS, r->n_calls);
     put_slice(e, TAG_CALLS, r->calls);
@@ -341,6 +343,7 @@ static uint64_t *u64_field(dec *d, uint64_t tag)
     case TAG_LIMIT_MEMORY_BYTES: return &r->limit_memory_bytes;
     case TAG_LIMIT_FUEL: return &r->limit_fuel;
     case TAG_LIMIT_OUTPUT_BYTES: return &r->limit_output_bytes;
+    case TAG_LIMIT_SCRATCH_BYTES: return &r->limit_scratch_bytes;
     case TAG_N_CALLS: return &r->n_calls;
     case TAG_EVENT_SEQ: return &r->event_seq;
     case TAG_DELIVERY: return &r->delivery;

@@ -423,6 +423,7 @@ void nx_core_run_execute(nx_core_run *r)
     a->memory_bytes = f->memory_bytes;
     a->fuel = f->fuel;
     a->max_output_bytes = f->max_output_bytes;
+    a->scratch_bytes = f->scratch_bytes;
     a->max_log_bytes = f->max_log_bytes;
     a->max_calls_bytes = CALLS_BYTES_MAX;
     a->keep_logs = true;

@@ -28,6 +28,7 @@ static void fill_record(nx_core_run *r)
     rec->limit_memory_bytes = f->memory_bytes;
     rec->limit_fuel = f->fuel;
     rec->limit_output_bytes = f->max_output_bytes;
+    rec->limit_scratch_bytes = f->scratch_bytes;
     rec->engine = nx_slice_cstr(nx_rt_engine_identity(n->rt));
     rec->world = nx_slice_cstr(nx_rt_world_identity());
     rec->arch = nx_slice_cstr(nx_rt_arch());

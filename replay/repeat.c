@@ -167,6 +167,7 @@ static void fill_limits(nx_replay_repetition *p, const nx_run *o)
     a->memory_bytes = r->limit_memory_bytes = settings ? settings->memory_bytes : o->limit_memory_bytes;
     a->fuel = r->limit_fuel = settings ? settings->fuel : o->limit_fuel;
     a->max_output_bytes = r->limit_output_bytes = settings ? settings->max_output_bytes : o->limit_output_bytes;
+    a->scratch_bytes = r->limit_scratch_bytes = settings ? settings->scratch_bytes : o->limit_scratch_bytes;
     a->max_log_bytes = settings ? settings->max_log_bytes : log_limit(o);
 }
 

@@ -1,12 +1,13 @@
 /* wasi/env.c: arguments, environment, and the end of the program. */
 #include "wasi/table.h"
 
-static const char program_name[] = "function"; /* argv[0] */
+static unsigned n_args(const nx_attempt *a) { return a->n_args ? a->n_args : 1; }
+static nx_slice arg_at(const nx_attempt *a, unsigned i) { return a->n_args ? a->args[i] : NX_SLICE("function"); }
 
 static uint64_t args_bytes(const nx_attempt *a)
 {
-    uint64_t n = sizeof program_name;
-    for (unsigned i = 0; i < a->n_args; i++) n += a->args[i].n + 1;
+    uint64_t n = 0;
+    for (unsigned i = 0; i < n_args(a); i++) n += arg_at(a, i).n + 1;
     return n;
 }
 
@@ -14,9 +15,9 @@ NX_RT_HANDLER(args_sizes_get)
 {
     const nx_attempt *a = c->w->attempt;
     uint64_t n = args_bytes(a);
-    nx_rt_trace_value(c->w, a->n_args + 1);
+    nx_rt_trace_value(c->w, n_args(a));
     nx_rt_trace_value(c->w, n);
-    bool is_ok = nx_rt_mem_store_u32(c, c->args[0], a->n_args + 1) && nx_rt_mem_store_u32(c, c->args[1], (uint32_t)n);
+    bool is_ok = nx_rt_mem_store_u32(c, c->args[0], n_args(a)) && nx_rt_mem_store_u32(c, c->args[1], (uint32_t)n);
     return is_ok ? NX_WASI_OK : NX_WASI_EFAULT;
 }
 
@@ -25,9 +26,9 @@ NX_RT_HANDLER(args_get)
 {
     const nx_attempt *a = c->w->attempt;
     uint64_t ptr = c->args[1];
-    if (!nx_rt_mem_at(c, ptr, args_bytes(a)) || !nx_rt_mem_at(c, c->args[0], 4 * ((uint64_t)a->n_args + 1))) return NX_WASI_EFAULT;
-    for (unsigned i = 0; i <= a->n_args; i++) {
-        nx_slice arg = i ? a->args[i - 1] : nx_slice_make(program_name, sizeof program_name - 1);
+    if (!nx_rt_mem_at(c, ptr, args_bytes(a)) || !nx_rt_mem_at(c, c->args[0], 4 * (uint64_t)n_args(a))) return NX_WASI_EFAULT;
+    for (unsigned i = 0; i < n_args(a); i++) {
+        nx_slice arg = arg_at(a, i);
         uint8_t *p = nx_rt_mem_at(c, ptr, arg.n + 1);
         if (!p || !nx_rt_mem_store_u32(c, c->args[0] + 4 * (uint64_t)i, (uint32_t)ptr)) return NX_WASI_EFAULT;
         if (arg.n) memcpy(p, arg.p, arg.n);

@@ -299,6 +299,18 @@ nx_err nx_rt_tree_put_lent(nx_rt_tree *t, nx_slice path, nx_slice bytes, uint64_
     return put(t, path, NX_RT_NODE_FILE, bytes, true, mtime_ns, reterr);
 }
 
+bool nx_rt_tree_has(const nx_rt_tree *t, nx_slice path, nx_rt_node_kind *ret_kind)
+{
+    const nx_rt_node *at = t->root;
+    for (nx_slice rest = path, part; at && rest.n;) {
+        part = nx_slice_split(rest, '/', &rest);
+        const nx_rt_entry *e = nx_rt_dir_find(at, part);
+        at = e ? e->node : NULL;
+    }
+    if (at) *ret_kind = at->kind;
+    return at != NULL;
+}
+
 static nx_err each(const nx_rt_node *dir, char *path, size_t n, nx_err (*on_item)(void *self, const nx_rt_tree_item *item), void *self)
 {
     for (uint32_t i = 0; i < dir->n_entries; i++) {

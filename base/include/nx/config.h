@@ -59,7 +59,7 @@ typedef struct nx_fn_config {
     unsigned n_secrets; /* names that secret_get answers; sorted */
     nx_kv *secret_env;
     unsigned n_secret_env; /* variable, secret's name; sorted by variable; none of them is in env */
-    uint64_t max_output_bytes, max_log_bytes;
+    uint64_t max_output_bytes, max_log_bytes, scratch_bytes;
     unsigned concurrency;        /* running attempts on one node; 0: as many as there are slots */
     unsigned retry_max_attempts; /* the first one counts; 1: a failure is final */
     unsigned retry_factor_milli; /* thousandths */

@@ -123,7 +123,7 @@ typedef struct nx_run {
     uint8_t seed[32];
     nx_kv env[NX_RUN_ENV_MAX]; /* byte for byte as the guest saw it, in order */
     unsigned n_env;
-    uint64_t limit_timeout_ns, limit_memory_bytes, limit_fuel, limit_output_bytes;
+    uint64_t limit_timeout_ns, limit_memory_bytes, limit_fuel, limit_output_bytes, limit_scratch_bytes;
     nx_effect *effects;
     unsigned n_effects;
     nx_emitted *emitted;

@@ -79,7 +79,7 @@ typedef struct nx_attempt {
     nx_slice input; /* stdin */
     const nx_kv *env;
     unsigned n_env;
-    const nx_slice *args; /* behind the program's name, which is "function"; programs of `nexus run` */
+    const nx_slice *args; /* with the program's name in front; none: only that, "function" */
     unsigned n_args;
     /* Files: "/" with what `files` (frozen; may be NULL) holds and, unless scratch_bytes is 0, a "/tmp" of that much; or else, for programs of
      * `nexus run`, folders by name, which may change. With none of these there is no folder. */

@@ -36,4 +36,5 @@ typedef struct nx_rt_tree_item {
 /* Folders before what is in them. Slices valid during the call; a return other than NX_OK stops and is returned. */
 nx_err nx_rt_tree_each(const nx_rt_tree *t, nx_err (*on_item)(void *self, const nx_rt_tree_item *item), void *self);
 void nx_rt_tree_mark(nx_rt_tree *t);
+bool nx_rt_tree_has(const nx_rt_tree *t, nx_slice path, nx_rt_node_kind *ret_kind); /* links are not followed */
 #endif

@@ -55,6 +55,7 @@ static void fill(nx_run *r, nx_effect effects[2])
     r->limit_memory_bytes = 128u << 20;
     r->limit_fuel = 1000000;
     r->limit_output_bytes = 1u << 20;
+    r->limit_scratch_bytes = 16u << 20;
     effects[0] = (nx_effect){NX_SLICE("http.request"), nx_sha256_of(NX_SLICE("q")), NX_EFFECT_OK, 1234567, NX_SLICE("answer")};
     effects[1] = (nx_effect){NX_SLICE("kv.get"), nx_sha256_of(NX_SLICE("k")), NX_EFFECT_INTERRUPTED, 0, NX_SLICE("")};
     r->effects = effects;
@@ -130,6 +131,7 @@ static void assert_same_run(const nx_run *a, const nx_run *b)
     SAME(limit_memory_bytes);
     SAME(limit_fuel);
     SAME(limit_output_bytes);
+    SAME(limit_scratch_bytes);
     SAME(n_calls);
     SAME(event_seq);
     SAME(delivery);
