@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STREAM_BYTES (256u << 20)     /* of stdin, stdout */
-#define FOLDER_BYTES (1024ull << 20)  /* of each --dir */
+#define STREAM_BYTES (256u << 20)    /* of stdin, stdout */
+#define FOLDER_BYTES (1024ull << 20) /* of each --dir */
 #define FOLDERS_MAX 16
 #define ENV_MAX 128
 #define TIMEOUT_NS (3600 * NX_NS_PER_S)

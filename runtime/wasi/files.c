@@ -11,7 +11,10 @@ enum { TIMES_ACCESS = 1,
 #define ADVICE_MAX 5u
 #define DIRENT_BYTES 24u
 
-bool nx_rt_is_stream(const nx_rt_open *o) { return o && o->kind >= NX_RT_FD_STDIN && o->kind <= NX_RT_FD_STDERR; }
+bool nx_rt_is_stream(const nx_rt_open *o)
+{
+    return o && o->kind >= NX_RT_FD_STDIN && o->kind <= NX_RT_FD_STDERR;
+}
 
 uint8_t nx_rt_file_check(const nx_rt_open *o, uint64_t rights)
 {
@@ -177,8 +180,9 @@ NX_RT_HANDLER(fd_seek)
     if (err == NX_WASI_EISDIR) return NX_WASI_EBADF; /* folders are read by cookies */
     if (err) return err;
     if (whence > WHENCE_END) return NX_WASI_EINVAL;
-    base = whence == WHENCE_SET ? 0 : whence == WHENCE_CUR ? o->position : o->node->n_bytes;
-    if (by < 0 ? (uint64_t)-(by + 1) + 1 > base : (uint64_t)by > (uint64_t)INT64_MAX - base) return NX_WASI_EINVAL;
+    base = whence == WHENCE_SET ? 0 : whence == WHENCE_CUR ? o->position
+                                                           : o->node->n_bytes;
+    if (by < 0 ? (uint64_t) - (by + 1) + 1 > base : (uint64_t)by > (uint64_t)INT64_MAX - base) return NX_WASI_EINVAL;
     if (!nx_rt_mem_at(c, c->args[3], 8)) return NX_WASI_EFAULT;
     o->position = base + (uint64_t)by;
     nx_rt_trace_value(c->w, o->position);

@@ -33,12 +33,12 @@
 #define NX_RT_RIGHT_REMOVE_DIRECTORY (1u << 25)
 #define NX_RT_RIGHT_UNLINK (1u << 26)
 #define NX_RT_RIGHT_POLL (1u << 27)
-#define NX_RT_RIGHTS_FILE                                                                                                                            \
+#define NX_RT_RIGHTS_FILE                                                                                                                           \
     (NX_RT_RIGHT_DATASYNC | NX_RT_RIGHT_READ | NX_RT_RIGHT_SEEK | NX_RT_RIGHT_SET_FLAGS | NX_RT_RIGHT_SYNC | NX_RT_RIGHT_TELL | NX_RT_RIGHT_WRITE | \
      NX_RT_RIGHT_ADVISE | NX_RT_RIGHT_ALLOCATE | NX_RT_RIGHT_STAT | NX_RT_RIGHT_SET_SIZE | NX_RT_RIGHT_SET_TIMES | NX_RT_RIGHT_POLL)
-#define NX_RT_RIGHTS_DIR                                                                                                                        \
-    (NX_RT_RIGHT_SET_FLAGS | NX_RT_RIGHT_SYNC | NX_RT_RIGHT_DATASYNC | NX_RT_RIGHT_CREATE_DIRECTORY | NX_RT_RIGHT_CREATE_FILE |                 \
-     NX_RT_RIGHT_LINK_SOURCE | NX_RT_RIGHT_LINK_TARGET | NX_RT_RIGHT_PATH_OPEN | NX_RT_RIGHT_READDIR | NX_RT_RIGHT_READLINK |                   \
+#define NX_RT_RIGHTS_DIR                                                                                                                      \
+    (NX_RT_RIGHT_SET_FLAGS | NX_RT_RIGHT_SYNC | NX_RT_RIGHT_DATASYNC | NX_RT_RIGHT_CREATE_DIRECTORY | NX_RT_RIGHT_CREATE_FILE |               \
+     NX_RT_RIGHT_LINK_SOURCE | NX_RT_RIGHT_LINK_TARGET | NX_RT_RIGHT_PATH_OPEN | NX_RT_RIGHT_READDIR | NX_RT_RIGHT_READLINK |                 \
      NX_RT_RIGHT_RENAME_SOURCE | NX_RT_RIGHT_RENAME_TARGET | NX_RT_RIGHT_PATH_STAT | NX_RT_RIGHT_PATH_SET_SIZE | NX_RT_RIGHT_PATH_SET_TIMES | \
      NX_RT_RIGHT_STAT | NX_RT_RIGHT_SET_TIMES | NX_RT_RIGHT_SYMLINK | NX_RT_RIGHT_REMOVE_DIRECTORY | NX_RT_RIGHT_UNLINK)
 

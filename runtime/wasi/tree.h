@@ -39,7 +39,7 @@ struct nx_rt_tree {
 /* NX_WASI_ENOSPC, NX_WASI_ENOMEM; the node stands in no folder yet. */
 uint8_t nx_rt_node_new(nx_rt_tree *t, nx_rt_node_kind kind, uint64_t now_ns, nx_rt_node **ret);
 void nx_rt_node_open(nx_rt_node *n);
-void nx_rt_node_close(nx_rt_node *n); /* the last user of an unlinked node gives its memory back */
+void nx_rt_node_close(nx_rt_node *n);                              /* the last user of an unlinked node gives its memory back */
 nx_rt_entry *nx_rt_dir_find(const nx_rt_node *dir, nx_slice name); /* NULL: none; valid until the folder changes */
 uint8_t nx_rt_dir_add(nx_rt_node *dir, nx_slice name, nx_rt_node *node, uint64_t now_ns);
 void nx_rt_dir_remove(nx_rt_node *dir, nx_rt_entry *e, uint64_t now_ns); /* what stood there loses a link */

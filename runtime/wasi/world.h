@@ -70,9 +70,9 @@ typedef struct nx_rt_world {
     size_t input_pos;
     nx_rt_open streams[NX_RT_STREAMS]; /* descriptors 0 to 2 */
     struct nx_rt_fs *fs;               /* the further ones: the scratch's, once the guest has used a file; else NULL */
-    nx_chacha *random;             /* made at the first use */
-    struct nx_rt_effects *effects; /* the scratch's, once the guest has made a host call of module nexus; else NULL */
-    uint32_t value;                /* result of a call that gives one */
+    nx_chacha *random;                 /* made at the first use */
+    struct nx_rt_effects *effects;     /* the scratch's, once the guest has made a host call of module nexus; else NULL */
+    uint32_t value;                    /* result of a call that gives one */
     nx_rt_end end;
     int exit_code;
     bool is_logs_hashed;  /* logs_sha has begun */

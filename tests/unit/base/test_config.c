@@ -286,7 +286,7 @@ static void test_config_stored_settings_round_trip(void **state)
     stored_form(&p.config->functions[1], &json);
     assert_string_equal(nx_buf_cstr(&json),
                         "{\"name\":\"f2\",\"on\":{\"nats\":[\"orders.new\"]},\"runtime\":\"wasi-preview1\",\"timeout\":\"30s\",\"memory\":\"128Mi\","
-                        "\"fuel\":0,\"input\":\"data\",\"respond\":\"async\",\"max_output\":\"1Mi\",\"max_log\":\"256Ki\",\"concurrency\":0}");
+                        "\"fuel\":0,\"input\":\"data\",\"respond\":\"async\",\"max_output\":\"1Mi\",\"scratch\":\"16Mi\",\"max_log\":\"256Ki\",\"concurrency\":0}");
     nx_buf_done(&json);
     parsed_done(&p);
 }

@@ -101,7 +101,7 @@ static void test_args_usage_errors_name_the_flag_or_argument(void **state)
     REFUSED("flag --listen needs a value (HOST:PORT)", "dev", "--listen");
     REFUSED("flag --json takes no value", "version", "--json=yes");
     REFUSED("flag --log-format: \"xml\" is not one of text, json", "dev", "--log-format", "xml");
-    REFUSED("missing argument <event>", "replay");
+    REFUSED("missing argument <event>", "events", "show");
     REFUSED("unexpected argument 'b'", "replay", "a", "b");
     REFUSED("'nexus events' needs one more word", "events");
     REFUSED("unknown flag --admin-url for 'nexus version'", "version", "--admin-url", "x");
