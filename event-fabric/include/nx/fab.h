@@ -93,7 +93,7 @@ typedef struct nx_fab_pub {
 } nx_fab_pub;
 
 /* Stores an event in binary mode: subject nx.NS.ev.<shard of event_id>.<type> (the shard first: then one filter names it for types of any number of tokens), ce- headers, data untouched. `pub` is lent until done().
- * dedupe_key: Nats-Msg-Id = SHA-256 of it (empty: none). reply: header nx-reply (empty: none). All bytes are copied before it returns.
+ * dedupe_key: Nats-Msg-Id is made of its SHA-256 (empty: none). reply: header nx-reply (empty: none). All bytes are copied before it returns.
  * NX_EMANY: one distinct type too many. */
 nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key, nx_slice reply, nx_fab_pub *pub, nx_error *reterr);
 /* Whether an event of this type would be taken; counts it from now on. For what publishes several events, all or none. NX_EMANY, NX_EINVAL. */
