@@ -4,6 +4,7 @@
 #include "offline.h"
 #include "replay_range.h"
 #include "what_if.h"
+#include <unistd.h>
 
 #define TIMEOUT_MS 600000
 
@@ -189,8 +190,34 @@ static int run_bundle(nx_cli *c)
     return code == NX_CLI_OK ? print_all(c, nx_buf_view(&line)) : code;
 }
 
+/* Live effects happen: a card is charged again. A person is asked; a program has to say --yes. */
+static int allow_live(nx_cli *c)
+{
+    const char *effects = nx_cli_flag_text(c, "effects");
+    char answer[16] = "";
+    bool is_one = c->n_args > 0 && !nx_cli_is_bundle(c->args[0]);
+    if (effects && strcmp(effects, "recorded") != 0 && c->n_args > 0 && !is_one)
+        return nx_cli_fail_usage(c, "flag --effects: a bundle is repeated with its recorded answers");
+    if (!effects || strcmp(effects, "live") != 0)
+        return NX_CLI_OK;
+    if (!is_one)
+        return nx_cli_fail_usage(c, "flag --effects: `live` is for one event; a range takes recorded or deny");
+    if (nx_cli_flag_is_set(c, "yes"))
+        return NX_CLI_OK;
+    if (!isatty(STDIN_FILENO) || c->json)
+        return nx_cli_fail_usage(c, "live effects reach the outside again (requests are sent, keys are written); say --yes if that is meant");
+    fprintf(stderr, "With live effects, requests are sent and keys are written again. Replay %s so? [y/N] ", c->args[0]);
+    if (!fgets(answer, sizeof answer, stdin) || (answer[0] != 'y' && answer[0] != 'Y'))
+        return nx_cli_fail(c, NX_ECANCELED, "nothing was replayed");
+    return NX_CLI_OK;
+}
+
 static int run(nx_cli *c)
 {
+    const char *effects = nx_cli_flag_text(c, "effects");
+    int allowed = allow_live(c);
+    if (allowed != NX_CLI_OK)
+        return allowed;
     if (c->n_args == 0)
         return nx_cli_replay_range(c);
     if (nx_cli_is_bundle(c->args[0]))
@@ -212,6 +239,8 @@ static int run(nx_cli *c)
         nx_jw_kcstr(&w, "function", function);
     if (other[0])
         nx_jw_kcstr(&w, "against", other);
+    if (effects)
+        nx_jw_kcstr(&w, "effects", effects);
     if (code == NX_CLI_OK)
         code = nx_cli_what_if(c, &w);
     nx_jw_object_end(&w);
@@ -237,7 +266,7 @@ static int run(nx_cli *c)
 }
 
 static const char *const statuses[] = {"ok", "error", "timeout", "dead", NULL};
-static const char *const policies[] = {"recorded", "deny", NULL};
+static const char *const policies[] = {"recorded", "deny", "live", NULL};
 static const nx_cli_flag flags[] = {
     {.name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only this function (default: every one that ran the event)."},
     {.name = "against", .value = "CODE", .kind = NX_CLI_FILE, .help = "Other code than the recorded one: a version (v3, live), an artifact's digest, or a .wasm file."},
@@ -246,7 +275,8 @@ static const nx_cli_flag flags[] = {
     {.name = "type", .letter = 't', .value = "PATTERN", .help = "Only runs of events of this type: 'order.*' for one more token, 'order.>' for any."},
     {.name = "status", .letter = 's', .value = "STATUS", .choices = statuses, .help = "Only runs that ended so: ok, error, timeout or dead."},
     {.name = "all", .letter = 'a', .help = "Every run that is stored."},
-    {.name = "effects", .value = "POLICY", .choices = policies, .help = "Host calls of a range: `recorded` answers (default), or `deny` them all."},
+    {.name = "effects", .value = "POLICY", .choices = policies, .help = "What host calls are answered: `recorded` as they were (default), `deny` refuses all, `live` (of one event) reaches the outside again."},
+    {.name = "yes", .letter = 'y', .help = "Live effects are meant: don't ask."},
     {.name = "rate", .value = "N", .help = "At most so many events a second (default: as fast as it goes)."},
     {.name = "detach", .letter = 'd', .help = "Print the job's id and leave it to the node."},
     NX_CLI_WHAT_IF_FLAGS,
@@ -262,6 +292,7 @@ static const nx_cli_example examples[] = {
     {"nexus replay 8W2MQ4KD --function user-welcome --show-output", "one function of one event"},
     {"nexus replay @last --against build/welcome.wasm", "what new code would have answered"},
     {"nexus replay @last --set data.total=0 --at +30d", "what if the total had been 0, a month later"},
+    {"nexus replay @last --effects live --yes", "once more with the world as it is now: requests are sent, keys are written"},
     {"nexus replay case.nxb", "a bundle of `nexus bundle`, without a node or a network"},
     {"nexus replay --since 1h --function user-welcome --against build/welcome.wasm", "every run of the last hour, on new code"},
     {"nexus replay --all --type 'order.*' --rate 500 --detach", "all runs of these events, in the background, slowly"},
@@ -274,7 +305,8 @@ const nx_cli_command nx_cli_cmd_replay = {
     .text = "Each function that ran the event runs again in the world that was recorded: the same input, clock, randomness and\n"
             "environment. The verdict is identical when output, host calls and fuel are the same, diverged when they are not (with\n"
             "the first host call that differs), failed when the run could not be repeated. Of other code (--against) only status,\n"
-            "output and log are compared. Nothing outside is touched.\n\n"
+            "output, log and emitted events are compared. Host calls get their recorded answers and nothing outside is touched, unless --effects\n"
+            "live says otherwise; emitted events are never published.\n\n"
             "Without an event, but with --since, --until, --type, --function, --status or --all, every run in that range is repeated, by a\n"
             "job on the node: events with one partition key in their order, others side by side. Only a summary is stored. Ctrl-C cancels\n"
             "the job; it survives everything else (a lost terminal, a node that is started again): see `nexus jobs`.\n\n"

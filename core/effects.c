@@ -1,5 +1,7 @@
 /* effects.c: the world that a function's host calls reach on this node. The runtime records what it answers and gives a replay the recording. */
 #include "core_internal.h"
+#include "outbound.h"
+#include "secrets.h"
 
 static nx_err kv_get(void *self, const nx_effect_call *c, nx_slice store, nx_slice key, nx_error *reterr)
 {
@@ -30,10 +32,24 @@ static nx_err kv_delete(void *self, const nx_effect_call *c, nx_slice store, nx_
     return nx_fab_store_delete(n->ns, store, key, expected, c->deadline_ns, reterr);
 }
 
+static nx_err http_request(void *self, const nx_effect_call *c, nx_slice request, nx_error *reterr)
+{
+    const nx_node *n = self;
+    return nx_core_outbound_request(n->outbound, c, request, reterr);
+}
+
+static nx_err secret_get(void *self, const nx_effect_call *c, nx_slice name, nx_error *reterr)
+{
+    const nx_node *n = self;
+    return nx_core_secret_answer(n->secrets, n->ns, c, name, reterr);
+}
+
 const nx_effect_ops nx_core_effect_ops = {
+    .http_request = http_request,
     .kv_get = kv_get,
     .kv_put = kv_put,
     .kv_delete = kv_delete,
+    .secret_get = secret_get,
 };
 
 const nx_effect_ops *nx_core_effects(void) { return &nx_core_effect_ops; }

@@ -26,15 +26,22 @@ typedef enum {
 } nexus_status;
 
 #define NEXUS_IMPORT(name) __attribute__((import_module("nexus"), import_name(name)))
-NEXUS_IMPORT("http_request") int32_t nexus_sys_http_request(const void *message, size_t message_n);
-NEXUS_IMPORT("kv_get") int32_t nexus_sys_kv_get(const char *store, size_t store_n, const char *key, size_t key_n);
+NEXUS_IMPORT("http_request")
+int32_t nexus_sys_http_request(const void *message, size_t message_n);
+NEXUS_IMPORT("kv_get")
+int32_t nexus_sys_kv_get(const char *store, size_t store_n, const char *key, size_t key_n);
 NEXUS_IMPORT("kv_put")
 int32_t nexus_sys_kv_put(const char *store, size_t store_n, const char *key, size_t key_n, const void *value, size_t value_n, int64_t expected);
-NEXUS_IMPORT("kv_delete") int32_t nexus_sys_kv_delete(const char *store, size_t store_n, const char *key, size_t key_n, int64_t expected);
-NEXUS_IMPORT("emit") int32_t nexus_sys_emit(const void *message, size_t message_n);
-NEXUS_IMPORT("secret_get") int32_t nexus_sys_secret_get(const char *name, size_t name_n);
-NEXUS_IMPORT("answer_size") size_t nexus_sys_answer_size(void);
-NEXUS_IMPORT("answer_read") int32_t nexus_sys_answer_read(void *to, size_t offset, size_t n);
+NEXUS_IMPORT("kv_delete")
+int32_t nexus_sys_kv_delete(const char *store, size_t store_n, const char *key, size_t key_n, int64_t expected);
+NEXUS_IMPORT("emit")
+int32_t nexus_sys_emit(const void *message, size_t message_n);
+NEXUS_IMPORT("secret_get")
+int32_t nexus_sys_secret_get(const char *name, size_t name_n);
+NEXUS_IMPORT("answer_size")
+size_t nexus_sys_answer_size(void);
+NEXUS_IMPORT("answer_read")
+int32_t nexus_sys_answer_read(void *to, size_t offset, size_t n);
 
 typedef struct nexus_text {
     char *p; /* NULL: none */
