@@ -410,7 +410,7 @@ static bool check_why_name(nx_slice s, nx_cfg_why *why)
     if (nearest)
         advise(why, "did you mean %s?", nearest);
     else
-        advise(why, "trap, exit, stack_overflow, memory_limit, output_limit, fuel, deadline or effects_limit");
+        advise(why, "trap, exit, stack_overflow, memory_limit, output_limit, fuel, deadline, effects_limit or no_secret");
     return refuse(why, "%s is no reason of a failure", shown);
 }
 

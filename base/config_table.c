@@ -212,7 +212,7 @@ const nx_cfg_row nx_cfg_rows[] = {
              "once it is resumed, `drop` nothing."},
     {"functions[].retry_on", NX_CFG_ONE_OR_LIST, &nx_cfg_why_name, FN_LIST(retry_on), .example = "[exit, trap]",
      .help = "Reasons after which an attempt is tried again: `trap`, `exit`, `stack_overflow`, `memory_limit`, `output_limit`, `fuel`, `deadline` "
-             "(or `timeout`, the same), `effects_limit`. Without it, all of these."},
+             "(or `timeout`, the same), `effects_limit`, `no_secret`. Without it, all of these."},
 };
 
 const unsigned nx_cfg_n_rows = (unsigned)NX_ARRAY_LEN(nx_cfg_rows);

@@ -5,7 +5,7 @@
 
 static const char *const status_names[] = {"ok", "error", "timeout", "dead"};
 static const char *const why_names[] = {"none", "trap", "exit", "stack_overflow", "memory_limit", "output_limit", "fuel",
-                                        "deadline", "node_crash", "hop_limit", "no_module", "emit", "effects_limit", "not_recorded"};
+                                        "deadline", "node_crash", "hop_limit", "no_module", "emit", "effects_limit", "not_recorded", "no_secret"};
 static const char *const policy_names[] = {"recorded", "deny", "live"};
 
 void nx_run_clear(nx_run *r)
@@ -41,6 +41,7 @@ bool nx_run_why_can_retry(nx_run_why w)
     case NX_WHY_FUEL:
     case NX_WHY_DEADLINE:
     case NX_WHY_EFFECTS_LIMIT:
+    case NX_WHY_NO_SECRET:
         return true;
     case NX_WHY_NONE:
     case NX_WHY_NODE_CRASH:
@@ -211,6 +212,17 @@ static void write_privacy(const nx_run *r, nx_jw *w)
     nx_jw_array_end(w);
 }
 
+static void write_pairs(nx_jw *w, const char *key, const nx_kv *pairs, unsigned n)
+{
+    nx_jw_key(w, key);
+    nx_jw_object(w);
+    for (unsigned i = 0; i < n && i < NX_RUN_ENV_MAX; i++) {
+        nx_jw_key_slice(w, pairs[i].key);
+        nx_jw_str(w, pairs[i].value);
+    }
+    nx_jw_object_end(w);
+}
+
 static void write_world(const nx_run *r, nx_jw *w)
 {
     char seed[sizeof r->seed * 2 + 1];
@@ -218,13 +230,8 @@ static void write_world(const nx_run *r, nx_jw *w)
     memcpy(as_digest.b, r->seed, sizeof r->seed);
     nx_sha256_hex(&as_digest, seed);
     nx_jw_kcstr(w, "seed", seed);
-    nx_jw_key(w, "env");
-    nx_jw_object(w);
-    for (unsigned i = 0; i < r->n_env && i < NX_RUN_ENV_MAX; i++) {
-        nx_jw_key_slice(w, r->env[i].key);
-        nx_jw_str(w, r->env[i].value);
-    }
-    nx_jw_object_end(w);
+    write_pairs(w, "env", r->env, r->n_env);
+    if (r->n_secret_env) write_pairs(w, "secret_env", r->secret_env, r->n_secret_env);
     nx_jw_key(w, "limits");
     nx_jw_object(w);
     nx_jw_kdouble(w, "timeout_ms", (double)r->limit_timeout_ns / (double)NX_NS_PER_MS);

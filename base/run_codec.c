@@ -63,6 +63,7 @@ enum {
     TAG_EMITTED = 66,
     TAG_EFFECT = 67,
     TAG_EMITTED_SHA256 = 68,
+    TAG_SECRET_ENV = 72,
 };
 
 enum { FLAG_REPLAY = 1,
@@ -137,16 +138,19 @@ static void put_digest(enc *e, unsigned tag, const uint8_t d[32])
     if (memcmp(d, zero, sizeof zero) != 0) put_bytes(e, tag, d, sizeof zero);
 }
 
+static void put_pair(enc *e, unsigned tag, const nx_kv *kv)
+{
+    put_uvarint(e, tag);
+    put_uvarint(e, uvarint_bytes(kv->key.n) + kv->key.n + kv->value.n);
+    put_uvarint(e, kv->key.n);
+    put(e, kv->key.p, kv->key.n);
+    put(e, kv->value.p, kv->value.n);
+}
+
 static void put_lists(enc *e, const nx_run *r)
 {
-    for (unsigned i = 0; i < r->n_env; i++) {
-        nx_slice k = r->env[i].key, v = r->env[i].value;
-        put_uvarint(e, TAG_ENV);
-        put_uvarint(e, uvarint_bytes(k.n) + k.n + v.n);
-        put_uvarint(e, k.n);
-        put(e, k.p, k.n);
-        put(e, v.p, v.n);
-    }
+    for (unsigned i = 0; i < r->n_env; i++) put_pair(e, TAG_ENV, &r->env[i]);
+    for (unsigned i = 0; i < r->n_secret_env; i++) put_pair(e, TAG_SECRET_ENV, &r->secret_env[i]);
     for (unsigned i = 0; i < r->n_effects; i++) {
         const nx_effect *f = &r->effects[i];
         put_uvarint(e, TAG_EFFECT);
@@ -228,7 +232,8 @@ static void put_run(enc *e, const nx_run *r)
 
 nx_err nx_run_encode(const nx_run *r, nx_buf *out)
 {
-    if (r->n_env > NX_RUN_ENV_MAX || r->n_effects > NX_RUN_EFFECTS_MAX || r->n_emitted > NX_RUN_EMITTED_MAX) return NX_ELIMIT;
+    if (r->n_env > NX_RUN_ENV_MAX || r->n_effects > NX_RUN_EFFECTS_MAX || r->n_emitted > NX_RUN_EMITTED_MAX || r->n_secret_env > NX_RUN_ENV_MAX)
+        return NX_ELIMIT;
     if (!r->run_id.s[0] || !r->event_id.s[0] || !r->function.n || r->output.n > r->output_bytes || r->logs.n > r->logs_bytes) return NX_EINVAL;
     enc e = {NULL, 0};
     put_run(&e, r);
@@ -440,7 +445,8 @@ static nx_err allocate_list(dec *d, uint64_t first_tag, uint64_t list_tag, size_
     nx_err err = NX_OK;
     while (next_field(&ahead, &tag, &v, &err)) n += tag == list_tag;
     if (err) return err;
-    if (n > max) return corrupt(d, list_tag == TAG_EFFECT ? "too many effects" : "too many emitted events");
+    if (n > max) return corrupt(d, list_tag == TAG_EFFECT ? "too many effects" : list_tag == TAG_SECRET_ENV ? "too many variables of secrets"
+                                                                                                            : "too many emitted events");
     *ret_n = n;
     *ret = n ? nx_arena_calloc(d->a, n, element_bytes) : NULL;
     return *ret || !n ? NX_OK : nx_error_set(d->reterr, NX_ENOMEM, "run record: out of memory for a list of %zu", n);
@@ -453,6 +459,20 @@ static nx_err read_env(dec *d, nx_slice v)
     nx_kv *kv = &r->env[r->n_env];
     if (!split_counted(v, &kv->key, &kv->value)) return corrupt(d, "an environment variable is damaged");
     r->n_env++;
+    return NX_OK;
+}
+
+static nx_err read_secret_env(dec *d, nx_slice v)
+{
+    nx_run *r = d->r;
+    void *list = r->secret_env;
+    size_t n;
+    nx_err err = list ? NX_OK : allocate_list(d, TAG_SECRET_ENV, TAG_SECRET_ENV, NX_RUN_ENV_MAX, sizeof *r->secret_env, &list, &n);
+    if (err) return err;
+    r->secret_env = list;
+    nx_kv *kv = &r->secret_env[r->n_secret_env];
+    if (!split_counted(v, &kv->key, &kv->value)) return corrupt(d, "a variable of a secret is damaged");
+    r->n_secret_env++;
     return NX_OK;
 }
 
@@ -502,6 +522,7 @@ static nx_err read_field(dec *d, uint64_t tag, nx_slice v)
     switch (tag) {
     case TAG_ENV: return read_env(d, v);
     case TAG_EFFECT: return read_effect(d, v);
+    case TAG_SECRET_ENV: return read_secret_env(d, v);
     case TAG_EMITTED:
     case TAG_EMITTED_SHA256: return read_emitted(d, tag, v);
     default: return read_scalar(d, tag, v);
@@ -512,7 +533,7 @@ static nx_err finish(dec *d)
 {
     nx_run *r = d->r;
     if (!r->run_id.s[0] || !r->event_id.s[0] || !r->function.n) return corrupt(d, "run id, event id or function is missing");
-    if (d->status > NX_RUN_DEAD || d->why > NX_WHY_NOT_RECORDED) return corrupt(d, "status or reason is unknown");
+    if (d->status > NX_RUN_DEAD || d->why > NX_WHY_NO_SECRET) return corrupt(d, "status or reason is unknown");
     if (d->after > NX_AFTER_PAUSE) return corrupt(d, "what follows the last attempt is unknown");
     if (d->attempt > UINT_MAX || d->max_attempts > UINT_MAX || d->generation > UINT_MAX || d->trace_flags > 255) return corrupt(d, "a number is out of range");
     int64_t exit_code = (int64_t)d->exit_code;

@@ -95,7 +95,7 @@ static void leave_all_out(nx_run *r)
     memset(&r->logs_sha256, 0, sizeof r->logs_sha256);
     memset(&r->calls_sha256, 0, sizeof r->calls_sha256);
     memset(r->seed, 0, sizeof r->seed);
-    r->n_env = 0;
+    r->n_env = r->n_secret_env = 0;
     r->n_effects = 0;
     r->is_effect_hidden = r->is_env_hidden = false;
     for (unsigned i = 0; i < r->n_emitted; i++) memset(&r->emitted[i].digest, 0, sizeof r->emitted[i].digest);

@@ -76,6 +76,7 @@ void nx_core_run_release(nx_core_run *r)
     /* A run with large buffers gives its memory back, so that one big output does not stay for ever. */
     bool is_small = r->encoded.cap + r->attempt.out.output.cap + r->attempt.out.logs.cap <= (256u << 10);
     nx_attempt_reset(&r->attempt);
+    nx_core_run_forget_secrets(r);
     nx_arena_reset(&r->arena);
     nx_buf_clear(&r->encoded);
     nx_buf_clear(&r->problem);
@@ -371,7 +372,7 @@ static nx_err build_env(nx_core_run *r)
     nx_slice at = nx_arena_dup(&r->arena, nx_slice_make(attempt, (size_t)snprintf(attempt, sizeof attempt, "%u", r->rec.attempt)));
     if (!tp.p || !at.p)
         return NX_ENOMEM;
-    r->rec.n_env = 0;
+    r->rec.n_env = r->rec.n_secret_env = 0;
     env_add(r, "TRACE_ID", nx_slice_cstr(e->trace.trace_id));
     env_add(r, "TRACEPARENT", tp);
     env_add(r, "EVENT_ID", nx_id_slice(&e->event_id));
@@ -406,17 +407,27 @@ static nx_err build_input(nx_core_run *r, nx_slice *ret)
 
 void nx_core_run_execute(nx_core_run *r)
 {
+    if (build_env(r) != NX_OK)
+        nx_core_run_drop(r);
+    else if (r->fn->settings->n_secret_env)
+        nx_core_run_fetch_secrets(r);
+    else
+        nx_core_run_begin(r, r->rec.env);
+}
+
+void nx_core_run_begin(nx_core_run *r, const nx_kv *env)
+{
     nx_node *n = r->d->node;
     const nx_fn_config *f = r->fn->settings;
     nx_slice input;
-    if (build_env(r) != NX_OK || build_input(r, &input) != NX_OK) {
+    if (build_input(r, &input) != NX_OK) {
         nx_core_run_drop(r);
         return;
     }
     nx_attempt *a = &r->attempt;
     a->program = r->fn->program;
     a->input = input;
-    a->env = r->rec.env;
+    a->env = env;
     a->n_env = r->rec.n_env;
     memcpy(a->seed, r->rec.seed, sizeof a->seed);
     a->timeout_ns = f->timeout_ns;

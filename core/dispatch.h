@@ -31,6 +31,8 @@ typedef struct nx_core_run {
     bool is_suspect, is_marked; /* delivered before; its mark says that it executes */
     unsigned crashes;           /* in which it was executing */
     nx_fab_pub mark_pub;
+    nx_slice *secret_values; /* in the arena: wiped when the run is done */
+    unsigned n_secret_values;
 } nx_core_run;
 
 struct nx_core_dispatch {
@@ -47,10 +49,11 @@ void nx_core_run_release(nx_core_run *r);           /* a reference; the message 
 void nx_core_run_drop(nx_core_run *r);              /* gives the message up without an acknowledgement: it is delivered again */
 /* The message comes back after a moment: the node could not run it, which is not the event's fault. */
 void nx_core_run_later(nx_core_run *r, uint64_t delay_ns);
-void nx_core_run_execute(nx_core_run *r); /* event, function and record are filled in */
-void nx_core_run_settle(nx_core_run *r);  /* the record has its outcome: emitted events, record, end */
-void nx_core_run_store(nx_core_run *r);   /* the record, then the end */
-void nx_core_run_finish(nx_core_run *r);  /* its final record is stored: answer, acknowledgement */
+void nx_core_run_execute(nx_core_run *r);                 /* event, function and record are filled in */
+void nx_core_run_begin(nx_core_run *r, const nx_kv *env); /* the same with its environment: rec.n_env variables, lent by the arena */
+void nx_core_run_settle(nx_core_run *r);                  /* the record has its outcome: emitted events, record, end */
+void nx_core_run_store(nx_core_run *r);                   /* the record, then the end */
+void nx_core_run_finish(nx_core_run *r);                  /* its final record is stored: answer, acknowledgement */
 
 /* privacy.c */
 /* The record as it may be stored: `rec` itself, or a copy in the arena without what the function's settings hide. */
@@ -64,6 +67,10 @@ void nx_core_run_emit(nx_core_run *r);
 /* crashes.c, on the worker */
 void nx_core_crash_begin(nx_core_run *r); /* it executes from now on; BLOCKING for a suspect */
 void nx_core_crash_end(nx_core_run *r);   /* it ended, however */
+
+/* secret_env.c */
+void nx_core_run_fetch_secrets(nx_core_run *r);  /* of the function's environment, on a job thread; then begins, or ends as what it came to */
+void nx_core_run_forget_secrets(nx_core_run *r); /* overwrites their values */
 
 /* backoff.c */
 void nx_core_run_back_off(nx_core_run *r); /* its record, which is not final, is stored: the event comes again when the next attempt is due */

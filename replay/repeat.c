@@ -1,6 +1,7 @@
 /* repeat.c: one run repeated from its recording. */
 #include "nx/repeat.h"
 #include "nx/clock.h"
+#include "nx/crypt.h"
 #include "nx/redact.h"
 #include "verdict.h"
 #include <stdio.h>
@@ -10,6 +11,9 @@
 #define CALLS_BYTES 4096
 #define INPUT_BYTES_MAX (64u << 20)
 #define CALL_TEXT_BYTES_MAX (64u << 10)
+#define SECRET_BYTES_MAX (64u << 10)
+#define SECRETS_BYTES_MAX (16u << 20)
+#define SECRET_WAIT_NS (5 * NX_NS_PER_S)
 /* One big event must not hold its memory for ever. */
 #define KEPT_BYTES (256u << 10)
 
@@ -24,6 +28,10 @@ struct nx_replay_repetition {
     nx_effect *effects; /* the recording with other answers; NULL where none was wanted yet */
     unsigned effects_cap;
     nx_emitted emitted[NX_RUN_EMITTED_MAX];
+    nx_kv live_env[NX_RUN_ENV_MAX]; /* what the guest gets where secrets stand in it; the record has their proofs */
+    nx_arena secrets;               /* their values, which are wiped after the run, and proofs */
+    nx_slice secret_values[NX_RUN_ENV_MAX];
+    unsigned n_secret_values;
     char original_time[NX_RFC3339_MAX];
 };
 
@@ -37,6 +45,7 @@ nx_err nx_replay_repetition_new(nx_rt *rt, nx_replay_repetition **ret)
     nx_buf_init(&p->input, INPUT_BYTES_MAX);
     nx_buf_init(&p->recorded_call, CALL_TEXT_BYTES_MAX);
     nx_buf_init(&p->replayed_call, CALL_TEXT_BYTES_MAX);
+    nx_arena_init(&p->secrets, SECRETS_BYTES_MAX);
     *ret = p;
     return NX_OK;
 }
@@ -50,6 +59,7 @@ void nx_replay_repetition_free(nx_replay_repetition *p)
     nx_buf_done(&p->recorded_call);
     nx_buf_done(&p->replayed_call);
     free(p->effects);
+    nx_arena_done(&p->secrets);
     free(p);
 }
 
@@ -71,6 +81,8 @@ static void reset(nx_replay_repetition *p, const nx_event *event, const nx_run *
     reuse(&p->attempt.out.logs);
     nx_buf_clear(&p->recorded_call);
     nx_buf_clear(&p->replayed_call);
+    if (p->run.n_secret_env)
+        nx_arena_reset(&p->secrets);
     nx_attempt_reset(&p->attempt);
     nx_run_clear(&p->run);
     p->how = how;
@@ -156,6 +168,68 @@ static void fill_env(nx_replay_repetition *p, const nx_run *o)
     }
     p->attempt.env = r->env;
     p->attempt.n_env = r->n_env;
+}
+
+/* ---- secrets of the environment */
+
+static void forget_secrets(nx_replay_repetition *p)
+{
+    for (unsigned i = 0; i < p->n_secret_values; i++)
+        nx_wipe((void *)(uintptr_t)p->secret_values[i].p, p->secret_values[i].n);
+    p->n_secret_values = 0;
+}
+
+/* The value of secret `name` for the variable at index i; `proof` is what the recording has of it, or empty where another value may be. */
+static nx_err fill_secret(nx_replay_repetition *p, unsigned i, nx_slice name, nx_slice proof, nx_error *reterr)
+{
+    static const nx_grants no_grants;
+    const nx_replay_how *how = p->how;
+    NX_CLEANUP(nx_buf_wipe)
+    nx_buf value = NX_BUF_INIT(SECRET_BYTES_MAX + 1);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf keep = NX_BUF_INIT(4096);
+    nx_effect_call call = {&no_grants, NULL, nx_clock_ns() + SECRET_WAIT_NS, &value, &keep};
+    nx_err err = how->effect_ops && how->effect_ops->secret_get ? how->effect_ops->secret_get(how->effect_self, &call, name, reterr)
+                                                                : nx_error_set(reterr, NX_ENOENT, "there is no node here that has it");
+    if (err == NX_OK && proof.n && !nx_slice_eq(nx_buf_view(&keep), proof))
+        err = nx_error_set(reterr, NX_EDIVERGED, "it has another value than in the recording, or the node another key");
+    nx_slice kept = err == NX_OK ? nx_arena_dup(&p->secrets, nx_buf_view(&keep)) : NX_SLICE_NULL;
+    nx_slice copy = err == NX_OK ? nx_arena_dup(&p->secrets, nx_buf_view(&value)) : NX_SLICE_NULL;
+    if (err == NX_OK && (!copy.p || !kept.p))
+        err = nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    if (err != NX_OK)
+        return err;
+    p->secret_values[p->n_secret_values++] = copy;
+    p->live_env[i].value = copy;
+    p->run.env[i].value = kept;
+    return NX_OK;
+}
+
+/* The recording has a proof of each value: the guest must get the same value again. With the settings of another version, its own secrets. */
+static nx_err fill_secrets(nx_replay_repetition *p, const nx_run *o, nx_error *reterr)
+{
+    const nx_fn_config *settings = p->how->settings;
+    const nx_kv *wanted = settings ? settings->secret_env : o->secret_env;
+    unsigned n = settings ? settings->n_secret_env : o->n_secret_env;
+    nx_run *r = &p->run;
+    if (n == 0)
+        return NX_OK;
+    for (unsigned k = 0; settings && k < n && r->n_env < NX_RUN_ENV_MAX; k++)
+        r->env[r->n_env++] = (nx_kv){wanted[k].key, NX_SLICE_NULL};
+    memcpy(p->live_env, r->env, r->n_env * sizeof *r->env);
+    p->attempt.env = p->live_env;
+    p->attempt.n_env = r->n_env;
+    r->secret_env = (nx_kv *)(uintptr_t)wanted;
+    r->n_secret_env = n;
+    for (unsigned k = 0; k < n; k++)
+        for (unsigned i = 0; i < r->n_env; i++) {
+            if (!nx_slice_eq(r->env[i].key, wanted[k].key))
+                continue;
+            nx_err err = fill_secret(p, i, wanted[k].value, settings ? NX_SLICE_NULL : r->env[i].value, reterr);
+            if (err != NX_OK)
+                return nx_error_prefix(reterr, "secret %.*s, variable %.*s", NX_SLICE_FMT(wanted[k].value), NX_SLICE_FMT(wanted[k].key));
+        }
+    return NX_OK;
 }
 
 static void fill_limits(nx_replay_repetition *p, const nx_run *o)
@@ -291,6 +365,10 @@ const nx_replay_result *nx_replay_repeat(nx_replay_repetition *p, nx_rt_program 
 {
     nx_error e = NX_ERROR_INIT;
     reset(p, event, recorded, how);
+    if (recorded->why == NX_WHY_NO_SECRET) {
+        snprintf(p->result.reason, sizeof p->result.reason, "the function was not executed: %.*s", NX_SLICE_FMT(recorded->message));
+        return &p->result;
+    }
     if (recorded->status == NX_RUN_DEAD)
         return fail(p, "a run that ended dead is not executed again inside a node", nx_run_why_name(recorded->why));
     const char *not_kept = nx_run_not_kept(recorded, how->effects == NX_EFFECTS_RECORDED);
@@ -300,12 +378,17 @@ const nx_replay_result *nx_replay_repeat(nx_replay_repetition *p, nx_rt_program 
     if (err == NX_OK)
         err = fill_effects(p, recorded);
     fill_env(p, recorded);
+    if (err == NX_OK && fill_secrets(p, recorded, &e) != NX_OK) {
+        forget_secrets(p);
+        return fail(p, "its environment holds secrets, whose values are not recorded", e.msg);
+    }
     fill_attempt(p, program, recorded);
     begin_run(p, recorded);
     if (err == NX_OK)
         err = nx_rt_run(p->rt, &p->attempt, &e);
     if (err == NX_OK)
         err = p->attempt.out.err;
+    forget_secrets(p);
     if (err != NX_OK)
         return fail(p, "the run could not be repeated", e.msg[0] ? e.msg : nx_err_text(err));
     end_run(&p->run, &p->attempt.out);

@@ -35,7 +35,8 @@ typedef enum {
     NX_WHY_NO_MODULE,     /* dead: artifact gone or not loadable */
     NX_WHY_EMIT,          /* output.event: stdout could not become an event; or an emitted event could not be published */
     NX_WHY_EFFECTS_LIMIT, /* the answers of its host calls are more than a record holds */
-    NX_WHY_NOT_RECORDED   /* replays: a host call that is not in the recording at this place */
+    NX_WHY_NOT_RECORDED,  /* replays: a host call that is not in the recording at this place */
+    NX_WHY_NO_SECRET      /* a secret of its environment has no value: it was not executed */
 } nx_run_why;
 
 /* Where the answers to a guest's host calls come from. */
@@ -123,6 +124,8 @@ typedef struct nx_run {
     uint8_t seed[32];
     nx_kv env[NX_RUN_ENV_MAX]; /* byte for byte as the guest saw it, in order */
     unsigned n_env;
+    nx_kv *secret_env; /* variable, secret's name: of these `env` has no value but a proof of it ("hmac-sha256:KEY:DIGEST"; see docs/SECRETS.md) */
+    unsigned n_secret_env;
     uint64_t limit_timeout_ns, limit_memory_bytes, limit_fuel, limit_output_bytes, limit_scratch_bytes;
     nx_effect *effects;
     unsigned n_effects;

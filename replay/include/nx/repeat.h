@@ -7,6 +7,7 @@
 #ifndef NX_REPEAT_H
 #define NX_REPEAT_H
 #include "nx/config.h"
+#include "nx/effect.h"
 #include "nx/event.h"
 #include "nx/rt.h"
 #include "nx/run.h"

@@ -50,7 +50,11 @@ static void fill(nx_run *r, nx_effect effects[2])
     memset(r->seed, 0xab, sizeof r->seed);
     r->env[0] = (nx_kv){NX_SLICE("A"), NX_SLICE("1")};
     r->env[1] = (nx_kv){NX_SLICE("EMPTY"), NX_SLICE("")};
-    r->n_env = 2;
+    r->env[2] = (nx_kv){NX_SLICE("PASSWORD"), NX_SLICE("hmac-sha256:0123:4567")};
+    r->n_env = 3;
+    static nx_kv secret = {NX_SLICE("PASSWORD"), NX_SLICE("db-password")};
+    r->secret_env = &secret;
+    r->n_secret_env = 1;
     r->limit_timeout_ns = 5 * NX_NS_PER_S;
     r->limit_memory_bytes = 128u << 20;
     r->limit_fuel = 1000000;
@@ -144,6 +148,11 @@ static void assert_same_run(const nx_run *a, const nx_run *b)
     SAME(n_env);
     SAME(n_effects);
     SAME(n_emitted);
+    SAME(n_secret_env);
+    for (unsigned i = 0; i < a->n_secret_env; i++) {
+        SAME_SLICE(secret_env[i].key);
+        SAME_SLICE(secret_env[i].value);
+    }
     for (unsigned i = 0; i < a->n_env; i++) {
         SAME_SLICE(env[i].key);
         SAME_SLICE(env[i].value);
@@ -258,7 +267,7 @@ static void test_run_record_matches_its_documentation(void **state)
     fclose(f);
     for (int tag = 0; tag < 256; tag++)
         if (is_written[tag] != is_documented[tag]) fail_msg("tag %d is %s", tag, is_written[tag] ? "not documented" : "documented but not written");
-    assert_int_equal(n_reasons, NX_WHY_NOT_RECORDED + 1);
+    assert_int_equal(n_reasons, NX_WHY_NO_SECRET + 1);
 }
 
 /* No cut and no changed byte may crash the reader or be read beyond its end (a copy of exact size lets the sanitizer see it). */
@@ -419,6 +428,7 @@ static void test_run_json(void **state)
     assert_true(nx_slice_eq_cstr(nx_json_get_str(j, "logs"), "log line\n"));
     assert_true(nx_slice_eq_cstr(nx_json_get_str(j, "original_timestamp"), "2025-11-26T10:23:45.000Z"));
     assert_true(nx_slice_eq_cstr(nx_json_get_str(nx_json_get(j, "env"), "A"), "1"));
+    assert_true(nx_slice_eq_cstr(nx_json_get_str(nx_json_get(j, "secret_env"), "PASSWORD"), "db-password"));
     assert_int_equal(nx_json_get_i64(j, "exit_code", 0), -3);
     assert_int_equal(nx_json_get_u64(nx_json_get(j, "limits"), "fuel", 0), 1000000);
     assert_int_equal(nx_json_len(nx_json_get(j, "effects")), 2);
