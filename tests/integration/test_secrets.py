@@ -1,11 +1,14 @@
 """Secrets: values reach the functions they were granted to, and nothing else: no record, log, bundle, metric, message, file."""
 
+import http.server
+import json
 import os
 import stat
 import subprocess
+import threading
 
 import pytest
-from nexus.node import Node, environment, function, nexus
+from nexus.node import Node, Project, environment, function, nexus
 from nexus.paths import NEXUS
 
 VALUE = "sk-live-7f3a9c51e0d2"  # looked for everywhere
@@ -118,6 +121,130 @@ def test_key_is_the_nodes_and_values_need_it(project, guests):
         assert result.returncode == 69 and "gone.key" in result.stderr
 
 
+# ---- in functions
+
+
+def told(value):
+    """What outside.c tells of a value it holds."""
+    total = 2166136261
+    for byte in value.encode():
+        total = ((total ^ byte) * 16777619) & 0xFFFFFFFF
+    return f"status 0 length {len(value)} sum {total:08x}\n"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory, guests):
+    """A node with functions that use secrets by the host call and by the environment."""
+    project = Project(tmp_path_factory.mktemp("shop") / "project")
+    code = project.module(guests.c("outside.c"))
+    (project.dir / "file.txt").write_text(f"{VALUE}-file\n")
+    seen = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(dict(self.headers))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    host = f"http://127.0.0.1:{server.server_address[1]}"
+    project.write({"secrets": {"FROM_FILE": {"file": "./file.txt"}, "FROM_ENV": {"env": "NODE_SECRET"}}, "functions": [
+        function("reads", code, secrets=["KEY", "FROM_FILE", "FROM_ENV", "MISSING"], allowed_outbound_hosts=host),
+        function("ungranted", code),
+        function("env", code, secrets={"env": {"PASSWORD": "KEY", "OTHER": "FROM_FILE"}}),
+        function("lacks", code, secrets={"env": {"PASSWORD": "MISSING"}}),
+    ]})
+    with Node(project, env={"NODE_SECRET": f"{VALUE}-env"}) as node:
+        node.nexus("secrets", "set", "KEY", stdin=VALUE)
+        node.host, node.seen = host, seen
+        yield node
+    server.shutdown()
+    server.server_close()
+
+
+def test_host_call_gives_the_value_and_records_a_proof(shop):
+    for name, value in [("KEY", VALUE), ("FROM_FILE", f"{VALUE}-file"), ("FROM_ENV", f"{VALUE}-env")]:
+        answer = shop.call("reads", f"secret {name}")
+        assert answer.text == told(value)
+        run = shop.whole_run(shop.run_of(answer.headers["nexus-event-id"])["run_id"])
+        (effect,) = run["effects"]
+        assert effect["name"] == "secret.get" and effect["status"] == "OK" and effect["answer"].startswith("hmac-sha256:")
+    assert shop.call("reads", "secret MISSING").text.startswith("status 2: ")
+    assert shop.call("ungranted", "secret KEY").text.startswith("status 1: ")
+
+
+def test_secret_goes_out_in_a_header_and_stays_out_of_the_record(shop):
+    answer = shop.call("reads", f"with KEY Authorization\nGET {shop.host}/\n\n")
+    assert answer.text.startswith("0\n200\n")
+    assert shop.seen[-1]["Authorization"] == VALUE
+    event_id = answer.headers["nexus-event-id"]
+    (verdict,) = shop.replay(event_id)
+    assert verdict["verdict"] == "identical", verdict
+
+
+def test_replay_asks_for_the_value_and_notices_another(shop):
+    shop.nexus("secrets", "set", "KEY", stdin=VALUE)
+    event_id = shop.call("reads", "secret KEY").headers["nexus-event-id"]
+    in_env = shop.call("env", "env PASSWORD").headers["nexus-event-id"]
+    for event in (event_id, in_env):
+        (verdict,) = shop.replay(event)
+        assert verdict["verdict"] == "identical", verdict
+    shop.nexus("secrets", "set", "KEY", stdin="another")
+    (verdict,) = shop.replay(event_id, check=False)
+    assert verdict["verdict"] == "diverged" and "secret KEY has another value" in verdict["reason"], verdict
+    (verdict,) = shop.replay(in_env, check=False)
+    assert verdict["verdict"] == "failed" and "secret KEY, variable PASSWORD" in verdict["reason"] and "another value" in verdict["reason"], verdict
+    shop.nexus("secrets", "rm", "KEY")
+    (verdict,) = shop.replay(event_id, check=False)
+    assert verdict["verdict"] == "diverged" and "nexus secrets set KEY" in verdict["reason"], verdict
+    (verdict,) = shop.replay(in_env, check=False)
+    assert verdict["verdict"] == "failed" and "nexus secrets set KEY" in verdict["reason"], verdict
+    shop.nexus("secrets", "set", "KEY", stdin=VALUE)
+    for event in (event_id, in_env):
+        (verdict,) = shop.replay(event)
+        assert verdict["verdict"] == "identical", verdict
+
+
+def test_variable_holds_the_value_and_the_record_its_proof(shop):
+    shop.nexus("secrets", "set", "KEY", stdin=VALUE)
+    answer = shop.call("env", "env PASSWORD")
+    assert answer.text == told(VALUE)
+    run = shop.whole_run(shop.run_of(answer.headers["nexus-event-id"])["run_id"])
+    assert run["env"]["PASSWORD"].startswith("hmac-sha256:") and run["env"]["OTHER"].startswith("hmac-sha256:")
+    assert run["secret_env"] == {"OTHER": "FROM_FILE", "PASSWORD": "KEY"}
+
+
+def test_missing_secret_of_the_environment_fails_the_run_with_words(shop):
+    event_id = shop.publish("lacks", "env PASSWORD")
+    run = shop.run_of(event_id)
+    assert (run["status"], run["why"]) == ("error", "no_secret")
+    assert "nexus secrets set MISSING" in shop.whole_run(run["run_id"])["message"]
+    (verdict,) = shop.replay(event_id, check=False)
+    assert verdict["verdict"] == "failed" and "not executed" in verdict["reason"], verdict
+
+
+def test_bundle_of_a_run_with_secrets_says_what_it_lacks(shop):
+    shop.nexus("secrets", "set", "KEY", stdin=VALUE)
+    for name, content in [("reads", "secret KEY"), ("env", "env PASSWORD")]:
+        event_id = shop.call(name, content).headers["nexus-event-id"]
+        shop.nexus("bundle", event_id, "-o", f"{name}.nxb")
+        assert not holds(shop.project.dir / f"{name}.nxb", VALUE)
+        result = nexus("replay", f"{name}.nxb", "--json", cwd=shop.project.dir, check=False)
+        verdict = json.loads(result.stdout.splitlines()[0])
+        assert verdict["verdict"] != "identical" and "secret " in verdict["reason"], verdict
+
+
+def test_listed_with_the_functions_that_may_use_it(shop):
+    assert set(listed(shop)["KEY"]["functions"]) == {"env", "reads"}
+
+
 def holds(file, text):
     try:
         return text.encode() in file.read_bytes()
@@ -125,15 +252,28 @@ def holds(file, text):
         return False
 
 
-def test_value_is_nowhere_on_disk(project, guests):
-    project.write(settings(project, guests))
+def test_value_is_nowhere(project, guests):
+    """Everything that a node writes and says, after each way of using a secret, in success and in failure."""
+    code = project.module(guests.c("outside.c"))
+    project.write({"log": {"level": "debug"}, "functions": [
+        function("reads", code, secrets="KEY", allowed_outbound_hosts="http://127.0.0.1:1"),
+        function("env", code, secrets={"env": {"PASSWORD": "KEY"}}, timeout="200ms")]})
     with Node(project) as node:
-        node.nexus("secrets", "set", "KEPT", stdin=VALUE)
-        node.nexus("secrets", "set", "KEPT", stdin=f"{VALUE}-changed")
-        node.nexus("secrets", "list")
-        assert VALUE not in node.client.get(f"{node.admin_url}/metrics").text
+        node.nexus("secrets", "set", "KEY", stdin=VALUE)
+        node.nexus("secrets", "set", "KEY", stdin=f"{VALUE}-changed")
+        said = [node.nexus("secrets", "list").stdout]
+        events = [node.call("reads", "secret KEY").headers["nexus-event-id"], node.call("env", "env PASSWORD").headers["nexus-event-id"],
+                  node.call("reads", "with KEY X-Key\nGET http://127.0.0.1:1/\n\n").headers["nexus-event-id"],
+                  node.call("reads", "with KEY X-Key\nGET http://192.0.2.1/\n\n").headers["nexus-event-id"]]
+        for event in events:
+            said += [node.nexus("replay", event, check=False).stdout, node.nexus("runs", "show", event, "--json", check=False).stdout,
+                     json.dumps(node.whole_run(node.run_of(event)["run_id"]))]
+            node.nexus("bundle", event, "-o", f"{event}.nxb")
+        said += [node.client.get(f"{node.admin_url}/metrics").text, node.nexus("logs").stdout]
         node.stop()
         files = [f for f in project.dir.rglob("*") if f.is_file()]
-        assert any(holds(f, "secret.KEPT") for f in files)  # the store is among them
+        assert any(holds(f, "secret.KEY") for f in files)  # the store is among them
+        assert len(list(project.dir.glob("*.nxb"))) == 4
         assert [str(f) for f in files if holds(f, VALUE)] == []
+        assert [text for text in said if VALUE in text] == []
         node.start()
