@@ -38,6 +38,15 @@ static const char *group_find(const char *word)
     return NULL;
 }
 
+static const nx_cli_command *group_otherwise(const char *word)
+{
+    size_t n = strlen(word);
+    for (unsigned i = 0; nx_cli_commands[i]; i++)
+        if (nx_cli_commands[i]->is_otherwise && strncmp(nx_cli_commands[i]->verb, word, n) == 0 && nx_cli_commands[i]->verb[n] == ' ')
+            return nx_cli_commands[i];
+    return NULL;
+}
+
 /* ---- messages --------------------------------------------------------------------------------------------------- */
 
 static nx_err usage(const nx_cli *c, FILE *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -198,8 +207,11 @@ static nx_err word_of_verb(nx_cli *c, const char **group, const char *word, FILE
     }
     char verb[96];
     int n = snprintf(verb, sizeof verb, "%s %s", *group, word);
-    if (n < 0 || (size_t)n >= sizeof verb || !(c->command = nx_cli_command_find(verb)))
+    if (n >= 0 && (size_t)n < sizeof verb && (c->command = nx_cli_command_find(verb)))
+        return NX_OK;
+    if (!(c->command = group_otherwise(*group)))
         return unknown_verb(c, *group, word, err);
+    c->args[c->n_args++] = word;
     return NX_OK;
 }
 

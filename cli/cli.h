@@ -53,6 +53,7 @@ typedef struct nx_cli_command {
     const nx_cli_example *examples;
     const char *on_extra; /* what is said of one argument too many, in place of showing it; NULL: it is shown */
     bool is_client;       /* talks to a node: takes --admin-url too */
+    bool is_otherwise;    /* of its group, the one that is meant where the second word is no verb but an argument: `nexus shadow NAME` */
     bool is_hidden;       /* for packagers and tests; left out of lists */
     int (*run)(nx_cli *c);
 } nx_cli_command;

@@ -1,6 +1,7 @@
 /* cmd_deploy.c: nexus deploy. */
 #include "cmds.h"
 #include "nx/digest.h"
+#include "shadow_check.h"
 #include "tools.h"
 
 #define MODULE_BYTES (64u << 20)
@@ -80,9 +81,20 @@ static int make_version(nx_cli_client *node, const nx_fn_config *f, const char *
     return code;
 }
 
+static int require_shadow(nx_cli_client *node, const nx_fn_config *f, const char *hex, uint64_t min_events)
+{
+    char name[NX_FUNCTION_NAME_BYTES + 1];
+    if (nx_slice_to_cstr(f->name, name, sizeof name) != NX_OK)
+        return nx_cli_fail(node->cli, NX_EINVAL, "a function's name has at most %d bytes", NX_FUNCTION_NAME_BYTES);
+    return nx_cli_shadow_require(node, name, hex, min_events);
+}
+
 static int deploy(nx_cli *c, const nx_config *cfg)
 {
     nx_cli_client node;
+    uint64_t min_events;
+    if (nx_cli_flag_u64(c, "require-shadow", 1, INT64_MAX, 0, &min_events) != NX_OK)
+        return NX_CLI_USAGE;
     nx_err e = nx_cli_client_open(c, &node);
     int code = e == NX_OK ? NX_CLI_OK : nx_err_exit_code(e);
     for (unsigned i = 0; i < cfg->n_functions && code == NX_CLI_OK; i++) {
@@ -94,6 +106,8 @@ static int deploy(nx_cli *c, const nx_config *cfg)
         if (!is_named)
             continue;
         code = upload(&node, f, hex);
+        if (code == NX_CLI_OK && min_events)
+            code = require_shadow(&node, f, hex, min_events);
         if (code == NX_CLI_OK)
             code = make_version(&node, f, hex);
     }
@@ -129,6 +143,7 @@ static int run(nx_cli *c)
 
 static const nx_cli_flag flags[] = {
     NX_CLI_FILE_FLAG,
+    {.name = "require-shadow", .value = "N", .help = "Only what a shadow has run on at least N events without a difference (see `nexus shadow start`)."},
     {.name = "no-build", .help = "Take the modules as they are."},
     {0},
 };
@@ -138,6 +153,7 @@ static const nx_cli_arg args[] = {
 };
 static const nx_cli_example examples[] = {
     {"nexus deploy", "build what is out of date, and deploy every function to the project's node"},
+    {"nexus deploy user-welcome --require-shadow 1000", "only if a thousand events came out the same beside the live version"},
     {"nexus deploy user-welcome --admin-url http://10.0.0.5:8081", "one function to another node"},
     {0},
 };

@@ -9,6 +9,7 @@ extern const nx_cli_command nx_cli_cmd_new, nx_cli_cmd_build, nx_cli_cmd_dev, nx
     nx_cli_cmd_schema, nx_cli_cmd_completion, nx_cli_cmd_man, nx_cli_cmd_reference, nx_cli_cmd_version;
 extern const nx_cli_command nx_cli_cmd_diff, nx_cli_cmd_run, nx_cli_cmd_sdk;
 extern const nx_cli_command nx_cli_cmd_secrets_set, nx_cli_cmd_secrets_list, nx_cli_cmd_secrets_rm;
+extern const nx_cli_command nx_cli_cmd_shadow_start, nx_cli_cmd_shadow_status, nx_cli_cmd_shadow_stop, nx_cli_cmd_shadow_promote;
 extern const nx_cli_command nx_cli_cmd_jobs_list, nx_cli_cmd_jobs_show, nx_cli_cmd_jobs_cancel;
 
 /* Flags that are settings of a node: of dev and serve. */

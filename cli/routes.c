@@ -4,6 +4,7 @@
 #include "nx/bundle.h"
 #include "nx/gateway.h"
 #include "nx/replay.h"
+#include "nx/shadow.h"
 #include "what_if.h"
 #include <stdio.h>
 
@@ -82,11 +83,39 @@ static nx_err post_bundles(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
     return nx_gw_resp_write(resp, nx_buf_view(&bundle));
 }
 
+static nx_err post_promote(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    nx_json *body = NULL;
+    nx_shadow_proof proof;
+    char version[32];
+    nx_slice function = nx_gw_req_param(req, "name");
+    nx_err e = nx_json_parse(nx_gw_req_body(req), NX_CLI_ROUTE_BYTES, &body, reterr);
+    if (e != NX_OK)
+        return e;
+    int64_t min = nx_json_get_i64(body, "min_events", -1);
+    nx_json_free(body);
+    if (min < 1)
+        return nx_error_set(reterr, NX_EINVAL, "the body is {\"min_events\": N}: how many events have to have come out the same, at least 1");
+    e = nx_shadow_promote(self, function, (uint64_t)min, &proof, version, reterr);
+    if (e != NX_OK)
+        return e;
+    nx_jw w = NX_JW_INIT(nx_gw_resp_body(resp));
+    nx_jw_object(&w);
+    nx_jw_kstr(&w, "function", function);
+    nx_jw_kcstr(&w, "version", version);
+    nx_jw_ku64(&w, "events", proof.events);
+    nx_jw_ku64(&w, "diffs", proof.diffs);
+    nx_jw_kcstr(&w, "job_id", proof.job.s);
+    nx_jw_object_end(&w);
+    return nx_jw_err(&w);
+}
+
 const nx_gw_admin_route *nx_cli_host_routes(unsigned *ret_n)
 {
     static const nx_gw_admin_route routes[] = {
         {"POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, NX_CLI_WHAT_IF_BYTES},
         {"POST", "/api/v1/bundles", post_bundles, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
+        {"POST", "/api/v1/functions/{name}/promote", post_promote, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
         {"POST", "/api/v1/diffs", nx_cli_route_diffs, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
     };
     *ret_n = NX_ARRAY_LEN(routes);

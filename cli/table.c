@@ -35,6 +35,10 @@ const nx_cli_command *const nx_cli_commands[] = {
     &nx_cli_cmd_secrets_rm,
     &nx_cli_cmd_replay,
     &nx_cli_cmd_diff,
+    &nx_cli_cmd_shadow_start,
+    &nx_cli_cmd_shadow_status,
+    &nx_cli_cmd_shadow_stop,
+    &nx_cli_cmd_shadow_promote,
     &nx_cli_cmd_jobs_list,
     &nx_cli_cmd_jobs_show,
     &nx_cli_cmd_jobs_cancel,
@@ -60,6 +64,7 @@ const nx_cli_group nx_cli_groups[] = {
     {"dlq", "Dead letters: events whose run failed for good"},
     {"secrets", "Values that functions need and nobody else may see"},
     {"jobs", "Jobs: long work on the log, such as a replay of many runs"},
+    {"shadow", "A version beside the live one, on the same events"},
     {NULL, NULL},
 };
 

@@ -382,6 +382,19 @@ static nx_err go_live(nx_node *n, const char *name, const char *version, nx_erro
     return err;
 }
 
+nx_err nx_core_make_live(nx_node *n, nx_slice function, nx_slice version, nx_error *reterr)
+{
+    char name[NX_FUNCTION_NAME_BYTES + 1], v[32];
+    stored_version sv;
+    if (nx_slice_to_cstr(function, name, sizeof name) != NX_OK || nx_slice_to_cstr(version, v, sizeof v) != NX_OK)
+        return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a version of a function", NX_SLICE_FMT(version));
+    nx_err err = get_version(n, name, v, &sv, reterr);
+    if (err != NX_OK)
+        return err;
+    nx_config_unref(sv.cfg);
+    return go_live(n, name, v, reterr);
+}
+
 /* The live version, when it has the same artifact and settings. */
 static bool is_live_already(nx_node *n, const char *name, const nx_sha256 *artifact, const nx_sha256 *settings, char ret_version[32])
 {

@@ -1,6 +1,7 @@
 /* range_job.c: the job "replay": a stretch of recorded runs, once. */
 #include "range_job.h"
 #include "nx/clock.h"
+#include "nx/shadow.h"
 
 #define RATE_MAX 1000000
 
@@ -134,5 +135,5 @@ static nx_err run(nx_node *n, nx_job *job, nx_error *reterr)
 
 const nx_job_kind nx_range_job = {.name = "replay", .prepare = prepare, .run = run};
 
-const nx_job_kind *const nx_replay_job_kinds[] = {&nx_range_job};
+const nx_job_kind *const nx_replay_job_kinds[] = {&nx_range_job, &nx_shadow_job};
 const unsigned nx_replay_n_job_kinds = NX_ARRAY_LEN(nx_replay_job_kinds);

@@ -42,4 +42,6 @@ const nx_effect_ops *nx_core_effects(void);
 /* BLOCKING: makes an immutable numbered version of an uploaded artifact and settings (the function's JSON object), makes it live and runs it on this node.
  * An equal live version is given back instead (*ret_created false). */
 nx_err nx_core_deploy(nx_node *n, nx_slice function, const nx_sha256 *artifact, nx_slice settings_json, char ret_version[32], bool *ret_created, nx_error *reterr);
+/* BLOCKING: makes a stored version the live one, here and on every node of the namespace. NX_ENOENT: there is no such version. */
+nx_err nx_core_make_live(nx_node *n, nx_slice function, nx_slice version, nx_error *reterr);
 #endif
