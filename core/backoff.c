@@ -27,6 +27,7 @@ static void on_timer_set(nx_fab_pub *pub)
         nx_core_run_drop(r);
         return;
     }
+    nx_core_backoffs_put(r->d->backoffs, &r->rec.run_id, &(nx_core_backoff){.next_wall_ns = r->rec.next_wall_ns, .attempt = r->rec.attempt, .is_timer = true});
     nx_fab_msg_ack(r->msg);
     r->msg = NULL;
     nx_core_run_release(r);
@@ -43,7 +44,7 @@ void nx_core_run_back_off(nx_core_run *r)
 {
     const nx_run *rec = &r->rec;
     if (!rec->next_wall_ns || (!is_long(rec) && nx_core_backoffs_count(r->d->backoffs) < SHORT_MAX)) {
-        give_back(r, &(nx_core_backoff){rec->next_wall_ns, rec->attempt, nx_fab_msg_delivery(r->msg)});
+        give_back(r, &(nx_core_backoff){.next_wall_ns = rec->next_wall_ns, .attempt = rec->attempt, .delivery = nx_fab_msg_delivery(r->msg)});
         return;
     }
     nx_fab_timer t = {
@@ -78,7 +79,7 @@ void nx_core_run_go_on(nx_core_run *r, const nx_run *last)
 bool nx_core_run_go_on_as_remembered(nx_core_run *r)
 {
     nx_core_backoff b;
-    if (!nx_core_backoffs_take(r->d->backoffs, &r->rec.run_id, &b) || b.delivery + 1 != r->rec.delivery)
+    if (!nx_core_backoffs_take(r->d->backoffs, &r->rec.run_id, false, &b) || b.delivery + 1 != r->rec.delivery)
         return false;
     if (b.next_wall_ns > nx_clock_wall_ns() + EARLY_NS) {
         b.delivery++;
@@ -88,6 +89,12 @@ bool nx_core_run_go_on_as_remembered(nx_core_run *r)
     r->rec.attempt = b.attempt + 1;
     nx_core_run_execute(r);
     return true;
+}
+
+bool nx_core_run_is_expected(nx_core_run *r)
+{
+    nx_core_backoff b;
+    return nx_fab_msg_delivery(r->msg) <= 1 && nx_core_backoffs_take(r->d->backoffs, &r->rec.run_id, true, &b) && b.attempt + 1 == r->timer.attempt;
 }
 
 /* ---- what this node put off ------------------------------------------------------------------------------------------------------------------------ */
@@ -108,7 +115,8 @@ typedef struct backoff {
 struct nx_core_backoffs {
     pthread_mutex_t mu;
     backoff *v; /* allocated with the first one */
-    uint32_t buckets[BUCKETS], free_head, n;
+    uint32_t buckets[BUCKETS], free_head;
+    unsigned n_given_back;
 };
 
 nx_err nx_core_backoffs_new(nx_core_backoffs **ret)
@@ -155,10 +163,10 @@ static bool make_room(nx_core_backoffs *t)
 static void unlink_at(nx_core_backoffs *t, uint32_t *link)
 {
     uint32_t i = *link;
+    t->n_given_back -= !t->v[i].b.is_timer;
     *link = t->v[i].next;
     t->v[i].next = t->free_head;
     t->free_head = i;
-    t->n--;
 }
 
 static void sweep(nx_core_backoffs *t, uint64_t now_wall_ns)
@@ -172,9 +180,21 @@ static void sweep(nx_core_backoffs *t, uint64_t now_wall_ns)
         }
 }
 
+/* The link to the run's entry, or NULL. */
+static uint32_t *find(nx_core_backoffs *t, const nx_id *run_id)
+{
+    for (uint32_t *link = t->v ? &t->buckets[bucket_of(run_id)] : NULL; link && *link != NONE; link = &t->v[*link].next)
+        if (memcmp(t->v[*link].run_id.s, run_id->s, NX_ID_LEN) == 0)
+            return link;
+    return NULL;
+}
+
 void nx_core_backoffs_put(nx_core_backoffs *t, const nx_id *run_id, const nx_core_backoff *b)
 {
     pthread_mutex_lock(&t->mu);
+    uint32_t *earlier = find(t, run_id);
+    if (earlier)
+        unlink_at(t, earlier);
     if ((t->v || make_room(t)) && t->free_head == NONE)
         sweep(t, nx_clock_wall_ns());
     if (t->v && t->free_head != NONE) {
@@ -182,23 +202,19 @@ void nx_core_backoffs_put(nx_core_backoffs *t, const nx_id *run_id, const nx_cor
         t->free_head = t->v[i].next;
         t->v[i] = (backoff){*run_id, *head, *b};
         *head = i;
-        t->n++;
+        t->n_given_back += !b->is_timer;
     }
     pthread_mutex_unlock(&t->mu);
 }
 
-bool nx_core_backoffs_take(nx_core_backoffs *t, const nx_id *run_id, nx_core_backoff *ret)
+bool nx_core_backoffs_take(nx_core_backoffs *t, const nx_id *run_id, bool is_timer, nx_core_backoff *ret)
 {
-    bool is_found = false;
     pthread_mutex_lock(&t->mu);
-    for (uint32_t *link = t->v ? &t->buckets[bucket_of(run_id)] : NULL; link && *link != NONE && !is_found;) {
-        if (memcmp(t->v[*link].run_id.s, run_id->s, NX_ID_LEN) == 0) {
-            *ret = t->v[*link].b;
-            unlink_at(t, link);
-            is_found = true;
-        } else {
-            link = &t->v[*link].next;
-        }
+    uint32_t *link = find(t, run_id);
+    bool is_found = link && t->v[*link].b.is_timer == is_timer;
+    if (is_found) {
+        *ret = t->v[*link].b;
+        unlink_at(t, link);
     }
     pthread_mutex_unlock(&t->mu);
     return is_found;
@@ -207,7 +223,7 @@ bool nx_core_backoffs_take(nx_core_backoffs *t, const nx_id *run_id, nx_core_bac
 unsigned nx_core_backoffs_count(nx_core_backoffs *t)
 {
     pthread_mutex_lock(&t->mu);
-    unsigned n = t->n;
+    unsigned n = t->n_given_back;
     pthread_mutex_unlock(&t->mu);
     return n;
 }

@@ -77,17 +77,18 @@ uint64_t nx_core_retry_interval(const nx_fn_config *f, const nx_id *run_id, unsi
 /* From status, why and attempt: is_final, next_wall_ns, after, max_attempts. */
 void nx_core_retry_decide(const nx_fn_config *f, uint64_t now_wall_ns, nx_run *rec);
 
-/* An event of this node that is backing off. What is remembered holds for one delivery only: the one after `delivery`. */
+/* An event that this node has put off. What is remembered of a message that was given back holds for one delivery only: the one after `delivery`. */
 typedef struct nx_core_backoff {
     uint64_t next_wall_ns;
     unsigned attempt, delivery; /* the last ones */
+    bool is_timer;              /* put off by a timer, not by giving its message back */
 } nx_core_backoff;
 typedef struct nx_core_backoffs nx_core_backoffs;
 nx_err nx_core_backoffs_new(nx_core_backoffs **ret);
 void nx_core_backoffs_free(nx_core_backoffs *t);
-void nx_core_backoffs_put(nx_core_backoffs *t, const nx_id *run_id, const nx_core_backoff *b); /* forgotten where there is no room */
-bool nx_core_backoffs_take(nx_core_backoffs *t, const nx_id *run_id, nx_core_backoff *ret);
-unsigned nx_core_backoffs_count(nx_core_backoffs *t);
+void nx_core_backoffs_put(nx_core_backoffs *t, const nx_id *run_id, const nx_core_backoff *b); /* instead of an earlier one; forgotten where there is no room */
+bool nx_core_backoffs_take(nx_core_backoffs *t, const nx_id *run_id, bool is_timer, nx_core_backoff *ret);
+unsigned nx_core_backoffs_count(nx_core_backoffs *t); /* messages that were given back */
 
 /* ---- the registry ------------------------------------------------------------------------------------------------------------------- */
 

@@ -76,6 +76,7 @@ void nx_core_run_forget_secrets(nx_core_run *r); /* overwrites their values */
 void nx_core_run_back_off(nx_core_run *r); /* its record, which is not final, is stored: the event comes again when the next attempt is due */
 /* Its newest record is `last`, not final: the next attempt, now or when it is due. */
 void nx_core_run_go_on(nx_core_run *r, const nx_run *last);
+bool nx_core_run_is_expected(nx_core_run *r);         /* a timer that this node set itself, and that comes for the first time: needs no look-up */
 bool nx_core_run_go_on_as_remembered(nx_core_run *r); /* the same where this node put it off itself, without a look-up; false: it did not */
 void nx_core_cron_due(nx_core_run *r);                /* BLOCKING. cron.c: the timer of a schedule */
 #endif

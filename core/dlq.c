@@ -35,8 +35,7 @@ struct nx_core_dlq {
     entry *v;           /* open addressing by run_key */
     unsigned cap, n;
     names functions, types;
-    bool is_whole; /* read to the end once */
-    bool is_cut;   /* there were more than ENTRIES_MAX */
+    bool is_cut; /* there were more than ENTRIES_MAX */
 };
 
 nx_err nx_core_dlq_new(nx_core_dlq **ret)
@@ -222,7 +221,7 @@ static void tidy(nx_core_dlq *d)
         if (d->cap)
             rebuild(d, CAP_MIN, UINT64_MAX);
         d->pass = (nx_fab_dead_pass){0};
-        d->is_cut = d->is_whole = false;
+        d->is_cut = false;
     }
     pthread_mutex_unlock(&d->mu);
 }
@@ -238,12 +237,8 @@ nx_err nx_core_dlq_read(nx_node *n, uint64_t budget_ns, nx_error *reterr)
         d->pass = (nx_fab_dead_pass){0}; /* what did not fit is met again */
         err = nx_error_set(reterr, NX_ENOMEM, "out of memory for the dead-letter queue");
     }
-    if (is_done) {
+    if (is_done)
         tidy(d);
-        pthread_mutex_lock(&d->mu);
-        d->is_whole |= err == NX_OK && d->pass.seen > 0;
-        pthread_mutex_unlock(&d->mu);
-    }
     pthread_mutex_unlock(&d->read_mu);
     if (err == NX_OK && !is_done)
         err = nx_error_set(reterr, NX_EBUSY, "the dead-letter queue is long and not yet read to its end; try again in a moment");

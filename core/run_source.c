@@ -147,6 +147,8 @@ static void due_job(nx_core_job *job)
     fill_record(r);
     if (err == NX_ENOENT)
         end_without_version(r, e.msg);
+    else if (nx_core_run_is_expected(r))
+        nx_core_run_execute(r);
     else
         execute_unless_final(r, r->timer.due_wall_ns);
 }

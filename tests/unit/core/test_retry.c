@@ -108,13 +108,25 @@ static void test_backoffs_are_taken_once(void **state)
     assert_int_equal(nx_core_backoffs_new(&t), NX_OK);
     nx_core_backoff b = {.next_wall_ns = 7, .attempt = 2, .delivery = 3}, got;
     nx_id one = nx_ulid_new(1), other = nx_ulid_new(2);
-    assert_false(nx_core_backoffs_take(t, &one, &got));
+    assert_false(nx_core_backoffs_take(t, &one, false, &got));
     nx_core_backoffs_put(t, &one, &b);
     assert_int_equal(nx_core_backoffs_count(t), 1);
-    assert_false(nx_core_backoffs_take(t, &other, &got));
-    assert_true(nx_core_backoffs_take(t, &one, &got));
+    assert_false(nx_core_backoffs_take(t, &other, false, &got));
+    assert_true(nx_core_backoffs_take(t, &one, false, &got));
     assert_true(got.next_wall_ns == 7 && got.attempt == 2 && got.delivery == 3);
-    assert_false(nx_core_backoffs_take(t, &one, &got));
+    assert_false(nx_core_backoffs_take(t, &one, false, &got));
+    assert_int_equal(nx_core_backoffs_count(t), 0);
+    /* A timer's is another's, and a later one stands instead of the earlier. */
+    b.is_timer = true;
+    nx_core_backoffs_put(t, &one, &b);
+    assert_int_equal(nx_core_backoffs_count(t), 0);
+    assert_false(nx_core_backoffs_take(t, &one, false, &got));
+    b.is_timer = false;
+    b.attempt = 9;
+    nx_core_backoffs_put(t, &one, &b);
+    assert_int_equal(nx_core_backoffs_count(t), 1);
+    assert_false(nx_core_backoffs_take(t, &one, true, &got));
+    assert_true(nx_core_backoffs_take(t, &one, false, &got) && got.attempt == 9);
     assert_int_equal(nx_core_backoffs_count(t), 0);
     nx_core_backoffs_free(t);
     nx_core_backoffs_free(NULL);
@@ -134,8 +146,8 @@ static void test_backoffs_are_bounded(void **state)
         nx_core_backoffs_put(t, &last, i < 5000 ? &stale : &due);
     }
     assert_true(nx_core_backoffs_count(t) <= 8192);
-    assert_true(nx_core_backoffs_take(t, &first, &got) && got.attempt == 5);
-    assert_true(nx_core_backoffs_take(t, &last, &got) && got.attempt == 5);
+    assert_true(nx_core_backoffs_take(t, &first, false, &got) && got.attempt == 5);
+    assert_true(nx_core_backoffs_take(t, &last, false, &got) && got.attempt == 5);
     for (unsigned i = 0; i < 10000; i++) {
         last = nx_ulid_new(i);
         nx_core_backoffs_put(t, &last, &due);
