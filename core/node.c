@@ -129,6 +129,8 @@ static void reload_job(nx_core_job *job)
             nx_core_reload_later(n, RELOAD_AGAIN_NS);
     } else if (changes.n)
         nx_log(NX_LOG_INFO, "registry.applied", "%.*s", (int)(changes.n - 1), changes.p);
+    if (err == NX_OK && changes.n)
+        nx_core_secrets_remind(n);
 }
 
 static void on_kv_change(void *self, nx_slice key)
@@ -330,8 +332,10 @@ static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
     pthread_mutex_lock(&n->apply_mu);
     err = nx_core_registry_apply(n, n->cfg, NULL, reterr);
     pthread_mutex_unlock(&n->apply_mu);
-    if (err == NX_OK)
+    if (err == NX_OK) {
+        nx_core_secrets_remind(n);
         err = start_gateway(n, reterr);
+    }
     if (err == NX_OK)
         err = nx_job_board_open(n, reterr);
     if (err == NX_OK)
@@ -433,6 +437,8 @@ nx_err nx_node_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *
         nx_config_unref(old);
     }
     pthread_mutex_unlock(&n->apply_mu);
+    if (err == NX_OK)
+        nx_core_secrets_remind(n);
     return err;
 }
 

@@ -413,6 +413,54 @@ nx_err nx_core_secrets_list(nx_core_secrets *s, nx_fab_ns *ns, nx_arena *a, nx_c
     return NX_OK;
 }
 
+/* ---- functions that lack one */
+
+static bool is_there(const nx_core_secret_info *all, unsigned n, nx_slice name)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (nx_slice_eq(all[i].name, name))
+            return all[i].is_available;
+    return false;
+}
+
+static void remind(const nx_core_fn *fn, const nx_core_secret_info *all, unsigned n, nx_slice name)
+{
+    if (!is_there(all, n, name))
+        nx_log(NX_LOG_WARN, "secret.missing", "function '%s' was granted secret %.*s, which has no value here: nexus secrets set %.*s", fn->name,
+               NX_SLICE_FMT(name), NX_SLICE_FMT(name));
+}
+
+static bool wants_secrets(nx_node *n)
+{
+    bool is_any = false;
+    pthread_rwlock_rdlock(&n->snap_mu);
+    for (nx_core_slot *s = n->slots; s && !is_any; s = s->next) {
+        nx_core_fn *fn = nx_core_slot_fn(s);
+        is_any = fn && (fn->settings->n_secrets || fn->settings->n_secret_env);
+        nx_core_fn_unref(fn);
+    }
+    pthread_rwlock_unlock(&n->snap_mu);
+    return is_any;
+}
+
+void nx_core_secrets_remind(nx_node *n)
+{
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(256u << 20);
+    nx_core_secret_info *all;
+    unsigned count;
+    if (!wants_secrets(n) || nx_core_secrets_list(n->secrets, n->ns, &a, &all, &count, NULL) != NX_OK)
+        return;
+    pthread_rwlock_rdlock(&n->snap_mu);
+    for (nx_core_slot *s = n->slots; s; s = s->next) {
+        nx_core_fn *fn = nx_core_slot_fn(s);
+        for (unsigned i = 0; fn && i < fn->settings->n_secrets; i++) remind(fn, all, count, fn->settings->secrets[i]);
+        for (unsigned i = 0; fn && i < fn->settings->n_secret_env; i++) remind(fn, all, count, fn->settings->secret_env[i].value);
+        nx_core_fn_unref(fn);
+    }
+    pthread_rwlock_unlock(&n->snap_mu);
+}
+
 /* ---- the host call */
 
 nx_err nx_core_secret_answer(nx_core_secrets *s, nx_fab_ns *ns, const nx_effect_call *c, nx_slice name, nx_error *reterr)

@@ -40,6 +40,9 @@ typedef struct nx_core_secret_info {
 /* All that have a place or a value, sorted by name; in the arena. */
 nx_err nx_core_secrets_list(nx_core_secrets *s, nx_fab_ns *ns, nx_arena *a, nx_core_secret_info **ret, unsigned *ret_n, nx_error *reterr);
 
+/* BLOCKING, without apply_mu: says in the log which functions were granted secrets that have no value here. */
+void nx_core_secrets_remind(nx_node *n);
+
 /* secret_key.c: the key's file. A new one is made where `may_make`, complete or not at all, mode 0600. */
 nx_err nx_core_secret_key_read(const char *path, bool may_make, uint8_t key[NX_SEAL_KEY_BYTES], nx_error *reterr);
 #endif

@@ -19,6 +19,7 @@
 #define MEMORY_BYTES (4ull << 30)
 #define FILE_BYTES (1ull << 30)
 
+#ifndef NX_SANITIZER
 /* Half of what there is, where that is less. */
 static uint64_t memory_bytes(void)
 {
@@ -26,6 +27,7 @@ static uint64_t memory_bytes(void)
     uint64_t half = pages > 0 && page_bytes > 0 ? (uint64_t)pages / 2 * (uint64_t)page_bytes : MEMORY_BYTES;
     return half < MEMORY_BYTES ? half : MEMORY_BYTES;
 }
+#endif
 
 /* A lower limit that is already set stays. There is nobody to tell of a failure. */
 static void limit(__rlimit_resource_t what, rlim_t soft, rlim_t hard)

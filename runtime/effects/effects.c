@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "nx/clock.h"
+#include "nx/crypt.h"
 
 #define REQUEST_BYTES_MAX (NX_EFFECT_REQUEST_BYTES + 4096u)
 #define ARENA_BYTES_MAX (NX_EFFECT_ATTEMPT_BYTES + NX_EMIT_ATTEMPT_BYTES + (16u << 20)) /* and the arrays */
@@ -48,8 +49,16 @@ static void shrink(nx_buf *b)
     if (b->cap > KEPT_BUFFER_BYTES) nx_buf_done(b);
 }
 
+/* The value of a secret stays no longer than the guest can read it. */
+static void drop_secret(nx_rt_effects *e)
+{
+    if (e->is_secret) nx_wipe(e->answer.p, e->answer.cap);
+    e->is_secret = false;
+}
+
 void nx_rt_effects_end(nx_rt_world *w)
 {
+    drop_secret(w->effects);
     shrink(&w->effects->request);
     shrink(&w->effects->answer);
     shrink(&w->effects->keep);
@@ -86,6 +95,7 @@ static void __attribute__((format(printf, 2, 3))) set_answer(nx_rt_effects *e, c
 uint8_t nx_rt_effect_refuse(nx_rt_effects *e, nx_effect_status status, const char *fmt, ...)
 {
     va_list ap;
+    drop_secret(e);
     va_start(ap, fmt);
     set_text(e, fmt, ap);
     va_end(ap);
@@ -186,10 +196,10 @@ static uint8_t recall_secret(nx_rt_world *w, nx_rt_effects *e, const nx_rt_effec
     if (rc != NX_OK)
         return end_with(w, e, NX_RT_END_NOT_RECORDED, "the value of secret %s is not recorded, and can't be read here: %s", shown(ask->show, show),
                         err.msg[0] ? err.msg : "this replay has no secrets");
-    if (!nx_slice_eq(nx_buf_view(&e->keep), r->answer))
-        return end_with(w, e, NX_RT_END_NOT_RECORDED, "secret %s has another value than in the recording", shown(ask->show, show));
-    e->view = nx_buf_view(&e->answer);
     e->is_secret = true;
+    if (!nx_slice_eq(nx_buf_view(&e->keep), r->answer))
+        return end_with(w, e, NX_RT_END_NOT_RECORDED, "secret %s has another value than in the recording, or the node another key", shown(ask->show, show));
+    e->view = nx_buf_view(&e->answer);
     return NX_EFFECT_OK;
 }
 
@@ -310,6 +320,7 @@ static uint8_t answer_by_policy(nx_rt_world *w, nx_rt_effects *e, const nx_rt_ef
 uint8_t nx_rt_effect(nx_rt_call *c, nx_rt_effects *e, const nx_rt_effect_ask *ask)
 {
     nx_sha256 request = nx_effect_request_digest(nx_slice_cstr(ask->name), nx_buf_view(&e->request));
+    drop_secret(e);
     nx_rt_trace_bytes(c->w, ask->show.p, ask->show.n);
     if (!ask->is_secret) nx_rt_trace_value(c->w, nx_rt_get_u64(request.b));
     e->view = NX_SLICE_NULL;
@@ -323,6 +334,7 @@ uint8_t nx_rt_effect_emit_status(nx_rt_call *c, nx_rt_effects *e, nx_slice type,
     static const char name[] = "emit";
     nx_rt_world *w = c->w;
     nx_sha256 request = nx_effect_request_digest(NX_SLICE("emit"), nx_buf_view(&e->request));
+    drop_secret(e);
     nx_rt_trace_bytes(w, type.p, type.n);
     nx_rt_trace_value(w, nx_rt_get_u64(request.b));
     e->view = NX_SLICE_NULL;

@@ -241,6 +241,10 @@ def test_bundle_of_a_run_with_secrets_says_what_it_lacks(shop):
         assert verdict["verdict"] != "identical" and "secret " in verdict["reason"], verdict
 
 
+def test_node_reminds_of_what_is_missing(shop):
+    shop.wait_log("function 'lacks' was granted secret MISSING, which has no value here: nexus secrets set MISSING")
+
+
 def test_listed_with_the_functions_that_may_use_it(shop):
     assert set(listed(shop)["KEY"]["functions"]) == {"env", "reads"}
 
