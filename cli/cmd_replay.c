@@ -278,6 +278,7 @@ static const nx_cli_flag flags[] = {
     {.name = "effects", .value = "POLICY", .choices = policies, .help = "What host calls are answered: `recorded` as they were (default), `deny` refuses all, `live` (of one event) reaches the outside again."},
     {.name = "yes", .letter = 'y', .help = "Live effects are meant: don't ask."},
     {.name = "rate", .value = "N", .help = "At most so many events a second (default: as fast as it goes)."},
+    {.name = "junit", .value = "FILE", .kind = NX_CLI_FILE, .help = "Write a JUnit XML report of a range for CI: one case for each kind of difference."},
     {.name = "detach", .letter = 'd', .help = "Print the job's id and leave it to the node."},
     NX_CLI_WHAT_IF_FLAGS,
     {.name = "show-output", .help = "Print what each replay wrote to stdout."},

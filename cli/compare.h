@@ -17,7 +17,12 @@ void nx_cli_print_code(nx_slice name);
 
 /* diff_text.c: a difference ("diff" of a replay or a comparison) for people, indented by two spaces. */
 void nx_cli_print_diff(const nx_cli *c, const nx_json *diff);
-void nx_cli_print_first_call(const nx_cli *c, const nx_json *diff); /* nothing where there is none */
+void nx_cli_print_diff_parts(const nx_cli *c, const nx_json *diff, const char *indent); /* without what it costs */
+void nx_cli_print_first_call(const nx_cli *c, const nx_json *diff);                     /* nothing where there is none */
 /* The shape in one line: "output.total changed; status ok -> error: trap"; cut with "…" at out_bytes. */
 void nx_cli_diff_summary(const nx_json *diff, char *out, size_t out_bytes);
+
+/* range_text.c: the "diff" of a job's summary: kinds of differences with their counts and examples, fuel and memory. */
+void nx_cli_print_groups(const nx_cli *c, const nx_json *diff);
+int nx_cli_range_junit(const nx_cli *c, const nx_json *diff, const char *path);
 #endif

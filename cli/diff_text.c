@@ -4,12 +4,12 @@
 #define VALUE_WIDTH 160u /* of one value or line on the screen */
 
 typedef struct paint {
-    const char *added, *removed, *changed, *dim, *plain;
+    const char *indent, *added, *removed, *changed, *dim, *plain;
 } paint;
 
-static paint paint_of(const nx_cli *c)
+static paint paint_of(const nx_cli *c, const char *indent)
 {
-    return (paint){nx_cli_paint(c->has_colour, NX_CLI_GREEN), nx_cli_paint(c->has_colour, NX_CLI_RED), nx_cli_paint(c->has_colour, NX_CLI_YELLOW),
+    return (paint){indent, nx_cli_paint(c->has_colour, NX_CLI_GREEN), nx_cli_paint(c->has_colour, NX_CLI_RED), nx_cli_paint(c->has_colour, NX_CLI_YELLOW),
                    nx_cli_paint(c->has_colour, NX_CLI_DIM), nx_cli_paint(c->has_colour, NX_CLI_PLAIN)};
 }
 
@@ -40,7 +40,7 @@ static void print_json_change(const nx_json *v, const paint *p)
     const char *colour;
     char mark = mark_of(nx_json_get_str(v, "kind"), p, &colour);
     nx_slice path = nx_json_get_str(v, "path");
-    printf("    %s%c ", colour, mark);
+    printf("%s  %s%c ", p->indent, colour, mark);
     print_short(path.n ? path : NX_SLICE("(the whole)"));
     fputs(": ", stdout);
     if (nx_json_get(v, "before"))
@@ -57,7 +57,7 @@ static void print_line_change(const nx_json *v, const paint *p)
 {
     const char *colour;
     char mark = mark_of(nx_json_get_str(v, "kind"), p, &colour);
-    printf("    %s%c %llu: ", colour, mark, (unsigned long long)nx_json_get_u64(v, "line", 0));
+    printf("%s  %s%c %llu: ", p->indent, colour, mark, (unsigned long long)nx_json_get_u64(v, "line", 0));
     print_short(nx_json_get_str(v, "text"));
     printf("%s\n", p->plain);
 }
@@ -69,7 +69,7 @@ static void print_digests(const nx_json *v, const paint *p)
         char bytes[16], digest[16];
         snprintf(bytes, sizeof bytes, "%s_bytes", sides[i]);
         snprintf(digest, sizeof digest, "%s_sha256", sides[i]);
-        printf("    %s%c %llu bytes, sha256:%.*s…%s\n", i ? p->added : p->removed, i ? '+' : '-', (unsigned long long)nx_json_get_u64(v, bytes, 0),
+        printf("%s  %s%c %llu bytes, sha256:%.*s…%s\n", p->indent, i ? p->added : p->removed, i ? '+' : '-', (unsigned long long)nx_json_get_u64(v, bytes, 0),
                NX_SLICE_FMT(nx_slice_sub(nx_json_get_str(v, digest), 0, 12)), p->plain);
     }
 }
@@ -82,10 +82,10 @@ static void print_content(const char *name, const nx_json *v, const paint *p)
     const nx_json *changes = nx_json_get(v, "changes");
     uint64_t total = nx_json_get_u64(v, "n_changes", 0);
     if (nx_slice_eq_cstr(form, "formatting")) {
-        printf("  %s: the same, written in another way (white space, order of members)\n", name);
+        printf("%s%s: the same, written in another way (white space, order of members)\n", p->indent, name);
         return;
     }
-    printf("  %s:\n", name);
+    printf("%s%s:\n", p->indent, name);
     if (nx_slice_eq_cstr(form, "binary"))
         print_digests(v, p);
     for (size_t i = 0; i < nx_json_len(changes); i++) {
@@ -95,9 +95,9 @@ static void print_content(const char *name, const nx_json *v, const paint *p)
             print_line_change(nx_json_at(changes, i), p);
     }
     if (total > nx_json_len(changes))
-        printf("    %s… and %llu more%s\n", p->dim, (unsigned long long)(total - nx_json_len(changes)), p->plain);
+        printf("%s  %s… and %llu more%s\n", p->indent, p->dim, (unsigned long long)(total - nx_json_len(changes)), p->plain);
     if (nx_json_get_bool(v, "is_cut", false))
-        printf("    %sonly its beginning was recorded%s\n", p->dim, p->plain);
+        printf("%s  %sonly its beginning was recorded%s\n", p->indent, p->dim, p->plain);
 }
 
 /* ---- how it ended, emitted events, effects, costs ---------------------------------------------------------------------------------------- */
@@ -105,7 +105,7 @@ static void print_content(const char *name, const nx_json *v, const paint *p)
 static void print_end(const nx_json *side, const char *colour, char mark, const paint *p)
 {
     nx_slice why = nx_json_get_str(side, "why"), message = nx_json_get_str(side, "message");
-    printf("    %s%c %.*s", colour, mark, NX_SLICE_FMT(nx_json_get_str(side, "status")));
+    printf("%s  %s%c %.*s", p->indent, colour, mark, NX_SLICE_FMT(nx_json_get_str(side, "status")));
     if (why.n)
         printf(": %.*s", NX_SLICE_FMT(why));
     if (message.n) {
@@ -124,7 +124,7 @@ static void print_status(const nx_json *before, const nx_json *after, const pain
         is_same = is_same && nx_slice_eq(nx_json_get_str(before, fields[i]), nx_json_get_str(after, fields[i]));
     if (is_same)
         return;
-    printf("  status:\n");
+    printf("%sstatus:\n", p->indent);
     print_end(before, p->removed, '-', p);
     print_end(after, p->added, '+', p);
 }
@@ -137,7 +137,7 @@ static void print_emitted(const nx_json *list, const paint *p)
         const char *colour;
         char mark = mark_of(nx_json_get_str(e, "kind"), p, &colour), name[64];
         snprintf(name, sizeof name, "emitted event %llu", (unsigned long long)nx_json_get_u64(e, "index", 0));
-        printf("  %s%c %s: ", colour, mark, name);
+        printf("%s%s%c %s: ", p->indent, colour, mark, name);
         nx_cli_print_safe(stdout, before.n ? before : after);
         if (before.n && after.n && !nx_slice_eq(before, after)) {
             fputs(" -> ", stdout);
@@ -152,9 +152,9 @@ static void print_pair(const char *what, const nx_json *v, const paint *p)
 {
     if (!v)
         return;
-    printf("  %s: number %llu\n    %s- ", what, (unsigned long long)nx_json_get_u64(v, "index", 0), p->removed);
+    printf("%s%s: number %llu\n%s  %s- ", p->indent, what, (unsigned long long)nx_json_get_u64(v, "index", 0), p->indent, p->removed);
     print_short(nx_json_get_str(v, "before"));
-    printf("%s\n    %s+ ", p->plain, p->added);
+    printf("%s\n%s  %s+ ", p->plain, p->indent, p->added);
     print_short(nx_json_get_str(v, "after"));
     printf("%s\n", p->plain);
 }
@@ -178,21 +178,31 @@ static void print_costs(const nx_json *before, const nx_json *after, const paint
            (unsigned long long)nx_json_get_u64(after, "host_calls", 0), p->plain);
 }
 
+static void print_parts(const nx_json *diff, const paint *p)
+{
+    print_status(nx_json_get(diff, "before"), nx_json_get(diff, "after"), p);
+    print_content("output", nx_json_get(diff, "output"), p);
+    print_emitted(nx_json_get(diff, "emitted"), p);
+    print_pair("first effect that is asked otherwise", nx_json_get(diff, "first_effect"), p);
+    print_content("log", nx_json_get(diff, "logs"), p);
+}
+
+void nx_cli_print_diff_parts(const nx_cli *c, const nx_json *diff, const char *indent)
+{
+    paint p = paint_of(c, indent);
+    print_parts(diff, &p);
+}
+
 void nx_cli_print_diff(const nx_cli *c, const nx_json *diff)
 {
-    const nx_json *before = nx_json_get(diff, "before"), *after = nx_json_get(diff, "after");
-    paint p = paint_of(c);
-    print_status(before, after, &p);
-    print_content("output", nx_json_get(diff, "output"), &p);
-    print_emitted(nx_json_get(diff, "emitted"), &p);
-    print_pair("first effect that is asked otherwise", nx_json_get(diff, "first_effect"), &p);
-    print_content("log", nx_json_get(diff, "logs"), &p);
-    print_costs(before, after, &p);
+    paint p = paint_of(c, "  ");
+    print_parts(diff, &p);
+    print_costs(nx_json_get(diff, "before"), nx_json_get(diff, "after"), &p);
 }
 
 void nx_cli_print_first_call(const nx_cli *c, const nx_json *diff)
 {
-    paint p = paint_of(c);
+    paint p = paint_of(c, "  ");
     print_pair("first host call that differs", nx_json_get(diff, "first_call"), &p);
 }
 

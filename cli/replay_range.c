@@ -3,8 +3,6 @@
 #include "compare.h"
 #include "follow_job.h"
 
-#define EXAMPLES_SHOWN 5
-
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t count(const nx_json *of, const char *verdict) { return nx_json_get_u64(of, verdict, 0); }
@@ -36,22 +34,12 @@ static void print_function(const nx_cli *c, const nx_json *f)
     putchar('\n');
 }
 
-static void print_example(const nx_json *e)
-{
-    printf("  %.*s  %.*s  %.*s: ", NX_SLICE_FMT(nx_json_get_str(e, "event_id")), NX_SLICE_FMT(nx_json_get_str(e, "function")), NX_SLICE_FMT(nx_json_get_str(e, "verdict")));
-    nx_cli_print_safe(stdout, nx_json_get_str(e, "reason"));
-    putchar('\n');
-}
-
 void nx_cli_print_range(const nx_cli *c, const nx_json *job)
 {
-    const nx_json *r = nx_json_get(nx_json_get(job, "summary"), "results"), *functions = nx_json_get(r, "functions"), *examples = nx_json_get(r, "examples");
+    const nx_json *summary = nx_json_get(job, "summary"), *functions = nx_json_get(nx_json_get(summary, "results"), "functions");
     for (size_t i = 0; i < nx_json_len(functions); i++)
         print_function(c, nx_json_at(functions, i));
-    for (size_t i = 0; i < nx_json_len(examples) && i < EXAMPLES_SHOWN; i++)
-        print_example(nx_json_at(examples, i));
-    if (count(r, "diverged") + count(r, "failed") > EXAMPLES_SHOWN)
-        printf("  … more: %s jobs show %.*s\n", c->program, NX_SLICE_FMT(nx_json_get_str(job, "job_id")));
+    nx_cli_print_groups(c, nx_json_get(summary, "diff"));
 }
 
 static int print_end(const nx_cli *c, const nx_json *job)
@@ -71,6 +59,12 @@ static int print_end(const nx_cli *c, const nx_json *job)
         return nx_err_exit_code(NX_ECANCELED);
     if (!is_done)
         return nx_cli_fail(c, NX_EGUEST, "the job failed: %.*s", NX_SLICE_FMT(error));
+    const char *report = nx_cli_flag_text(c, "junit");
+    if (report) {
+        int written = nx_cli_range_junit(c, nx_json_get(nx_json_get(job, "summary"), "diff"), report);
+        if (written != NX_CLI_OK)
+            return written;
+    }
     int code = nx_cli_range_exit(job);
     if (code == nx_err_exit_code(NX_ENOENT))
         return nx_cli_fail(c, NX_ENOENT, "no run lies in this range");
@@ -109,6 +103,8 @@ int nx_cli_replay_range(nx_cli *c)
 {
     static const char *const bounds[] = {"since", "until", "type", "status", "function"};
     bool has_bound = nx_cli_flag_is_set(c, "all");
+    if (nx_cli_flag_count(c, "set") || nx_cli_flag_count(c, "set-effect") || nx_cli_flag_text(c, "data") || nx_cli_flag_text(c, "at"))
+        return nx_cli_fail_usage(c, "a what-if is asked of one event: name it");
     for (unsigned i = 0; i < NX_ARRAY_LEN(bounds); i++)
         has_bound |= nx_cli_flag_text(c, bounds[i]) != NULL;
     if (!has_bound)

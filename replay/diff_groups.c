@@ -1,12 +1,17 @@
 /* diff_groups.c: differences of many events, those of one shape together. */
 #include "nx/diff_groups.h"
+#include "nx/config.h"
 #include "spread.h"
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define WHAT_BYTES (NX_DIFF_SHAPE_MAX * 512u)
+#define KNOWN_SLOTS 512u /* of a table of shapes: four times as many as there are groups */
 
 typedef struct group {
     nx_sha256 shape;
+    char function[NX_FUNCTION_NAME_BYTES + 1];
     bool is_failure;
     uint64_t count;
     nx_id examples[NX_DIFF_EXAMPLES];
@@ -29,7 +34,9 @@ struct nx_diff_groups {
     unsigned n;
     uint64_t same, different, failed;
     uint64_t left_out; /* different or failed events whose shape came too late */
+    size_t text_bytes; /* of `what` and `first` of all */
     measure fuel, memory;
+    atomic_uint_least64_t known[KNOWN_SLOTS]; /* beginnings of shapes that are groups already; 0: free */
 };
 
 nx_err nx_diff_groups_new(nx_diff_groups **ret)
@@ -58,7 +65,6 @@ void nx_diff_groups_free(nx_diff_groups *g)
 }
 
 uint64_t nx_diff_groups_different(const nx_diff_groups *g) { return g->different; }
-uint64_t nx_diff_groups_failed(const nx_diff_groups *g) { return g->failed; }
 
 /* ---- adding ---------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -84,21 +90,104 @@ static nx_err measure_add(measure *m, const nx_id *id, uint64_t before, uint64_t
     return err;
 }
 
-/* Moves the text out of a buffer, with a NUL. */
-static char *taken(nx_buf *b)
+/* ---- shapes that are known: workers need not tell them again ---------------------------------------------------------------------------------- */
+
+static uint64_t mark_of(const nx_sha256 *shape)
 {
-    char *p = NULL;
-    size_t n;
-    if (nx_buf_cstr(b))
-        nx_buf_take(b, &p, &n);
-    return p;
+    uint64_t mark;
+    memcpy(&mark, shape->b, sizeof mark);
+    return mark ? mark : 1;
 }
 
-/* The group of a shape; *ret NULL: there are too many. */
-static group *find(nx_diff_groups *g, const nx_sha256 *shape, bool is_failure)
+static bool is_known(nx_diff_groups *g, const nx_sha256 *shape)
+{
+    uint64_t mark = mark_of(shape);
+    for (unsigned i = 0; i < KNOWN_SLOTS; i++) {
+        uint64_t there = atomic_load_explicit(&g->known[(mark + i) % KNOWN_SLOTS], memory_order_relaxed);
+        if (there == mark || there == 0)
+            return there == mark;
+    }
+    return false;
+}
+
+static void make_known(nx_diff_groups *g, const nx_sha256 *shape)
+{
+    uint64_t mark = mark_of(shape);
+    if (is_known(g, shape))
+        return;
+    for (unsigned i = 0; i < KNOWN_SLOTS; i++) {
+        atomic_uint_least64_t *slot = &g->known[(mark + i) % KNOWN_SLOTS];
+        if (atomic_load_explicit(slot, memory_order_relaxed) == 0) {
+            atomic_store_explicit(slot, mark, memory_order_relaxed);
+            return;
+        }
+    }
+}
+
+/* ---- notes ----------------------------------------------------------------------------------------------------------------------------------- */
+
+/* The shape belongs to a function: that of one says nothing of another's. */
+static nx_sha256 shape_in(nx_slice function, const nx_sha256 *shape)
+{
+    const nx_slice parts[] = {function, nx_slice_make(shape->b, sizeof shape->b)};
+    return nx_sha256_of_parts(parts, NX_ARRAY_LEN(parts));
+}
+
+static nx_err write_texts(const nx_diff *d, nx_slice reason, nx_buf *what, nx_buf *first)
+{
+    nx_jw w = NX_JW_INIT(what), f = NX_JW_INIT(first);
+    nx_jw_array(&w);
+    for (unsigned i = 0; d && i < d->n_shape; i++)
+        nx_jw_str(&w, d->shape[i]);
+    if (!d)
+        nx_jw_str(&w, reason);
+    nx_jw_array_end(&w);
+    nx_err err = nx_jw_err(&w);
+    if (err == NX_OK && d && nx_diff_to_json(d, &f) != NX_OK)
+        nx_buf_clear(first);
+    return err;
+}
+
+nx_err nx_diff_note_write(nx_diff_groups *g, const nx_diff *d, nx_slice reason, nx_buf *out)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf what = NX_BUF_INIT(WHAT_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf first = NX_BUF_INIT(NX_DIFF_EXAMPLE_BYTES);
+    nx_diff_note n = {.kind = !d ? NX_DIFF_NOTE_FAILED : d->is_same ? NX_DIFF_NOTE_SAME
+                                                                    : NX_DIFF_NOTE_DIFFERENT};
+    if (d) {
+        const nx_run *x = d->before, *y = d->after;
+        n.has_costs = !d->differs_in_status && nx_slice_eq(x->engine, y->engine) && nx_slice_eq(x->world, y->world) && nx_slice_eq(x->arch, y->arch);
+        n.fuel[0] = x->fuel;
+        n.fuel[1] = y->fuel;
+        n.memory_bytes[0] = x->memory_bytes;
+        n.memory_bytes[1] = y->memory_bytes;
+    }
+    if (n.kind != NX_DIFF_NOTE_SAME) {
+        nx_slice function = d ? d->before->function : NX_SLICE_NULL;
+        nx_sha256 own = d ? d->shape_sha256 : nx_sha256_of(reason);
+        n.shape = shape_in(function, &own);
+        nx_err err = is_known(g, &n.shape) ? NX_OK : write_texts(d, reason, &what, &first);
+        if (err != NX_OK)
+            return err;
+    }
+    n.what.n = what.n;
+    n.first.n = first.n;
+    nx_err err = nx_buf_reserve(out, sizeof n + what.n + first.n);
+    if (err == NX_OK)
+        err = nx_buf_append(out, &n, sizeof n);
+    if (err == NX_OK)
+        err = nx_buf_append_slice(out, nx_buf_view(&what));
+    return err == NX_OK ? nx_buf_append_slice(out, nx_buf_view(&first)) : err;
+}
+
+/* ---- adding notes ----------------------------------------------------------------------------------------------------------------------------- */
+
+static group *find(nx_diff_groups *g, const nx_sha256 *shape)
 {
     for (unsigned i = 0; i < g->n; i++)
-        if (g->v[i].is_failure == is_failure && memcmp(&g->v[i].shape, shape, sizeof *shape) == 0)
+        if (memcmp(&g->v[i].shape, shape, sizeof *shape) == 0)
             return &g->v[i];
     return NULL;
 }
@@ -110,84 +199,58 @@ static void count_in(group *x, const nx_id *id)
         x->examples[x->n_examples++] = *id;
 }
 
-/* Takes `what`; `first` may be NULL. */
-static nx_err add_group(nx_diff_groups *g, const nx_sha256 *shape, bool is_failure, nx_buf *what, nx_buf *first, const nx_id *id)
+/* NULL where there is no room for it. */
+static group *add_group(nx_diff_groups *g, const nx_diff_note *n, nx_slice function)
 {
+    make_known(g, &n->shape); /* also where there is no room: nobody needs its texts any more */
+    if (g->n == NX_DIFF_GROUPS_MAX || !n->what.n || g->text_bytes + n->what.n > NX_DIFF_GROUPS_BYTES)
+        return NULL;
+    bool keeps_first = n->first.n && g->text_bytes + n->what.n + n->first.n <= NX_DIFF_GROUPS_BYTES;
     group *x = &g->v[g->n];
-    *x = (group){.shape = *shape, .is_failure = is_failure, .what = taken(what), .first = first ? taken(first) : NULL};
-    if (!x->what) {
+    *x = (group){.shape = n->shape, .is_failure = n->kind == NX_DIFF_NOTE_FAILED, .what = nx_slice_strdup(n->what)};
+    x->first = keeps_first ? nx_slice_strdup(n->first) : NULL;
+    snprintf(x->function, sizeof x->function, "%.*s", NX_SLICE_FMT(function));
+    if (!x->what || (keeps_first && !x->first)) {
+        free(x->what);
         free(x->first);
-        return NX_ENOMEM;
+        return NULL;
     }
+    g->text_bytes += n->what.n + (keeps_first ? n->first.n : 0);
     g->n++;
-    count_in(x, id);
-    return NX_OK;
+    return x;
 }
 
-static nx_err new_shape(nx_diff_groups *g, const nx_id *id, const nx_diff *d)
-{
-    NX_CLEANUP(nx_buf_done)
-    nx_buf what = NX_BUF_INIT(WHAT_BYTES);
-    NX_CLEANUP(nx_buf_done)
-    nx_buf first = NX_BUF_INIT(NX_DIFF_EXAMPLE_BYTES);
-    nx_jw w = NX_JW_INIT(&what);
-    nx_jw_array(&w);
-    for (unsigned i = 0; i < d->n_shape; i++)
-        nx_jw_str(&w, d->shape[i]);
-    nx_jw_array_end(&w);
-    if (nx_jw_err(&w) != NX_OK)
-        return nx_jw_err(&w);
-    nx_jw wf = NX_JW_INIT(&first);
-    nx_err err = nx_diff_to_json(d, &wf);
-    if (err != NX_OK && err != NX_ELIMIT)
-        return err;
-    return add_group(g, &d->shape_sha256, false, &what, err == NX_OK ? &first : NULL, id);
-}
+void nx_diff_groups_add_same(nx_diff_groups *g) { g->same++; }
 
-nx_err nx_diff_groups_add(nx_diff_groups *g, const nx_id *event_id, const nx_diff *d)
+nx_err nx_diff_groups_add(nx_diff_groups *g, nx_slice function, const nx_id *event_id, nx_slice note)
 {
-    const nx_run *x = d->before, *y = d->after;
+    nx_diff_note n;
     nx_err err = NX_OK;
-    if (!d->differs_in_status && nx_slice_eq(x->engine, y->engine) && nx_slice_eq(x->world, y->world) && nx_slice_eq(x->arch, y->arch)) {
-        err = measure_add(&g->fuel, event_id, x->fuel, y->fuel);
+    if (note.n < sizeof n)
+        return NX_ECORRUPT;
+    memcpy(&n, note.p, sizeof n);
+    if (n.what.n > note.n - sizeof n || n.first.n != note.n - sizeof n - n.what.n)
+        return NX_ECORRUPT;
+    n.what.p = note.p + sizeof n;
+    n.first.p = n.what.p + n.what.n;
+    if (n.has_costs) {
+        err = measure_add(&g->fuel, event_id, n.fuel[0], n.fuel[1]);
         if (err == NX_OK)
-            err = measure_add(&g->memory, event_id, x->memory_bytes, y->memory_bytes);
+            err = measure_add(&g->memory, event_id, n.memory_bytes[0], n.memory_bytes[1]);
     }
-    if (d->is_same) {
-        g->same++;
+    g->same += n.kind == NX_DIFF_NOTE_SAME;
+    g->different += n.kind == NX_DIFF_NOTE_DIFFERENT;
+    g->failed += n.kind == NX_DIFF_NOTE_FAILED;
+    if (n.kind == NX_DIFF_NOTE_SAME)
         return err;
-    }
-    g->different++;
-    group *same = find(g, &d->shape_sha256, false);
-    if (same)
-        count_in(same, event_id);
-    else if (g->n == NX_DIFF_GROUPS_MAX)
+    group *x = find(g, &n.shape);
+    if (!x)
+        x = add_group(g, &n, function);
+    if (x)
+        count_in(x, event_id);
+    else
         g->left_out++;
-    else if (err == NX_OK)
-        err = new_shape(g, event_id, d);
     return err;
-}
-
-nx_err nx_diff_groups_add_failed(nx_diff_groups *g, const nx_id *event_id, nx_slice reason)
-{
-    nx_sha256 shape = nx_sha256_of(reason);
-    group *same = find(g, &shape, true);
-    g->failed++;
-    if (same) {
-        count_in(same, event_id);
-        return NX_OK;
-    }
-    if (g->n == NX_DIFF_GROUPS_MAX) {
-        g->left_out++;
-        return NX_OK;
-    }
-    NX_CLEANUP(nx_buf_done)
-    nx_buf what = NX_BUF_INIT(WHAT_BYTES);
-    nx_jw w = NX_JW_INIT(&what);
-    nx_jw_array(&w);
-    nx_jw_str(&w, reason);
-    nx_jw_array_end(&w);
-    return nx_jw_err(&w) == NX_OK ? add_group(g, &shape, true, &what, NULL, event_id) : nx_jw_err(&w);
 }
 
 /* ---- telling -------------------------------------------------------------------------------------------------------------------------------- */
@@ -220,6 +283,11 @@ static void write_measure(nx_jw *w, const char *key, const measure *m)
         nx_jw_ku64(w, "after", m->grown_to);
         nx_jw_object_end(w);
     }
+    nx_jw_key(w, "buckets");
+    nx_jw_array(w);
+    nx_spread_save(&m->before, w);
+    nx_spread_save(&m->after, w);
+    nx_jw_array_end(w);
     nx_jw_object_end(w);
 }
 
@@ -228,7 +296,8 @@ static void write_group(nx_jw *w, const group *x)
     char hex[NX_SHA256_HEX + 1];
     nx_sha256_hex(&x->shape, hex);
     nx_jw_object(w);
-    nx_jw_kstr(w, "shape", nx_slice_make(hex, NX_DIFF_SHAPE_HEX));
+    nx_jw_kcstr(w, "shape", hex);
+    nx_jw_kcstr(w, "function", x->function);
     nx_jw_kbool(w, "failed", x->is_failure);
     nx_jw_ku64(w, "count", x->count);
     nx_jw_key(w, "what");
@@ -273,60 +342,7 @@ nx_err nx_diff_groups_to_json(const nx_diff_groups *g, nx_jw *w)
     return nx_jw_err(w);
 }
 
-/* ---- saving: the texts of JSON as strings, so that their numbers stay as they are ------------------------------------------------------------- */
-
-static void save_measure(nx_jw *w, const char *key, const measure *m)
-{
-    nx_jw_key(w, key);
-    nx_jw_object(w);
-    nx_jw_key(w, "before");
-    nx_spread_save(&m->before, w);
-    nx_jw_key(w, "after");
-    nx_spread_save(&m->after, w);
-    nx_jw_ku64(w, "most_before", m->most_before);
-    nx_jw_kstr(w, "most_before_id", nx_id_slice(&m->most_before_id));
-    nx_jw_ku64(w, "most_after", m->most_after);
-    nx_jw_kstr(w, "most_after_id", nx_id_slice(&m->most_after_id));
-    nx_jw_ku64(w, "grown_from", m->grown_from);
-    nx_jw_ku64(w, "grown_to", m->grown_to);
-    nx_jw_kstr(w, "grown_id", nx_id_slice(&m->grown_id));
-    nx_jw_object_end(w);
-}
-
-nx_err nx_diff_groups_save(const nx_diff_groups *g, nx_buf *out)
-{
-    nx_jw w = NX_JW_INIT(out);
-    nx_jw_object(&w);
-    nx_jw_ku64(&w, "same", g->same);
-    nx_jw_ku64(&w, "different", g->different);
-    nx_jw_ku64(&w, "failed", g->failed);
-    nx_jw_ku64(&w, "left_out", g->left_out);
-    nx_jw_key(&w, "groups");
-    nx_jw_array(&w);
-    for (unsigned i = 0; i < g->n; i++) {
-        const group *x = &g->v[i];
-        char hex[NX_SHA256_HEX + 1];
-        nx_sha256_hex(&x->shape, hex);
-        nx_jw_object(&w);
-        nx_jw_kcstr(&w, "shape", hex);
-        nx_jw_kbool(&w, "failed", x->is_failure);
-        nx_jw_ku64(&w, "count", x->count);
-        nx_jw_kcstr(&w, "what", x->what);
-        if (x->first)
-            nx_jw_kcstr(&w, "first", x->first);
-        nx_jw_key(&w, "examples");
-        nx_jw_array(&w);
-        for (unsigned k = 0; k < x->n_examples; k++)
-            nx_jw_str(&w, nx_id_slice(&x->examples[k]));
-        nx_jw_array_end(&w);
-        nx_jw_object_end(&w);
-    }
-    nx_jw_array_end(&w);
-    save_measure(&w, "fuel", &g->fuel);
-    save_measure(&w, "memory", &g->memory);
-    nx_jw_object_end(&w);
-    return nx_jw_err(&w);
-}
+/* ---- loading ---------------------------------------------------------------------------------------------------------------------------------- */
 
 /* An id that may be absent. */
 static nx_err load_id(const nx_json *j, const char *key, nx_id *ret)
@@ -337,60 +353,75 @@ static nx_err load_id(const nx_json *j, const char *key, nx_id *ret)
 
 static nx_err load_measure(const nx_json *j, measure *m)
 {
-    nx_err err = nx_spread_load(&m->before, nx_json_get(j, "before"));
+    const nx_json *buckets = nx_json_get(j, "buckets"), *before = nx_json_get(j, "before"), *after = nx_json_get(j, "after"), *grown = nx_json_get(j, "largest_growth");
+    nx_err err = nx_spread_load(&m->before, nx_json_at(buckets, 0));
     if (err == NX_OK)
-        err = nx_spread_load(&m->after, nx_json_get(j, "after"));
-    m->most_before = nx_json_get_u64(j, "most_before", 0);
-    m->most_after = nx_json_get_u64(j, "most_after", 0);
-    m->grown_from = nx_json_get_u64(j, "grown_from", 0);
-    m->grown_to = nx_json_get_u64(j, "grown_to", 0);
+        err = nx_spread_load(&m->after, nx_json_at(buckets, 1));
+    m->most_before = nx_json_get_u64(before, "max", 0);
+    m->most_after = nx_json_get_u64(after, "max", 0);
+    m->grown_from = nx_json_get_u64(grown, "before", 0);
+    m->grown_to = nx_json_get_u64(grown, "after", 0);
     if (err == NX_OK)
-        err = load_id(j, "most_before_id", &m->most_before_id);
+        err = load_id(before, "max_event", &m->most_before_id);
     if (err == NX_OK)
-        err = load_id(j, "most_after_id", &m->most_after_id);
-    return err == NX_OK ? load_id(j, "grown_id", &m->grown_id) : err;
+        err = load_id(after, "max_event", &m->most_after_id);
+    return err == NX_OK ? load_id(grown, "event_id", &m->grown_id) : err;
 }
 
-static nx_err load_group(const nx_json *j, group *x)
+/* The JSON of a member as text; *ret NULL where there is none. */
+static nx_err load_text(const nx_json *j, char **ret, size_t *bytes)
 {
-    const nx_json *examples = nx_json_get(j, "examples");
-    nx_slice what = nx_json_get_str(j, "what"), first = nx_json_get_str(j, "first");
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(NX_DIFF_GROUPS_BYTES);
+    if (!j)
+        return NX_OK;
+    nx_err err = nx_json_dump(j, &text);
+    if (err != NX_OK)
+        return err == NX_ENOMEM ? err : NX_ECORRUPT;
+    *bytes += text.n;
+    *ret = nx_slice_strdup(nx_buf_view(&text));
+    return *ret ? NX_OK : NX_ENOMEM;
+}
+
+static nx_err load_group(nx_diff_groups *g, const nx_json *j)
+{
+    if (g->n == NX_DIFF_GROUPS_MAX)
+        return NX_ECORRUPT;
+    group *x = &g->v[g->n++];
+    const nx_json *examples = nx_json_get(j, "examples"), *what = nx_json_get(j, "what");
     nx_err err = nx_sha256_parse_hex(nx_json_get_str(j, "shape"), &x->shape);
+    snprintf(x->function, sizeof x->function, "%.*s", NX_SLICE_FMT(nx_json_get_str(j, "function")));
     x->is_failure = nx_json_get_bool(j, "failed", false);
     x->count = nx_json_get_u64(j, "count", 0);
-    x->n_examples = (unsigned)nx_json_len(examples);
-    if (!what.p || x->n_examples > NX_DIFF_EXAMPLES)
+    if (err != NX_OK || !nx_json_len(what) || nx_json_len(examples) > NX_DIFF_EXAMPLES)
         return NX_ECORRUPT;
-    for (unsigned i = 0; i < x->n_examples && err == NX_OK; i++)
-        err = nx_id_parse(nx_json_str(nx_json_at(examples, i)), &x->examples[i]);
-    if (err != NX_OK)
-        return err;
-    x->what = nx_slice_strdup(what);
-    x->first = first.p ? nx_slice_strdup(first) : NULL;
-    return x->what && (x->first || !first.p) ? NX_OK : NX_ENOMEM;
+    for (; x->n_examples < nx_json_len(examples) && err == NX_OK; x->n_examples++)
+        err = nx_id_parse(nx_json_str(nx_json_at(examples, x->n_examples)), &x->examples[x->n_examples]);
+    if (err == NX_OK)
+        err = load_text(what, &x->what, &g->text_bytes);
+    if (err == NX_OK)
+        err = load_text(nx_json_get(j, "first"), &x->first, &g->text_bytes);
+    make_known(g, &x->shape);
+    return err;
 }
 
-nx_err nx_diff_groups_load(nx_slice saved, nx_diff_groups **ret)
+nx_err nx_diff_groups_load(const nx_json *saved, nx_diff_groups **ret)
 {
-    nx_json *j = NULL;
     nx_diff_groups *g = NULL;
-    nx_err err = nx_json_parse(saved, NX_DIFF_SAVED_BYTES, &j, NULL);
+    const nx_json *groups = nx_json_get(saved, "groups");
+    nx_err err = nx_diff_groups_new(&g);
+    if (err != NX_OK)
+        return err;
+    g->same = nx_json_get_u64(saved, "same", 0);
+    g->different = nx_json_get_u64(saved, "different", 0);
+    g->failed = nx_json_get_u64(saved, "failed", 0);
+    g->left_out = nx_json_get_u64(saved, "ungrouped", 0);
+    for (size_t i = 0; i < nx_json_len(groups) && err == NX_OK; i++)
+        err = load_group(g, nx_json_at(groups, i));
     if (err == NX_OK)
-        err = nx_diff_groups_new(&g);
-    if (err == NX_OK) {
-        const nx_json *groups = nx_json_get(j, "groups");
-        g->same = nx_json_get_u64(j, "same", 0);
-        g->different = nx_json_get_u64(j, "different", 0);
-        g->failed = nx_json_get_u64(j, "failed", 0);
-        g->left_out = nx_json_get_u64(j, "left_out", 0);
-        for (size_t i = 0; i < nx_json_len(groups) && err == NX_OK; i++)
-            err = i == NX_DIFF_GROUPS_MAX ? NX_ECORRUPT : load_group(nx_json_at(groups, i), &g->v[g->n++]);
-        if (err == NX_OK)
-            err = load_measure(nx_json_get(j, "fuel"), &g->fuel);
-        if (err == NX_OK)
-            err = load_measure(nx_json_get(j, "memory"), &g->memory);
-    }
-    nx_json_free(j);
+        err = load_measure(nx_json_get(saved, "fuel"), &g->fuel);
+    if (err == NX_OK)
+        err = load_measure(nx_json_get(saved, "memory_bytes"), &g->memory);
     if (err == NX_OK) {
         *ret = g;
         return NX_OK;

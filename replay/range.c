@@ -142,7 +142,7 @@ static nx_err find_code(range *g, item *it, const nx_run *run, nx_error *reterr)
         return NX_OK;
     }
     const program *p = NULL;
-    nx_err err = program_find(g, &artifact, run->limit_memory_bytes, &p, reterr);
+    nx_err err = program_find(g, &artifact, g->o->settings ? g->o->settings->memory_bytes : run->limit_memory_bytes, &p, reterr);
     if (err != NX_OK)
         return err;
     it->program = p->program ? nx_rt_program_ref(p->program) : NULL;
@@ -322,7 +322,7 @@ static nx_err open_parts(range *g, nx_error *reterr)
     g->read_seq = g->place_seq = nx_json_get_u64(place, "next", g->o->from);
     g->done = nx_json_get_u64(place, "done", 0);
     nx_sha256_hex(&g->o->artifact, g->artifact_hex);
-    g->how = (nx_replay_how){.effects = g->o->effects, .is_other_code = g->o->is_other_code, .version = g->o->version, .node = *nx_core_node_id(g->node), .effect_ops = nx_core_effects(), .effect_self = g->node};
+    g->how = (nx_replay_how){.effects = g->o->effects, .is_other_code = g->o->is_other_code, .version = g->o->version, .settings = g->o->settings, .node = *nx_core_node_id(g->node), .effect_ops = nx_core_effects(), .effect_self = g->node};
     if (g->o->is_other_code)
         g->how.artifact = nx_slice_make(g->artifact_hex, NX_SHA256_HEX);
     nx_err err = NX_OK;

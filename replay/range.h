@@ -33,7 +33,7 @@ typedef struct nx_range_collector {
 } nx_range_collector;
 
 extern const nx_range_collector *const nx_range_collectors[]; /* NULL-terminated; at most 8 */
-extern const nx_range_collector nx_range_counts;
+extern const nx_range_collector nx_range_counts, nx_range_diffs;
 
 typedef struct nx_range_options {
     nx_fab_range what;
@@ -43,8 +43,9 @@ typedef struct nx_range_options {
     unsigned workers;  /* 0: one a core */
     nx_effects_policy effects;
     bool is_other_code;
-    nx_sha256 artifact; /* with is_other_code */
-    nx_slice version;   /* how results call it */
+    nx_sha256 artifact;           /* with is_other_code */
+    nx_slice version;             /* how results call it */
+    const nx_fn_config *settings; /* of that version; NULL: those of the recording */
 } nx_range_options;
 
 /* Until the end, or nx_job_is_over() (NX_ECANCELED). NX_EUNAVAIL and other retryable errors: can go on from the saved place. */

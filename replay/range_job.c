@@ -5,7 +5,7 @@
 
 #define RATE_MAX 1000000
 
-const nx_range_collector *const nx_range_collectors[] = {&nx_range_counts, NULL};
+const nx_range_collector *const nx_range_collectors[] = {&nx_range_counts, &nx_range_diffs, NULL};
 
 static nx_err effects_parse(nx_slice s, nx_effects_policy *ret, nx_error *reterr)
 {
@@ -33,10 +33,14 @@ static nx_err write_code(nx_node *n, const nx_json *asked, nx_jw *w, nx_error *r
         return NX_OK;
     if (!function.n)
         return nx_error_set(reterr, NX_EINVAL, "against: whose version is \"%.*s\"? name the function too", NX_SLICE_FMT(against));
+    nx_core_version v = {.name = ""};
     if (nx_sha256_parse_hex(against, &artifact) != NX_OK) {
-        nx_err err = nx_core_version_artifact(n, function, against, &artifact, reterr);
+        nx_err err = nx_core_version_get(n, function, against, &v, reterr);
         if (err != NX_OK)
             return err;
+        artifact = v.artifact;
+        against = nx_slice_cstr(v.name); /* what "live" means now */
+        nx_core_version_done(&v);
     } else if (!nx_fab_artifact_has(nx_core_namespace(n), &artifact)) {
         return nx_error_set(reterr, NX_ENOENT, "the artifact is not there; PUT it to /api/v1/artifacts/{sha256} first");
     }
@@ -129,8 +133,17 @@ static nx_err prepare(nx_node *n, const nx_json *asked, nx_jw *w, nx_error *rete
 static nx_err run(nx_node *n, nx_job *job, nx_error *reterr)
 {
     nx_range_options o;
+    nx_core_version v = {.name = ""};
     nx_err err = nx_range_spec_read(nx_job_spec(job), &o, reterr);
-    return err == NX_OK ? nx_range_run(n, job, &o, reterr) : err;
+    nx_sha256 digest;
+    if (err == NX_OK && o.is_other_code && nx_sha256_parse_hex(o.version, &digest) != NX_OK) {
+        err = nx_core_version_get(n, o.what.function, o.version, &v, reterr);
+        o.settings = v.settings;
+    }
+    if (err == NX_OK)
+        err = nx_range_run(n, job, &o, reterr);
+    nx_core_version_done(&v);
+    return err;
 }
 
 const nx_job_kind nx_range_job = {.name = "replay", .prepare = prepare, .run = run};

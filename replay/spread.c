@@ -1,17 +1,17 @@
-/* spread.c: counters by size: 256 for each power of two, one for each number below 512. */
+/* spread.c: counters by size: 32 for each power of two, one for each number below 64. */
 #include "spread.h"
 #include <stdlib.h>
 
-#define STEPS 256u
+#define STEPS 32u
 #define EXACT (2 * STEPS)
-#define STEP_BITS 8u
+#define STEP_BITS 5u
 #define BUCKETS (EXACT + (63 - STEP_BITS) * STEPS)
 
 static size_t bucket_of(uint64_t v)
 {
     if (v < EXACT)
         return (size_t)v;
-    unsigned shift = 63 - STEP_BITS - (unsigned)__builtin_clzll(v); /* v >> shift lies in [256, 512) */
+    unsigned shift = 63 - STEP_BITS - (unsigned)__builtin_clzll(v); /* v >> shift lies in [STEPS, 2 * STEPS) */
     return EXACT + (size_t)(shift - 1) * STEPS + (size_t)((v >> shift) - STEPS);
 }
 

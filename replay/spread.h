@@ -3,7 +3,7 @@
  * Ownership: caller's storage; nx_spread_done() frees the counters.
  * Threads:   one at a time.
  * Errors:    NX_ENOMEM.
- * What it tells is always a number that was added, at most 0.4 % above the one that a sorted list would have given. */
+ * What it tells is always a number that was added, at most 3.2 % above the one that a sorted list would have given. */
 #ifndef NX_REPLAY_SPREAD_H
 #define NX_REPLAY_SPREAD_H
 #include "nx/json.h"

@@ -144,6 +144,27 @@ def test_comparisons_leave_no_records(node):
     assert len(node.runs(event=node.events["small"], all=1)) == before
 
 
+def test_range_is_grouped_by_kind_of_difference(node):
+    def groups(*arguments):
+        result = node.nexus("replay", "--function", "order", *arguments, "--json", check=False)
+        return {tuple(g["what"]): (g["count"], g["examples"]) for g in json.loads(result.stdout)["summary"]["diff"]["groups"]}
+
+    assert groups("--against", "v2") == {}
+    # A version runs with its own settings in a range, too.
+    assert groups("--against", "v3") == {("output.currency changed",): (3, list(node.events.values()))}
+    found = groups("--against", "v5")
+    assert found.pop(("output.total changed",)) == (1, [node.events["large"]])
+    ((what, (count, examples)),) = found.items()
+    assert "status ok -> error: trap" in what and (count, examples) == (1, [node.events["free"]])
+    text = node.nexus("replay", "--function", "order", "--against", "v5", check=False).stdout
+    assert "          ~ total: 2331 -> 2000" in text.splitlines()
+
+
+def test_what_if_is_for_one_event(node):
+    result = node.nexus("replay", "--function", "order", "--set", "data.x=1", check=False)
+    assert result.returncode == 2 and "one event" in result.stderr
+
+
 def test_replay_against_other_code_shows_the_difference(node):
     result = node.nexus("replay", node.events["large"], "--against", "v4", "--json", check=False)
     assert result.returncode == 10

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import xml.etree.ElementTree as xml
 
 import pytest
 from nexus.node import Node, Project, environment, function, lines_of
@@ -125,6 +126,24 @@ def test_range_against_other_code_counts_and_shows(node, codes):
     assert one.returncode == 10
     shown = node.nexus("jobs", "show", job["job_id"]).stdout
     assert f"{1001 - sevens} identical, {sevens} diverged" in shown and examples[0]["event_id"] in shown
+    # All of them differ in the same way: one line.
+    diff = job["summary"]["diff"]
+    assert (diff["same"], diff["different"], diff["failed"]) == (1001 - sevens, sevens, 0)
+    (group,) = diff["groups"]
+    assert group["what"] == ["output line 1 changed"] and group["count"] == sevens and group["function"] == "welcome"
+    assert len(group["examples"]) == 3 and set(group["examples"]) <= {r["event_id"] for r in node.runs(function="welcome", limit=10000)}
+    assert diff["fuel"]["events"] == 1001 and diff["fuel"]["after"]["median"] > 0
+    assert diff["fuel"]["largest_growth"]["after"] > diff["fuel"]["largest_growth"]["before"]
+
+
+def test_range_report_for_ci(node, codes, tmp_path):
+    report = tmp_path / "report.xml"
+    result = node.nexus("replay", "--function", "welcome", "--against", str(codes[1]), "--junit", str(report), check=False)
+    assert result.returncode == 10
+    assert "output line 1 changed" in result.stdout and "e.g. " in result.stdout and "fuel:" in result.stdout
+    cases = xml.parse(report).getroot().find("testsuite").findall("testcase")
+    assert [c.find("failure") is not None for c in cases] == [False, True]
+    assert cases[1].find("failure").get("message") == "output line 1 changed" and cases[1].get("classname") == "welcome"
 
 
 def test_range_at_a_rate_takes_its_time(node):

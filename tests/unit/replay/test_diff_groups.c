@@ -13,6 +13,15 @@
 
 static nx_id id_of(unsigned i) { return nx_raw_id(i); }
 
+static void add_note(nx_diff_groups *g, const nx_id *id, const nx_diff *d, nx_slice reason)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf note = NX_BUF_INIT(64 << 10);
+    assert_int_equal(nx_diff_note_write(g, d, reason, &note), NX_OK);
+    assert_int_equal(nx_diff_groups_add(g, NX_SLICE("order"), id, nx_buf_view(&note)), NX_OK);
+    assert_int_equal(nx_diff_groups_add(g, NX_SLICE("order"), id, nx_slice_sub(nx_buf_view(&note), 0, note.n - 1)), NX_ECORRUPT);
+}
+
 static void add(nx_diff_groups *g, unsigned i, const char *before, const char *after, uint64_t fuel_before, uint64_t fuel_after)
 {
     NX_CLEANUP(nx_arena_done)
@@ -27,7 +36,7 @@ static void add(nx_diff_groups *g, unsigned i, const char *before, const char *a
     x.output_sha256 = nx_sha256_of(x.output);
     y.output_sha256 = nx_sha256_of(y.output);
     assert_int_equal(nx_diff_make(&(nx_diff_side){.run = &x}, &(nx_diff_side){.run = &y}, &a, &d), NX_OK);
-    assert_int_equal(nx_diff_groups_add(g, &id, &d), NX_OK);
+    add_note(g, &id, &d, NX_SLICE_NULL);
 }
 
 /* A hundred events: 60 answer another total, 30 lose a name, 8 are the same, 2 can't be run. */
@@ -46,7 +55,7 @@ static nx_diff_groups *hundred(unsigned from, unsigned to, nx_diff_groups *g)
         if (i < 98)
             add(g, i, before, after, 1000 + i, i == 77 ? 9000 : 1000 + i);
         else
-            assert_int_equal(nx_diff_groups_add_failed(g, &id, NX_SLICE("the code is no longer stored")), NX_OK);
+            add_note(g, &id, NULL, NX_SLICE("the code is no longer stored"));
     }
     return g;
 }
@@ -84,7 +93,7 @@ static void test_groups_count_by_shape(void **state)
     assert_true(nx_json_get_bool(third, "failed", false));
     const nx_json *fuel = nx_json_get(j, "fuel"), *after = nx_json_get(fuel, "after"), *grown = nx_json_get(fuel, "largest_growth");
     assert_int_equal(nx_json_get_i64(fuel, "events", 0), 98);
-    assert_in_range(nx_json_get_i64(after, "median", 0), 1048, 1053);
+    assert_in_range(nx_json_get_i64(after, "median", 0), 1048, 1088);
     assert_int_equal(nx_json_get_i64(after, "max", 0), 9000);
     assert_true(nx_slice_eq_cstr(nx_json_get_str(after, "max_event"), id_of(77).s));
     assert_int_equal(nx_json_get_i64(grown, "before", 0), 1077);
@@ -100,13 +109,13 @@ static void test_groups_go_on_where_they_were_saved(void **state)
     nx_buf once = NX_BUF_INIT(1 << 20);
     NX_CLEANUP(nx_buf_done)
     nx_buf twice = NX_BUF_INIT(1 << 20);
-    NX_CLEANUP(nx_buf_done)
-    nx_buf saved = NX_BUF_INIT(NX_DIFF_SAVED_BYTES);
     nx_diff_groups *g, *h, *all;
+    nx_json *saved = NULL;
     assert_int_equal(nx_diff_groups_new(&g), NX_OK);
-    assert_int_equal(nx_diff_groups_save(hundred(0, 70, g), &saved), NX_OK);
+    assert_int_equal(nx_json_parse(nx_slice_cstr(told(hundred(0, 70, g), &once)), SIZE_MAX, &saved, NULL), NX_OK);
     nx_diff_groups_free(g);
-    assert_int_equal(nx_diff_groups_load(nx_buf_view(&saved), &h), NX_OK);
+    assert_int_equal(nx_diff_groups_load(saved, &h), NX_OK);
+    nx_json_free(saved);
     assert_int_equal(nx_diff_groups_new(&all), NX_OK);
     assert_string_equal(told(hundred(70, 100, h), &once), told(hundred(0, 100, all), &twice));
     nx_diff_groups_free(h);
@@ -116,11 +125,14 @@ static void test_groups_go_on_where_they_were_saved(void **state)
 static void test_groups_refuse_what_they_did_not_save(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "{", "{\"groups\":[{}]}", "{\"groups\":[{\"shape\":\"00\",\"what\":\"[]\"}]}", "{\"fuel\":{\"before\":[[99999999,1,1]]}}",
-                                      "{\"fuel\":{\"most_after_id\":\"x\"}}"};
+    static const char *const bad[] = {"{\"groups\":[{}]}", "{\"groups\":[{\"shape\":\"00\",\"what\":[]}]}",
+                                      "{\"fuel\":{\"buckets\":[[[99999999,1,1]]]}}", "{\"fuel\":{\"after\":{\"max_event\":\"x\"}}}"};
     for (size_t i = 0; i < NX_ARRAY_LEN(bad); i++) {
         nx_diff_groups *g;
-        assert_int_equal(nx_diff_groups_load(nx_slice_cstr(bad[i]), &g), NX_ECORRUPT);
+        nx_json *j = NULL;
+        assert_int_equal(nx_json_parse(nx_slice_cstr(bad[i]), SIZE_MAX, &j, NULL), NX_OK);
+        assert_int_equal(nx_diff_groups_load(j, &g), NX_ECORRUPT);
+        nx_json_free(j);
     }
 }
 
@@ -162,7 +174,7 @@ static void test_spread_is_close_to_sorting(void **state)
     qsort(v, NX_ARRAY_LEN(v), sizeof *v, by_size);
     for (unsigned p = 1; p <= 100; p++) {
         uint64_t exact = v[NX_ARRAY_LEN(v) * p / 100 - 1], told_value = nx_spread_at(&s, p * 10);
-        assert_true(told_value >= exact && told_value - exact <= exact / 250);
+        assert_true(told_value >= exact && told_value - exact <= exact / 31);
     }
     assert_true(nx_spread_at(&s, 1000) == UINT64_MAX);
     nx_spread_done(&s);
