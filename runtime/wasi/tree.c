@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_GROWTH_MIN 4096u
+#define FILE_GROWTH_MIN 64u
 #define NODE_LINKS_MAX 32000u
 
 static bool take_room(nx_rt_tree *t, uint64_t n)
@@ -144,10 +144,11 @@ bool nx_rt_dir_is_within(const nx_rt_node *dir, const nx_rt_node *ancestor)
 static uint8_t reserve(nx_rt_node *file, uint64_t n_bytes)
 {
     if (n_bytes <= file->capacity) return 0;
-    uint64_t capacity = file->capacity ? file->capacity : FILE_GROWTH_MIN, room = file->tree->max_bytes - file->tree->used_bytes;
-    while (capacity < n_bytes) capacity += capacity / 2;
-    if (capacity - file->capacity > room) capacity = file->capacity + room; /* as much as there is, if that will do */
-    if (capacity < n_bytes) return NX_WASI_ENOSPC;
+    uint64_t capacity = file->capacity + file->capacity / 2, room = file->tree->max_bytes - file->tree->used_bytes;
+    if (capacity < FILE_GROWTH_MIN) capacity = FILE_GROWTH_MIN;
+    if (capacity < n_bytes) capacity = n_bytes;
+    if (capacity - file->capacity > room) capacity = n_bytes;
+    if (capacity - file->capacity > room) return NX_WASI_ENOSPC;
     uint8_t *grown = realloc(file->bytes, (size_t)capacity);
     if (!grown) return NX_WASI_ENOMEM;
     (void)take_room(file->tree, capacity - file->capacity);

@@ -58,6 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     a.max_calls_bytes = (uint64_t)limits << 4;
     a.keep_logs = limits & 1;
     a.is_replay = limits & 2;
+    a.scratch_bytes = limits & 8 ? 64u << 10 : 0;
     a.on_log = on_log;
     a.env = env;
     a.n_env = 1;

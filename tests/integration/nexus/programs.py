@@ -1,7 +1,7 @@
 """Random programs: WebAssembly modules that no person wrote, and inputs for them. The same seed gives the same bytes.
 
 A module has a few functions of random arithmetic over all number types (NaNs with any payload among them), memory, tables, loops and
-calls, mixed with the host calls of WASI. Most end well; some trap, exit, recurse until the stack is gone, grow until they may not, or go
+calls, mixed with the host calls of WASI, files among them. Most end well; some trap, exit, recurse until the stack is gone, grow until they may not, or go
 on until their time or fuel is over. What they say is a piece of their memory, so a bit that differs anywhere is seen."""
 
 import random
@@ -26,6 +26,9 @@ IMPORTS = """  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param 
   (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "environ_sizes_get" (func $environ (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_unlink_file" (func $unlink (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_seek" (func $seek (param i32 i64 i32 i32) (result i32)))
 """
 
 
@@ -138,7 +141,9 @@ class Program:
 
     def host_call(self):
         r = self.random
-        choice = r.randrange(12)
+        choice = r.randrange(15)
+        if choice > 11:
+            return self.file_call()
         if choice < 4:
             return f"(drop (call $clock (i32.const {r.choice((0, 1, 1, 0, 9))}) (i64.const 0) (i32.const {SCRATCH + 8 * r.randrange(500)})))"
         if choice < 7:
@@ -150,6 +155,21 @@ class Program:
             return (f"(i32.store (i32.const 16) (i32.const {SCRATCH + r.randrange(4000)})) (i32.store (i32.const 20) (i32.const {n})) "
                     f"(drop (call $fd_write (i32.const {fd}) (i32.const 16) (i32.const 1) (i32.const 24)))")
         return "(nop)"
+
+    def file_call(self):
+        """Opens, reads, moves in and removes files of /tmp, by names at 64 and descriptors that may be open or not."""
+        r = self.random
+        fd, name = r.randint(4, 7), 64 + 8 * r.randrange(3)
+        choice = r.randrange(5)
+        if choice < 2:
+            return (f"(drop (call $open (i32.const 3) (i32.const 0) (i32.const {name}) (i32.const 5) (i32.const {r.choice((0, 1, 1, 5, 9))}) "
+                    f"(i64.const -1) (i64.const -1) (i32.const {r.choice((0, 1))}) (i32.const {SCRATCH + 16})))")
+        if choice == 2:
+            return f"(drop (call $unlink (i32.const 3) (i32.const {name}) (i32.const 5)))"
+        if choice == 3:
+            return f"(drop (call $seek (i32.const {fd}) (i64.extend_i32_s {self.expression('i32', 1)}) (i32.const {r.randrange(3)}) (i32.const {SCRATCH + 24})))"
+        return (f"(i32.store (i32.const 16) (i32.const {SCRATCH + r.randrange(4000)})) (i32.store (i32.const 20) (i32.const {r.randint(0, 60)})) "
+                f"(drop (call ${r.choice(('fd_read', 'fd_write'))} (i32.const {fd}) (i32.const 16) (i32.const 1) (i32.const 24)))")
 
     def end(self):
         """What ends the run for about a quarter of the inputs."""
@@ -177,6 +197,7 @@ class Program:
         return f"""(module
 {IMPORTS}  (type $f (func (param i32 i64 f64) (result i64)))
   (memory (export "memory") 2)
+  (data (i32.const 64) "tmp/a   tmp/b   tmp/c   ")
   (table funcref (elem {table}))
   (func $deep (param i64) (result i64) (i64.add (i64.const 1) (call $deep (i64.add (local.get 0) (i64.const 1)))))
 {functions}  (func (export "handle_event")

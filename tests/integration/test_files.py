@@ -1,0 +1,74 @@
+"""Files: /tmp of a function, and `nexus run` with folders of this machine."""
+
+import os
+
+import pytest
+from nexus.node import Node, function, nexus
+
+
+@pytest.fixture(scope="module")
+def program(guests):
+    return guests.rust("files.rs", kind="bin")
+
+
+def test_a_function_has_a_tmp_of_its_own_and_its_replay_too(project, program):
+    code = project.module(program)
+    project.write({"functions": [function("files", code, respond="sync"), function("bounded", code, scratch="2Mi"), function("none", code, scratch="0")]})
+    with Node(project) as node:
+        for _ in range(2):  # nothing is left of the run before
+            answer = node.call("files", b"hello")
+            assert answer.text == "found \nread ello\nold place Err(NotFound)\nsize 5\noutside Err(\"no\")\n", answer.text
+        event = node.publish("bounded", b"fill 8")
+        run = node.run_of(event)
+        assert run["status"] == "ok"
+        whole = node.whole_run(run["run_id"])
+        assert "full Some(51)" in whole["output"], whole  # ENOSPC
+        assert whole["limits"]["scratch_bytes"] == 2 << 20
+        assert [r["verdict"] for r in node.replay(event)] == ["identical"]
+        event = node.publish("none", b"x")
+        assert node.run_of(event)["status"] == "error"  # there is no /tmp
+        assert [r["verdict"] for r in node.replay(event)] == ["identical"]
+
+
+def test_run_works_on_a_folder_and_writes_it_back(tmp_path, program):
+    folder = tmp_path / "folder"
+    (folder / "remove-me" / "deep").mkdir(parents=True)
+    (folder / "remove-me" / "deep" / "file").write_text("x")
+    (folder / "kept").write_text("as it was")
+    os.utime(folder / "kept", (1_000_000_000, 1_000_000_000))
+    done = nexus("run", "--dir", f"{folder}::/data", program, "/data", stdin="hello")
+    assert done.stdout.splitlines()[:2] == ["found kept remove-me", "read ello"]
+    assert sorted(p.name for p in folder.iterdir()) == ["kept", "moved"]
+    assert (folder / "moved").read_text() == "hello"
+    assert (folder / "kept").stat().st_mtime == 1_000_000_000
+
+
+def test_run_that_fails_changes_nothing(tmp_path, program):
+    (tmp_path / "kept").write_text("as it was")
+    done = nexus("run", "--dir", f"{tmp_path}::.", program, ".", "3", stdin="hello", check=False)
+    assert done.returncode == 3, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+def test_run_is_a_program_of_the_shell(guests, tmp_path):
+    probe = guests.rust("probe.rs")
+    assert nexus("run", probe, stdin="some words").stdout == "some words"
+    assert "GREETING=hello" in nexus("run", "--env", "GREETING=hello", probe, stdin="env").stdout
+    assert nexus("run", probe, stdin="exit 7", check=False).returncode == 7
+    trapped = nexus("run", probe, stdin="trap", check=False)
+    assert trapped.returncode == 134 and "unreachable" in trapped.stderr and "handle_event" in trapped.stderr
+    slow = nexus("run", "--timeout", "200ms", probe, stdin="spin", check=False)
+    assert slow.returncode == 134 and "did not finish within 200 ms" in slow.stderr
+    assert "line 0\nline 1\n" in nexus("run", probe, stdin="log 2").stderr
+
+
+@pytest.mark.parametrize("arguments, status, message", [
+    (["nowhere.wasm"], 4, "nowhere.wasm"),
+    (["--dir", "nowhere::/x", "PROGRAM"], 4, "nowhere"),
+    (["--env", "NOVALUE", "PROGRAM"], 2, "is not KEY=VALUE"),
+    (["--memory", "lots", "PROGRAM"], 2, "is not a size"),
+    (["--timeout", "soon", "PROGRAM"], 2, "is not a duration"),
+])
+def test_run_says_what_is_wrong(program, tmp_path, arguments, status, message):
+    done = nexus("run", *[program if a == "PROGRAM" else a for a in arguments], cwd=tmp_path, check=False)
+    assert done.returncode == status and message in done.stderr, (done.returncode, done.stderr)
