@@ -71,7 +71,7 @@ def test_every_reason_is_documented():
 
 
 def test_every_wasi_call_is_documented_once():
-    section = page("WRITING_FUNCTIONS.md").partition("## What WASI answers")[2]
+    section = page("WRITING_FUNCTIONS.md").partition("## What WASI answers")[2].partition("\n## ")[0]
     table = source("runtime/wasi/table.c")
     calls = re.findall(r"^    ROW\((\w+),", table, re.M) + re.findall(r'^    \{\s*"(\w+)",', table, re.M)
     assert len(calls) >= 45
