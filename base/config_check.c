@@ -196,6 +196,13 @@ static void check_function(nx_cfg_ctx *x, unsigned i)
     if (nx_cfg_is_set(on) && !on->is_wrong && !nx_cfg_is_set(mark_in(marks, "functions[].on.http")) && !nx_cfg_is_set(mark_in(marks, "functions[].on.nats")) &&
         !nx_cfg_is_set(mark_in(marks, "functions[].on.event")) && !nx_cfg_is_set(mark_in(marks, "functions[].on.cron")))
         nx_cfg_issue(x, *on, fn_path(i, "on", path), "add http, nats, event or cron", "has no trigger: the function could never run");
+    const nx_cfg_mark *ordering = mark_in(marks, "functions[].ordering");
+    if (f->ordering == NX_ORDERING_KEY && f->n_nats)
+        nx_cfg_issue(x, *ordering, fn_path(i, "ordering", path), "remove on.nats, or ordering",
+                     "does not go with on.nats: messages of raw subjects have no shard, so nobody keeps their order");
+    if (f->ordering == NX_ORDERING_KEY && f->concurrency)
+        nx_cfg_issue(x, *ordering, fn_path(i, "ordering", path), "remove concurrency, or ordering",
+                     "does not go with concurrency: as many run as there are keys and slots");
     if (nx_slice_starts(f->http_path, NX_SLICE("/events/")) && !nx_slice_eq_cstr(f->http_method, "POST") && !method->is_wrong)
         nx_cfg_issue(x, *method, fn_path(i, "on.http.method", path), "set method: POST", "paths below /events/ take events, with POST only");
     check_secret_env(x, i);

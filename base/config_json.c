@@ -109,6 +109,8 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w)
         nx_jw_kcstr(w, "recording", nx_recording_name(f->recording));
     put_list(w, "redact", f->redact, f->n_redact);
     nx_jw_ku64(w, "concurrency", f->concurrency);
+    if (f->ordering == NX_ORDERING_KEY)
+        nx_jw_kcstr(w, "ordering", "key");
     put_retry(f, w);
     put_list(w, "retry_on", f->retry_on, f->n_retry_on);
     nx_jw_object_end(w);

@@ -12,6 +12,7 @@ static const char *const durabilities[] = {"process", "power", "quorum", NULL}; 
 static const char *const runtimes[] = {"wasi-preview1", NULL};
 static const char *const inputs[] = {"data", "cloudevent", NULL};        /* order of nx_input_mode */
 static const char *const responds[] = {"async", "sync", NULL};           /* order of nx_respond_mode */
+static const char *const orderings[] = {"none", "key", NULL};            /* order of nx_ordering */
 static const char *const jitters[] = {"none", "full", "equal", NULL};    /* order of nx_jitter */
 static const char *const exhausteds[] = {"dlq", "pause", "drop", NULL};  /* order of nx_on_exhausted */
 static const char *const recordings[] = {"full", "digest", "off", NULL}; /* order of nx_recording */
@@ -193,6 +194,8 @@ const nx_cfg_row nx_cfg_rows[] = {
              "each member or element. The event itself is not changed. At most 64."},
     {"functions[].scratch", NX_CFG_SIZE, .def = "16Mi", .min = "0", .max = "1Gi", FN(scratch_bytes),
      .help = "Bytes of files in `/tmp`, which lies in memory and goes with the attempt; 0: there is no `/tmp`."},
+    {"functions[].ordering", NX_CFG_ENUM, .def = "none", .choices = orderings, FN(ordering),
+     .help = "`key`: events with the same `partitionkey` are run one at a time, in the order of the log, also over retries and on many nodes. Not with `on.nats`."},
     {"functions[].concurrency", NX_CFG_INT, .def = "0", .min = "0", .max = "1024", .unit = "attempts", FN(concurrency),
      .help = "Attempts that one node runs at the same time; 0 is as many as there are slots."},
     {"functions[].retry", NX_CFG_SECTION, .help = "What follows an attempt that fails. Without it, a run has one attempt."},

@@ -15,8 +15,7 @@ static void give_back(nx_core_run *r, const nx_core_backoff *b)
     uint64_t now = nx_clock_wall_ns();
     if (!r->timer.function.n) /* a timer's is looked up in any case */
         nx_core_backoffs_put(r->d->backoffs, &r->rec.run_id, b);
-    nx_fab_msg_nak(r->msg, b->next_wall_ns > now ? b->next_wall_ns - now : 0);
-    r->msg = NULL;
+    nx_core_run_msg_nak(r, b->next_wall_ns > now ? b->next_wall_ns - now : 0);
     nx_core_run_release(r);
 }
 
@@ -28,8 +27,7 @@ static void on_timer_set(nx_fab_pub *pub)
         return;
     }
     nx_core_backoffs_put(r->d->backoffs, &r->rec.run_id, &(nx_core_backoff){.next_wall_ns = r->rec.next_wall_ns, .attempt = r->rec.attempt, .is_timer = true});
-    nx_fab_msg_ack(r->msg);
-    r->msg = NULL;
+    nx_core_run_msg_ack(r);
     nx_core_run_release(r);
 }
 
@@ -43,7 +41,12 @@ static bool is_long(const nx_run *rec)
 void nx_core_run_back_off(nx_core_run *r)
 {
     const nx_run *rec = &r->rec;
-    if (!rec->next_wall_ns || (!is_long(rec) && nx_core_backoffs_count(r->d->backoffs) < SHORT_MAX)) {
+    if (r->place.key.n && rec->next_wall_ns && nx_core_lane_hold(&r->place, r->msg, rec->attempt + 1, rec->next_wall_ns)) {
+        r->msg = NULL; /* its key waits with it */
+        nx_core_run_release(r);
+        return;
+    }
+    if (!rec->next_wall_ns || r->place.lane || (!is_long(rec) && nx_core_backoffs_count(r->d->backoffs) < SHORT_MAX)) {
         give_back(r, &(nx_core_backoff){.next_wall_ns = rec->next_wall_ns, .attempt = rec->attempt, .delivery = nx_fab_msg_delivery(r->msg)});
         return;
     }

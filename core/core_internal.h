@@ -117,6 +117,10 @@ struct nx_core_fn {
     nx_core_fn_metrics m;
 };
 
+#define NX_CORE_LANES 4 /* ranges of shards of an ordered function */
+typedef struct nx_core_lane nx_core_lane;
+void nx_core_lane_durable(const char *function, unsigned lane, char out[NX_FUNCTION_NAME_BYTES + 16]);
+
 /* A function's name: its consumer, and which version handles what the consumer brings. Lives until the node ends or the function goes. */
 typedef struct nx_core_slot {
     struct nx_core_slot *next;
@@ -125,6 +129,7 @@ typedef struct nx_core_slot {
     pthread_mutex_t mu;                 /* guards fn */
     nx_core_fn *fn;                     /* reference; NULL while it is being removed */
     nx_fab_consumer *consumer, *timers; /* of its events, of its due timers */
+    nx_core_lane *lanes[NX_CORE_LANES]; /* instead of `consumer` with `ordering: key`; changed under mu */
     nx_core_fn *opened_for;             /* reference: whose filters the consumer has; NULL without one. Under apply_mu */
     nx_metric *m_pending, *m_paused, *m_dlq;
 } nx_core_slot;
@@ -239,7 +244,8 @@ struct nx_node {
     int lock_fd;
 };
 
-void nx_core_cron_tick(nx_node *n, uint64_t now_ns); /* nx-tick */
+void nx_core_lanes_tick(nx_node *n, uint64_t now_ns); /* nx-tick */
+void nx_core_cron_tick(nx_node *n, uint64_t now_ns);  /* nx-tick */
 
 nx_err nx_core_admin_start(nx_node *n, nx_error *reterr);
 #endif

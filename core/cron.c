@@ -108,8 +108,7 @@ void nx_core_cron_tick(nx_node *n, uint64_t now_ns)
 
 static void end(nx_core_run *r)
 {
-    nx_fab_msg_ack(r->msg);
-    r->msg = NULL;
+    nx_core_run_msg_ack(r);
     nx_core_run_release(r);
 }
 

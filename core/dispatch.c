@@ -94,11 +94,26 @@ void nx_core_run_release(nx_core_run *r)
     atomic_fetch_sub_explicit(&d->running, 1, memory_order_release);
 }
 
+void nx_core_run_msg_ack(nx_core_run *r)
+{
+    nx_fab_msg_ack(r->msg);
+    r->msg = NULL;
+    nx_core_lane_leave(&r->place, true);
+}
+
+void nx_core_run_msg_nak(nx_core_run *r, uint64_t delay_ns)
+{
+    nx_fab_msg_nak(r->msg, delay_ns);
+    r->msg = NULL;
+    nx_core_lane_leave(&r->place, false);
+}
+
 /* Gives the message up without an acknowledgement: it is delivered again. */
 void nx_core_run_drop(nx_core_run *r)
 {
     nx_fab_msg_drop(r->msg);
     r->msg = NULL;
+    nx_core_lane_leave(&r->place, false);
     nx_core_run_release(r);
 }
 
@@ -145,8 +160,7 @@ void nx_core_run_finish(nx_core_run *r)
     nx_slice reply = nx_fab_msg_reply(r->msg);
     if (reply.n)
         answer_waiter(r, reply);
-    nx_fab_msg_ack(r->msg);
-    r->msg = NULL;
+    nx_core_run_msg_ack(r);
     nx_core_run_release(r);
 }
 
@@ -224,8 +238,7 @@ static void log_outcome(nx_core_run *r)
 /* The message comes back after a moment: the node could not run it, which is not the event's fault. */
 void nx_core_run_later(nx_core_run *r, uint64_t delay_ns)
 {
-    nx_fab_msg_nak(r->msg, delay_ns);
-    r->msg = NULL;
+    nx_core_run_msg_nak(r, delay_ns);
     nx_core_run_release(r);
 }
 

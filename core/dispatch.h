@@ -5,6 +5,7 @@
 #ifndef NX_CORE_DISPATCH_H
 #define NX_CORE_DISPATCH_H
 #include "core_internal.h"
+#include "lanes.h"
 
 typedef struct nx_core_run {
     nx_attempt attempt; /* first: pool link is attempt.mail */
@@ -12,9 +13,10 @@ typedef struct nx_core_run {
     nx_core_dispatch *d;
     atomic_uint refs; /* dispatcher, answer */
     nx_arena arena;
-    nx_fab_msg *msg;    /* the event's, or that of the timer that is due */
-    nx_fab_timer timer; /* lent by msg; function empty: the event's message */
-    nx_core_fn *fn;     /* reference */
+    nx_fab_msg *msg;     /* the event's, or that of the timer that is due */
+    nx_fab_timer timer;  /* lent by msg; function empty: the event's message */
+    nx_core_place place; /* in a lane; its key lies in the arena */
+    nx_core_fn *fn;      /* reference */
     nx_effects_policy effects;
     const nx_effect *recorded; /* answers of policy `recorded`; in the arena */
     unsigned n_recorded;
@@ -49,6 +51,9 @@ void nx_core_run_release(nx_core_run *r);           /* a reference; the message 
 void nx_core_run_drop(nx_core_run *r);              /* gives the message up without an acknowledgement: it is delivered again */
 /* The message comes back after a moment: the node could not run it, which is not the event's fault. */
 void nx_core_run_later(nx_core_run *r, uint64_t delay_ns);
+/* The ends of its message, which it holds no more then; a lane is told. */
+void nx_core_run_msg_ack(nx_core_run *r);
+void nx_core_run_msg_nak(nx_core_run *r, uint64_t delay_ns);
 void nx_core_run_execute(nx_core_run *r);                 /* event, function and record are filled in */
 void nx_core_run_begin(nx_core_run *r, const nx_kv *env); /* the same with its environment: rec.n_env variables, lent by the arena */
 void nx_core_run_settle(nx_core_run *r);                  /* the record has its outcome: emitted events, record, end */
@@ -61,6 +66,8 @@ nx_err nx_core_privacy_record(nx_core_run *r, const nx_run **ret);
 /* A line of the guest, or about its end, as the node's log may show it; a copy lies in `a`. */
 nx_slice nx_core_privacy_line(nx_core_run *r, nx_slice line, nx_arena *a);
 
+/* An event's message becomes a run. attempt 0: which one it is, is found out. */
+void nx_core_dispatch_begin(nx_node *n, nx_core_fn *take_fn, nx_fab_msg *take_msg, unsigned attempt, nx_core_place *take_place);
 /* emit.c: the attempt's events are stored, all or none; then the record. */
 void nx_core_run_emit(nx_core_run *r);
 

@@ -1,6 +1,6 @@
 /* pause.c: functions that are paused: their events are stored and wait. The registry says so (key pause.<function>), so it outlives nodes and
  * holds for all of them; each brings its own consumers to what the registry says, when that changes and when it starts. */
-#include "core_internal.h"
+#include "lanes.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -121,6 +121,8 @@ nx_err nx_core_pauses_apply(nx_node *n, nx_error *reterr)
         bool is_paused = nx_core_pause_get(n->pauses, s->name, NULL);
         if (s->consumer)
             err = nx_fab_consumer_pause(s->consumer, is_paused, reterr);
+        for (unsigned i = 0; err == NX_OK && i < NX_CORE_LANES && s->lanes[i]; i++)
+            err = nx_fab_consumer_pause(nx_core_lane_consumer(s->lanes[i]), is_paused, reterr);
         if (err == NX_OK && s->timers)
             err = nx_fab_consumer_pause(s->timers, is_paused, reterr);
     }

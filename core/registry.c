@@ -1,6 +1,7 @@
 /* registry.c: which functions run on this node, and changing that as a whole: project functions of nexus.yaml plus live versions of the registry.
  * An apply first makes everything that can fail (modules, artifacts in the log, consumers), then swaps snapshot and slots. */
 #include "fn.h"
+#include "lanes.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -86,6 +87,12 @@ void nx_core_slot_depth(nx_core_slot *s, uint64_t *ret_pending, uint64_t *ret_in
     pthread_mutex_lock(&s->mu);
     if (s->consumer)
         nx_fab_consumer_depth(s->consumer, ret_pending, ret_inflight);
+    for (unsigned i = 0; i < NX_CORE_LANES && s->lanes[i]; i++) {
+        uint64_t pending = 0, inflight = 0;
+        nx_core_lane_depth(s->lanes[i], &pending, &inflight);
+        *ret_pending += pending;
+        *ret_inflight += inflight;
+    }
     pthread_mutex_unlock(&s->mu);
 }
 
@@ -102,6 +109,7 @@ static void slot_close(nx_core_slot *s, bool remove)
     nx_fab_consumer *c = s->consumer;
     slot_consumer(s, NULL);
     nx_fab_consumer_close(c, remove);
+    nx_core_lanes_close(s, remove);
     nx_fab_consumer_close(s->timers, remove);
     s->timers = NULL;
     nx_core_fn_unref(s->opened_for);
@@ -118,39 +126,59 @@ static void slot_free(nx_core_slot *s)
     free(s);
 }
 
-/* The consumers of the slot: of events and of timers. */
-static nx_err slot_consume(nx_core_slot *s, nx_core_fn *fn, nx_error *reterr)
+/* A function that is ordered now and was not before, or the other way round, goes on where it was: its consumers are others. */
+static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, nx_error *reterr)
 {
     const nx_fn_config *f = fn->settings;
-    char durable[NX_FUNCTION_NAME_BYTES + 8], due[NX_FUNCTION_NAME_BYTES + 8];
+    char durable[NX_FUNCTION_NAME_BYTES + 8], lanes[NX_CORE_LANES][NX_FUNCTION_NAME_BYTES + 16];
+    const char *before[NX_CORE_LANES + 1] = {0};
     nx_fab_consumer *c = NULL;
     snprintf(durable, sizeof durable, "fn-%s", fn->name);
-    snprintf(due, sizeof due, "due-%s", fn->name);
-    bool is_paused = nx_core_pause_get(s->node->pauses, fn->name, NULL);
-    nx_fab_consumer_options events = {
+    if (f->ordering == NX_ORDERING_KEY) {
+        nx_err err = nx_core_lanes_open(s, fn, is_paused, reterr);
+        return err == NX_OK ? nx_fab_consumer_remove(s->node->ns, durable, reterr) : err;
+    }
+    for (unsigned i = 0; i < NX_CORE_LANES; i++) {
+        nx_core_lane_durable(fn->name, i, lanes[i]);
+        before[i] = lanes[i];
+    }
+    nx_fab_consumer_options o = {
         .durable = durable,
         .types = fn->types,
         .n_types = fn->n_types,
         .subjects = f->nats,
         .n_subjects = f->n_nats,
         .max_inflight = f->concurrency,
+        .successor_of = before,
         .is_paused = is_paused,
         .on_msg = nx_core_dispatch_on_msg,
         .self = s,
     };
+    nx_err err = nx_fab_consumer_open(s->node->ns, &o, &c, reterr);
+    if (err == NX_OK)
+        slot_consumer(s, c);
+    for (unsigned i = 0; err == NX_OK && nx_fab_consumer_is_new(c) && i < NX_CORE_LANES; i++)
+        err = nx_fab_consumer_remove(s->node->ns, lanes[i], reterr);
+    return err;
+}
+
+/* The consumers of the slot: of events and of timers. */
+static nx_err slot_consume(nx_core_slot *s, nx_core_fn *fn, nx_error *reterr)
+{
+    char due[NX_FUNCTION_NAME_BYTES + 8];
+    snprintf(due, sizeof due, "due-%s", fn->name);
+    bool is_paused = nx_core_pause_get(s->node->pauses, fn->name, NULL);
     nx_fab_consumer_options timers = {
         .durable = due,
         .timers_of = nx_slice_cstr(fn->name),
-        .max_inflight = f->concurrency,
+        .max_inflight = fn->settings->concurrency,
         .is_paused = is_paused,
         .on_msg = nx_core_dispatch_on_due,
         .self = s,
     };
-    nx_err err = nx_fab_consumer_open(s->node->ns, &events, &c, reterr);
-    if (err == NX_OK) {
-        slot_consumer(s, c);
+    nx_err err = consume_events(s, fn, is_paused, reterr);
+    if (err == NX_OK)
         err = nx_fab_consumer_open(s->node->ns, &timers, &s->timers, reterr);
-    }
     if (err != NX_OK) {
         slot_close(s, false);
         return nx_error_prefix(reterr, "function '%s'", fn->name), err;
@@ -185,7 +213,7 @@ static nx_err slot_open(nx_node *n, nx_core_fn *fn, nx_core_slot **ret, nx_error
 static bool same_filters(const nx_core_fn *a, const nx_core_fn *b)
 {
     const nx_fn_config *x = a->settings, *y = b->settings;
-    bool is_same = a->n_types == b->n_types && x->n_nats == y->n_nats && x->concurrency == y->concurrency;
+    bool is_same = a->n_types == b->n_types && x->n_nats == y->n_nats && x->concurrency == y->concurrency && x->ordering == y->ordering;
     for (unsigned i = 0; is_same && i < a->n_types; i++)
         is_same = nx_slice_eq(a->types[i], b->types[i]);
     for (unsigned i = 0; is_same && i < x->n_nats; i++)

@@ -62,8 +62,7 @@ static void end_without_version(nx_core_run *r, const char *why)
 /* The message is done with, or no use to anybody: delivered for ever, it would hold up retention. */
 static void give_up(nx_core_run *r)
 {
-    nx_fab_msg_ack(r->msg);
-    r->msg = NULL;
+    nx_core_run_msg_ack(r);
     nx_core_run_release(r);
 }
 
@@ -189,24 +188,28 @@ static void put_off(nx_core_run *r)
 
 /* ---- messages (the log's thread) ------------------------------------------------------------------------------------------------------- */
 
-static nx_core_run *take(nx_core_slot *s, nx_fab_msg *take_msg)
+static void prepare(nx_core_run *r, nx_core_fn *take_fn, nx_fab_msg *take_msg)
 {
-    nx_core_run *r = nx_core_run_take(s->node->dispatch);
-    if (!r) {
-        nx_fab_msg_drop(take_msg);
-        return NULL;
-    }
     nx_run_clear(&r->rec); /* of the run before, whose memory is gone */
     r->msg = take_msg;
     r->timer = (nx_fab_timer){0};
     r->effects = NX_EFFECTS_LIVE;
     r->recorded = NULL;
     r->n_recorded = 0;
-    r->fn = nx_core_slot_fn(s);
-    if (r->fn)
-        return r;
-    nx_core_run_drop(r); /* the function is being removed */
-    return NULL;
+    r->place = (nx_core_place){0};
+    r->fn = take_fn;
+}
+
+static nx_core_run *take(nx_node *n, nx_core_fn *take_fn, nx_fab_msg *take_msg)
+{
+    nx_core_run *r = take_fn ? nx_core_run_take(n->dispatch) : NULL; /* no function: it is being removed */
+    if (!r) {
+        nx_core_fn_unref(take_fn);
+        nx_fab_msg_drop(take_msg);
+        return NULL;
+    }
+    prepare(r, take_fn, take_msg);
+    return r;
 }
 
 static void post(nx_core_run *r, void (*run)(nx_core_job *job))
@@ -218,7 +221,8 @@ static void post(nx_core_run *r, void (*run)(nx_core_job *job))
 
 void nx_core_dispatch_on_due(void *slot, nx_fab_msg *take_msg)
 {
-    nx_core_run *r = take(slot, take_msg);
+    nx_core_slot *s = slot;
+    nx_core_run *r = take(s->node, nx_core_slot_fn(s), take_msg);
     if (!r)
         return;
     if (nx_fab_msg_timer(take_msg, &r->timer)) {
@@ -229,15 +233,12 @@ void nx_core_dispatch_on_due(void *slot, nx_fab_msg *take_msg)
     give_up(r);
 }
 
-void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
+static void begin(nx_core_run *r, unsigned attempt)
 {
-    nx_core_run *r = take(slot, take_msg);
-    if (!r)
-        return;
     nx_error e = NX_ERROR_INIT;
-    nx_err err = nx_fab_msg_event(take_msg, &r->arena, &r->event, &e);
+    nx_err err = nx_fab_msg_event(r->msg, &r->arena, &r->event, &e);
     if (err != NX_OK) {
-        nx_log(NX_LOG_ERROR, "event.unreadable", "message %llu of the log: %s", (unsigned long long)nx_fab_msg_seq(take_msg), e.msg);
+        nx_log(NX_LOG_ERROR, "event.unreadable", "message %llu of the log: %s", (unsigned long long)nx_fab_msg_seq(r->msg), e.msg);
         if (err == NX_ECORRUPT)
             give_up(r);
         else
@@ -249,8 +250,40 @@ void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
         return;
     }
     fill_record(r);
-    if (r->rec.delivery <= 1)
+    if (attempt) {
+        r->rec.attempt = attempt;
         nx_core_run_execute(r);
-    else if (!nx_core_run_go_on_as_remembered(r))
+    } else if (r->rec.delivery <= 1) {
+        nx_core_run_execute(r);
+    } else if (!nx_core_run_go_on_as_remembered(r)) {
         post(r, redelivered_job);
+    }
+}
+
+void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
+{
+    nx_core_slot *s = slot;
+    nx_core_run *r = take(s->node, nx_core_slot_fn(s), take_msg);
+    if (r)
+        begin(r, 0);
+}
+
+void nx_core_dispatch_begin(nx_node *n, nx_core_fn *take_fn, nx_fab_msg *take_msg, unsigned attempt, nx_core_place *take_place)
+{
+    nx_core_place place = *take_place;
+    nx_core_run *r = nx_core_run_take(n->dispatch);
+    nx_slice key = r && place.key.n ? nx_arena_dup(&r->arena, place.key) : NX_SLICE_NULL;
+    *take_place = (nx_core_place){0};
+    if (!r || (place.key.n && !key.p)) {
+        nx_core_lane_leave(&place, false);
+        nx_core_fn_unref(take_fn);
+        nx_fab_msg_drop(take_msg);
+        if (r)
+            nx_core_run_release(r);
+        return;
+    }
+    prepare(r, take_fn, take_msg);
+    r->place = place;
+    r->place.key = key;
+    begin(r, attempt);
 }

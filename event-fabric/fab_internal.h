@@ -211,6 +211,7 @@ struct nx_fab_msg {
     nx_fab_consumer *c;
     struct nx_fab_msg *prev, *next; /* the consumer's list of messages in hand, oldest sign of life first */
     uint64_t alive_ns;              /* last delivery or +WPI */
+    uint64_t term;                  /* of ordered consumers */
     nx_fab_meta meta;
 };
 
@@ -226,7 +227,12 @@ struct nx_fab_consumer {
     nx_slice *subjects;
     unsigned n_subjects;
     bool is_loose; /* its filters bring more than was asked for */
-    bool is_of_timers;
+    bool is_of_timers, is_new;
+    /* ordered ones (o.n_shards): who is pinned */
+    char pin[40];                              /* the server's name for this client's term; "": another's, or nobody's */
+    uint64_t term;                             /* counts terms */
+    uint64_t asked_ns;                         /* the last pull with the pin: it prolongs the term */
+    uint64_t lost;                             /* a term that is over and was not told yet; 0: none */
     char function[NX_FUNCTION_NAME_BYTES + 1]; /* whose timers */
     unsigned slot;
     uint32_t gen; /* of its pulls: answers to earlier pulls are not counted */
@@ -430,6 +436,7 @@ struct nx_fab {
     unsigned n_consumers, consumers_cap, n_open;
     uint32_t next_gen;
     nx_fab_consumer *by_name[NX_FAB_NAME_BUCKETS];
+    bool has_lost; /* some consumer has a term to tell about */
     nx_fab_consumer *starved, **starved_tail;
     unsigned granted, inflight; /* sums */
     bool needs_repair;

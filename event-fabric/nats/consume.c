@@ -14,7 +14,7 @@
 /* ---- sending (cmu held) ------------------------------------------------------------------------------------------------------------------------ */
 
 /* Without acknowledgement, and by nx-fab's next write when it runs: nobody waits for these. */
-static bool say(nx_fab *f, const char *subject, const char *reply, const char *text)
+bool nx_fab_say(nx_fab *f, const char *subject, const char *reply, const char *text)
 {
     nx_fab_link *l;
     natsStatus s = NATS_CONNECTION_DISCONNECTED;
@@ -66,6 +66,10 @@ void nx_fab_pull(nx_fab *f, nx_fab_consumer *c)
     unsigned used = c->granted + c->inflight, total = f->granted + f->inflight, want, room;
     char subject[NX_FAB_SUBJECT_BYTES], reply[64], body[160];
 
+    if (c->o.n_shards) {
+        nx_fab_pull_ordered(f, c);
+        return;
+    }
     if (!c->is_open || c->needs_repair || (c->granted && c->granted > c->target / 2))
         return;
     want = c->target;
@@ -87,7 +91,7 @@ void nx_fab_pull(nx_fab *f, nx_fab_consumer *c)
     snprintf(subject, sizeof subject, "%s.CONSUMER.MSG.NEXT.%s", f->js_prefix, c->stream_consumer);
     snprintf(body, sizeof body, "{\"batch\":%u,\"expires\":%llu,\"idle_heartbeat\":%llu}", want, (unsigned long long)PULL_EXPIRES_NS,
              (unsigned long long)PULL_HEARTBEAT_NS);
-    if (!say(f, subject, reply, body))
+    if (!nx_fab_say(f, subject, reply, body))
         return; /* no connection: asked again when there is one */
     if (!c->granted)
         c->heard_ns = nx_clock_ns();
@@ -112,7 +116,8 @@ void nx_fab_ungrant(nx_fab *f, nx_fab_consumer *c, unsigned n)
     if (n > c->granted)
         n = c->granted;
     c->granted -= n;
-    f->granted -= n;
+    if (!c->o.n_shards)
+        f->granted -= n;
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------------------------------------------------ */
@@ -270,6 +275,16 @@ void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm)
             nx_obs_inc(f->metrics.redelivered);
         if (!c->granted)
             c->was_busy = true;
+        if (c->o.n_shards && nx_fab_ordered_deliver(f, c, nm)) {
+            c->refs++; /* it may be closed meanwhile */
+            pthread_mutex_unlock(&f->cmu);
+            nx_fab_tell_unpinned(f);
+            pthread_mutex_lock(&f->cmu);
+            bool is_last = c->refs == 1;
+            nx_fab_consumer_unref(c);
+            c = is_last ? NULL : c;
+        }
+        m->term = c ? c->term : 0;
     }
     if (!c || !c->is_open)
         answer = "-NAK"; /* for another node, at once */
@@ -279,7 +294,7 @@ void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm)
         answer = ""; /* the connection was away for longer than ack_wait; the one in hand will be acknowledged */
     if (answer) {
         if (answer[0])
-            say(f, natsMsg_GetReply(nm), NULL, answer);
+            nx_fab_say(f, natsMsg_GetReply(nm), NULL, answer);
         if (c)
             nx_fab_pull(f, c);
         pthread_mutex_unlock(&f->cmu);
@@ -290,7 +305,8 @@ void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm)
     m->c = c;
     c->refs++;
     c->inflight++;
-    f->inflight++;
+    if (!c->o.n_shards) /* those have a bound of their own: what is held back for its order must not keep others from running */
+        f->inflight++;
     link_msg(c, m);
     if (c->was_busy && c->target < f->o.max_inflight) { /* it used up what it had */
         c->target = c->target * 2 > f->o.max_inflight ? f->o.max_inflight : c->target * 2;
@@ -324,6 +340,8 @@ void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm)
         return;
     }
     c->heard_ns = nx_clock_ns();
+    if (c->pin[0] && (nx_slice_eq_cstr(status, "423") || nx_slice_eq_cstr(status, "409")))
+        nx_fab_unpin(f, c);
     if (nx_slice_eq_cstr(status, "100")) {
         pthread_mutex_unlock(&f->cmu);
         return; /* idle heartbeat */
@@ -345,12 +363,15 @@ void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm)
     }
     nx_fab_feed_starved(f);
     pthread_mutex_unlock(&f->cmu);
+    nx_fab_tell_unpinned(f);
     if (f->needs_repair)
         nx_fab_upkeep_kick(f);
 }
 
 static bool takes(const nx_fab_consumer *c, const nx_event *e)
 {
+    if (c->o.n_shards && nx_id_shard(&e->event_id) - c->o.shard_from >= c->o.n_shards)
+        return false;
     nx_slice subject = nx_slice_starts(e->source, NX_SLICE("nats:")) ? nx_slice_sub(e->source, 5, e->source.n) : NX_SLICE_NULL;
 
     for (unsigned i = 0; i < c->n_types; i++)
@@ -362,6 +383,16 @@ static bool takes(const nx_fab_consumer *c, const nx_event *e)
     return false;
 }
 
+/* "fn-<function>", or of an ordered one "ord<shard>-<function>". */
+static bool function_of(const nx_fab_consumer *c, char *out, size_t out_bytes)
+{
+    const char *dash = strchr(c->o.durable, '-');
+
+    if (c->is_of_timers || !dash || strncmp(c->o.durable, c->o.n_shards ? "ord" : "fn-", 3))
+        return false;
+    return (size_t)snprintf(out, out_bytes, "%s", dash + 1) < out_bytes;
+}
+
 void nx_fab_functions_of(nx_fab_ns *n, const nx_event *e, nx_fab_functions *ret)
 {
     nx_fab *f = n->f;
@@ -370,14 +401,15 @@ void nx_fab_functions_of(nx_fab_ns *n, const nx_event *e, nx_fab_functions *ret)
     pthread_mutex_lock(&f->cmu);
     for (unsigned i = 0; i < f->n_consumers; i++) {
         const nx_fab_consumer *c = f->consumers[i];
+        char name[128];
 
-        if (!c || c->ns != n || !c->is_open || strncmp(c->o.durable, "fn-", 3) || strlen(c->o.durable + 3) >= sizeof ret->v[0] || !takes(c, e))
+        if (!c || c->ns != n || !c->is_open || !function_of(c, name, sizeof name) || strlen(name) >= sizeof ret->v[0] || !takes(c, e))
             continue;
         if (ret->n == NX_FAB_FUNCTIONS_MAX) {
             ret->n = 0;
             break;
         }
-        strcpy(ret->v[ret->n++], c->o.durable + 3);
+        strcpy(ret->v[ret->n++], name);
     }
     ret->n_all = ret->n;
     pthread_mutex_unlock(&f->cmu);
@@ -396,7 +428,7 @@ void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
         for (unsigned n = c->inflight; n && c->oldest && now_ns - c->oldest->alive_ns >= c->o.ack_wait_ns / 2; n--) {
             nx_fab_msg *m = c->oldest;
 
-            if (!say(f, natsMsg_GetReply(m->nm), NULL, "+WPI"))
+            if (!nx_fab_say(f, natsMsg_GetReply(m->nm), NULL, "+WPI"))
                 break; /* no connection; tried again at the next tick */
             unlink_msg(c, m);
             m->alive_ns = now_ns;
@@ -406,11 +438,12 @@ void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
             nx_fab_ungrant(f, c, c->granted);
             c->gen++;
             nx_fab_pull(f, c);
-        } else if (!c->granted && !c->is_starved) {
-            nx_fab_pull(f, c); /* one that was not asked for when the connection came back */
+        } else if (c->o.n_shards || (!c->granted && !c->is_starved)) {
+            nx_fab_pull(f, c); /* one that was not asked for when the connection came back; an ordered one's term to be prolonged */
         }
     }
     pthread_mutex_unlock(&f->cmu);
+    nx_fab_tell_unpinned(f);
 }
 
 void nx_fab_consumers_lost(nx_fab *f)
@@ -421,8 +454,11 @@ void nx_fab_consumers_lost(nx_fab *f)
             nx_fab_ungrant(f, f->consumers[i], f->consumers[i]->granted);
             f->consumers[i]->gen++;
             nx_fab_unstarve(f, f->consumers[i]);
+            if (f->consumers[i]->pin[0])
+                nx_fab_unpin(f, f->consumers[i]);
         }
     pthread_mutex_unlock(&f->cmu);
+    nx_fab_tell_unpinned(f);
 }
 
 /* ---- messages (any thread) ------------------------------------------------------------------------------------------------------------------------------ */
@@ -434,10 +470,11 @@ static void finish(nx_fab_msg *m, const char *answer)
 
     pthread_mutex_lock(&f->cmu);
     if (answer)
-        say(f, natsMsg_GetReply(m->nm), NULL, answer); /* lost with the connection: delivered again, and found done */
+        nx_fab_say(f, natsMsg_GetReply(m->nm), NULL, answer); /* lost with the connection: delivered again, and found done */
     unlink_msg(c, m);
     c->inflight--;
-    f->inflight--;
+    if (!c->o.n_shards)
+        f->inflight--;
     if (f->starved)
         nx_fab_feed_starved(f);
     nx_fab_pull(f, c);

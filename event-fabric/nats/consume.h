@@ -4,8 +4,22 @@
 #define NX_FAB_CONSUME_H
 #include "fab_internal.h"
 
+/* A client that does not ask for so long is no longer the pinned one; longer than ack_wait, so that what a dead client had is delivered again
+ * before or with what is new. It asks several times meanwhile, and is sure of its term for a part of it. */
+#define NX_FAB_PIN_GROUP "nx"
+#define NX_FAB_PIN_NS (6 * NX_NS_PER_S)
+#define NX_FAB_PIN_ASK_NS (NX_FAB_PIN_NS / 4)
+#define NX_FAB_PIN_SURE_NS (NX_FAB_PIN_NS / 3 * 2)
+
 unsigned nx_fab_base_target(const nx_fab *f);
 void nx_fab_pull(nx_fab *f, nx_fab_consumer *c); /* asks for more where it may and should */
+void nx_fab_pull_ordered(nx_fab *f, nx_fab_consumer *c);
+/* Its term is over: nobody is pinned as far as this client knows, what was asked for in its name is void. */
+void nx_fab_unpin(nx_fab *f, nx_fab_consumer *c);
+/* A message of an ordered consumer; true: an earlier term is over, and is to be told about first. */
+bool nx_fab_ordered_deliver(nx_fab *f, nx_fab_consumer *c, natsMsg *nm);
+void nx_fab_tell_unpinned(nx_fab *f); /* nx-fab, without f->cmu: calls back */
+bool nx_fab_say(nx_fab *f, const char *subject, const char *reply, const char *text);
 void nx_fab_ungrant(nx_fab *f, nx_fab_consumer *c, unsigned n);
 void nx_fab_unstarve(nx_fab *f, nx_fab_consumer *c);
 void nx_fab_feed_starved(nx_fab *f);

@@ -23,7 +23,7 @@ static nx_slice *copy_slices(const nx_slice *v, unsigned n)
 
 static nx_err make_filters(nx_fab_consumer *c, char ***ret, unsigned *ret_n, nx_error *reterr)
 {
-    unsigned n = 0, max = c->n_types + c->n_subjects + 1;
+    unsigned n = 0, max = c->n_types * (c->o.n_shards ? c->o.n_shards : 1) + c->n_subjects + 1;
     char **v = calloc(max, sizeof *v);
     char text[NX_FAB_SUBJECT_BYTES];
     nx_err e = v ? NX_OK : NX_ENOMEM;
@@ -32,8 +32,11 @@ static nx_err make_filters(nx_fab_consumer *c, char ***ret, unsigned *ret_n, nx_
         e = nx_event_type_pattern_check(c->types[i], reterr);
         if (!e)
             e = nx_fab_type_filter(c->ns->ns, c->types[i], text, sizeof text);
-        if (!e && !(v[n++] = strdup(text)))
+        if (!e && !c->o.n_shards && !(v[n++] = strdup(text)))
             e = NX_ENOMEM;
+        for (unsigned k = 0; !e && k < c->o.n_shards; k++) /* the shard in the place of the * */
+            if (asprintf(&v[n++], "%s%02u%s", c->ns->ev_prefix, c->o.shard_from + k, text + c->ns->ev_prefix_n + 1) < 0)
+                e = NX_ENOMEM;
     }
     for (unsigned i = 0; !e && i < c->n_subjects; i++) {
         if (!nx_fab_subject_is_valid(c->subjects[i], true))
@@ -74,7 +77,15 @@ static nx_err make_config(nx_fab_consumer *c, nx_error *reterr)
     nx_jw_ku64(&w, "ack_wait", c->o.ack_wait_ns);
     nx_jw_key(&w, "max_deliver");
     nx_jw_i64(&w, -1);
-    nx_jw_ku64(&w, "max_ack_pending", 10000); /* all nodes together, and what was put off */
+    nx_jw_ku64(&w, "max_ack_pending", c->o.n_shards ? NX_FAB_ORDERED_MAX : 10000); /* all nodes together, and what was put off */
+    if (c->o.n_shards) {
+        nx_jw_kcstr(&w, "priority_policy", "pinned_client");
+        nx_jw_key(&w, "priority_groups");
+        nx_jw_array(&w);
+        nx_jw_cstr(&w, NX_FAB_PIN_GROUP);
+        nx_jw_array_end(&w);
+        nx_jw_ku64(&w, "priority_timeout", NX_FAB_PIN_NS);
+    }
     nx_jw_ku64(&w, "max_waiting", 512);
     nx_jw_kcstr(&w, "replay_policy", "instant");
     nx_jw_kcstr(&w, "filter_subject", ""); /* the server moves a single one there; both would be refused */
@@ -132,6 +143,34 @@ nx_err nx_fab_consumer_pause(nx_fab_consumer *c, bool is_paused, nx_error *reter
     return NX_OK;
 }
 
+/* The configuration of a consumer that is not there yet: it begins behind what its predecessors are all done with. */
+static nx_err make_new(nx_fab *f, const nx_fab_consumer *c, nx_buf *config, nx_error *reterr)
+{
+    uint64_t floor = UINT64_MAX;
+    char subject[NX_FAB_SUBJECT_BYTES], from[96];
+    nx_json *ours = NULL;
+    nx_err e = NX_OK;
+
+    for (const char *const *p = c->o.successor_of; !e && p && *p; p++) {
+        nx_json *info = NULL;
+
+        snprintf(subject, sizeof subject, "CONSUMER.INFO.%s.%s", c->stream, *p);
+        e = nx_fab_api(f, subject, NX_SLICE_NULL, &info, NULL, reterr);
+        if (!e && nx_json_get_u64(nx_json_get(info, "ack_floor"), "stream_seq", 0) < floor)
+            floor = nx_json_get_u64(nx_json_get(info, "ack_floor"), "stream_seq", 0);
+        nx_json_free(info);
+        e = e == NX_ENOENT ? NX_OK : e;
+    }
+    if (e || floor == UINT64_MAX)
+        return e ? e : nx_buf_append_cstr(config, c->config_json);
+    snprintf(from, sizeof from, "{\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":%llu}", (unsigned long long)(floor + 1));
+    e = nx_json_parse(nx_slice_cstr(c->config_json), NX_FAB_JSON_BYTES, &ours, reterr);
+    if (!e)
+        e = nx_fab_json_merge(ours, nx_slice_cstr(from), NULL, config, NULL, reterr);
+    nx_json_free(ours);
+    return e;
+}
+
 /* Makes the durable consumer, or brings an existing one up to date. Where it starts can't be changed, and need not be: it has its place.
  * ret_is_new: it was not there. */
 static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
@@ -147,7 +186,8 @@ static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
         e = nx_fab_json_merge(nx_json_get(info, "config"), nx_slice_cstr(c->config_json),
                               (const char *const[]){"deliver_policy", "opt_start_seq", "opt_start_time", NULL}, &config, NULL, reterr);
     } else if (e == NX_ENOENT) {
-        e = nx_buf_append_cstr(&config, c->config_json);
+        c->is_new = true;
+        e = make_new(f, c, &config, reterr);
     }
     nx_json_free(info);
     if (!e)
@@ -197,6 +237,8 @@ static nx_err prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_con
     c->n_subjects = c->subjects ? o->n_subjects : 0;
     c->o.types = NULL;
     c->o.subjects = NULL;
+    if (o->n_shards && (o->n_subjects || c->is_of_timers || o->shard_from + o->n_shards > NX_SHARDS || !o->on_unpinned))
+        return nx_error_set(reterr, NX_EINVAL, "an ordered consumer takes event types of a range of shards");
     if (!c->types || !c->subjects)
         return nx_error_set(reterr, NX_ENOMEM, "out of memory");
     return make_config(c, reterr);
@@ -231,6 +273,7 @@ nx_err nx_fab_consumer_open(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_f
         nx_fab_consumer_release(c);
         return e;
     }
+    c->o.successor_of = NULL; /* lent */
     *ret = c;
     return NX_OK;
 }
@@ -249,6 +292,8 @@ void nx_fab_consumer_close(nx_fab_consumer *c, bool remove)
     f->n_open--;
     nx_fab_unstarve(f, c);
     nx_fab_ungrant(f, c, c->granted); /* what the server still sends goes back as -NAK */
+    bool was_pinned = c->pin[0];
+    c->pin[0] = 0;
     f->callback_waiters++;
     while (f->in_callback == c || c->is_in_repair)
         pthread_cond_wait(&f->callback_cv, &f->cmu);
@@ -256,6 +301,12 @@ void nx_fab_consumer_close(nx_fab_consumer *c, bool remove)
     nx_fab_consumer_delist(f, c);
     nx_fab_feed_starved(f);
     pthread_mutex_unlock(&f->cmu);
+    if (was_pinned && !remove) { /* the next client need not wait until the term is over */
+        snprintf(subject, sizeof subject, "CONSUMER.UNPIN.%s", c->stream_consumer);
+        nx_fab_api(f, subject, NX_SLICE("{\"group\":\"" NX_FAB_PIN_GROUP "\"}"), &answer, NULL, NULL);
+        nx_json_free(answer);
+        answer = NULL;
+    }
     if (remove) {
         snprintf(subject, sizeof subject, "CONSUMER.DELETE.%s", c->stream_consumer);
         nx_fab_api(f, subject, NX_SLICE_NULL, &answer, NULL, NULL);
@@ -276,6 +327,37 @@ void nx_fab_consumer_depth(nx_fab_consumer *c, uint64_t *ret_pending, uint64_t *
     *ret_pending = c->pending;
     *ret_inflight = c->inflight;
     pthread_mutex_unlock(&f->cmu);
+}
+
+bool nx_fab_consumer_is_new(const nx_fab_consumer *c)
+{
+    return c->is_new;
+}
+
+nx_err nx_fab_consumer_remove(nx_fab_ns *n, const char *durable, nx_error *reterr)
+{
+    char subject[NX_FAB_SUBJECT_BYTES];
+    nx_json *answer = NULL;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "CONSUMER.DELETE.%s.%s", n->events, durable);
+    e = nx_fab_api(n->f, subject, NX_SLICE_NULL, &answer, NULL, reterr);
+    nx_json_free(answer);
+    return e == NX_ENOENT ? NX_OK : e;
+}
+
+nx_err nx_fab_consumer_unacked(nx_fab_consumer *c, uint64_t *ret, nx_error *reterr)
+{
+    char subject[NX_FAB_SUBJECT_BYTES];
+    nx_json *info = NULL;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "CONSUMER.INFO.%s", c->stream_consumer);
+    e = nx_fab_api(c->f, subject, NX_SLICE_NULL, &info, NULL, reterr);
+    if (!e)
+        *ret = nx_json_get_u64(info, "num_ack_pending", 0);
+    nx_json_free(info);
+    return e;
 }
 
 /* ---- repair (nx-fab-up) -------------------------------------------------------------------------------------------------------------------------------------- */

@@ -18,6 +18,8 @@ typedef enum { NX_INPUT_DATA,
                NX_INPUT_CLOUDEVENT } nx_input_mode; /* input: data | cloudevent */
 typedef enum { NX_RESPOND_ASYNC,
                NX_RESPOND_SYNC } nx_respond_mode; /* respond: async | sync */
+typedef enum { NX_ORDERING_NONE,
+               NX_ORDERING_KEY } nx_ordering; /* ordering: none | key */
 typedef enum { NX_DURABILITY_PROCESS,
                NX_DURABILITY_POWER,
                NX_DURABILITY_QUORUM } nx_durability;
@@ -70,7 +72,8 @@ typedef struct nx_fn_config {
     unsigned n_retry_on;    /* reasons (nx_run_why_name) after which it is tried again; none: all of nx_run_why_can_retry() */
     nx_recording recording; /* how much of what it saw and said its records keep */
     nx_slice *redact;
-    unsigned n_redact;               /* paths whose values no record keeps (nx/redact.h); at most NX_REDACT_PATHS_MAX */
+    unsigned n_redact; /* paths whose values no record keeps (nx/redact.h); at most NX_REDACT_PATHS_MAX */
+    nx_ordering ordering;
     unsigned line;                   /* in the file, for messages */
     unsigned code_line, code_column; /* of `code`; 0: none */
 } nx_fn_config;

@@ -117,7 +117,12 @@ typedef struct nx_fab_consumer_options {
     unsigned max_inflight; /* on this node; 0: no bound of its own */
     bool is_paused;        /* see nx_fab_consumer_pause() */
     bool from_start;       /* deliver all stored events; else only those stored after the consumer was made */
-    nx_slice timers_of;    /* a function: its due timers are brought (nx_fab_msg_timer()) instead of events; no types, no subjects. Empty: events */
+    /* In order: of the shards [shard_from, shard_from + n_shards) alone, to one client at a time (JetStream's priority policy pinned_client), in the
+     * log's order but for what is delivered again. n_shards 0: not so. No subjects. Which client is pinned may change at any time: a new term. */
+    unsigned shard_from, n_shards;
+    void (*on_unpinned)(void *self, uint64_t term); /* nx-fab: the term is over; its messages come again, here or elsewhere. Ordered ones only */
+    const char *const *successor_of;                /* NULL-terminated durables: a consumer that is made anew begins where the first of them is done */
+    nx_slice timers_of;                             /* a function: its due timers are brought (nx_fab_msg_timer()) instead of events; no types, no subjects. Empty: events */
     void (*on_msg)(void *self, nx_fab_msg *take_msg);
     void *self;
 } nx_fab_consumer_options;
@@ -129,6 +134,18 @@ void nx_fab_consumer_close(nx_fab_consumer *c, bool remove);
 /* BLOCKING: the server stops delivering, or goes on, for all nodes and until told otherwise. Events keep being stored and wait; what is delivered
  * and unfinished is not touched, and what was given back waits too. Telling it what it does already does nothing. */
 nx_err nx_fab_consumer_pause(nx_fab_consumer *c, bool is_paused, nx_error *reterr);
+/* The most messages of an ordered consumer that may be delivered and not acknowledged; all of them are in the hands of the pinned client. */
+#define NX_FAB_ORDERED_MAX 1000
+/* Whether the term that a message of an ordered consumer came in still lasts, for certain. Cheap; any thread. */
+bool nx_fab_msg_is_pinned(const nx_fab_msg *m);
+uint64_t nx_fab_msg_term(const nx_fab_msg *m);
+/* CloudEvents partitionkey as it stands in the message; lent by it, may be empty. Equal keys are equal bytes. */
+nx_slice nx_fab_msg_partition_key(const nx_fab_msg *m);
+/* BLOCKING: messages that the server counts as delivered and not acknowledged, to whomever. */
+nx_err nx_fab_consumer_unacked(nx_fab_consumer *c, uint64_t *ret, nx_error *reterr);
+bool nx_fab_consumer_is_new(const nx_fab_consumer *c); /* it was made when it was opened, or since */
+/* BLOCKING: a durable consumer of events that is open on no node any more. One that is not there is no error. */
+nx_err nx_fab_consumer_remove(nx_fab_ns *n, const char *durable, nx_error *reterr);
 /* Events that wait for this consumer, and that are delivered and unfinished (from the last message or poll; cheap). */
 void nx_fab_consumer_depth(nx_fab_consumer *c, uint64_t *ret_pending, uint64_t *ret_inflight);
 

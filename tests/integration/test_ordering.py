@@ -1,0 +1,142 @@
+"""`ordering: key`: events of one key one at a time and in the order of the log, over retries, on several nodes, and when one of them dies."""
+
+from datetime import datetime
+
+import pytest
+from nexus import nats
+from nexus.node import Node, Project, function
+from nexus.wait import wait_until
+
+PROBE = "probe.rs"
+
+
+def keyed(key):
+    return {"ce-specversion": "1.0", "ce-source": "/test", "ce-type": "step", "ce-partitionkey": key}
+
+
+def publish(node, key, index, content):
+    return node.publish("step", content, headers={**keyed(key), "ce-id": f"{key}-{index}"})
+
+
+def recorded(url):
+    """Event ids in the order in which their final records were stored; each once."""
+    ids = [headers["nx-event-id"] for _, subject, headers in nats.read_stream(url, "NX_RUNS_default") if headers.get("Nats-Msg-Id", "").endswith("/final")]
+    return list(dict.fromkeys(ids))
+
+
+def ordered(guests, project, url=None, **settings):
+    more = {"nats": {"url": url}} if url else {}
+    code = project.module(guests.rust(PROBE))
+    project.write({**more, "functions": [function("step", code, on={"event": "step"}, ordering="key", **settings)]})
+    return project
+
+
+def expect_order(sent, ids):
+    places = {event_id: i for i, event_id in enumerate(ids)}
+    for key, events in sent.items():
+        got = [places[e] for e in events]
+        assert got == sorted(got), f"key {key} out of order: {got}"
+
+
+def test_keys_in_order_and_one_at_a_time(project, guests):
+    ordered(guests, project)
+    with Node(project) as node:
+        sent = {key: [publish(node, key, i, "sleep 20") for i in range(12)] for key in "abc"}
+        url = nats.private_url(project.data_dir)
+        ids = wait_until(lambda: (r := recorded(url)) and len(r) == 36 and r, "36 records", 30, every=0.1, on_failure=node.log)
+        expect_order(sent, ids)
+        for key, events in sent.items():
+            spans = []
+            for e in events:
+                run = node.whole_run(node.run_of(e)["run_id"])
+                begin = datetime.fromisoformat(run["time"].replace("Z", "+00:00")).timestamp() * 1000
+                spans.append((begin, begin + run["duration_ms"]))
+            spans.sort()
+            assert all(a[1] <= b[0] + 1 for a, b in zip(spans, spans[1:])), f"key {key}: two at a time"
+        free = node.publish("step", "no key")  # without a key in no order
+        node.run_of(free)
+        assert node.api_list("functions")[0]["in_flight"] == 0
+        assert [v["verdict"] for v in node.replay(sent["a"][0])] == ["identical"]
+
+
+def test_a_key_is_held_back_while_it_backs_off_and_others_are_not(project, guests):
+    ordered(guests, project, retry={"max_attempts": 2, "initial_interval": "3s", "jitter": "none"})
+    with Node(project) as node:
+        node.run_of(publish(node, "b", 0, "warm"))
+        first = publish(node, "a", 0, "exit 3")
+        after = [publish(node, "a", i, "late") for i in (1, 2)]
+        others = [publish(node, "b", i, "now") for i in range(1, 9)]
+        wait_until(lambda: any(r["event_id"] == first for r in node.runs(function="step", all=1, limit=100)), "the first attempt", 10, on_failure=node.log)
+        for e in others:
+            node.run_of(e, deadline=2.5)
+        assert not node.runs(event=after[0]) and not node.runs(event=first)
+        assert node.run_of(first)["attempt"] == 2
+        for e in after:
+            node.run_of(e)
+        ids = recorded(nats.private_url(project.data_dir))
+        expect_order({"a": [first, *after], "b": others}, ids)
+
+
+def test_order_holds_when_a_node_is_killed(tmp_path, guests):
+    with nats.Server(tmp_path / "server") as server:
+        projects = [ordered(guests, Project(tmp_path / name), server.url) for name in "ab"]
+        with Node(projects[0]) as a, Node(projects[1]) as b:
+            sent = {key: [] for key in ("k1", "k2", "k3")}
+
+            def send(node, first, last):
+                for i in range(first, last):
+                    for key in sent:
+                        sent[key].append(publish(node, key, i, "sleep 15"))
+
+            send(a, 0, 40)
+            wait_until(lambda: len(recorded(server.url)) > 20, "some records", 30, every=0.05, on_failure=a.log)
+            # The one that has the keys, in the middle of its work.
+            runs = a.runs(event=sent["k1"][0])
+            victim, other = (a, b) if a.whole_run(runs[0]["run_id"])["node"] == a.api("node").json()["node"] else (b, a)
+            victim.kill()
+            victim.process = None
+            send(other, 40, 60)
+            total = sum(map(len, sent.values()))
+            ids = wait_until(lambda: (r := recorded(server.url)) and len(r) == total and r, f"{total} records", 45, every=0.2, on_failure=other.log)
+            expect_order(sent, ids)
+
+
+def test_another_node_takes_over_at_once_from_one_that_stops(tmp_path, guests):
+    with nats.Server(tmp_path / "server") as server:
+        projects = [ordered(guests, Project(tmp_path / name), server.url) for name in "ab"]
+        with Node(projects[0]) as a, Node(projects[1]) as b:
+            a.run_of(publish(a, "k", 0, "x"))
+            a.stop()
+            b.run_of(publish(b, "k", 1, "y"), deadline=5)
+
+
+def test_a_function_becomes_ordered_and_loses_nothing(project, guests):
+    code = project.module(guests.rust(PROBE))
+    project.write({"functions": [function("step", code, on={"event": "step"})]})
+    with Node(project) as node:
+        sent = []
+        for i, settings in enumerate([{}, {"ordering": "key"}, {}]):
+            if i:
+                project.write({"functions": [function("step", code, on={"event": "step"}, **settings)]})
+                node.wait_log(r"function 'step': settings changed", count=i)
+            sent += [publish(node, "k", f"{i}-{n}", "x") for n in range(5)]
+        for e in sent:
+            node.run_of(e)
+        names = nats.run(nats.private_url(project.data_dir), consumer_names)
+        assert sorted(n for n in names if "step" in n) == ["fn-step"]
+
+
+async def consumer_names(connection):
+    import json
+    return json.loads((await connection.request("$JS.API.CONSUMER.NAMES.NX_EVENTS_default", b"", timeout=5)).data)["consumers"]
+
+
+@pytest.mark.parametrize("settings, says", [
+    ({"on": {"nats": "orders.>"}, "ordering": "key"}, "on.nats"),
+    ({"on": {"event": "a"}, "ordering": "key", "concurrency": 2}, "concurrency"),
+    ({"on": {"event": "a"}, "ordering": "strict"}, "none, key"),
+])
+def test_what_is_refused(project, guests, settings, says):
+    project.write({"functions": [function("step", project.module(guests.rust(PROBE)), **settings)]})
+    result = project.nexus("validate", check=False)
+    assert result.returncode == 2 and "functions[0].ordering" in result.stdout and says in result.stdout
