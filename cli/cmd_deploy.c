@@ -1,5 +1,6 @@
 /* cmd_deploy.c: nexus deploy. */
 #include "cmds.h"
+#include "grants.h"
 #include "nx/digest.h"
 #include "shadow_check.h"
 #include "tools.h"
@@ -16,6 +17,7 @@ static int upload(nx_cli_client *node, const nx_fn_config *f, char hex[NX_SHA256
         e.code = nx_cli_read_file(path, &module, &e);
     if (e.code != NX_OK)
         return nx_cli_fail(node->cli, e.code, "%.*s: %s", NX_SLICE_FMT(f->name), e.msg[0] ? e.msg : nx_err_text(e.code));
+    nx_cli_note_module_grants(nx_buf_view(&module), f);
     nx_sha256 digest = nx_sha256_of(nx_buf_view(&module));
     nx_sha256_hex(&digest, hex);
     snprintf(api, sizeof api, "/api/v1/artifacts/%s", hex);

@@ -55,6 +55,20 @@ static void print_memory(const nx_json *memory)
     puts(nx_json_get_bool(memory, "is_shared", false) ? ", shared between threads" : "");
 }
 
+/* "grants      key_value_stores (kv_get, kv_put), emit (emit)": the keys of nexus.yaml that its host calls need. */
+static void print_grants(const nx_json *grants)
+{
+    for (size_t i = 0; i < nx_json_len(grants); i++) {
+        const nx_json *grant = nx_json_at(grants, i), *calls = nx_json_get(grant, "calls");
+        printf("%s%.*s (", i ? ", " : "grants      ", NX_SLICE_FMT(nx_json_get_str(grant, "key")));
+        for (size_t k = 0; k < nx_json_len(calls); k++)
+            printf("%s%.*s", k ? ", " : "", NX_SLICE_FMT(nx_json_str(nx_json_at(calls, k))));
+        fputs(")", stdout);
+    }
+    if (nx_json_len(grants))
+        putchar('\n');
+}
+
 static const char *backtraces(const nx_json *root)
 {
     if (!nx_json_get_bool(root, "has_names", false))
@@ -73,6 +87,7 @@ static void print_report(const nx_cli *c, const nx_json *root, bool can_run)
     printf("entry       %.*s\n", NX_SLICE_FMT(entry.n ? entry : NX_SLICE("none")));
     print_memory(nx_json_get(root, "memory"));
     printf("backtraces  %s\n", backtraces(root));
+    print_grants(nx_json_get(root, "grants"));
     print_names(root, "imports");
     print_names(root, "exports");
     printf("%s%s%s\n", nx_cli_paint(c->has_colour, can_run ? NX_CLI_GREEN : NX_CLI_RED), can_run ? "can run here" : "cannot run here",

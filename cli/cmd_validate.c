@@ -1,5 +1,6 @@
 /* cmd_validate.c: nexus validate. */
 #include "cmds.h"
+#include "grants.h"
 #include "nx/rt.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -47,6 +48,8 @@ static nx_err check_module(const nx_fn_config *f, unsigned index, nx_config_issu
     const nx_json *problems = nx_json_get(root, "problems");
     for (size_t i = 0; e == NX_OK && i < nx_json_len(problems); i++)
         e = add_issue(all, f, index, nx_json_at(problems, i));
+    if (e == NX_OK)
+        nx_cli_note_grants(root, f);
     nx_json_free(root);
     return e;
 }

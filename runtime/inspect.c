@@ -1,6 +1,7 @@
 /* inspect.c: what a module is, as JSON: for `nexus inspect`, deploy and people who ask why it does not run. */
 #include "nx/json.h"
 #include "rt_internal.h"
+#include "wasi/table.h"
 
 #define ARENA_BYTES (64u << 20)
 
@@ -14,6 +15,13 @@ static void write_type(const nx_rt_functype *t, nx_jw *w)
     }
 }
 
+static bool imports_call(const nx_rt_facts *f, const char *module, const char *name)
+{
+    for (uint32_t i = 0; i < f->n_imports; i++)
+        if (nx_slice_eq_cstr(f->imports[i].module, module) && nx_slice_eq_cstr(f->imports[i].name, name)) return true;
+    return false;
+}
+
 static void write_imports(const nx_rt_facts *f, nx_jw *w)
 {
     nx_jw_key(w, "imports");
@@ -25,6 +33,35 @@ static void write_imports(const nx_rt_facts *f, nx_jw *w)
         nx_jw_kstr(w, "name", im->name);
         nx_jw_kcstr(w, "kind", nx_rt_extern_kind_name(im->kind));
         if (im->kind == NX_RT_FUNC) write_type(im->type < f->n_types ? &f->types[im->type] : NULL, w);
+        nx_jw_object_end(w);
+    }
+    nx_jw_array_end(w);
+}
+
+/* Keys of nexus.yaml without which some of its host calls are denied, each with those calls. */
+static void write_grants(const nx_rt_facts *f, nx_jw *w)
+{
+    nx_jw_key(w, "grants");
+    nx_jw_array(w);
+    for (unsigned k = 0; k < nx_rt_wasi_n_fns; k++) {
+        const char *grant = nx_rt_wasi_fns[k].grant;
+        bool is_first = grant && (k == 0 || !nx_rt_wasi_fns[k - 1].grant || strcmp(nx_rt_wasi_fns[k - 1].grant, grant) != 0);
+        bool is_open = false;
+        for (unsigned i = k; is_first && i < nx_rt_wasi_n_fns; i++) { /* calls of one grant stand together in the table */
+            const nx_rt_wasi_fn *fn = &nx_rt_wasi_fns[i];
+            if (!fn->grant || strcmp(fn->grant, grant) != 0) break;
+            if (!imports_call(f, fn->module, fn->name)) continue;
+            if (!is_open) {
+                nx_jw_object(w);
+                nx_jw_kcstr(w, "key", grant);
+                nx_jw_key(w, "calls");
+                nx_jw_array(w);
+                is_open = true;
+            }
+            nx_jw_cstr(w, fn->name);
+        }
+        if (!is_open) continue;
+        nx_jw_array_end(w);
         nx_jw_object_end(w);
     }
     nx_jw_array_end(w);
@@ -96,6 +133,7 @@ static void write_facts(nx_slice bytes, const nx_rt_facts *f, const nx_rt_proble
     nx_jw_kbool(w, "has_names", f->has_names);
     nx_jw_kbool(w, "has_debug_info", f->has_dwarf);
     write_imports(f, w);
+    write_grants(f, w);
     write_exports(f, w);
     write_problems(p, w);
     nx_jw_kbool(w, "can_run", p->n == 0);

@@ -197,3 +197,13 @@ def test_store_is_a_bucket_that_nats_reads(node):
     entry = nats.run(nats.private_url(node.project.data_dir), job)
     assert (entry.value, str(entry.revision)) == (b"hello", revision)
     assert do(node, "get default from/outside")[0].endswith(" good day")
+
+
+def test_validate_and_inspect_name_the_grants_that_a_module_needs(project, guests):
+    does = project.module(guests.rust("effects.rs"))
+    project.write({"functions": [function("bare", does, key_value_stores=["default"])]})
+    result = project.nexus("validate")
+    assert "note: bare: host calls that its module can make will be denied without `emit` in nexus.yaml: emit" in result.stderr
+    assert "`allowed_outbound_hosts` in nexus.yaml: http_request" in result.stderr and "key_value_stores" not in result.stderr
+    keys = {g["key"]: g["calls"] for g in project.json("inspect", guests.rust("effects.rs"))[0]["grants"]}
+    assert keys == {"allowed_outbound_hosts": ["http_request"], "key_value_stores": ["kv_get", "kv_put", "kv_delete"], "emit": ["emit"]}

@@ -150,6 +150,25 @@ static void test_inspect_describes(void **state)
     assert_true(nx_slice_eq_cstr(nx_json_get_str(nx_json_at(nx_json_get(j, "imports"), 2), "type"), "(i32, i64, i32) -> i32"));
     assert_int_equal(nx_json_len(nx_json_get(j, "problems")), 0);
     nx_json_free(j);
+    /* Host calls, and what grants them; other types and names than those of the table are refused. */
+    inspect(rt_help_wat("(module (import \"nexus\" \"kv_put\" (func (param i32 i32 i32 i32 i32 i32 i64) (result i32)))"
+                        " (import \"nexus\" \"emit\" (func (param i32 i32) (result i32)))"
+                        " (import \"nexus\" \"answer_size\" (func (result i32)))"
+                        " (import \"nexus\" \"kv_get\" (func (param i32 i32 i32 i32) (result i32)))"
+                        " (memory (export \"memory\") 1) (func (export \"handle_event\")))"),
+            &j);
+    assert_true(nx_json_get_bool(j, "can_run", false));
+    NX_CLEANUP(nx_buf_done)
+    nx_buf grants = NX_BUF_INIT(4096);
+    assert_int_equal(nx_json_dump(nx_json_get(j, "grants"), &grants), NX_OK);
+    assert_string_equal(nx_buf_cstr(&grants), "[{\"key\":\"key_value_stores\",\"calls\":[\"kv_get\",\"kv_put\"]},{\"key\":\"emit\",\"calls\":[\"emit\"]}]");
+    nx_json_free(j);
+    inspect(rt_help_wat("(module (import \"nexus\" \"kv_get\" (func (param i32) (result i32))) (import \"nexus\" \"kv_list\" (func (result i32)))"
+                        " (memory (export \"memory\") 1) (func (export \"handle_event\")))"),
+            &j);
+    assert_true(nx_slice_eq_cstr(nx_json_get_str(nx_json_at(nx_json_get(j, "problems"), 0), "code"), "import_type"));
+    assert_true(nx_slice_eq_cstr(nx_json_get_str(nx_json_at(nx_json_get(j, "problems"), 1), "code"), "unknown_import"));
+    nx_json_free(j);
     inspect(rt_help_wat("(module (import \"env\" \"foo\" (func)))"), &j);
     assert_false(nx_json_get_bool(j, "can_run", true));
     assert_int_equal(nx_json_len(nx_json_get(j, "problems")), 2);
