@@ -12,7 +12,7 @@
 #define NX_EFFECT_REQUEST_BYTES (4u << 20)  /* one request; more is NX_EFFECT_LIMIT */
 #define NX_EFFECT_ANSWER_BYTES (4u << 20)   /* one answer; more is NX_EFFECT_LIMIT */
 #define NX_EFFECT_ATTEMPT_BYTES (16u << 20) /* all answers of an attempt: they lie in its record. More ends it: NX_WHY_EFFECTS_LIMIT */
-#define NX_EFFECT_ATTEMPT_CALLS 10000u       /* effects of an attempt; more ends it the same way */
+#define NX_EFFECT_ATTEMPT_CALLS 10000u      /* effects of an attempt; more ends it the same way */
 #define NX_EMIT_DATA_BYTES (1u << 20)       /* data of one emitted event */
 #define NX_EMIT_ATTEMPT_BYTES (8u << 20)    /* all emitted events of an attempt, with their attributes */
 #define NX_KV_KEY_BYTES 256

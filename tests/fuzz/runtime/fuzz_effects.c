@@ -83,8 +83,8 @@ static uint64_t take_value(input *in, char type)
     static const uint64_t interesting[] = {0, 1, 7, 8, 9, 18, 49, 30, 86, 3, MEM_BYTES - 1, MEM_BYTES, MEM_BYTES + 1, 0x7fffffff, 0xffffffff, 0};
     uint8_t tag = take(in);
     uint64_t v = tag < 128 ? interesting[tag % 16] : tag < 224 ? (uint64_t)take(in)
-                                                                : (uint64_t)take(in) << 56 | (uint64_t)take(in) << 24 | take(in);
-    if (type == 'l' && tag >= 224) return (uint64_t)-(int64_t)take(in);
+                                                               : (uint64_t)take(in) << 56 | (uint64_t)take(in) << 24 | take(in);
+    if (type == 'l' && tag >= 224) return (uint64_t) - (int64_t)take(in);
     return type == 'l' ? v : (uint32_t)v;
 }
 
