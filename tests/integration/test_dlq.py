@@ -174,6 +174,24 @@ def test_a_webhook_broke_on_friday(tmp_path, guests):
         assert sorted(r["generation"] for r in ok) == [1] * 29 + [2]
 
 
+def test_effects_of_a_redrive(project, guests):
+    """The store was empty when the run failed: so it is for a redrive with recorded effects, whatever it holds now."""
+    project.write({"functions": [function("balance", project.module(guests.rust("balance.rs")), key_value_stores=["default"]),
+                                 function("put", project.module(guests.rust("effects.rs")), key_value_stores=["default"])]})
+    with Node(project) as node:
+        event_id = dead(node, "balance", "")
+        assert node.call("put", "put balance 500 any").status_code == 200
+        codes = []
+        for generation, policy in enumerate(("recorded", "deny", "live"), 1):
+            node.nexus("dlq", "redrive", event_id, "--effects", policy)
+            run = wait_until(lambda g=generation: next((r for r in node.runs(event=event_id) if r["generation"] == g), None), "the run", 10, on_failure=node.log)
+            whole = node.whole_run(run["run_id"])
+            codes.append(whole.get("exit_code", whole["output"]))
+            assert node.replay(event_id)[-1]["verdict"] == "identical"
+        assert codes == [3, 4, "500"]
+        assert listed(node) == []
+
+
 def test_a_redrive_survives_a_kill(project, guests):
     """The command has answered, so it happens."""
     code = project.module(guests.rust("flaky.rs"))
