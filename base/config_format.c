@@ -316,6 +316,37 @@ static bool check_redact_path(nx_slice s, nx_cfg_why *why)
     return refuse(why, "is not a path into an event: %.200s", e.msg);
 }
 
+/* ---- shares */
+
+nx_err nx_config_share_ppm(nx_slice text, uint32_t *ret)
+{
+    uint64_t whole, part = 0;
+    nx_slice rest;
+    if (!nx_slice_ends(text, NX_SLICE("%")))
+        return NX_EPARSE;
+    nx_slice digits = nx_slice_split(nx_slice_sub(text, 0, text.n - 1), '.', &rest);
+    bool has_point = memchr(text.p, '.', text.n);
+    if (nx_slice_u64(digits, 100, &whole) != NX_OK || (has_point && (rest.n == 0 || rest.n > 4 || nx_slice_u64(rest, 9999, &part) != NX_OK)))
+        return NX_EPARSE;
+    for (size_t i = rest.n; i < 4; i++)
+        part *= 10;
+    uint64_t ppm = whole * 10000 + part;
+    if (ppm > 1000000)
+        return NX_EPARSE;
+    *ret = (uint32_t)ppm;
+    return NX_OK;
+}
+
+static bool check_share(nx_slice s, nx_cfg_why *why)
+{
+    uint32_t ppm;
+    char shown[NX_CFG_SHOW_BYTES];
+    if (nx_config_share_ppm(s, &ppm) == NX_OK)
+        return true;
+    advise(why, "try 1%%, or 0.05%%");
+    return refuse(why, "%s is not a share from 0%% to 100%%, with at most four decimals", nx_cfg_show(s, shown));
+}
+
 /* ---- HTTP paths. The gateway compares with the request's path after percent-decoding, without the query. */
 
 static bool check_path_segments(nx_slice s, nx_cfg_why *why)
@@ -488,3 +519,4 @@ const nx_cfg_format nx_cfg_event_type = {"an event type", "^[^*>\\u0000-\\u001f\
 const nx_cfg_format nx_cfg_why_name = {"a reason of failures", "^[a-z_]+$", 32, false, check_why_name};
 const nx_cfg_format nx_cfg_type_pattern = {"an event type or pattern", "^[^\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_type_pattern};
 const nx_cfg_format nx_cfg_redact_path = {"a path into the event", "^(subject$|data)", NX_REDACT_PATH_BYTES, false, check_redact_path};
+const nx_cfg_format nx_cfg_share = {"a share", "^[0-9]{1,3}(\\.[0-9]{1,4})?%$", 9, false, check_share};

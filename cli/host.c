@@ -1,5 +1,6 @@
 /* host.c: starting and stopping a node in this process, and its signals. */
 #include "host.h"
+#include "nx/audit.h"
 #include "nx/replay.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@ int nx_cli_host_start(const nx_cli *c, nx_config *cfg, bool is_dev, nx_node **re
     o.extra_routes = nx_cli_host_routes(&o.n_extra_routes);
     o.job_kinds = nx_replay_job_kinds;
     o.n_job_kinds = nx_replay_n_job_kinds;
+    o.part = &nx_audit_part;
     /* A client that goes away while it is answered must not end the node. */
     signal(SIGPIPE, SIG_IGN);
     nx_cli_progress *p = nx_cli_progress_begin(c, "starting the node");

@@ -1,6 +1,7 @@
 /* routes.c: routes of the admin API that need layers above the core: replays, bundles. */
 #include "routes.h"
 #include "host.h"
+#include "nx/audit.h"
 #include "nx/bundle.h"
 #include "nx/gateway.h"
 #include "nx/replay.h"
@@ -110,10 +111,18 @@ static nx_err post_promote(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
     return nx_jw_err(&w);
 }
 
+static nx_err get_audit(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    (void)reterr;
+    nx_gw_resp_content_type(resp, "application/x-ndjson");
+    return nx_audit_report(self, nx_gw_req_query(req, "function"), nx_gw_resp_body(resp));
+}
+
 const nx_gw_admin_route *nx_cli_host_routes(unsigned *ret_n)
 {
     static const nx_gw_admin_route routes[] = {
         {"POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, NX_CLI_WHAT_IF_BYTES},
+        {"GET", "/api/v1/audit", get_audit, 0, 0},
         {"POST", "/api/v1/bundles", post_bundles, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
         {"POST", "/api/v1/functions/{name}/promote", post_promote, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
         {"POST", "/api/v1/diffs", nx_cli_route_diffs, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},

@@ -46,6 +46,7 @@ const nx_cli_command *const nx_cli_commands[] = {
     &nx_cli_cmd_test,
     &nx_cli_cmd_run,
     &nx_cli_cmd_sdk,
+    &nx_cli_cmd_audit,
     &nx_cli_cmd_inspect,
     &nx_cli_cmd_doctor,
     &nx_cli_cmd_schema,

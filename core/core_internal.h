@@ -224,7 +224,8 @@ struct nx_node {
     atomic_bool is_ready, is_draining, is_reload_posted;
     atomic_bool is_strict; /* ingest.strict, retention.events.max_age and hop_limit of cfg, for threads that don't hold apply_mu */
     _Atomic uint64_t events_max_age_ns;
-    atomic_uint hop_limit;
+    atomic_uint hop_limit, audit_ppm;
+    _Atomic(void *) part; /* opt.part's */
     nx_core_pauses *pauses;
     nx_core_dlq *dlq;
     atomic_bool is_pause_posted;

@@ -173,6 +173,9 @@ static void on_record_stored(nx_fab_pub *pub)
         nx_core_run_drop(r);
         return;
     }
+    nx_node *n = r->d->node;
+    if (r->rec.is_final && nx_core_audit_ppm(n) > 0 && nx_core_part(n))
+        n->opt.part->on_run(nx_core_part(n), &r->rec);
     nx_core_run_finish(r);
 }
 

@@ -26,6 +26,9 @@ static void publish_settings(nx_node *n)
     atomic_store(&n->is_strict, n->cfg->ingest_strict);
     atomic_store(&n->events_max_age_ns, n->cfg->events_max_age_ns);
     atomic_store(&n->hop_limit, n->cfg->hop_limit);
+    uint32_t audit_ppm = 0;
+    nx_config_share_ppm(n->cfg->audit, &audit_ppm); /* checked when it was read */
+    atomic_store(&n->audit_ppm, audit_ppm);
 }
 
 static void set_state(nx_node *n, const char *text)
@@ -382,6 +385,10 @@ nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx
     pthread_cond_init(&n->tick_cv, &attr);
     pthread_condattr_destroy(&attr);
     nx_err err = start(n, n->data_dir, reterr);
+    void *part = NULL;
+    if (err == NX_OK && o->part)
+        err = o->part->start(n, &part, reterr);
+    atomic_store(&n->part, part);
     if (err != NX_OK) {
         if (reterr && !reterr->msg[0])
             nx_error_set(reterr, err, "the node did not start: %s", nx_err_text(err));
@@ -473,6 +480,8 @@ void nx_node_stop(nx_node *n)
     wait_for_runs(n, RUNS_DRAIN_MS);
     if (n->rt)
         nx_rt_cancel(n->rt);
+    if (nx_core_part(n))
+        n->opt.part->stop(nx_core_part(n));
     nx_core_outbound_cancel(n->outbound);
     if (n->admin) /* now: it waits for its handlers, and a replay in one of them may run for minutes */
         nx_gw_admin_stop(n->admin, 2000);
@@ -496,6 +505,8 @@ void nx_node_stop(nx_node *n)
     }
     nx_core_jobs_free(n->jobs);
     nx_core_dispatch_free(n->dispatch);
+    if (nx_core_part(n))
+        n->opt.part->free(nx_core_part(n));
     nx_core_pauses_free(n->pauses);
     nx_core_secrets_free(n->secrets);
     nx_core_dlq_free(n->dlq);
@@ -525,3 +536,13 @@ const char *nx_node_admin_url(const nx_node *n) { return n->admin_url; }
 nx_rt *nx_core_runtime(nx_node *n) { return n->rt; }
 nx_fab_ns *nx_core_namespace(nx_node *n) { return n->ns; }
 const nx_id *nx_core_node_id(const nx_node *n) { return &n->id; }
+nx_metrics *nx_core_metrics(nx_node *n) { return n->metrics; }
+void *nx_core_part(nx_node *n) { return atomic_load_explicit(&n->part, memory_order_acquire); }
+uint32_t nx_core_audit_ppm(nx_node *n) { return atomic_load_explicit(&n->audit_ppm, memory_order_relaxed); }
+
+bool nx_core_is_idle(nx_node *n)
+{
+    unsigned queued, running;
+    nx_rt_depth(n->rt, &queued, &running);
+    return queued + running == 0 && nx_core_dispatch_running(n->dispatch) == 0;
+}

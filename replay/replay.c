@@ -2,6 +2,7 @@
 #include "nx/replay.h"
 #include "find.h"
 #include "nx/redact.h"
+#include "pub_wait.h"
 #include <stdio.h>
 
 #define RECORD_ARENA_BYTES (256u << 20)
@@ -75,22 +76,6 @@ static void log_verdict(const nx_replay_result *r, bool is_other)
 
 /* ---- the replay's own record --------------------------------------------------------------------------------------------------------------- */
 
-typedef struct stored {
-    nx_fab_pub pub;
-    pthread_mutex_t mu;
-    pthread_cond_t cv;
-    bool is_done;
-} stored;
-
-static void on_stored(nx_fab_pub *pub)
-{
-    stored *s = pub->owner;
-    pthread_mutex_lock(&s->mu);
-    s->is_done = true;
-    pthread_cond_signal(&s->cv);
-    pthread_mutex_unlock(&s->mu);
-}
-
 /* A replay whose record can't be stored is still a replay: the verdict stands, and the log says what is missing. */
 static void store(nx_node *n, const nx_replay_result *r)
 {
@@ -101,26 +86,16 @@ static void store(nx_node *n, const nx_replay_result *r)
     nx_run hidden;
     const nx_run *run = &hidden;
     nx_error e = NX_ERROR_INIT;
-    stored s = {.is_done = false};
-    s.pub = (nx_fab_pub){.done = on_stored, .owner = &s};
-    pthread_mutex_init(&s.mu, NULL);
-    pthread_cond_init(&s.cv, NULL);
+    nx_pub_wait w;
+    nx_pub_wait_begin(&w);
     nx_err err = nx_run_hide_like(r->original, r->event, r->replayed, &a, &hidden);
     if (err == NX_OK)
         err = nx_run_encode(run, &encoded);
     if (err == NX_OK)
-        err = nx_fab_publish_run(nx_core_namespace(n), run, nx_buf_view(&encoded), &s.pub, &e);
-    if (err == NX_OK) {
-        pthread_mutex_lock(&s.mu);
-        while (!s.is_done) /* bounded: the fabric ends every publication */
-            pthread_cond_wait(&s.cv, &s.mu);
-        pthread_mutex_unlock(&s.mu);
-        err = s.pub.err;
-    }
+        err = nx_fab_publish_run(nx_core_namespace(n), run, nx_buf_view(&encoded), &w.pub, &e);
+    err = nx_pub_wait_end(&w, err);
     if (err != NX_OK)
         nx_log(NX_LOG_WARN, "replay.not_recorded", "the record of the replay of run %.*s was not stored: %s", NX_SLICE_FMT(r->replayed->replay_of), nx_err_text(err));
-    pthread_cond_destroy(&s.cv);
-    pthread_mutex_destroy(&s.mu);
 }
 
 /* ---- one run --------------------------------------------------------------------------------------------------------------------------------- */

@@ -110,6 +110,7 @@ typedef struct nx_config {
     nx_secret_source *secrets;
     unsigned n_secrets;       /* sorted by name */
     nx_slice secret_key_file; /* resolved; empty: data_dir/secret.key */
+    nx_slice audit;           /* replay.audit: "1%" of live runs are repeated in idle time; nx_config_share_ppm() */
     unsigned workers;         /* running slots; 0: one per core */
     nx_fn_config *functions;
     unsigned n_functions;
@@ -159,6 +160,9 @@ typedef struct nx_config_layers {
     unsigned n_overrides; /* later ones win: environment first, then flags. Relative paths in them start at the current folder */
 } nx_config_layers;
 nx_err nx_config_load_layers(const nx_config_layers *layers, unsigned flags, nx_config **ret, nx_config_issues *issues, nx_error *reterr);
+
+/* "1%", "0.05%", "100%" in millionths; at most four decimals. NX_EPARSE. */
+nx_err nx_config_share_ppm(nx_slice text, uint32_t *ret);
 
 /* Overrides from an environment block (`environ`): NEXUS_ + the path in capitals, '.' as '_': log.level is NEXUS_LOG_LEVEL.
  * Only names made from the table are taken (not NEXUS_ADMIN_URL, NEXUS_CACHE, …, which belong to other programs). The list lies in `a` and borrows from env. */

@@ -5,11 +5,21 @@
 #ifndef NX_NODE_H
 #define NX_NODE_H
 #include "nx/config.h"
+#include "nx/run.h"
 
 struct nx_gw_admin_route;
 struct nx_job_kind;
 
 typedef struct nx_node nx_node;
+
+/* A part of the node that a layer above brings. It lives from when the node is ready until it stops. */
+typedef struct nx_node_part {
+    nx_err (*start)(nx_node *n, void **ret, nx_error *reterr); /* on nx-main */
+    /* The final record of a live run of this node was stored; only while replay.audit is above 0. On a fabric thread: look, copy, return. */
+    void (*on_run)(void *part, const nx_run *run);
+    void (*stop)(void *part); /* BLOCKING: nothing of the node is used afterwards. on_run() may still come until free() */
+    void (*free)(void *part);
+} nx_node_part;
 
 typedef struct nx_node_options {
     bool is_dev;                                  /* functions of the project file run beside the registry's */
@@ -18,6 +28,7 @@ typedef struct nx_node_options {
     unsigned n_extra_routes;
     const struct nx_job_kind *const *job_kinds; /* what jobs of layers above this node works on (nx/job.h) */
     unsigned n_job_kinds;
+    const nx_node_part *part; /* may be NULL */
 } nx_node_options;
 
 /* BLOCKING: private nats-server or connection, streams, runtime, programs, gateway, admin. Writes data_dir/node.json (admin URL, pid) for clients. */
