@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from nexus import processes
 from nexus.node import Node, Project, environment, function, lines_of, nexus
-from nexus.paths import NEXUS
+from nexus.paths import NEXUS, ROOT
 
 CASES = Path(__file__).parent / "cases"
 
+SDK = ("-I", str(ROOT / "sdk" / "c"))
 ADD = """int puts(const char *); int getchar(void);
 void handle_event(void) { puts("{\\"total\\": %d, \\"items\\": [1, 2]}"); }
 """
@@ -30,6 +31,7 @@ def node(module_project, guests):
         function("whole", probe, input="cloudevent"),
         function("emits", probe, output={"event": "emitted"}),
         function("world", module_project.module(guests.c("world.c"))),
+        function("calls", module_project.module(guests.c("calls.c", *SDK)), key_value_stores=["counters"], emit=["counted"]),
         function("twin-a", probe, on={"event": "twin"}),
         function("twin-b", probe, on={"event": "twin"}),
     ]})
@@ -80,6 +82,22 @@ def test_bundle_of_every_outcome_repeats_identically_without_a_node(node, home, 
     assert again["run_id"] == run["run_id"]
     if name != "deep":
         assert again["fuel"] == run["fuel"] and again["fuel_comparable"]
+
+
+def test_recorded_answers_are_played_back_without_a_node(node, home, tmp_path, guests):
+    for _ in range(2):
+        event_id = node.publish("calls", "x")
+        record = node.whole_run(node.run_of(event_id)["run_id"])
+    assert [e["name"] for e in record["effects"]] == ["kv.get", "kv.put"] and '"seen": 1' in record["output"]
+    (tmp_path / "cases").mkdir()
+    bundle(node, event_id, tmp_path / "cases" / "case.nxb")
+    verdict = replay(tmp_path / "cases" / "case.nxb", env=home)
+    assert verdict["verdict"] == "identical" and verdict["output"] == record["output"]
+    # The same output, another emitted event: a test sees it.
+    other = guests.c("calls.c", *SDK, "-DSTEP=7")
+    failed = nexus("test", "--cases", tmp_path / "cases", "--against", other, "--json", env=home, check=False)
+    assert failed.returncode == 10
+    assert lines_of(failed.stdout)[0]["reason"] == "emitted event 0: recorded counted, replayed counted, the content differs"
 
 
 def test_bundle_of_a_run_id_is_the_same(node, tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from nexus.node import Node, environment, function, lines_of, nexus
+from nexus.paths import ROOT
 from nexus.wait import wait_until
 
 EMAIL = "alice.liddell@example.com"
@@ -18,6 +19,8 @@ def node(module_project, guests):
         function("covered", echo, redact=["data.email", "subject"]),
         function("digest", echo, recording="digest"),
         function("off", echo, recording="off"),
+        *[function(name, module_project.module(guests.c("calls.c", "-I", str(ROOT / "sdk" / "c"))), key_value_stores=["counters"], emit=["counted"], **hidden)
+          for name, hidden in (("calls-covered", {"redact": ["data.email"]}), ("calls-digest", {"recording": "digest"}))],
     ]})
     with Node(module_project) as node:
         yield node
@@ -121,6 +124,19 @@ def test_first_caller_is_answered_and_a_duplicate_is_told_why_not(node, name):
     assert again.headers["nexus-event-id"] == first.headers["nexus-event-id"]
 
 
+@pytest.mark.parametrize("name, why", [("calls-covered", "an answer of its host calls was redacted"), ("calls-digest", "the answers of its host calls were not kept")])
+def test_hidden_answers_are_not_stored_and_say_so_in_a_replay(node, name, why):
+    run(node, name)
+    event_id, record = run(node, name)  # reads what the first one wrote, in which the address stands
+    assert record["status"] == "ok" and len(record["effects"]) == 2 and len(record["emitted"]) == 1
+    assert EMAIL not in json.dumps(record)
+    result = node.nexus("replay", event_id, "--json", check=False)
+    assert result.returncode == 1
+    (verdict,) = lines_of(result.stdout)
+    assert verdict["verdict"] == "failed" and why in verdict["reason"]
+    assert node.replay(event_id, "--effects", "deny", check=False)[0]["verdict"] in ("identical", "diverged")  # needs no recorded answer
+
+
 # ---- bundles
 
 
@@ -179,6 +195,13 @@ def test_bundle_tells_that_a_redacted_event_comes_out_otherwise(node, home, tmp_
     said = node.nexus("bundle", event_id, "-o", tmp_path / "case.nxb", "--redact", "data.do").stdout
     assert "does not come out as in production (error)" in said
     assert offline(tmp_path / "case.nxb", home)[0] == 0
+
+
+def test_bundle_is_refused_where_the_function_would_ask_for_something_else(node, tmp_path):
+    event_id, _ = run(node, "calls-covered")
+    refused = node.nexus("bundle", event_id, "-o", tmp_path / "x.nxb", check=False)
+    assert refused.returncode == 5 and "not recorded" in refused.stderr
+    assert not (tmp_path / "x.nxb").exists()
 
 
 def test_bundles_of_digest_and_off(node, home, tmp_path):
