@@ -12,6 +12,8 @@
 #define IN_FLIGHT_DEFAULT 64u
 #define WAITING_DEFAULT 256u
 #define CONNECT_TIMEOUT_MS_DEFAULT 5000u
+#define LOOKUPS_LEFT_MAX 256u
+#define LOOKUP_NS_MAX (30 * NX_NS_PER_S) /* what the system's resolver takes at most, with its usual settings */
 #define POLL_MS_MAX 1000
 #define POLL_MS_CROWDED 20 /* while calls wait for a place: their deadlines are looked at this often */
 
@@ -25,6 +27,9 @@ struct nx_outbound {
     atomic_uint n_accepted, n_in_flight;
     atomic_bool is_canceled, is_stopping;
     nx_ob_transfer *flying, *waiting, **waiting_tail; /* nx-http's */
+    /* Look-ups that took longer than their call go on in threads of libcurl that nobody can end: until when each may last. A ring, under mu. */
+    uint64_t lookups_left[LOOKUPS_LEFT_MAX];
+    unsigned next_lookup;
 };
 
 /* ---- the thread */
@@ -44,8 +49,19 @@ static void finish(nx_outbound *o, nx_ob_transfer *t)
     (void)pthread_mutex_unlock(&o->mu);
 }
 
+static void note_lookup(nx_outbound *o, const nx_ob_transfer *t)
+{
+    curl_off_t us = 0;
+    if ((t->rc == CURLE_OK && !t->err) || t->target->is_address || curl_easy_getinfo(t->easy, CURLINFO_NAMELOOKUP_TIME_T, &us) || us > 0) return;
+    if (!t->err && t->rc != CURLE_OPERATION_TIMEDOUT) return; /* it ended by itself */
+    (void)pthread_mutex_lock(&o->mu);
+    o->lookups_left[o->next_lookup++ % LOOKUPS_LEFT_MAX] = nx_clock_ns() + LOOKUP_NS_MAX;
+    (void)pthread_mutex_unlock(&o->mu);
+}
+
 static void land(nx_outbound *o, nx_ob_transfer *t)
 {
+    note_lookup(o, t);
     (void)curl_multi_remove_handle(o->multi, t->easy);
     if (t->prev) t->prev->next = t->next;
     else o->flying = t->next;
@@ -205,8 +221,18 @@ void nx_outbound_depth(nx_outbound *o, unsigned *ret_in_flight, unsigned *ret_wa
 const char *nx_ob_ca_file(const nx_outbound *o) { return o->ca_file; }
 long nx_ob_connect_timeout_ms(const nx_outbound *o) { return (long)o->connect_timeout_ms; }
 
+/* The oldest of as many as may be left behind is still there. */
+static bool has_too_many_lookups(nx_outbound *o)
+{
+    (void)pthread_mutex_lock(&o->mu);
+    bool is_full = o->lookups_left[o->next_lookup % LOOKUPS_LEFT_MAX] > nx_clock_ns();
+    (void)pthread_mutex_unlock(&o->mu);
+    return is_full;
+}
+
 nx_err nx_ob_fly(nx_outbound *o, nx_ob_transfer *t)
 {
+    if (!t->target->is_address && has_too_many_lookups(o)) return NX_EBUSY;
     if (atomic_fetch_add(&o->n_accepted, 1) >= o->max_accepted) {
         atomic_fetch_sub(&o->n_accepted, 1);
         return NX_EBUSY;

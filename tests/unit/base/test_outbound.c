@@ -420,6 +420,33 @@ static void test_stuck_resolver_stops_nobody_else(void **state)
     atomic_store(&is_resolver_stuck, false);
 }
 
+/* Nor can it be used to fill the node with look-ups that never end; addresses need none. */
+static void test_stuck_lookups_are_bounded(void **state)
+{
+    (void)state;
+    nx_outbound *o;
+    nx_outbound_options options = {0};
+    nx_err err = NX_ETIMEOUT;
+    unsigned n = 0;
+    atomic_store(&is_resolver_stuck, true);
+    assert_int_equal(nx_outbound_start(&options, &o, NULL), NX_OK);
+    nx_outbound_call call = plan(NX_SLICE("GET http://stuck.test/\n\n"));
+    grant_list[1] = NX_SLICE("http://stuck.test");
+    call.n_grants = 2;
+    for (; err == NX_ETIMEOUT && n < 1000; n++) {
+        call.deadline_ns = nx_clock_ns() + 2 * NX_NS_PER_MS;
+        nx_buf_clear(&out);
+        err = nx_outbound_request(o, &call, &out, NULL);
+    }
+    assert_int_equal(err, NX_EBUSY);
+    assert_in_range(n, 200, 300);
+    call = plan(MESSAGE("GET http://127.0.0.1:%d/none\n\n", here.port));
+    nx_buf_clear(&out);
+    assert_int_equal(nx_outbound_request(o, &call, &out, NULL), NX_OK);
+    atomic_store(&is_resolver_stuck, false);
+    nx_outbound_stop(o);
+}
+
 static void test_failures_have_their_codes(void **state)
 {
     (void)state;
@@ -522,6 +549,7 @@ int main(void)
         cmocka_unit_test(test_limits_of_answers),
         cmocka_unit_test(test_deadline_ends_the_call),
         cmocka_unit_test(test_stuck_resolver_stops_nobody_else),
+        cmocka_unit_test(test_stuck_lookups_are_bounded),
         cmocka_unit_test(test_failures_have_their_codes),
         cmocka_unit_test(test_full_queue_is_busy_and_cancel_ends_all),
         cmocka_unit_test(test_outcomes_have_names),
