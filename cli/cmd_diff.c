@@ -44,6 +44,7 @@ static void print_comparison(const nx_cli *c, const nx_json *r)
     if (diff) {
         nx_cli_print_diff(c, diff);
         nx_cli_print_first_call(c, diff);
+        nx_cli_print_settings(c, nx_json_get(r, "settings"));
     }
 }
 

@@ -22,6 +22,9 @@ void nx_cli_print_first_call(const nx_cli *c, const nx_json *diff);             
 /* The shape in one line: "output.total changed; status ok -> error: trap"; cut with "…" at out_bytes. */
 void nx_cli_diff_summary(const nx_json *diff, char *out, size_t out_bytes);
 
+/* "settings" of a comparison of versions; nothing where there is none. */
+void nx_cli_print_settings(const nx_cli *c, const nx_json *changes);
+
 /* range_text.c: the "diff" of a job's summary: kinds of differences with their counts and examples, fuel and memory. */
 void nx_cli_print_groups(const nx_cli *c, const nx_json *diff);
 int nx_cli_range_junit(const nx_cli *c, const nx_json *diff, const char *path);

@@ -200,6 +200,15 @@ void nx_cli_print_diff(const nx_cli *c, const nx_json *diff)
     print_costs(nx_json_get(diff, "before"), nx_json_get(diff, "after"), &p);
 }
 
+void nx_cli_print_settings(const nx_cli *c, const nx_json *changes)
+{
+    paint p = paint_of(c, "  ");
+    if (nx_json_len(changes))
+        printf("%ssettings:\n", p.indent);
+    for (size_t i = 0; i < nx_json_len(changes); i++)
+        print_json_change(nx_json_at(changes, i), &p);
+}
+
 void nx_cli_print_first_call(const nx_cli *c, const nx_json *diff)
 {
     paint p = paint_of(c, "  ");

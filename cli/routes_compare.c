@@ -32,6 +32,7 @@ nx_err nx_cli_route_diffs(void *node, nx_gw_req *req, nx_gw_resp *resp, nx_error
         .function = nx_json_get_str(body, "function"),
         .before = nx_json_get_str(body, "before"),
         .after = nx_json_get_str(body, "after"),
+        .with_output = nx_json_get_bool(body, "with_output", false),
     };
     nx_cli_answer a = {req, resp};
     nx_gw_resp_content_type(resp, "application/x-ndjson");

@@ -1,8 +1,10 @@
 /* compare.c: one event by two codes. */
 #include "nx/compare.h"
 #include "find.h"
+#include "verdict.h"
 #include <stdio.h>
 
+#define SETTINGS_BYTES (1u << 20)
 #define CALLS_BYTES (1u << 20) /* of each trace: the first call that differs may come late */
 
 typedef struct side {
@@ -19,7 +21,7 @@ typedef struct comparing {
     const nx_run *recorded;
     side before, after;
     char reason[640];
-    bool is_artifact_missing;
+    bool is_artifact_missing, with_output;
 } comparing;
 
 static bool fail(comparing *c, const side *s, const char *what, const char *detail)
@@ -50,17 +52,42 @@ static bool run_side(comparing *c, side *s)
     return true;
 }
 
+static nx_err settings_of(const side *s, nx_buf *out)
+{
+    nx_jw w = NX_JW_INIT(out);
+    nx_err err = nx_fn_config_to_json(s->code.version.settings, &w);
+    return err == NX_OK ? nx_jw_err(&w) : err;
+}
+
+static nx_err compare_settings(const comparing *c, nx_arena *a, nx_json_changes *ret)
+{
+    if (!c->before.code.version.settings || !c->after.code.version.settings)
+        return NX_OK;
+    NX_CLEANUP(nx_buf_done)
+    nx_buf before = NX_BUF_INIT(SETTINGS_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf after = NX_BUF_INIT(SETTINGS_BYTES);
+    nx_err err = settings_of(&c->before, &before);
+    if (err == NX_OK)
+        err = settings_of(&c->after, &after);
+    /* Changes lend from the texts. */
+    nx_slice x = nx_arena_dup(a, nx_buf_view(&before)), y = nx_arena_dup(a, nx_buf_view(&after));
+    return err == NX_OK ? nx_json_diff(x, y, NX_DIFF_SHOWN_MAX, a, ret) : err;
+}
+
 static nx_err compare(comparing *c, nx_err (*on_result)(void *self, const nx_replay_comparison *c), void *self)
 {
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(NX_DIFF_ARENA_BYTES);
     nx_diff d;
-    nx_replay_comparison result = {.event = c->event, .recorded = c->recorded, .reason = c->reason};
+    nx_replay_comparison result = {.event = c->event, .recorded = c->recorded, .reason = c->reason, .has_output = c->with_output};
     c->reason[0] = 0;
     c->is_artifact_missing = false;
     if (run_side(c, &c->before) && run_side(c, &c->after)) {
         nx_diff_side before = {c->before.run, c->before.emits}, after = {c->after.run, c->after.emits};
         nx_err err = nx_diff_make(&before, &after, &a, &d);
+        if (err == NX_OK)
+            err = compare_settings(c, &a, &result.settings);
         if (err == NX_OK)
             result.diff = &d;
         else
@@ -80,7 +107,7 @@ nx_err nx_replay_compare_event(nx_node *n, const nx_replay_compare_request *req,
     nx_err err = nx_replay_find(n, req->event, req->function, &found, reterr);
     if (err != NX_OK)
         return err;
-    comparing c = {.node = n, .event = &found.event, .before = {.name = req->before}, .after = {.name = req->after}};
+    comparing c = {.node = n, .event = &found.event, .before = {.name = req->before}, .after = {.name = req->after}, .with_output = req->with_output};
     err = nx_replay_repetition_new(nx_core_runtime(n), &c.before.repetition);
     if (err == NX_OK)
         err = nx_replay_repetition_new(nx_core_runtime(n), &c.after.repetition);
@@ -112,6 +139,14 @@ nx_err nx_replay_comparison_to_json(const nx_replay_comparison *c, nx_jw *w)
         nx_jw_key(w, "diff");
         nx_diff_to_json(c->diff, w);
     }
+    if (c->settings.total) {
+        nx_jw_key(w, "settings");
+        nx_jw_array(w);
+        nx_diff_changes_to_json(&c->settings, w);
+        nx_jw_array_end(w);
+    }
+    if (c->diff && c->has_output)
+        nx_replay_text_to_json(w, "output", "output_base64", c->diff->after->output);
     nx_jw_object_end(w);
     return nx_jw_err(w);
 }

@@ -43,7 +43,7 @@ static void write_value(nx_jw *w, const char *key, const char *key_bytes, nx_sli
     nx_jw_ku64(w, key_bytes, json.n);
 }
 
-static void write_json_changes(nx_jw *w, const nx_json_changes *c)
+void nx_diff_changes_to_json(const nx_json_changes *c, nx_jw *w)
 {
     for (unsigned i = 0; i < c->n && i < NX_DIFF_SHOWN_MAX; i++) {
         const nx_json_change *v = &c->v[i];
@@ -96,7 +96,7 @@ static void write_content(nx_jw *w, const char *key, const nx_diff_content *c)
         nx_jw_key(w, "changes");
         nx_jw_array(w);
         if (c->form == NX_DIFF_JSON)
-            write_json_changes(w, &c->json);
+            nx_diff_changes_to_json(&c->json, w);
         else
             write_line_changes(w, &c->lines);
         nx_jw_array_end(w);

@@ -104,7 +104,7 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
         r->verdict = NX_REPLAY_IDENTICAL;
 }
 
-static void text_or_base64(nx_jw *w, const char *key, const char *key_base64, nx_slice s)
+void nx_replay_text_to_json(nx_jw *w, const char *key, const char *key_base64, nx_slice s)
 {
     if (nx_slice_is_utf8(s)) {
         nx_jw_kstr(w, key, s);
@@ -173,7 +173,7 @@ nx_err nx_replay_result_to_json(const nx_replay_result *r, nx_jw *w)
         nx_jw_ku64(w, "host_calls", n->n_calls);
         nx_jw_kcstr(w, "status", nx_run_status_name(n->status));
         nx_jw_kstr(w, "replay_run_id", nx_id_slice(&n->run_id));
-        text_or_base64(w, "output", "output_base64", n->output);
+        nx_replay_text_to_json(w, "output", "output_base64", n->output);
         log_lines(w, n->logs);
     }
     nx_jw_key(w, "original");

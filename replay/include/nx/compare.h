@@ -10,16 +10,19 @@
 #include "nx/replay.h"
 
 typedef struct nx_replay_compare_request {
-    nx_slice event;         /* id, unique suffix or @last */
-    nx_slice function;      /* only this one; empty: each that ran the event */
+    nx_slice event;    /* id, unique suffix or @last */
+    nx_slice function; /* only this one; empty: each that ran the event */
+    bool with_output;
     nx_slice before, after; /* "recorded" (the recording itself), a version, "live", or the SHA-256 of an uploaded artifact */
 } nx_replay_compare_request;
 
 typedef struct nx_replay_comparison {
     const nx_event *event;
     const nx_run *recorded;
-    const nx_diff *diff; /* NULL: one of both could not be run */
-    const char *reason;  /* why; "" where there is a difference or none */
+    const nx_diff *diff;      /* NULL: one of both could not be run */
+    nx_json_changes settings; /* of versions: environment, limits, …; none where one side has no version's */
+    bool has_output;          /* what the second one wrote is told too */
+    const char *reason;       /* why; "" where there is a difference or none */
     bool is_artifact_missing;
 } nx_replay_comparison;
 

@@ -81,5 +81,7 @@ nx_err nx_diff_make(const nx_diff_side *before, const nx_diff_side *after, nx_ar
 nx_err nx_diff_to_json(const nx_diff *d, nx_jw *w);
 /* Its members "shape" and "what" alone. */
 void nx_diff_shape_to_json(const nx_diff *d, nx_jw *w);
+/* Items of an array. */
+void nx_diff_changes_to_json(const nx_json_changes *c, nx_jw *w);
 const char *nx_diff_form_name(nx_diff_form f);
 #endif
