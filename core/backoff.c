@@ -41,12 +41,16 @@ static bool is_long(const nx_run *rec)
 void nx_core_run_back_off(nx_core_run *r)
 {
     const nx_run *rec = &r->rec;
-    if (r->place.key.n && rec->next_wall_ns && nx_core_lane_hold(&r->place, r->msg, rec->attempt + 1, rec->next_wall_ns)) {
-        r->msg = NULL; /* its key waits with it */
-        nx_core_run_release(r);
+    if (r->place.key.n && rec->next_wall_ns) { /* its key waits with it: here, or with the node that has the key by now */
+        if (nx_core_lane_hold(&r->place, r->msg, rec->attempt + 1, rec->next_wall_ns)) {
+            r->msg = NULL;
+            nx_core_run_release(r);
+        } else {
+            nx_core_run_drop(r);
+        }
         return;
     }
-    if (!rec->next_wall_ns || r->place.lane || (!is_long(rec) && nx_core_backoffs_count(r->d->backoffs) < SHORT_MAX)) {
+    if (!rec->next_wall_ns || (!is_long(rec) && nx_core_backoffs_count(r->d->backoffs) < SHORT_MAX)) {
         give_back(r, &(nx_core_backoff){.next_wall_ns = rec->next_wall_ns, .attempt = rec->attempt, .delivery = nx_fab_msg_delivery(r->msg)});
         return;
     }

@@ -121,6 +121,15 @@ struct nx_core_fn {
 typedef struct nx_core_lane nx_core_lane;
 void nx_core_lane_durable(const char *function, unsigned lane, char out[NX_FUNCTION_NAME_BYTES + 16]);
 
+struct nx_core_run;
+typedef struct nx_core_gate nx_core_gate; /* gate.c */
+nx_core_gate *nx_core_gate_new(void);
+void nx_core_gate_unref(nx_core_gate *g);                      /* NULL allowed */
+void nx_core_gate_limit(nx_core_gate *g, unsigned limit);      /* attempts at once; 0: no limit */
+void nx_core_gate_set(nx_core_gate *g, struct nx_core_run *r); /* the run will have to pass it */
+bool nx_core_gate_enter(struct nx_core_run *r);                /* false: it waits, and nx_core_run_execute() is called once there is room */
+void nx_core_gate_leave(struct nx_core_run *r);
+
 /* A function's name: its consumer, and which version handles what the consumer brings. Lives until the node ends or the function goes. */
 typedef struct nx_core_slot {
     struct nx_core_slot *next;
@@ -129,6 +138,7 @@ typedef struct nx_core_slot {
     pthread_mutex_t mu;                 /* guards fn */
     nx_core_fn *fn;                     /* reference; NULL while it is being removed */
     nx_fab_consumer *consumer, *timers; /* of its events, of its due timers */
+    nx_core_gate *gate;                 /* what its `concurrency` lets through */
     nx_core_lane *lanes[NX_CORE_LANES]; /* instead of `consumer` with `ordering: key`; changed under mu */
     nx_core_fn *opened_for;             /* reference: whose filters the consumer has; NULL without one. Under apply_mu */
     nx_metric *m_pending, *m_paused, *m_dlq;

@@ -98,6 +98,7 @@ void nx_core_run_msg_ack(nx_core_run *r)
 {
     nx_fab_msg_ack(r->msg);
     r->msg = NULL;
+    nx_core_gate_leave(r);
     nx_core_lane_leave(&r->place, true);
 }
 
@@ -105,6 +106,7 @@ void nx_core_run_msg_nak(nx_core_run *r, uint64_t delay_ns)
 {
     nx_fab_msg_nak(r->msg, delay_ns);
     r->msg = NULL;
+    nx_core_gate_leave(r);
     nx_core_lane_leave(&r->place, false);
 }
 
@@ -113,6 +115,7 @@ void nx_core_run_drop(nx_core_run *r)
 {
     nx_fab_msg_drop(r->msg);
     r->msg = NULL;
+    nx_core_gate_leave(r);
     nx_core_lane_leave(&r->place, false);
     nx_core_run_release(r);
 }
@@ -423,6 +426,8 @@ static nx_err build_input(nx_core_run *r, nx_slice *ret)
 
 void nx_core_run_execute(nx_core_run *r)
 {
+    if (!nx_core_gate_enter(r))
+        return;
     if (build_env(r) != NX_OK)
         nx_core_run_drop(r);
     else if (r->fn->settings->n_secret_env)

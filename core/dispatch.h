@@ -13,8 +13,11 @@ typedef struct nx_core_run {
     nx_core_dispatch *d;
     atomic_uint refs; /* dispatcher, answer */
     nx_arena arena;
-    nx_fab_msg *msg;     /* the event's, or that of the timer that is due */
-    nx_fab_timer timer;  /* lent by msg; function empty: the event's message */
+    nx_fab_msg *msg;    /* the event's, or that of the timer that is due */
+    nx_fab_timer timer; /* lent by msg; function empty: the event's message */
+    nx_core_gate *gate; /* reference; NULL: nothing to pass */
+    struct nx_core_run *gate_next;
+    bool is_inside;
     nx_core_place place; /* in a lane; its key lies in the arena */
     nx_core_fn *fn;      /* reference */
     nx_effects_policy effects;

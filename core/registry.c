@@ -122,6 +122,7 @@ static void slot_free(nx_core_slot *s)
     nx_obs_set(s->m_paused, 0);
     nx_obs_set(s->m_dlq, 0);
     slot_set(s, NULL);
+    nx_core_gate_unref(s->gate);
     pthread_mutex_destroy(&s->mu);
     free(s);
 }
@@ -176,6 +177,7 @@ static nx_err slot_consume(nx_core_slot *s, nx_core_fn *fn, nx_error *reterr)
         .on_msg = nx_core_dispatch_on_due,
         .self = s,
     };
+    nx_core_gate_limit(s->gate, fn->settings->concurrency);
     nx_err err = consume_events(s, fn, is_paused, reterr);
     if (err == NX_OK)
         err = nx_fab_consumer_open(s->node->ns, &timers, &s->timers, reterr);
@@ -197,7 +199,8 @@ static nx_err slot_open(nx_node *n, nx_core_fn *fn, nx_core_slot **ret, nx_error
     s->node = n;
     snprintf(s->name, sizeof s->name, "%s", fn->name);
     s->fn = nx_core_fn_ref(fn);
-    nx_err err = slot_consume(s, fn, reterr);
+    s->gate = nx_core_gate_new();
+    nx_err err = s->gate ? slot_consume(s, fn, reterr) : nx_error_set(reterr, NX_ENOMEM, "function '%s'", fn->name);
     if (err != NX_OK) {
         slot_free(s);
         return err;

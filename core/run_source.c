@@ -197,18 +197,22 @@ static void prepare(nx_core_run *r, nx_core_fn *take_fn, nx_fab_msg *take_msg)
     r->recorded = NULL;
     r->n_recorded = 0;
     r->place = (nx_core_place){0};
+    r->gate = NULL;
     r->fn = take_fn;
 }
 
-static nx_core_run *take(nx_node *n, nx_core_fn *take_fn, nx_fab_msg *take_msg)
+static nx_core_run *take(nx_core_slot *s, nx_fab_msg *take_msg)
 {
-    nx_core_run *r = take_fn ? nx_core_run_take(n->dispatch) : NULL; /* no function: it is being removed */
+    nx_core_fn *fn = nx_core_slot_fn(s);
+    nx_core_run *r = fn ? nx_core_run_take(s->node->dispatch) : NULL; /* no function: it is being removed */
     if (!r) {
-        nx_core_fn_unref(take_fn);
+        nx_core_fn_unref(fn);
         nx_fab_msg_drop(take_msg);
         return NULL;
     }
-    prepare(r, take_fn, take_msg);
+    prepare(r, fn, take_msg);
+    if (fn->settings->concurrency)
+        nx_core_gate_set(s->gate, r);
     return r;
 }
 
@@ -222,7 +226,7 @@ static void post(nx_core_run *r, void (*run)(nx_core_job *job))
 void nx_core_dispatch_on_due(void *slot, nx_fab_msg *take_msg)
 {
     nx_core_slot *s = slot;
-    nx_core_run *r = take(s->node, nx_core_slot_fn(s), take_msg);
+    nx_core_run *r = take(s, take_msg);
     if (!r)
         return;
     if (nx_fab_msg_timer(take_msg, &r->timer)) {
@@ -263,7 +267,7 @@ static void begin(nx_core_run *r, unsigned attempt)
 void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
 {
     nx_core_slot *s = slot;
-    nx_core_run *r = take(s->node, nx_core_slot_fn(s), take_msg);
+    nx_core_run *r = take(s, take_msg);
     if (r)
         begin(r, 0);
 }

@@ -128,6 +128,22 @@ def test_a_delay_outlives_node_and_server(project, guests):
         wait_until(lambda: waiting(node) == 0, "the timers to be acknowledged")
 
 
+def test_concurrency_holds_for_events_and_timers_together(project, guests):
+    probe = project.module(guests.rust("probe.rs"))
+    project.write({"functions": [function("probe", probe, concurrency=1)]})
+    with Node(project) as node:
+        ids = [node.publish("probe?delay=900ms", "sleep 150") for _ in range(6)]
+        wait_until(lambda: waiting(node) == 6, "the timers", 5)
+        ids += [node.publish("probe", "sleep 150") for _ in range(10)]
+        spans = []
+        for e in ids:
+            run = node.whole_run(node.run_of(e)["run_id"])
+            begin = moment(run["time"]) * 1000
+            spans.append((begin, begin + run["duration_ms"]))
+        spans.sort()
+        assert all(a[1] <= b[0] + 2 for a, b in zip(spans, spans[1:])), spans
+
+
 def test_two_nodes_deliver_each_event_once(tmp_path, guests):
     with nats.Server(tmp_path / "server") as server:
         projects = [Project(tmp_path / name) for name in "ab"]
