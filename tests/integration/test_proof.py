@@ -3,6 +3,7 @@
 NX_PROOF is the number of events (make soak: 10,000)."""
 
 import collections
+import copy
 import itertools
 import os
 import random
@@ -13,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from nexus.node import Node, function, lines_of
-from nexus.programs import ENDS, Program, inputs
+from nexus.programs import EFFECT_GRANTS, ENDS, Program, inputs
 from nexus.wait import wait_until
 
 EVENTS = int(os.environ.get("NX_PROOF", "1500"))
 SEED = int(os.environ.get("NX_PROOF_SEED", "20261123"))
 MODULES = 32
+AFFECTED = {f"p{i}" for i in range(MODULES) if i % 4 == 3}  # those that reach outside
 # The outcomes that a proof has to have met, lest it prove little.
 OUTCOMES = {"ok", "trap", "exit", "stack_overflow", "deadline", "fuel", "memory_limit", "output_limit"}
 
@@ -30,10 +32,12 @@ def settings(project, seed):
     for i in range(MODULES):
         wat, wasm = project.dir / f"p{i}.wat", project.dir / f"p{i}.wasm"
         ending = (None, *ENDS)[i % (len(ENDS) + 1)]
-        wat.write_text(Program(f"{seed}/{i}", r.choice((0, 0.02, 0.1)), ending).wat())
+        has_effects = f"p{i}" in AFFECTED
+        wat.write_text(Program(f"{seed}/{i}", r.choice((0, 0.02, 0.1)), ending, has_effects).wat())
         subprocess.run(["wat2wasm", wat, "-o", wasm], check=True, timeout=60)
+        grants = copy.deepcopy(EFFECT_GRANTS) if has_effects else {}  # YAML would write the same list as an alias
         functions.append(function(f"p{i}", f"./p{i}.wasm", timeout=r.choice(("60ms", "250ms")), memory=r.choice(("192Ki", "2Mi", "128Mi")),
-                                  input=r.choice(("data", "data", "cloudevent")), **r.choice(({}, {}, {"fuel": 20_000}, {"max_output": "1Ki"}))))
+                                  input=r.choice(("data", "data", "cloudevent")), **r.choice(({}, {}, {"fuel": 20_000}, {"max_output": "1Ki"})), **grants))
     return {"log": {"level": "error"}, "functions": functions}
 
 
@@ -73,8 +77,12 @@ def test_random_programs_repeat_bit_for_bit_in_another_process(project):
                 verdicts[row["verdict"]] += 1
                 if row["verdict"] != "identical":
                     print(event, row)
+        with_effects = 0
         for run in node.runs(limit=10000):
+            if run["function"] in AFFECTED and with_effects < 20:
+                with_effects += len(node.whole_run(run["run_id"])["effects"]) > 0
             outcomes[run["status"] if run["status"] == "ok" else node.whole_run(run["run_id"])["why"]] += 1
     print(outcomes)
     assert verdicts == {"identical": EVENTS}, verdicts
     assert OUTCOMES <= set(outcomes), outcomes
+    assert with_effects == 20

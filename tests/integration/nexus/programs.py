@@ -32,6 +32,17 @@ IMPORTS = """  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param 
 """
 
 
+EFFECTS = """  (import "nexus" "kv_get" (func $kv_get (param i32 i32 i32 i32) (result i32)))
+  (import "nexus" "kv_put" (func $kv_put (param i32 i32 i32 i32 i32 i32 i64) (result i32)))
+  (import "nexus" "kv_delete" (func $kv_delete (param i32 i32 i32 i32 i64) (result i32)))
+  (import "nexus" "emit" (func $emit (param i32 i32) (result i32)))
+  (import "nexus" "answer_size" (func $answer_size (result i32)))
+  (import "nexus" "answer_read" (func $answer_read (param i32 i32 i32) (result i32)))
+"""
+EMITTED = r"random.made\0a\0asome data"  # as a string of WAT
+
+EFFECT_GRANTS = {"key_value_stores": ["default"], "emit": ["random.>"]}
+
 ENDS = {
     "trap": "(unreachable)",
     "exit": "(call $exit (i32.and (local.get $i320) (i32.const 255)))",
@@ -46,10 +57,12 @@ def kind(of):
 
 
 class Program:
-    """One module. recklessness: the chance of what may trap (an unmasked address, a division, a conversion); ending: one of ENDS."""
+    """One module. recklessness: the chance of what may trap (an unmasked address, a division, a conversion); ending: one of ENDS;
+    has_effects: it also reads and changes what other runs see (needs the grants EFFECT_GRANTS)."""
 
-    def __init__(self, seed, recklessness=0.02, ending=None):
+    def __init__(self, seed, recklessness=0.02, ending=None, has_effects=False):
         self.ending = ending
+        self.has_effects = has_effects
         self.random = random.Random(seed)
         self.reckless = recklessness
         self.n_functions = self.random.randint(2, 5)
@@ -141,7 +154,9 @@ class Program:
 
     def host_call(self):
         r = self.random
-        choice = r.randrange(15)
+        choice = r.randrange(18 if self.has_effects else 15)
+        if choice > 14:
+            return self.effect()
         if choice > 11:
             return self.file_call()
         if choice < 4:
@@ -155,6 +170,23 @@ class Program:
             return (f"(i32.store (i32.const 16) (i32.const {SCRATCH + r.randrange(4000)})) (i32.store (i32.const 20) (i32.const {n})) "
                     f"(drop (call $fd_write (i32.const {fd}) (i32.const 16) (i32.const 1) (i32.const 24)))")
         return "(nop)"
+
+    def effect(self):
+        """Keys that all programs share, so that what they answer depends on the order of runs."""
+        r = self.random
+        key, choice = f"(i32.const {128 + 8 * r.randrange(3)}) (i32.const 2)", r.randrange(8)
+        expected = f"(i64.const {r.choice((-1, -1, 0, 3))})"
+        if choice < 3:
+            call = f"(call $kv_get (i32.const 0) (i32.const 0) {key})"
+        elif choice < 5:
+            call = f"(call $kv_put (i32.const 0) (i32.const 0) {key} (i32.const {SCRATCH + r.randrange(100)}) (i32.const {r.randint(0, 40)}) {expected})"
+        elif choice == 5:
+            call = f"(call $kv_delete (i32.const 0) (i32.const 0) {key} {expected})"
+        elif choice == 6:
+            call = f"(call $emit (i32.const 160) (i32.const {len(EMITTED) - 4}))"
+        else:
+            call = f"(call $answer_read (i32.const {SCRATCH + r.randrange(3000)}) (i32.const 0) (call $answer_size))"
+        return f"(local.set $i320 (i32.xor (local.get $i320) {call}))"
 
     def file_call(self):
         """Opens, reads, moves in and removes files of /tmp, by names at 64 and descriptors that may be open or not."""
@@ -195,9 +227,11 @@ class Program:
         functions = "".join(self.function(i) for i in range(self.n_functions))
         table = " ".join(f"$f{i}" for i in range(self.n_functions))
         return f"""(module
-{IMPORTS}  (type $f (func (param i32 i64 f64) (result i64)))
+{IMPORTS}{EFFECTS if self.has_effects else ""}  (type $f (func (param i32 i64 f64) (result i64)))
   (memory (export "memory") 2)
   (data (i32.const 64) "tmp/a   tmp/b   tmp/c   ")
+  (data (i32.const 128) "k1      k2      k3      ")
+  (data (i32.const 160) "{EMITTED}")
   (table funcref (elem {table}))
   (func $deep (param i64) (result i64) (i64.add (i64.const 1) (call $deep (i64.add (local.get 0) (i64.const 1)))))
 {functions}  (func (export "handle_event")
