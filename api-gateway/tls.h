@@ -1,6 +1,6 @@
 /* tls.h: TLS over memory: ciphertext in and out as bytes, so that libuv keeps the sockets. Adapts OpenSSL.
  * Ownership: a session belongs to its connection; a context is shared by all sessions of a server.
- * Threads:   context: read-only after _new; session: its loop.
+ * Threads:   context: any; session: its loop.
  * Errors:    NX_EINVAL and NX_ENOENT name the file and what is wrong with it. */
 #ifndef NX_GW_TLS_H
 #define NX_GW_TLS_H
@@ -16,7 +16,8 @@ typedef enum {
     NX_GW_TLS_ERROR /* give the connection up; what _output() still has (an alert) may be sent before */
 } nx_gw_tls_result;
 
-/* Certificate chain and key, both PEM. TLS 1.2 or later, ALPN http/1.1. */
+/* Certificate chain and key, both PEM. TLS 1.2 or later, ALPN http/1.1. Where the files change later, new sessions get what they hold then; a
+ * session looks for that at most once a second. What can't be used is said once, and the certificate before it stays in use. */
 nx_err nx_gw_tls_ctx_new(nx_slice cert_path, nx_slice key_path, nx_gw_tls_ctx **ret, nx_error *reterr);
 void nx_gw_tls_ctx_free(nx_gw_tls_ctx *ctx);
 

@@ -1,6 +1,7 @@
 """TLS on the event listener, and the ways to log in to an external NATS server."""
 
 import shutil
+import socket
 import ssl
 import subprocess
 
@@ -60,6 +61,33 @@ def test_events_come_in_over_tls(project, guests, certificates):
             httpx.post(f"{plain}/events/probe", content="x", timeout=5)
         with httpx.Client(verify=ssl.create_default_context(cafile=certificates / "ca.pem"), timeout=20) as client:
             assert client.post(f"{node.url}/events/probe", content="still", headers={"Prefer": "wait=10"}).text == "still"
+
+
+def served_certificate(node):
+    with socket.create_connection(("127.0.0.1", int(node.url.rsplit(":", 1)[1])), 5) as plain:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with context.wrap_socket(plain) as s:
+            return ssl.DER_cert_to_PEM_cert(s.getpeercert(binary_form=True))
+
+
+def test_a_new_certificate_is_served_without_a_restart(project, guests, certificates):
+    """As a renewal writes it: the certificate, then the key. In between, and with a broken file, the one before it is served on."""
+    for part in (".pem", "-key.pem"):
+        shutil.copy(certificates / f"server{part}", project.dir / f"used{part}")
+    first, second = ((certificates / f"{name}.pem").read_text() for name in ("server", "client"))
+    write(project, guests, tls={"cert": "used.pem", "key": "used-key.pem"})
+    with Node(project) as node:
+        assert served_certificate(node) == first
+        with httpx.Client(verify=ssl.create_default_context(cafile=certificates / "ca.pem"), timeout=20) as open_before:
+            assert open_before.post(f"{node.url}/events/probe", content="1").status_code == 202
+            shutil.copy(certificates / "client.pem", project.dir / "used.pem")
+            wait_until(lambda: served_certificate(node) == first and "does not belong to the certificate" in node.log(), "a complaint", every=0.2, on_failure=node.log)
+            shutil.copy(certificates / "client-key.pem", project.dir / "used-key.pem")
+            wait_until(lambda: served_certificate(node) == second, "the new certificate", every=0.2, on_failure=node.log)
+            assert open_before.post(f"{node.url}/events/probe", content="2").status_code == 202  # on the connection from before
+        (project.dir / "used.pem").write_text("not a certificate")
+        wait_until(lambda: served_certificate(node) == second and node.log().count("the certificate before it stays in use") == 2, "a complaint", every=0.2, on_failure=node.log)
 
 
 @pytest.mark.parametrize("change, names", [({"cert": "missing.pem"}, "missing.pem"), ({"key": "client-key.pem"}, "key"), ({"key": None}, "tls")])
