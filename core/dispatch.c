@@ -209,7 +209,7 @@ static void count(const nx_core_run *r)
     nx_obs_add(r->rec.is_final ? m->runs[r->rec.status] : m->retries, 1);
     nx_obs_observe(m->duration, (double)r->rec.duration_ns / 1e9);
     nx_obs_add(m->fuel, r->rec.fuel);
-    nx_obs_set(m->memory, (double)r->rec.memory_bytes);
+    nx_obs_observe(m->memory, (double)r->rec.memory_bytes);
     if (r->rec.is_cold)
         nx_obs_add(m->cold, 1);
 }

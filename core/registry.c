@@ -228,6 +228,7 @@ static bool same_filters(const nx_core_fn *a, const nx_core_fn *b)
 
 static void metrics_of(nx_node *n, nx_core_fn *fn)
 {
+    static const double memory_bounds[] = {64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20, 256 << 20, 1 << 30, 4.0 * (1 << 30)};
     for (int s = 0; s < 4; s++) {
         nx_kv labels[] = {{NX_SLICE("function"), nx_slice_cstr(fn->name)}, {NX_SLICE("status"), nx_slice_cstr(nx_run_status_name((nx_run_status)s))}};
         fn->m.runs[s] = nx_obs_counter(n->metrics, "nexus_runs_total", "Runs that ended, by outcome.", 2, labels);
@@ -235,7 +236,7 @@ static void metrics_of(nx_node *n, nx_core_fn *fn)
     nx_kv label[] = {{NX_SLICE("function"), nx_slice_cstr(fn->name)}};
     fn->m.duration = nx_obs_histogram(n->metrics, "nexus_run_duration_seconds", "Time a function ran for one event.", NULL, 0, 1, label);
     fn->m.fuel = nx_obs_counter(n->metrics, "nexus_run_fuel_total", "Fuel used by runs (about one per WebAssembly instruction).", 1, label);
-    fn->m.memory = nx_obs_gauge(n->metrics, "nexus_run_memory_bytes", "Peak linear memory of the last run.", 1, label);
+    fn->m.memory = nx_obs_histogram(n->metrics, "nexus_run_memory_bytes", "Peak linear memory of a run.", memory_bounds, NX_ARRAY_LEN(memory_bounds), 1, label);
     fn->m.retries = nx_obs_counter(n->metrics, "nexus_run_retries_total", "Attempts that failed and are tried again.", 1, label);
     fn->m.cold = nx_obs_counter(n->metrics, "nexus_cold_starts_total", "Runs whose module was not mapped before.", 1, label);
 }
