@@ -173,6 +173,7 @@ def test_outcomes_are_counted(node):
 
     after = node.client.get(f"{node.admin_url}/metrics").text
     assert count(after, "error") == count(before, "error") + 1
+    assert re.search(r'^nexus_run_memory_bytes_bucket\{[^}]*function="probe"[^}]*le="4194304"[^}]*\} [1-9]', after, re.M), after
 
 
 def test_runs_are_found_by_status_and_function(node):
