@@ -48,7 +48,7 @@ static int run_list(nx_cli *c)
 #define FILTER_FLAGS                                                                                                                                             \
     {.name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only of this function."},                                                            \
         {.name = "type", .letter = 't', .value = "PATTERN", .help = "Only events of this type; `*` stands for one word between dots, a last `>` for the rest."}, \
-        {.name = "why", .value = "REASON", .help = "Only what failed for this reason: trap, exit, deadline, …"},                                                 \
+        {.name = "why", .value = "REASON", .help = "Only what failed for this reason: trap, exit, deadline and so on."},                                         \
         {.name = "since", .value = "TIME", .help = "Failed not earlier than this: a time (2025-11-26T10:00:00Z) or a span before now (1h)."},                    \
     {                                                                                                                                                            \
         .name = "until", .value = "TIME", .help = "Failed not later than this."                                                                                  \

@@ -165,7 +165,7 @@ nx_err nx_fab_ask_end(nx_fab *f, const nx_fab_ask *ask, nx_fab_pending *p, nx_fa
 
 nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_error *reterr)
 {
-    nx_fab_pending p;
+    nx_fab_pending p = {0};
     nx_err e = nx_fab_ask_begin(f, ask, &p, reterr);
 
     if (ask->ret_is_refused)

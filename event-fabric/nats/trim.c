@@ -94,7 +94,7 @@ static nx_err consumer_floor(nx_fab_ns *n, const nx_json *c, uint64_t last_seq, 
         nx_slice subject = k ? nx_json_str(nx_json_at(filters, i)) : one;
         nx_buf body = NX_BUF_INIT(NX_FAB_JSON_BYTES);
         uint64_t seq = 0;
-        nx_err e = nx_buf_printf(&body, "{\"seq\":%llu,\"next_by_subj\":", (unsigned long long)(done + 1));
+        nx_err e = nx_buf_printf(&body, "{\"seq\":%llu,\"next_by_subj\":", (unsigned long long)done + 1);
 
         if (!e)
             e = nx_json_escape(&body, subject); /* anybody's filter */

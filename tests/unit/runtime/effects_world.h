@@ -1,11 +1,13 @@
 /* effects_world.h: a world for host calls, in memory: one key-value pair, one secret, one HTTP server that says what it was asked. */
 #ifndef NX_TEST_EFFECTS_WORLD_H
 #define NX_TEST_EFFECTS_WORLD_H
+#include <stdatomic.h>
+
 #include "nx/rt.h"
 
 typedef struct effects_world {
-    unsigned n_calls;
-    uint64_t revision; /* of the one pair; 0: there is none */
+    atomic_uint n_calls; /* by the workers, side by side */
+    uint64_t revision;   /* of the one pair; 0: there is none */
     char value[64];
     nx_slice secret, answer; /* answer: body of HTTP; empty: the request */
     nx_err err;              /* of http_request and kv_get */
