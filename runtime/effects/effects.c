@@ -76,7 +76,7 @@ static const char *shown(nx_slice s, char out[SHOWN_BYTES])
     return out;
 }
 
-static void set_text(nx_rt_effects *e, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0))) set_text(nx_rt_effects *e, const char *fmt, va_list ap)
 {
     nx_buf_clear(&e->answer);
     (void)nx_buf_vprintf(&e->answer, fmt, ap); /* without memory the guest reads no text */
