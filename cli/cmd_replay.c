@@ -108,6 +108,7 @@ static void print_verdict(const nx_cli *c, const nx_json *r)
         printf("  first difference: host call %lld\n", (long long)nx_json_get_i64(first, "call", 0));
         print_call("recorded", nx_json_get_str(first, "recorded"));
         print_call("replayed", nx_json_get_str(first, "replayed"));
+        nx_cli_print_where(c, first);
     }
     if (diff)
         nx_cli_print_diff(c, diff);

@@ -19,6 +19,8 @@ void nx_cli_print_code(nx_slice name);
 void nx_cli_print_diff(const nx_cli *c, const nx_json *diff);
 void nx_cli_print_diff_parts(const nx_cli *c, const nx_json *diff, const char *indent); /* without what it costs */
 void nx_cli_print_first_call(const nx_cli *c, const nx_json *diff);                     /* nothing where there is none */
+/* Frames and likely cause of a replay's first_difference. */
+void nx_cli_print_where(const nx_cli *c, const nx_json *first_difference);
 /* The shape in one line: "output.total changed; status ok -> error: trap"; cut with "…" at out_bytes. */
 void nx_cli_diff_summary(const nx_json *diff, char *out, size_t out_bytes);
 

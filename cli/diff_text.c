@@ -1,6 +1,7 @@
 /* diff_text.c: a difference for people. */
 #include "compare.h"
 
+#define FRAMES_SHOWN 12u
 #define VALUE_WIDTH 160u /* of one value or line on the screen */
 
 typedef struct paint {
@@ -209,10 +210,42 @@ void nx_cli_print_settings(const nx_cli *c, const nx_json *changes)
         print_json_change(nx_json_at(changes, i), &p);
 }
 
+static void print_frames(const nx_json *frames, const char *colour, const paint *p)
+{
+    for (size_t i = 0; i < nx_json_len(frames) && i < FRAMES_SHOWN; i++) {
+        printf("%s      %s", p->indent, colour);
+        nx_cli_print_safe(stdout, nx_json_str(nx_json_at(frames, i)));
+        printf("%s\n", p->plain);
+    }
+}
+
+static void print_side(char mark, const char *colour, nx_slice call, const nx_json *frames, const paint *p)
+{
+    printf("%s  %s%c ", p->indent, colour, mark);
+    print_short(call);
+    printf("%s\n", p->plain);
+    print_frames(frames, p->dim, p);
+}
+
 void nx_cli_print_first_call(const nx_cli *c, const nx_json *diff)
 {
     paint p = paint_of(c, "  ");
-    print_pair("first host call that differs", nx_json_get(diff, "first_call"), &p);
+    const nx_json *v = nx_json_get(diff, "first_call");
+    if (!v)
+        return;
+    printf("  first host call that differs: number %llu\n", (unsigned long long)nx_json_get_u64(v, "index", 0));
+    print_side('-', p.removed, nx_json_get_str(v, "before"), nx_json_get(v, "before_at"), &p);
+    print_side('+', p.added, nx_json_get_str(v, "after"), nx_json_get(v, "after_at"), &p);
+    printf("    likely: %.*s\n", NX_SLICE_FMT(nx_json_get_str(v, "cause")));
+}
+
+void nx_cli_print_where(const nx_cli *c, const nx_json *first_difference)
+{
+    paint p = paint_of(c, "  ");
+    nx_slice cause = nx_json_get_str(first_difference, "cause");
+    print_frames(nx_json_get(first_difference, "at"), p.dim, &p);
+    if (cause.n)
+        printf("  likely: %.*s\n", NX_SLICE_FMT(cause));
 }
 
 void nx_cli_diff_summary(const nx_json *diff, char *out, size_t out_bytes)

@@ -1,9 +1,11 @@
 /* compare.c: one event by two codes. */
 #include "nx/compare.h"
 #include "find.h"
+#include "locate.h"
 #include "verdict.h"
 #include <stdio.h>
 
+#define FRAMES_BYTES (64u << 10)
 #define SETTINGS_BYTES (1u << 20)
 #define CALLS_BYTES (1u << 20) /* of each trace: the first call that differs may come late */
 
@@ -13,6 +15,7 @@ typedef struct side {
     nx_replay_repetition *repetition;
     const nx_run *run; /* the outcome */
     const nx_emit *emits;
+    nx_replay_how how;
 } side;
 
 typedef struct comparing {
@@ -42,14 +45,25 @@ static bool run_side(comparing *c, side *s)
         c->is_artifact_missing = s->code.is_missing;
         return fail(c, s, s->code.failed, e.msg);
     }
-    nx_replay_how how = {.keep_calls_bytes = CALLS_BYTES};
-    nx_replay_code_use(&s->code, &how);
-    const nx_replay_result *r = nx_replay_repeat(s->repetition, s->code.program, c->event, c->recorded, &how);
+    s->how = (nx_replay_how){.keep_calls_bytes = CALLS_BYTES};
+    nx_replay_code_use(&s->code, &s->how);
+    const nx_replay_result *r = nx_replay_repeat(s->repetition, s->code.program, c->event, c->recorded, &s->how);
     if (!r->replayed)
         return fail(c, s, "it could not be run", r->reason);
     s->run = r->replayed;
     s->emits = r->outcome->emitted;
     return true;
+}
+
+/* Only where something is different: other code makes other host calls, and that alone interests nobody. */
+static void locate(const comparing *c, const side *s, const nx_diff *d, nx_arena *a, nx_slice *ret)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf frames = NX_BUF_INIT(FRAMES_BYTES);
+    if (d->is_same || d->first_call < 0 || !s->code.program)
+        return;
+    nx_replay_locate(&s->code, c->event, c->recorded, &s->how, d->first_call, &frames);
+    *ret = nx_arena_dup(a, nx_buf_view(&frames));
 }
 
 static nx_err settings_of(const side *s, nx_buf *out)
@@ -88,9 +102,11 @@ static nx_err compare(comparing *c, nx_err (*on_result)(void *self, const nx_rep
         nx_err err = nx_diff_make(&before, &after, &a, &d);
         if (err == NX_OK)
             err = compare_settings(c, &a, &result.settings);
-        if (err == NX_OK)
+        if (err == NX_OK) {
             result.diff = &d;
-        else
+            locate(c, &c->before, &d, &a, &d.before_at);
+            locate(c, &c->after, &d, &a, &d.after_at);
+        } else
             snprintf(c->reason, sizeof c->reason, "the difference can't be told: %s", nx_err_text(err));
     }
     result.is_artifact_missing = c->is_artifact_missing;

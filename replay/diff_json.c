@@ -151,6 +151,32 @@ static void write_emitted(nx_jw *w, const nx_diff *d)
     nx_jw_array_end(w);
 }
 
+void nx_diff_frames_to_json(nx_jw *w, const char *key, nx_slice frames)
+{
+    if (!frames.n)
+        return;
+    nx_jw_key(w, key);
+    nx_jw_array(w);
+    while (frames.n)
+        nx_jw_str(w, nx_slice_split(frames, '\n', &frames));
+    nx_jw_array_end(w);
+}
+
+static void write_first_call(nx_jw *w, const nx_diff *d)
+{
+    if (d->first_call < 0)
+        return;
+    nx_jw_key(w, "first_call");
+    nx_jw_object(w);
+    nx_jw_ku64(w, "index", (uint64_t)d->first_call);
+    nx_jw_kstr(w, "before", d->call_before);
+    nx_jw_kstr(w, "after", d->call_after);
+    nx_jw_kcstr(w, "cause", nx_diff_cause(d->call_before, d->call_after));
+    nx_diff_frames_to_json(w, "before_at", d->before_at);
+    nx_diff_frames_to_json(w, "after_at", d->after_at);
+    nx_jw_object_end(w);
+}
+
 static void write_pair(nx_jw *w, const char *key, int64_t index, nx_slice before, nx_slice after)
 {
     if (index < 0)
@@ -187,7 +213,7 @@ nx_err nx_diff_to_json(const nx_diff *d, nx_jw *w)
     write_emitted(w, d);
     write_pair(w, "first_effect", d->first_effect, d->effect_before, d->effect_after);
     write_content(w, "logs", &d->logs);
-    write_pair(w, "first_call", d->first_call, d->call_before, d->call_after);
+    write_first_call(w, d);
     nx_jw_object_end(w);
     return nx_jw_err(w);
 }

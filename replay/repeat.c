@@ -99,7 +99,7 @@ static void reset(nx_replay_repetition *p, const nx_event *event, const nx_run *
     snprintf(r->version, sizeof r->version, "%.*s", NX_SLICE_FMT(version));
     snprintf(r->log_trace, sizeof r->log_trace, "%s-replay", recorded->trace.trace_id);
     r->first_difference = -1;
-    r->recorded_call = r->replayed_call = NX_SLICE_NULL;
+    r->recorded_call = r->replayed_call = r->replayed_at = NX_SLICE_NULL;
 }
 
 static const nx_replay_result *fail(nx_replay_repetition *p, const char *what, const char *detail)
@@ -283,6 +283,7 @@ static void fill_attempt(nx_replay_repetition *p, nx_rt_program *program, const 
     fill_limits(p, o);
     a->max_calls_bytes = how->keep_calls_bytes ? how->keep_calls_bytes : CALLS_BYTES;
     a->is_replay = true;
+    a->stop_at_call = how->stop_at_call;
     a->stop_at_fuel = o->status == NX_RUN_TIMEOUT && !how->is_other_code && !how->is_what_if ? o->fuel : 0;
     a->keep_logs = true;
     a->on_log = how->on_log ? on_line : NULL;

@@ -1,12 +1,14 @@
 /* replay.c: repeating what an event's functions did, on a node. */
 #include "nx/replay.h"
 #include "find.h"
+#include "locate.h"
 #include "nx/redact.h"
 #include "pub_wait.h"
 #include <stdio.h>
 
 #define RECORD_ARENA_BYTES (256u << 20)
 #define LINE_ARENA_BYTES (64u << 20)
+#define FRAMES_BYTES (64u << 10)
 #define WHAT_IF_ARENA_BYTES (256u << 20)
 
 /* One request: what its repetitions have in common. */
@@ -135,7 +137,14 @@ static nx_err repeat_and_report(const search *s, const nx_event *event, const nx
     nx_trace_new(&how.trace); /* a new trace, linked to the old by replay_of and parent_span (DESIGN 7) */
     const nx_replay_result *r = repeat(s, event, original, &how, &code, &a);
     log_verdict(r, how.is_other_code || how.is_what_if);
-    nx_err err = on_result(self, r);
+    nx_replay_result located = *r;
+    NX_CLEANUP(nx_buf_done)
+    nx_buf frames = NX_BUF_INIT(FRAMES_BYTES);
+    if (r->verdict == NX_REPLAY_DIVERGED && r->replayed && !how.is_what_if) {
+        nx_replay_locate(&code, event, original, &how, r->first_difference, &frames);
+        located.replayed_at = nx_buf_view(&frames);
+    }
+    nx_err err = on_result(self, &located);
     nx_replay_code_done(&code);
     return err;
 }

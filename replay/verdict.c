@@ -191,6 +191,8 @@ nx_err nx_replay_result_to_json(const nx_replay_result *r, nx_jw *w)
         nx_jw_ku64(w, "call", (uint64_t)r->first_difference);
         nx_jw_kstr(w, "recorded", r->recorded_call);
         nx_jw_kstr(w, "replayed", r->replayed_call);
+        nx_jw_kcstr(w, "cause", nx_diff_cause(r->recorded_call, r->replayed_call));
+        nx_diff_frames_to_json(w, "at", r->replayed_at);
         nx_jw_object_end(w);
     }
     if (r->verdict == NX_REPLAY_DIVERGED)

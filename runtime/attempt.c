@@ -87,6 +87,7 @@ static void outcome_end(nx_rt_exec *x, int32_t returned)
     case NX_RT_END_NOMEM: o->err = NX_ENOMEM; break;
     case NX_RT_END_CANCELED: o->err = NX_ECANCELED; break;
     case NX_RT_END_EFFECTS_LIMIT: nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_EFFECTS_LIMIT, "%s", nx_rt_effects_text(&x->world)); break;
+    case NX_RT_END_STOPPED: nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_NONE, "stopped before host call %llu", (unsigned long long)o->n_calls); break;
     case NX_RT_END_NOT_RECORDED: nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_NOT_RECORDED, "%s", nx_rt_effects_text(&x->world)); break;
     }
 }
@@ -98,6 +99,7 @@ static bool ended(nx_rt_exec *x, wasmtime_error_t *error, wasm_trap_t *trap, nx_
     if (!error && !trap) return false;
     if (x->world.end != NX_RT_END_NONE) {
         outcome_end(x, 0);
+        if (x->world.end == NX_RT_END_STOPPED) nx_rt_outcome_frames(o, error, trap);
         if (error) wasmtime_error_delete(error);
         if (trap) wasm_trap_delete(trap);
     } else if (trap) {

@@ -109,6 +109,15 @@ static void set_by_code(nx_rt_exec *x, wasmtime_trap_code_t code, nx_slice text)
     else set_by_text(o, text);
 }
 
+void nx_rt_outcome_frames(nx_outcome *o, const wasmtime_error_t *error, const wasm_trap_t *trap)
+{
+    wasm_name_t text; /* without a NUL of an error, with one of a trap: it ends no frame */
+    if (error) wasmtime_error_message(error, &text);
+    else wasm_trap_message(trap, &text);
+    append_frames(nx_slice_make(text.data, text.size), &o->backtrace);
+    wasm_byte_vec_delete(&text);
+}
+
 void nx_rt_outcome_trap(nx_rt_exec *x, wasm_trap_t *trap)
 {
     wasm_message_t text;

@@ -39,6 +39,11 @@ static wasm_trap_t *host_call(void *env, wasmtime_caller_t *caller, wasmtime_val
         mem = wasmtime_memory_data(context, &x->memory);
         mem_bytes = wasmtime_memory_data_size(context, &x->memory);
     }
+    const nx_attempt *a = x->world.attempt;
+    if (a->stop_at_call && a->out.n_calls + 1 == a->stop_at_call) {
+        x->world.end = NX_RT_END_STOPPED;
+        return wasmtime_trap_new("stopped", sizeof "stopped" - 1);
+    }
     uint8_t wasi_errno = nx_rt_wasi_call(&x->world, fn, mem, mem_bytes, args);
     if (wasi_errno == NX_WASI_END) return wasmtime_trap_new("ended by a host call", sizeof "ended by a host call" - 1);
     if (fn->has_result) raw[0].i32 = fn->has_value ? (int32_t)x->world.value : wasi_errno;

@@ -128,6 +128,8 @@ nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, bool has_slot, n
 #define NX_RT_FRAMES_MAX 32u
 /* Fills status, why, message and backtrace from a trap, which is deleted. */
 void nx_rt_outcome_trap(nx_rt_exec *x, wasm_trap_t *trap);
+/* The backtrace alone, of whichever of the two is not NULL; both stay. */
+void nx_rt_outcome_frames(nx_outcome *o, const wasmtime_error_t *error, const wasm_trap_t *trap);
 void nx_rt_outcome_set(nx_outcome *o, nx_run_status status, nx_run_why why, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* ---- worker.c */

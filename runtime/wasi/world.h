@@ -34,7 +34,8 @@ typedef enum {
     NX_RT_END_NOMEM,        /* the node is out of memory: no outcome of the guest */
     NX_RT_END_CANCELED,     /* inside an effect, when the node stopped */
     NX_RT_END_EFFECTS_LIMIT,
-    NX_RT_END_NOT_RECORDED
+    NX_RT_END_NOT_RECORDED,
+    NX_RT_END_STOPPED /* before the call that stop_at_call names */
 } nx_rt_end;
 
 typedef enum { NX_RT_FD_CLOSED,

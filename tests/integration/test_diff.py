@@ -106,6 +106,30 @@ def test_live_and_files_are_codes(node, guests, tmp_path):
     assert what(diff(node, "large", "v1", "v4")) == ["output.total changed"]
 
 
+def test_first_call_that_differs_is_located_in_the_source(node, guests):
+    debug = ("-C", "strip=none", "-C", "debuginfo=2", "-C", "opt-level=0")
+    before = guests.rust("order.rs", options=debug)
+    after = guests.rust("order.rs", options=(*debug, "--cfg", "clock", "--cfg", "rounds"))
+    answer = diff(node, "large", str(before), str(after))
+    call = answer["diff"]["first_call"]
+    assert call["after"].startswith("clock_time_get(") and not call["before"].startswith("clock_time_get(")
+    assert call["cause"] == "it reads the clock more often than before"
+    assert any("stamp" in frame and "order.rs:" in frame for frame in call["after_at"]), call["after_at"]
+    assert any("order.rs:" in frame for frame in call["before_at"]), call["before_at"]
+    text = node.nexus("diff", node.events["large"], str(before), str(after), check=False).stdout
+    assert "    likely: it reads the clock more often than before" in text.splitlines() and "order.rs:" in text
+    # A run that is the same in all that counts is not gone through again.
+    assert "after_at" not in diff(node, "small", "v1", "v2")["diff"]["first_call"]
+
+
+def test_replay_says_where_and_why(node, guests):
+    other = guests.wat("answer.wat", TEXT="something else", LENGTH=14)
+    result = node.nexus("replay", node.events["large"], "--against", str(other), "--json", check=False)
+    first = json.loads(result.stdout)["first_difference"]
+    assert first["cause"] and any("handle_event" in frame or frame.startswith("#0 ") for frame in first["at"])
+    assert "  likely: " in node.nexus("replay", node.events["large"], "--against", str(other), check=False).stdout
+
+
 def test_for_people(node):
     result = node.nexus("diff", node.events["large"], "v1", "v4", check=False)
     assert result.returncode == 1

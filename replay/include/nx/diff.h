@@ -70,6 +70,7 @@ typedef struct nx_diff {
     nx_slice effect_before, effect_after;
     int64_t first_call; /* first host call that differs, among those that are kept; -1 */
     nx_slice call_before, call_after;
+    nx_slice before_at, after_at; /* where in the guests it is made: frames, one a line; set by who looked */
     /* The difference without values: equal for events that differ in the same way. */
     nx_slice shape[NX_DIFF_SHAPE_MAX];
     unsigned n_shape;
@@ -77,6 +78,10 @@ typedef struct nx_diff {
 } nx_diff;
 
 nx_err nx_diff_make(const nx_diff_side *before, const nx_diff_side *after, nx_arena *a, nx_diff *ret);
+/* A plain sentence on the likely cause of two host calls (as text) that differ; "" where there are none. */
+const char *nx_diff_cause(nx_slice before, nx_slice after);
+/* A member with the lines of a backtrace; nothing for an empty one. */
+void nx_diff_frames_to_json(nx_jw *w, const char *key, nx_slice frames);
 /* One object; stable keys (docs/API_REFERENCE.md). */
 nx_err nx_diff_to_json(const nx_diff *d, nx_jw *w);
 /* Its members "shape" and "what" alone. */

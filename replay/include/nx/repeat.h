@@ -33,6 +33,7 @@ typedef struct nx_replay_result {
     char log_trace[NX_TRACE_ID_HEX + 8];   /* "<trace id>-replay" */
     int64_t first_difference;              /* index of the first host call that differs; -1 */
     nx_slice recorded_call, replayed_call; /* readable; empty when first_difference is -1 */
+    nx_slice replayed_at;                  /* where in the guest: frames, one a line; empty where nobody looked */
 } nx_replay_result;
 
 /* The answer of one recorded effect, replaced: what if it had been another? */
@@ -49,6 +50,7 @@ typedef struct nx_replay_how {
     nx_slice version;                /* of the program; empty: the recorded one */
     nx_slice artifact;               /* SHA-256 hex of the program; empty: the recorded one */
     const nx_fn_config *settings;    /* of the version that is run: its environment, limits and input; NULL: what was recorded */
+    uint64_t stop_at_call;           /* the run ends before this host call, 1 being the first, with a backtrace; 0: no */
     uint64_t keep_calls_bytes;       /* of the host-call trace in the outcome; 0: as much as records keep */
     const nx_slice *data;            /* in place of the event's data; NULL: the event's */
     uint64_t start_wall_ns;          /* where the guest's clock starts; 0: where it did */

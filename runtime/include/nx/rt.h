@@ -104,6 +104,7 @@ typedef struct nx_attempt {
     unsigned n_recorded;
     void (*on_note)(struct nx_attempt *self, nx_slice text); /* what its author should know: a call that was denied, and the key that grants it. May be NULL */
     uint64_t stop_at_fuel;                                   /* replay of a timeout: ends as `timeout` when this much is used; 0: no */
+    uint64_t stop_at_call;                                   /* ends before this host call, 1 being the first, with a backtrace of where it is made; 0: no */
     void (*on_start)(struct nx_attempt *self);               /* a worker takes it out of the queue and runs it now; may be NULL */
     void (*on_log)(struct nx_attempt *self, nx_slice line);  /* each complete stderr line (and the unfinished last one); may be NULL */
     void (*done)(struct nx_attempt *self);

@@ -291,6 +291,31 @@ static void test_diff_is_bounded(void **state)
     assert_int_equal(p->d.n_shape, NX_DIFF_SHAPE_MAX);
 }
 
+static void test_diff_cause_is_a_plain_sentence(void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {
+        {"fd_write(fd 1, \"a\") -> 1 bytes", "clock_time_get(realtime) -> 7", "reads the clock more often"},
+        {"clock_time_get(realtime) -> 7", "fd_write(fd 1, \"a\") -> 1 bytes", "reads the clock less often"},
+        {"clock_time_get(realtime) -> 7", "clock_time_get(realtime) -> 8", "another time"},
+        {"fd_write(fd 1, \"a\") -> 1 bytes", "random_get(16 bytes) -> \"x\"", "HashMap"},
+        {"http_request(\"GET a\", request 12) -> 3 bytes", "http_request(\"GET b\", request 34) -> 3 bytes", "another URL"},
+        {"fd_write(fd 1, \"a\") -> 1 bytes", "kv_get(\"s k\", request 12) -> 3 bytes", "asks the outside for something that was not asked"},
+        {"environ_sizes_get() -> 11 variables, 300 bytes", "environ_sizes_get() -> 12 variables, 320 bytes", "environment differs"},
+        {"fd_write(fd 1, \"a\") -> 1 bytes", "fd_write(fd 1, \"b\") -> 1 bytes", "something else is written"},
+        {"fd_write(fd 1, \"a\") -> 1 bytes", "fd_write(fd 2, \"b\") -> 1 bytes", "written"},
+        {"fd_write(fd 1, \"a\") -> 1 bytes", "no further call", "ends here"},
+        {"no further call", "fd_write(fd 1, \"a\") -> 1 bytes", "goes on"},
+        {"sched_yield()", "args_get()", "another way"},
+    };
+    for (size_t i = 0; i < NX_ARRAY_LEN(cases); i++) {
+        const char *cause = nx_diff_cause(nx_slice_cstr(cases[i][0]), nx_slice_cstr(cases[i][1]));
+        if (!strstr(cause, cases[i][2]))
+            fail_msg("%s, %s: %s", cases[i][0], cases[i][1], cause);
+    }
+    assert_string_equal(nx_diff_cause(NX_SLICE_NULL, NX_SLICE_NULL), "");
+}
+
 /* ---- lines */
 
 static void assert_lines(const char *before, const char *after, const char *expected)
@@ -351,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_diff_shapes_have_no_values),
         cmocka_unit_test(test_diff_values_are_told_as_text),
         cmocka_unit_test(test_diff_is_bounded),
+        cmocka_unit_test(test_diff_cause_is_a_plain_sentence),
         cmocka_unit_test(test_lines_smallest_script),
         cmocka_unit_test(test_lines_too_different_are_replaced_as_a_whole),
     };

@@ -271,6 +271,31 @@ static void test_attempt_backtrace_names_functions(void **state)
     nx_rt_program_unref(p);
 }
 
+static void test_attempt_stops_at_a_host_call_with_a_backtrace(void **state)
+{
+    (void)state;
+    nx_rt_program *p = rt_help_load_wat(RT_WAT_HEAD "(data (i32.const 100) \"ab\")"
+                                                    "(func $first (call $write (i32.const 1) (i32.const 100) (i32.const 1)))"
+                                                    "(func $second (call $write (i32.const 1) (i32.const 101) (i32.const 1)))"
+                                                    "(func (export \"handle_event\") (call $first) (call $second)))");
+    nx_attempt a;
+    nx_attempt_init(&a);
+    a.stop_at_call = 2;
+    rt_help_run(&a, p);
+    assert_int_equal(a.out.n_calls, 1);
+    assert_true(nx_slice_eq_cstr(nx_buf_view(&a.out.output), "a"));
+    assert_string_equal(a.out.message, "stopped before host call 1");
+    const char *frames = nx_buf_cstr(&a.out.backtrace);
+    if (!strstr(frames, "second\n") || strstr(frames, "first\n")) fail_msg("%s", frames);
+    nx_attempt_reset(&a);
+    a.stop_at_call = 3; /* it makes two */
+    rt_help_run(&a, p);
+    rt_help_assert_outcome(&a, NX_RUN_OK, NX_WHY_NONE);
+    assert_int_equal(a.out.backtrace.n, 0);
+    nx_attempt_done(&a);
+    nx_rt_program_unref(p);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +312,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_attempt_rust_panic_is_the_message),
         cmocka_unit_test(test_attempt_backtrace_is_symbolised_on_demand),
         cmocka_unit_test(test_attempt_backtrace_names_functions),
+        cmocka_unit_test(test_attempt_stops_at_a_host_call_with_a_backtrace),
     };
     if (argc > 1 && strcmp(argv[1], NX_RT_CHILD_VERB) == 0) return nx_rt_child_main(argc, argv);
     return cmocka_run_group_tests(tests, rt_help_setup, rt_help_teardown);
