@@ -1,5 +1,6 @@
 /* cmd_deploy.c: nexus deploy. */
 #include "cmds.h"
+#include "follow_job.h"
 #include "grants.h"
 #include "nx/digest.h"
 #include "shadow_check.h"
@@ -91,10 +92,43 @@ static int require_shadow(nx_cli_client *node, const nx_fn_config *f, const char
     return nx_cli_shadow_require(node, name, hex, min_events);
 }
 
+/* Events of the past, by a job of the node. */
+static int backfill(nx_cli_client *node, const nx_fn_config *f, uint64_t rate)
+{
+    const nx_cli *c = node->cli;
+    const char *effects = nx_cli_flag_text(c, "effects");
+    NX_CLEANUP(nx_buf_done)
+    nx_buf spec = NX_BUF_INIT(64u << 10);
+    nx_json *job = NULL;
+    nx_jw w = NX_JW_INIT(&spec);
+    nx_jw_object(&w);
+    nx_jw_kstr(&w, "function", f->name);
+    nx_jw_kcstr(&w, "since", nx_cli_flag_text(c, "from"));
+    if (effects)
+        nx_jw_kcstr(&w, "effects", effects);
+    if (rate)
+        nx_jw_ku64(&w, "rate", rate);
+    nx_jw_object_end(&w);
+    int code = nx_cli_job_submit(node, "backfill", nx_buf_view(&spec), &job);
+    if (code != NX_CLI_OK)
+        return code;
+    if (c->json)
+        nx_cli_job_print_json(job);
+    else
+        printf("%.*s takes the events since %.*s, effects %.*s: job %.*s\n", NX_SLICE_FMT(f->name), NX_SLICE_FMT(nx_json_get_str(nx_json_get(job, "spec"), "since")),
+               NX_SLICE_FMT(nx_json_get_str(nx_json_get(job, "spec"), "effects")), NX_SLICE_FMT(nx_json_get_str(job, "job_id")));
+    nx_json_free(job);
+    return NX_CLI_OK;
+}
+
 static int deploy(nx_cli *c, const nx_config *cfg)
 {
     nx_cli_client node;
-    uint64_t min_events;
+    uint64_t min_events, rate;
+    if (nx_cli_flag_u64(c, "rate", 1, 1000000, 0, &rate) != NX_OK)
+        return NX_CLI_USAGE;
+    if (!nx_cli_flag_text(c, "from") && (rate || nx_cli_flag_text(c, "effects")))
+        return nx_cli_fail_usage(c, "flags --rate and --effects are of --from");
     if (nx_cli_flag_u64(c, "require-shadow", 1, INT64_MAX, 0, &min_events) != NX_OK)
         return NX_CLI_USAGE;
     nx_err e = nx_cli_client_open(c, &node);
@@ -112,6 +146,8 @@ static int deploy(nx_cli *c, const nx_config *cfg)
             code = require_shadow(&node, f, hex, min_events);
         if (code == NX_CLI_OK)
             code = make_version(&node, f, hex);
+        if (code == NX_CLI_OK && nx_cli_flag_text(c, "from"))
+            code = backfill(&node, f, rate);
     }
     nx_cli_client_close(&node);
     return code;
@@ -143,8 +179,12 @@ static int run(nx_cli *c)
     return code;
 }
 
+static const char *const policies[] = {"live", "deny", NULL};
 static const nx_cli_flag flags[] = {
     NX_CLI_FILE_FLAG,
+    {.name = "from", .value = "TIME", .help = "Give the function the stored events since then too: a time, or a span before now (7d)."},
+    {.name = "rate", .value = "N", .help = "With --from: at most so many of them a second (default: as fast as it goes)."},
+    {.name = "effects", .value = "POLICY", .choices = policies, .help = "With --from: their host calls are made (`live`, default), or denied (`deny`)."},
     {.name = "require-shadow", .value = "N", .help = "Only what a shadow has run on at least N events without a difference (see `nexus shadow start`)."},
     {.name = "no-build", .help = "Take the modules as they are."},
     {0},
@@ -155,6 +195,7 @@ static const nx_cli_arg args[] = {
 };
 static const nx_cli_example examples[] = {
     {"nexus deploy", "build what is out of date, and deploy every function to the project's node"},
+    {"nexus deploy invoices --from 2026-01-01T00:00:00Z --rate 200", "a new function, with the events of this year"},
     {"nexus deploy user-welcome --require-shadow 1000", "only if a thousand events came out the same beside the live version"},
     {"nexus deploy user-welcome --admin-url http://10.0.0.5:8081", "one function to another node"},
     {0},

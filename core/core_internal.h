@@ -192,6 +192,8 @@ typedef struct nx_core_dispatch nx_core_dispatch;
 nx_err nx_core_dispatch_new(nx_node *n, nx_core_dispatch **ret, nx_error *reterr);
 void nx_core_dispatch_free(nx_core_dispatch *d);
 void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg); /* an event for the slot's function */
+/* The same for an old event: one that was accepted at or after `live_wall_ns` may have come to the function already, and is looked up first. */
+void nx_core_dispatch_on_old(void *slot, nx_fab_msg *take_msg, uint64_t live_wall_ns, nx_effects_policy effects);
 void nx_core_dispatch_on_due(void *slot, nx_fab_msg *take_msg); /* a timer of the slot's function that is due */
 unsigned nx_core_dispatch_running(const nx_core_dispatch *d);   /* runs taken and not finished */
 

@@ -26,6 +26,8 @@ const nx_json *nx_job_spec(const nx_job *job) { return job->spec; }
 const nx_json *nx_job_place(const nx_job *job) { return job->place; }
 const nx_json *nx_job_summary(const nx_job *job) { return job->summary; }
 
+bool nx_job_is_canceled(const nx_job *job) { return atomic_load(&job->is_canceled); }
+
 bool nx_job_is_over(const nx_job *job)
 {
     return atomic_load(&job->is_canceled) || atomic_load(&job->is_lost) || atomic_load(&job->node->board->is_stopping);
@@ -216,6 +218,8 @@ static void *job_main(void *arg)
 
 const nx_job_kind *nx_job_board_kind(const nx_job_board *b, nx_slice name)
 {
+    if (nx_slice_eq_cstr(name, nx_core_backfill_job.name))
+        return &nx_core_backfill_job;
     for (unsigned i = 0; i < b->n_kinds; i++)
         if (nx_slice_eq_cstr(name, b->kinds[i]->name))
             return b->kinds[i];

@@ -93,6 +93,8 @@ const nx_job_kind *nx_job_board_kind(const nx_job_board *b, nx_slice name);
 bool nx_job_board_progress(nx_job_board *b, const nx_id *id, nx_job_progress *ret, double *ret_done_per_s, double *ret_at_per_s);
 bool nx_job_board_cancel(nx_job_board *b, const nx_id *id); /* true: it was running here */
 
+extern const nx_job_kind nx_core_backfill_job; /* "backfill": backfill.c */
+
 nx_err nx_core_admin_job_post(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 nx_err nx_core_admin_jobs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 nx_err nx_core_admin_job(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);

@@ -237,7 +237,8 @@ void nx_core_dispatch_on_due(void *slot, nx_fab_msg *take_msg)
     give_up(r);
 }
 
-static void begin(nx_core_run *r, unsigned attempt)
+/* `attempt`: which it is, where that is known; 0: it is found out, of an event that was accepted before `look_from_wall_ns` by its delivery alone. */
+static void begin(nx_core_run *r, unsigned attempt, uint64_t look_from_wall_ns)
 {
     nx_error e = NX_ERROR_INIT;
     nx_err err = nx_fab_msg_event(r->msg, &r->arena, &r->event, &e);
@@ -257,7 +258,7 @@ static void begin(nx_core_run *r, unsigned attempt)
     if (attempt) {
         r->rec.attempt = attempt;
         nx_core_run_execute(r);
-    } else if (r->rec.delivery <= 1) {
+    } else if (r->rec.delivery <= 1 && r->event.wall_ns < look_from_wall_ns) {
         nx_core_run_execute(r);
     } else if (!nx_core_run_go_on_as_remembered(r)) {
         post(r, redelivered_job);
@@ -269,7 +270,17 @@ void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
     nx_core_slot *s = slot;
     nx_core_run *r = take(s, take_msg);
     if (r)
-        begin(r, 0);
+        begin(r, 0, UINT64_MAX);
+}
+
+void nx_core_dispatch_on_old(void *slot, nx_fab_msg *take_msg, uint64_t live_wall_ns, nx_effects_policy effects)
+{
+    nx_core_slot *s = slot;
+    nx_core_run *r = take(s->node, nx_core_slot_fn(s), take_msg);
+    if (!r)
+        return;
+    r->effects = effects;
+    begin(r, 0, live_wall_ns);
 }
 
 void nx_core_dispatch_begin(nx_node *n, nx_core_fn *take_fn, nx_fab_msg *take_msg, unsigned attempt, nx_core_place *take_place)
@@ -289,5 +300,5 @@ void nx_core_dispatch_begin(nx_node *n, nx_core_fn *take_fn, nx_fab_msg *take_ms
     prepare(r, take_fn, take_msg);
     r->place = place;
     r->place.key = key;
-    begin(r, attempt);
+    begin(r, attempt, UINT64_MAX);
 }

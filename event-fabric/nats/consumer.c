@@ -72,7 +72,10 @@ static nx_err make_config(nx_fab_consumer *c, nx_error *reterr)
     nx_jw_object(&w);
     nx_jw_kcstr(&w, "durable_name", c->o.durable);
     nx_jw_kcstr(&w, "name", c->o.durable);
-    nx_jw_kcstr(&w, "deliver_policy", c->o.from_start || c->is_of_timers ? "all" : "new");
+    nx_jw_kcstr(&w, "deliver_policy", c->o.start_seq ? "by_start_sequence" : c->o.from_start || c->is_of_timers ? "all"
+                                                                                                                : "new");
+    if (c->o.start_seq)
+        nx_jw_ku64(&w, "opt_start_seq", c->o.start_seq);
     nx_jw_kcstr(&w, "ack_policy", "explicit");
     nx_jw_ku64(&w, "ack_wait", c->o.ack_wait_ns);
     nx_jw_key(&w, "max_deliver");
@@ -408,4 +411,28 @@ void nx_fab_consumers_repair(nx_fab *f)
         nx_fab_pull(f, c);
     }
     pthread_mutex_unlock(&f->cmu);
+}
+
+nx_err nx_fab_consumer_info_get(nx_fab_ns *n, const char *durable, nx_fab_consumer_info *ret, nx_error *reterr)
+{
+    char subject[NX_FAB_SUBJECT_BYTES];
+    nx_json *j = NULL;
+    const nx_json *floor;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "CONSUMER.INFO.%s.%s", n->events, durable);
+    e = nx_fab_api(n->f, subject, NX_SLICE_NULL, &j, NULL, reterr);
+    if (e)
+        return e;
+    floor = nx_json_get(j, "ack_floor");
+    *ret = (nx_fab_consumer_info){
+        .done_seq = nx_json_get_u64(floor, "stream_seq", 0),
+        .done = nx_json_get_u64(floor, "consumer_seq", 0),
+        .pending = nx_json_get_u64(j, "num_pending", 0),
+        .unacked = nx_json_get_u64(j, "num_ack_pending", 0),
+    };
+    if (nx_clock_parse_rfc3339(nx_json_get_str(j, "created"), &ret->made_wall_ns))
+        e = nx_error_set(reterr, NX_EUNAVAIL, "the server does not say when consumer %s was made", durable);
+    nx_json_free(j);
+    return e;
 }

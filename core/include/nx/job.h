@@ -40,6 +40,7 @@ const nx_json *nx_job_spec(const nx_job *job);
 const nx_json *nx_job_place(const nx_job *job);   /* as last saved; NULL: at the beginning */
 const nx_json *nx_job_summary(const nx_job *job); /* the same */
 bool nx_job_is_over(const nx_job *job);           /* canceled, or the node stops: return soon */
+bool nx_job_is_canceled(const nx_job *job);       /* for good: nobody goes on with it */
 void nx_job_progress_set(nx_job *job, const nx_job_progress *p);
 bool nx_job_save_is_due(const nx_job *job);
 /* BLOCKING. `place` and `summary` are JSON objects; summary of at most NX_JOB_SUMMARY_BYTES. Stored together: after a crash they belong to each other. */

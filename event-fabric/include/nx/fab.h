@@ -117,6 +117,7 @@ typedef struct nx_fab_consumer_options {
     unsigned max_inflight; /* on this node; 0: no bound of its own */
     bool is_paused;        /* see nx_fab_consumer_pause() */
     bool from_start;       /* deliver all stored events; else only those stored after the consumer was made */
+    uint64_t start_seq;    /* not 0: deliver those from this sequence on */
     /* In order: of the shards [shard_from, shard_from + n_shards) alone, to one client at a time (JetStream's priority policy pinned_client), in the
      * log's order but for what is delivered again. n_shards 0: not so. No subjects. Which client is pinned may change at any time: a new term. */
     unsigned shard_from, n_shards;
@@ -148,6 +149,15 @@ bool nx_fab_consumer_is_new(const nx_fab_consumer *c); /* it was made when it wa
 nx_err nx_fab_consumer_remove(nx_fab_ns *n, const char *durable, nx_error *reterr);
 /* Events that wait for this consumer, and that are delivered and unfinished (from the last message or poll; cheap). */
 void nx_fab_consumer_depth(nx_fab_consumer *c, uint64_t *ret_pending, uint64_t *ret_inflight);
+
+/* BLOCKING: what the server knows of a durable consumer of the log. NX_ENOENT. */
+typedef struct nx_fab_consumer_info {
+    uint64_t made_wall_ns;
+    uint64_t done_seq;         /* everything it brings up to here is finished */
+    uint64_t done;             /* messages up to there */
+    uint64_t pending, unacked; /* not delivered yet; delivered and not finished, on all nodes */
+} nx_fab_consumer_info;
+nx_err nx_fab_consumer_info_get(nx_fab_ns *n, const char *durable, nx_fab_consumer_info *ret, nx_error *reterr);
 
 nx_err nx_fab_msg_event(nx_fab_msg *m, nx_arena *a, nx_event *ret, nx_error *reterr); /* slices lent by the message; raw messages become events (type "nats.<subject>", source "nats:<stream>") */
 uint64_t nx_fab_msg_seq(const nx_fab_msg *m);                                         /* in its stream: of a timer this is not the event's */
