@@ -2,6 +2,7 @@
  * The patterns of the schema stand beside the checks; they may be wider (an editor's first help), never narrower. */
 #include "config_internal.h"
 
+#include "nx/clock.h"
 #include "nx/cron.h"
 #include "nx/effect.h"
 #include "nx/event.h"
@@ -305,6 +306,15 @@ static bool check_cron(nx_slice s, nx_cfg_why *why)
     return refuse(why, "is not a schedule: %.200s", e.msg);
 }
 
+static bool check_moment(nx_slice s, nx_cfg_why *why)
+{
+    uint64_t wall_ns;
+    if (nx_clock_parse_rfc3339(s, &wall_ns) == NX_OK)
+        return true;
+    advise(why, "try 2026-01-01T00:00:00Z");
+    return refuse(why, "is not a time");
+}
+
 /* ---- paths of what is redacted */
 
 static bool check_redact_path(nx_slice s, nx_cfg_why *why)
@@ -515,6 +525,7 @@ const nx_cfg_format nx_cfg_js_prefix = {"a subject prefix", "^[^\\s.*>]+(\\.[^\\
 const nx_cfg_format nx_cfg_http_path = {"an HTTP path", "^/[^\\u0000-\\u001f\\u007f?#%\\\\*{}]*$", 1024, false, check_http_path};
 const nx_cfg_format nx_cfg_subject = {"a NATS subject", "^[^\\s.]+(\\.[^\\s.]+)*$", 255, false, check_subject};
 const nx_cfg_format nx_cfg_cron = {"a schedule", NO_CONTROL, NX_CRON_BYTES, false, check_cron};
+const nx_cfg_format nx_cfg_moment = {"a time", "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", NX_RFC3339_MAX, false, check_moment};
 const nx_cfg_format nx_cfg_event_type = {"an event type", "^[^*>\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_event_type};
 const nx_cfg_format nx_cfg_why_name = {"a reason of failures", "^[a-z_]+$", 32, false, check_why_name};
 const nx_cfg_format nx_cfg_type_pattern = {"an event type or pattern", "^[^\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_type_pattern};

@@ -111,6 +111,10 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w)
     nx_jw_ku64(w, "concurrency", f->concurrency);
     if (f->ordering == NX_ORDERING_KEY)
         nx_jw_kcstr(w, "ordering", "key");
+    if (f->from.n) {
+        nx_jw_kstr(w, "from", f->from);
+        nx_jw_ku64(w, "from_rate", f->from_rate);
+    }
     put_retry(f, w);
     put_list(w, "retry_on", f->retry_on, f->n_retry_on);
     nx_jw_object_end(w);

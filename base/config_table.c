@@ -201,6 +201,11 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "`key`: events with the same `partitionkey` are run one at a time, in the order of the log, also over retries and on many nodes. Not with `on.nats`."},
     {"functions[].concurrency", NX_CFG_INT, .def = "0", .min = "0", .max = "1024", .unit = "attempts", FN(concurrency),
      .help = "Attempts that one node runs at the same time; 0 is as many as there are slots."},
+    {"functions[].from", NX_CFG_STRING, &nx_cfg_moment, FN(from), .example = "2026-01-01T00:00:00Z",
+     .help = "A new function gets the stored events since then too, in the order of the log, beside new ones: once in its life, by a job "
+             "(`nexus jobs list --kind backfill`)."},
+    {"functions[].from_rate", NX_CFG_INT, .def = "0", .min = "0", .max = "1000000", .unit = "events", FN(from_rate),
+     .help = "At most so many of those events a second; 0 is as fast as it goes."},
     {"functions[].retry", NX_CFG_SECTION, .help = "What follows an attempt that fails. Without it, a run has one attempt."},
     {"functions[].retry.max_attempts", NX_CFG_INT, .def = "1", .min = "1", .max = "1000", .unit = "attempts", FN(retry_max_attempts), .example = "5",
      .help = "Attempts of one run; the first one counts. A function without effects fails the same way again, so more than one is worth it "

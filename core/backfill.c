@@ -86,6 +86,79 @@ static nx_err prepare(nx_node *n, const nx_json *asked, nx_jw *w, nx_error *rete
     return NX_OK;
 }
 
+/* ---- functions[].from -------------------------------------------------------------------------------------------------------------------------- */
+
+/* Once in the life of a function: the key stays. The job's id follows from the function, so a node that dies in between does no harm. */
+static nx_err see_to(nx_node *n, const nx_core_fn *fn)
+{
+    char key[NX_FUNCTION_NAME_BYTES + 16], durable[DURABLE_BYTES];
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(64u << 10);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(4096);
+    nx_fab_consumer_info info;
+    nx_slice there;
+    nx_json *asked = NULL;
+    nx_error e = NX_ERROR_INIT;
+    snprintf(key, sizeof key, "backfill.%s", fn->name);
+    snprintf(durable, sizeof durable, "fn-%s", fn->name);
+    nx_err err = nx_fab_kv_get(n->ns, key, &a, &there, NULL, &e);
+    if (err != NX_ENOENT)
+        return err;
+    nx_jw w = NX_JW_INIT(&text);
+    nx_jw_object(&w);
+    nx_jw_kcstr(&w, "function", fn->name);
+    nx_jw_kstr(&w, "since", fn->settings->from);
+    nx_jw_ku64(&w, "rate", fn->settings->from_rate);
+    nx_jw_object_end(&w);
+    err = nx_jw_err(&w);
+    if (err == NX_OK)
+        err = nx_json_parse(nx_buf_view(&text), 4096, &asked, &e);
+    if (err == NX_OK)
+        err = nx_fab_consumer_info_get(n->ns, durable, &info, &e);
+    if (err == NX_OK) {
+        nx_sha256 d = nx_sha256_of(nx_slice_cstr(key));
+        nx_id id = nx_ulid_derive(info.made_wall_ns / NX_NS_PER_MS, d.b, d.b[9] % NX_SHARDS);
+        err = nx_job_submit_as(n, NX_SLICE("backfill"), asked, &id, &e);
+        if (err == NX_OK)
+            err = nx_fab_kv_put(n->ns, key, nx_id_slice(&id), 0, NULL, &e);
+    }
+    nx_json_free(asked);
+    if (err != NX_OK && err != NX_EEXIST)
+        nx_log(NX_LOG_WARN, "backfill.not_started", "function '%s' does not get its events since %.*s yet: %s", fn->name, NX_SLICE_FMT(fn->settings->from), e.msg);
+    return err;
+}
+
+/* A reference to the next function that was not looked at; the others are marked on the way. */
+static nx_core_fn *next_unknown(nx_node *n, nx_slice not_again)
+{
+    nx_core_fn *found = NULL;
+    pthread_rwlock_rdlock(&n->snap_mu);
+    for (nx_core_slot *s = n->slots; s && !found; s = s->next) {
+        if (not_again.n && nx_slice_eq_cstr(not_again, s->name))
+            atomic_store(&s->is_backfill_known, true);
+        nx_core_fn *fn = atomic_load(&s->is_backfill_known) ? NULL : nx_core_slot_fn(s);
+        if (fn && fn->settings->from.n)
+            found = fn;
+        else
+            nx_core_fn_unref(fn);
+    }
+    pthread_rwlock_unlock(&n->snap_mu);
+    return found;
+}
+
+void nx_core_backfill_look(nx_node *n)
+{
+    char name[NX_FUNCTION_NAME_BYTES + 1] = "";
+    for (nx_core_fn *fn = next_unknown(n, NX_SLICE_NULL); fn; fn = next_unknown(n, nx_slice_cstr(name))) {
+        nx_err err = see_to(n, fn);
+        snprintf(name, sizeof name, "%s", fn->name);
+        nx_core_fn_unref(fn);
+        if (err != NX_OK && err != NX_EEXIST)
+            return; /* looked at again in a moment */
+    }
+}
+
 /* ---- handing on ------------------------------------------------------------------------------------------------------------------------------ */
 
 static void on_msg(void *self, nx_fab_msg *take_msg)

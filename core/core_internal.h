@@ -142,6 +142,7 @@ typedef struct nx_core_slot {
     nx_core_lane *lanes[NX_CORE_LANES]; /* instead of `consumer` with `ordering: key`; changed under mu */
     nx_core_fn *opened_for;             /* reference: whose filters the consumer has; NULL without one. Under apply_mu */
     nx_metric *m_pending, *m_paused, *m_dlq;
+    atomic_bool is_backfill_known; /* its `from` has been seen to, or it has none (backfill.c) */
 } nx_core_slot;
 
 typedef struct nx_core_snapshot nx_core_snapshot; /* routes and types of one moment; registry.c */

@@ -403,6 +403,8 @@ static void *board_main(void *arg)
         nx_id v[NX_JOBS_ACTIVE_MAX];
         unsigned count = 0;
         reap(b, false);
+        if (atomic_load(&b->node->is_ready))
+            nx_core_backfill_look(b->node);
         if (atomic_load(&b->node->is_ready) && nx_job_active_get(b->node, v, &count, NULL) == NX_OK)
             for (unsigned i = 0; i < count && !atomic_load(&b->is_stopping); i++)
                 look_at(b, &v[i]);

@@ -29,20 +29,35 @@ static void prune(nx_node *n)
     }
 }
 
-nx_err nx_job_submit(nx_node *n, nx_slice kind, const nx_json *asked, char ret_id[NX_ID_LEN + 1], nx_error *reterr)
+/* The kind's word on what was asked, as a record that is not stored yet; its spec lies in `spec`. */
+static nx_err make(nx_node *n, nx_slice kind, const nx_json *asked, nx_buf *spec, nx_job_record *ret, nx_error *reterr)
 {
     const nx_job_kind *k = nx_job_board_kind(n->board, kind);
     if (!k)
         return nx_error_set(reterr, NX_EINVAL, "there is no job of kind \"%.*s\"", NX_SLICE_FMT(kind));
-    NX_CLEANUP(nx_buf_done)
-    nx_buf spec = NX_BUF_INIT(NX_JOB_SPEC_BYTES);
-    nx_jw w = NX_JW_INIT(&spec);
+    nx_jw w = NX_JW_INIT(spec);
     nx_err err = k->prepare(n, asked, &w, reterr);
     if (err == NX_OK && nx_jw_err(&w) != NX_OK)
         err = nx_error_set(reterr, nx_jw_err(&w), "the job's description is larger than %u bytes", NX_JOB_SPEC_BYTES);
-    nx_job_record r = {.created_wall_ns = nx_clock_wall_ns(), .spec = nx_buf_view(&spec)};
-    r.id = nx_ulid_new(r.created_wall_ns);
-    snprintf(r.kind, sizeof r.kind, "%s", k->name);
+    *ret = (nx_job_record){.created_wall_ns = nx_clock_wall_ns(), .spec = nx_buf_view(spec)};
+    snprintf(ret->kind, sizeof ret->kind, "%s", k->name);
+    return err;
+}
+
+static void submitted(nx_node *n, const nx_job_record *r)
+{
+    nx_log(NX_LOG_INFO, "job.submitted", "job %s (%s) submitted", r->id.s, r->kind);
+    nx_job_board_kick(n->board);
+    prune(n);
+}
+
+nx_err nx_job_submit(nx_node *n, nx_slice kind, const nx_json *asked, char ret_id[NX_ID_LEN + 1], nx_error *reterr)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf spec = NX_BUF_INIT(NX_JOB_SPEC_BYTES);
+    nx_job_record r;
+    nx_err err = make(n, kind, asked, &spec, &r, reterr);
+    r.id = nx_ulid_new(nx_clock_wall_ns());
     /* Its id first: an id without a job is dropped after a while, a job that is in no list would wait for ever. */
     if (err == NX_OK)
         err = nx_job_active_change(n, &r.id, true, reterr);
@@ -54,10 +69,30 @@ nx_err nx_job_submit(nx_node *n, nx_slice kind, const nx_json *asked, char ret_i
     if (err != NX_OK)
         return err;
     memcpy(ret_id, r.id.s, NX_ID_LEN + 1);
-    nx_log(NX_LOG_INFO, "job.submitted", "job %s (%s) submitted", r.id.s, r.kind);
-    nx_job_board_kick(n->board);
-    prune(n);
+    submitted(n, &r);
     return NX_OK;
+}
+
+/* The record first: whoever finds it there already sees to it that it is in the list, as long as it is not over. */
+nx_err nx_job_submit_as(nx_node *n, nx_slice kind, const nx_json *asked, const nx_id *id, nx_error *reterr)
+{
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 20);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf spec = NX_BUF_INIT(NX_JOB_SPEC_BYTES);
+    nx_job_record r;
+    nx_err err = make(n, kind, asked, &spec, &r, reterr);
+    if (err != NX_OK)
+        return err;
+    r.id = *id;
+    err = nx_job_record_put(n, &r, reterr);
+    if (err == NX_EEXIST || err == NX_ECONFLICT)
+        err = nx_job_record_get(n, id, &a, &r, reterr);
+    if (err == NX_OK && !nx_job_status_is_over(r.status))
+        err = nx_job_active_change(n, id, true, reterr);
+    if (err == NX_OK)
+        submitted(n, &r);
+    return err;
 }
 
 nx_err nx_job_cancel(nx_node *n, const nx_id *id, nx_error *reterr)

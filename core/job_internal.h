@@ -94,6 +94,9 @@ bool nx_job_board_progress(nx_job_board *b, const nx_id *id, nx_job_progress *re
 bool nx_job_board_cancel(nx_job_board *b, const nx_id *id); /* true: it was running here */
 
 extern const nx_job_kind nx_core_backfill_job; /* "backfill": backfill.c */
+void nx_core_backfill_look(nx_node *n);        /* BLOCKING: new functions with `from` get their job */
+/* BLOCKING. nx_job_submit() under an id of the caller's: that there is such a job already is success. */
+nx_err nx_job_submit_as(nx_node *n, nx_slice kind, const nx_json *asked, const nx_id *id, nx_error *reterr);
 
 nx_err nx_core_admin_job_post(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 nx_err nx_core_admin_jobs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);

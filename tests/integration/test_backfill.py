@@ -73,6 +73,31 @@ def test_backfill_survives_kill_9(node):
     assert sorted(r["event_id"] for r in node.runs(limit=1000)) == sorted(old)
 
 
+def test_from_in_the_settings_is_seen_to_once(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    code = project.module(guests.wat("answer.wat", TEXT="one", LENGTH=3), "code.wasm")
+    first = function("first", code, on={"event": "order.*"})
+    project.write({"functions": [first]})
+    with Node(project) as node:
+        old = [node.publish("order.new", str(i)) for i in range(20)]
+        wait_until(lambda: len(node.runs(function="first", limit=1000)) == 20, "the first function's runs")
+        second = function("second", code, on={"event": "order.*"}, **{"from": "2020-01-01T00:00:00Z", "from_rate": 1000})
+        project.write({"functions": [first, second]})
+        wait_until(lambda: len(node.runs(function="second", limit=1000)) == 20, "the second function's runs", 20, on_failure=node.log)
+        (job,) = wait_until(lambda: [j for j in node.api_list("jobs", kind="backfill") if j["status"] == "done"], "the job's end", 20)
+        assert job["spec"]["function"] == "second" and job["spec"]["rate"] == 1000
+        # Changed or loaded again: once is enough.
+        second["from"] = "2021-01-01T00:00:00Z"
+        project.write({"functions": [first, second]})
+        node.wait_log("second.*settings changed")
+        node.restart()
+        new = node.publish("order.new", "new")
+        node.wait_runs(new, 2)
+        assert len(node.api_list("jobs", kind="backfill")) == 1
+        runs = node.runs(function="second", limit=1000, all=1)
+        assert sorted(r["event_id"] for r in runs) == sorted([*old, new])
+
+
 @pytest.mark.parametrize("spec, status, says", [
     ({"function": "orders"}, 400, "since when"),
     ({"function": "nobody", "since": "1h"}, 404, "there is no function 'nobody'"),

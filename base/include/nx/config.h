@@ -62,6 +62,8 @@ typedef struct nx_fn_config {
     nx_kv *secret_env;
     unsigned n_secret_env; /* variable, secret's name; sorted by variable; none of them is in env */
     uint64_t max_output_bytes, max_log_bytes, scratch_bytes;
+    nx_slice from;               /* RFC 3339: stored events since then are for it too, when it is new; empty: none */
+    unsigned from_rate;          /* of them, a second; 0: as fast as it goes */
     unsigned concurrency;        /* running attempts on one node; 0: as many as there are slots */
     unsigned retry_max_attempts; /* the first one counts; 1: a failure is final */
     unsigned retry_factor_milli; /* thousandths */
