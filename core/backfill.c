@@ -31,14 +31,22 @@ typedef struct backfill {
 
 /* ---- asking ---------------------------------------------------------------------------------------------------------------------------------- */
 
-static bool has_function(nx_node *n, nx_slice name)
+static nx_err check_function(nx_node *n, nx_slice name, nx_error *reterr)
 {
-    bool is_found = false;
+    nx_core_fn *fn = NULL;
     pthread_rwlock_rdlock(&n->snap_mu);
-    for (nx_core_slot *s = n->slots; s && !is_found; s = s->next)
-        is_found = nx_slice_eq_cstr(name, s->name);
+    for (nx_core_slot *s = n->slots; s && !fn; s = s->next)
+        if (nx_slice_eq_cstr(name, s->name))
+            fn = nx_core_slot_fn(s);
     pthread_rwlock_unlock(&n->snap_mu);
-    return is_found;
+    bool is_ordered = fn && fn->settings->ordering == NX_ORDERING_KEY;
+    bool is_found = fn != NULL;
+    nx_core_fn_unref(fn);
+    if (!is_found)
+        return nx_error_set(reterr, NX_ENOENT, "there is no function '%.*s' on this node", NX_SLICE_FMT(name));
+    if (is_ordered) /* old events and new ones of one key would run side by side */
+        return nx_error_set(reterr, NX_ENOTSUP, "'%.*s' has `ordering: key`: old events beside new ones would break the order of a key", NX_SLICE_FMT(name));
+    return NX_OK;
 }
 
 static nx_err check(nx_node *n, const nx_json *asked, uint64_t *ret_since, nx_effects_policy *ret_effects, nx_error *reterr)
@@ -48,8 +56,9 @@ static nx_err check(nx_node *n, const nx_json *asked, uint64_t *ret_since, nx_ef
     *ret_effects = NX_EFFECTS_LIVE;
     if (!function.n || !since.n)
         return nx_error_set(reterr, NX_EINVAL, "a backfill needs a function, and since when it takes events (since)");
-    if (!has_function(n, function))
-        return nx_error_set(reterr, NX_ENOENT, "there is no function '%.*s' on this node", NX_SLICE_FMT(function));
+    nx_err err = check_function(n, function, reterr);
+    if (err != NX_OK)
+        return err;
     if (rate < 0 || rate > RATE_MAX)
         return nx_error_set(reterr, NX_EINVAL, "rate: events a second, from 1 to %d", RATE_MAX);
     if (effects.n && (nx_effects_policy_parse(effects, ret_effects) != NX_OK || *ret_effects == NX_EFFECTS_RECORDED))
@@ -138,7 +147,7 @@ static nx_core_fn *next_unknown(nx_node *n, nx_slice not_again)
         if (not_again.n && nx_slice_eq_cstr(not_again, s->name))
             atomic_store(&s->is_backfill_known, true);
         nx_core_fn *fn = atomic_load(&s->is_backfill_known) ? NULL : nx_core_slot_fn(s);
-        if (fn && fn->settings->from.n)
+        if (fn && fn->settings->from.n && fn->settings->ordering != NX_ORDERING_KEY)
             found = fn;
         else
             nx_core_fn_unref(fn);
