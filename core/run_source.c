@@ -276,7 +276,7 @@ void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg)
 void nx_core_dispatch_on_old(void *slot, nx_fab_msg *take_msg, uint64_t live_wall_ns, nx_effects_policy effects)
 {
     nx_core_slot *s = slot;
-    nx_core_run *r = take(s->node, nx_core_slot_fn(s), take_msg);
+    nx_core_run *r = take(s, take_msg);
     if (!r)
         return;
     r->effects = effects;
