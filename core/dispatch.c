@@ -278,7 +278,7 @@ static void pausing_job(nx_core_job *job)
 
 void nx_core_run_settle(nx_core_run *r)
 {
-    nx_core_retry_decide(r->fn->settings, nx_clock_wall_ns(), &r->rec);
+    nx_core_retry_decide(r->fn->settings, r->rec.status == NX_RUN_OK ? 0 : nx_clock_wall_ns(), &r->rec);
     if (r->rec.after != NX_AFTER_PAUSE) {
         settle_decided(r);
         return;
