@@ -1,5 +1,7 @@
 /* find.c: an event's runs and the code of versions, on a node. */
 #include "find.h"
+#include "nx/clock.h"
+#include "nx/fab_dead.h"
 #include <stdio.h>
 
 #define FOUND_BYTES (256u << 20)
@@ -15,6 +17,57 @@ static bool is_wanted(const nx_run *v, unsigned i, nx_slice function)
         if (v[k].is_final && memcmp(v[k].run_id.s, v[i].run_id.s, NX_ID_LEN) == 0)
             return false;
     return true;
+}
+
+#define GENERATIONS_MAX 16 /* of one run that are repeated */
+
+static bool is_in(const nx_run *const *v, unsigned n, const nx_run *r)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (memcmp(v[i]->run_id.s, r->run_id.s, NX_ID_LEN) == 0)
+            return true;
+    return false;
+}
+
+/* A run that failed may have been redriven, long after the records that are read for its event. */
+static nx_err add_redriven(nx_fab_ns *ns, nx_replay_found *f, nx_error *reterr)
+{
+    const nx_run **all = nx_arena_calloc(&f->arena, f->n * GENERATIONS_MAX + 1, sizeof *all);
+    unsigned count = 0;
+    if (!all)
+        return nx_error_set(reterr, NX_ENOMEM, "out of memory for the runs of event %s", f->event.event_id.s);
+    for (unsigned i = 0; i < f->n; i++) {
+        nx_err err = NX_OK;
+        const nx_run *r = f->runs[i];
+        all[count++] = r;
+        for (unsigned k = 1; k < GENERATIONS_MAX && err == NX_OK && r->status != NX_RUN_OK; k++) {
+            nx_run *next = nx_arena_alloc(&f->arena, sizeof *next);
+            err = next ? nx_fab_run_redriven(ns, &f->event, r, &f->arena, next, NULL) : NX_ENOMEM;
+            if (err == NX_OK && !is_in(f->runs, f->n, next)) /* one of a minute ago was read with the others */
+                all[count++] = next;
+            r = next;
+        }
+        if (err != NX_OK && err != NX_ENOENT)
+            return nx_error_set(reterr, err, "later generations of run %s: %s", r->run_id.s, nx_err_text(err));
+    }
+    f->runs = all;
+    f->n = count;
+    return NX_OK;
+}
+
+static nx_err tell_none(const nx_run *v, unsigned count, nx_slice function, const nx_id *id, nx_error *reterr)
+{
+    char due[NX_RFC3339_MAX + 1] = "the function is resumed";
+    for (unsigned i = count; i-- > 0;) {
+        if (function.n && !nx_slice_eq(v[i].function, function))
+            continue;
+        if (v[i].next_wall_ns)
+            due[nx_clock_rfc3339(v[i].next_wall_ns, 0, due)] = '\0';
+        return nx_error_set(reterr, NX_ENOENT, "event %s: its run is not over: attempt %u of '%.*s' failed, and the next one is due %s%s", id->s, v[i].attempt,
+                            NX_SLICE_FMT(v[i].function), v[i].next_wall_ns ? "at " : "when ", due);
+    }
+    return nx_error_set(reterr, NX_ENOENT, function.n ? "event %s has no recorded run of function '%.*s'" : "event %s has no recorded run yet%.*s", id->s,
+                        NX_SLICE_FMT(function));
 }
 
 static nx_err find(nx_node *n, nx_slice event, nx_slice function, nx_replay_found *f, nx_error *reterr)
@@ -36,10 +89,7 @@ static nx_err find(nx_node *n, nx_slice event, nx_slice function, nx_replay_foun
     for (unsigned i = 0; i < count; i++)
         if (is_wanted(v, i, function))
             f->runs[f->n++] = &v[i];
-    if (f->n == 0)
-        return nx_error_set(reterr, NX_ENOENT, function.n ? "event %s has no recorded run of function '%.*s'" : "event %s has no recorded run yet%.*s", id.s,
-                            NX_SLICE_FMT(function));
-    return NX_OK;
+    return f->n ? add_redriven(ns, f, reterr) : tell_none(v, count, function, &id, reterr);
 }
 
 nx_err nx_replay_find(nx_node *n, nx_slice event, nx_slice function, nx_replay_found *ret, nx_error *reterr)

@@ -133,6 +133,41 @@ nx_err nx_fab_dead_mark(nx_fab_ns *n, nx_fab_dead_kind kind, const nx_run *run, 
     return nx_fab_publish_sync(n->f, subject, &h, note, &seq, reterr);
 }
 
+struct find_mark {
+    nx_slice run_id;
+    uint64_t wall_ns; /* 0: none */
+};
+
+static int visit_mark_of(void *self, nx_fab_stored *s)
+{
+    struct find_mark *w = self;
+    nx_slice id;
+
+    if (!nx_fab_msg_header(s->m, "nx-run-id", &id) || !nx_slice_eq(id, w->run_id))
+        return 0;
+    w->wall_ns = s->wall_ns;
+    return 1;
+}
+
+nx_err nx_fab_run_redriven(nx_fab_ns *n, const nx_event *e, const nx_run *failed, nx_arena *a, nx_run *ret, nx_error *reterr)
+{
+    struct find_mark w = {.run_id = nx_id_slice(&failed->run_id)};
+    nx_event from = *e;
+    char filter[256];
+    nx_err err;
+
+    if (!nx_fab_name_is_valid(failed->function, 128))
+        return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a function name", NX_SLICE_FMT(failed->function));
+    snprintf(filter, sizeof filter, "nx.%s.run.%.*s.mark.%02u.redriven", n->name, NX_SLICE_FMT(failed->function), nx_id_shard(&failed->event_id));
+    err = nx_fab_visit(n->f, (nx_fab_query){.stream = n->runs, .filter = filter, .seq = failed->record_seq + 1, .batch = 64}, visit_mark_of, &w, reterr);
+    if (!err && !w.wall_ns)
+        err = nx_error_set(reterr, NX_ENOENT, "run %s was not redriven", failed->run_id.s);
+    if (err)
+        return err;
+    from.wall_ns = w.wall_ns; /* its records are about as old as the mark, or younger */
+    return nx_fab_run_final(n, &from, failed->function, failed->generation + 1, a, ret, reterr);
+}
+
 nx_err nx_fab_run_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_run *ret, nx_error *reterr)
 {
     char subject[192], body[64];

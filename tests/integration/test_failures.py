@@ -138,6 +138,7 @@ def test_caller_whose_wait_is_over_has_the_event(node):
     assert answer.status_code == 202
     assert watch.s < 2.5
     event_id = answer.json()["event_id"]
+    assert "its run is not over: attempt 1 of 'sleepy' failed, and the next one is due" in node.nexus("replay", event_id, check=False).stderr
     assert node.run_of(event_id)["attempt"] == 2
 
 

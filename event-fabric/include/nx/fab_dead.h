@@ -32,6 +32,8 @@ nx_err nx_fab_dead_read(nx_fab_ns *n, nx_fab_dead_pass *p, uint64_t budget_ns, v
                         bool *ret_is_done, nx_error *reterr);
 /* Stores a mark on a run; `note` is JSON for people who read the log. The record stays. */
 nx_err nx_fab_dead_mark(nx_fab_ns *n, nx_fab_dead_kind kind, const nx_run *run, nx_slice note, nx_error *reterr);
+/* The final record of the next generation of a run that failed and was redriven, found by its mark. NX_ENOENT: not redriven, or not over. */
+nx_err nx_fab_run_redriven(nx_fab_ns *n, const nx_event *e, const nx_run *failed, nx_arena *a, nx_run *ret, nx_error *reterr);
 /* The record with this sequence. NX_ENOENT: trimmed. */
 nx_err nx_fab_run_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_run *ret, nx_error *reterr);
 #endif
