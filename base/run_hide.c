@@ -75,7 +75,9 @@ static void leave_payloads_out(nx_run *r)
 {
     r->output = r->logs = r->calls = NX_SLICE_NULL;
     /* These quote what the guest said of its end; the reason and the exit code stay. */
-    if (r->why == NX_WHY_TRAP || r->why == NX_WHY_EXIT || r->why == NX_WHY_MEMORY_LIMIT || r->why == NX_WHY_EMIT) r->message = NX_SLICE_NULL;
+    if (r->why == NX_WHY_TRAP || r->why == NX_WHY_EXIT || r->why == NX_WHY_MEMORY_LIMIT || r->why == NX_WHY_EMIT ||
+        r->why == NX_WHY_NOT_RECORDED)
+        r->message = NX_SLICE_NULL;
     for (unsigned i = 0; i < r->n_env; i++)
         if (place_of(r->env[i].key)) r->env[i].value = NX_SLICE_NULL;
     for (unsigned i = 0; i < r->n_effects; i++) {

@@ -134,6 +134,24 @@ static void print_history(const nx_json *attempts)
     nx_cli_table_done(&t);
 }
 
+#define EFFECTS_SHOWN 20
+
+/* Numbered as `nexus replay --set-effect` counts them. */
+static void print_effects(const nx_json *effects)
+{
+    char text[96];
+    size_t n = nx_json_len(effects);
+    for (size_t i = 0; i < n && i < EFFECTS_SHOWN; i++) {
+        const nx_json *item = nx_json_at(effects, i);
+        snprintf(text, sizeof text, "%zu %.*s %.*s", i, NX_SLICE_FMT(nx_json_get_str(item, "name")), NX_SLICE_FMT(nx_json_get_str(item, "status")));
+        print_field("effect", nx_slice_cstr(text));
+    }
+    if (n > EFFECTS_SHOWN) {
+        snprintf(text, sizeof text, "and %zu more; see them with --json", n - EFFECTS_SHOWN);
+        print_field("", nx_slice_cstr(text));
+    }
+}
+
 static void print_run(const nx_json *r)
 {
     char took[16], memory[16], text[160];
@@ -157,6 +175,7 @@ static void print_run(const nx_json *r)
              (unsigned long long)nx_json_get_u64(r, "host_calls", 0));
     print_field("used", nx_slice_cstr(text));
     print_field("trace", nx_json_get_str(r, "trace_id"));
+    print_effects(nx_json_get(r, "effects"));
     const nx_json *emitted = nx_json_get(r, "emitted");
     for (size_t i = 0; i < nx_json_len(emitted); i++) {
         const nx_json *item = nx_json_at(emitted, i);

@@ -10,6 +10,7 @@ import pytest
 from nexus import nats
 from nexus.node import Node, function, nexus
 from nexus.paths import GUESTS
+from nexus.wait import wait_until
 
 SDK = "../../../sdk/rust/src/lib.rs"
 
@@ -26,6 +27,7 @@ def node(module_project, guests):
             function("quick", does, allowed_outbound_hosts=[silent], timeout="300ms"),
             function("denied", does, key_value_stores=["other"]),
             function("follows", does, on={"event": "chained"}),
+            function("loops", does, on={"event": "looped"}, emit=["looped"]),
         ]})
         with Node(module_project) as node:
             node.silent = silent
@@ -117,6 +119,32 @@ def test_many_events_all_or_none(node):
     assert verdicts(node, event_id)[0]["verdict"] == "identical"
 
 
+def test_loop_of_emitted_events_ends_at_the_hop_limit(node):
+    node.publish("looped", "loop")
+    runs = wait_until(lambda: (found := node.runs(function="loops", limit=100)) and found[0].get("why") == "hop_limit" and found, "the end of the loop", 20)
+    assert len(runs) == 17 and {r["status"] for r in runs[1:]} == {"ok"}
+    assert len({r["trace_id"] for r in runs}) == 1
+    assert "longer than hop_limit 16" in node.whole_run(runs[0]["run_id"])["message"]
+
+
+def test_large_answers_are_kept_and_replayed(node):
+    assert do(node, "fill large 900")[0].isdigit()
+    text, event_id = do(node, "sum large 12")  # more than a message of the log holds
+    assert text == str(12 * 900 * 1024)
+    assert do(node, "fill large 1")[0].isdigit()
+    assert verdicts(node, event_id)[0]["output"] == text
+    do(node, "fill large 900")
+    answer = node.post("does", "sum large 20", headers={"Prefer": "wait=20"})
+    assert answer.status_code == 502 and answer.json()["code"] == "effects_limit", answer.text
+    assert verdicts(node, answer.json()["event_id"])[0]["verdict"] == "identical"
+
+
+def test_runs_show_lists_effects(node):
+    _, event_id = do(node, "count shown")
+    shown = node.nexus("runs", "show", node.run_of(event_id)["run_id"]).stdout
+    assert re.search(r"effect +0 kv\.get NOT_FOUND\neffect +1 kv\.put OK\n", shown), shown
+
+
 @pytest.mark.parametrize("text, key", [
     ("count x", 'key_value_stores: ["default"]'),
     ("emit chained 1", 'emit: ["chained"]'),
@@ -154,9 +182,9 @@ def test_policies_of_a_replay(node):
 
 def test_other_code_that_asks_otherwise_diverges_at_that_call(node, guests):
     text = (GUESTS / "effects.rs").read_text()
-    assert text.count(".get(key)?") == 1 and text.count(SDK) == 1
+    assert text.count("open(*store).get(key)?") == 1 and text.count(SDK) == 1
     other = guests.folder / "other-effects.rs"
-    other.write_text(text.replace(".get(key)?", '.get(&format!("{}-other", key))?').replace(SDK, str((GUESTS / SDK).resolve())))
+    other.write_text(text.replace("open(*store).get(key)?", 'open(*store).get(&format!("{}-other", key))?').replace(SDK, str((GUESTS / SDK).resolve())))
     _, event_id = do(node, "get default visits")
     (verdict,) = verdicts(node, event_id, "--function", "does", "--against", str(guests.rust(other)), exit_code=10)
     assert re.fullmatch(r"host call \d+, kv\.get default/visits-other, is not in the recording, which has another request of kv\.get as effect 0",

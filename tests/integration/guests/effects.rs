@@ -1,4 +1,4 @@
-//! Does what its event says, by host calls: "count KEY", "get STORE KEY", "put KEY VALUE EXPECTED", "emit TYPE N", "fail TYPE", "http URL", "reads N", "clock".
+//! Does what its event says, by host calls: "count KEY", "get STORE KEY", "put KEY VALUE EXPECTED", "emit TYPE N", "fail TYPE", "http URL", "reads N", "fill KEY KIB", "sum KEY N", "loop", "clock".
 #[path = "../../../sdk/rust/src/lib.rs"]
 mod nexus_sdk;
 
@@ -45,11 +45,20 @@ fn work(words: &[&str]) -> nexus_sdk::Result<String> {
             panic!("after an event");
         }
         ["http", url] => Request::get(url).send().map(|r| format!("{} {}", r.status, r.text())),
+        ["fill", key, kib] => Store::default().put(key, vec![b'x'; kib.parse().unwrap_or(1) * 1024], Expect::Any).map(|r| r.to_string()),
+        ["loop"] => emit("looped", "loop").map(|_| "again".to_string()),
         ["reads", n] => {
             for _ in 0..n.parse().unwrap_or(1u32) {
                 Store::default().get("some")?;
             }
             Ok("read".to_string())
+        }
+        ["sum", key, n] => {
+            let mut bytes = 0;
+            for _ in 0..n.parse().unwrap_or(1u32) {
+                bytes += Store::default().get(key)?.map_or(0, |e| e.value.len());
+            }
+            Ok(bytes.to_string())
         }
         ["clock"] => {
             let before = micros();
