@@ -284,7 +284,7 @@ static uint8_t do_live(nx_rt_world *w, nx_rt_effects *e, const nx_rt_effect_ask 
     }
     e->view = nx_buf_view(&e->answer);
     e->is_secret = ask->is_secret && rc == NX_OK;
-    nx_slice kept = e->is_secret || e->keep.n ? nx_buf_view(&e->keep) : e->view;
+    nx_slice kept = e->is_secret ? nx_buf_view(&e->keep) : e->view;
     if (is_over(w, e, kept.n)) return note(w, e, ask->name, request, NX_EFFECT_OVER, NX_SLICE_NULL, true) ? end_over(w, e) : NX_WASI_END;
     nx_effect_status status = nx_effect_status_of(rc);
     if (!note(w, e, ask->name, request, status, kept, false)) return NX_WASI_END;

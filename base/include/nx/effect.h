@@ -39,7 +39,7 @@ typedef struct nx_effect_call {
     const nx_trace *trace;   /* of the run; may be NULL */
     uint64_t deadline_ns;    /* nx_clock_ns(): of the attempt. An op that has no answer by then gives NX_ETIMEOUT at once */
     nx_buf *answer;          /* empty; what the guest reads. Its max is NX_EFFECT_ANSWER_BYTES */
-    nx_buf *keep;            /* what the record keeps in place of the answer, where it may not keep that (a secret's keyed digest); empty: the answer */
+    nx_buf *keep;            /* of secret_get alone: what the record keeps in place of the answer, a keyed digest of the value */
 } nx_effect_call;
 
 #define NX_KV_ANY (-1) /* whatever is there; nothing too */

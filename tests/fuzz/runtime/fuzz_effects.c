@@ -1,5 +1,6 @@
 /* fuzz_effects.c: sequences of host calls of module nexus by a hostile guest, whose memory ends where the sanitizers look, over a world and a
  * recording that are hostile too. Each sequence is made twice: the second time from the recording of the first, which must come out the same. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "effects/effects.h"
@@ -104,6 +105,17 @@ static void run_guest(nx_rt_world *w, input in, uint8_t *mem)
     }
 }
 
+static void compare(const nx_outcome *a, const nx_outcome *b)
+{
+    nx_buf text_a = NX_BUF_INIT(1u << 16), text_b = NX_BUF_INIT(1u << 16);
+    int64_t index = -1;
+    if (memcmp(&a->calls_sha256, &b->calls_sha256, sizeof a->calls_sha256) == 0 && a->n_emitted == b->n_emitted) return;
+    (void)nx_rt_calls_first_difference(nx_buf_view(&a->calls), nx_buf_view(&b->calls), &index, &text_a, &text_b);
+    (void)fprintf(stderr, "emitted %u and %u; call %lld: %.*s, then %.*s\n", a->n_emitted, b->n_emitted, (long long)index, NX_SLICE_FMT(nx_buf_view(&text_a)),
+                  NX_SLICE_FMT(nx_buf_view(&text_b)));
+    abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static nx_rt_scratch *scratch;
@@ -136,7 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (w.end != end) abort();
     nx_rt_world_finish(&w);
     nx_rt_world_done(&w);
-    if (memcmp(&a.out.calls_sha256, &again.out.calls_sha256, sizeof a.out.calls_sha256) != 0 || a.out.n_emitted != again.out.n_emitted) abort();
+    compare(&a.out, &again.out);
     nx_attempt_done(&a);
     nx_attempt_done(&again);
     free(mem);
