@@ -165,6 +165,18 @@ static nx_err start_thread(nx_outbound *o)
     return nx_err_from_errno(rc);
 }
 
+/* From 8.20 on libcurl looks names up in a pool of 20 threads, which as many stuck look-ups would fill, and joins them at its end. Before, each
+ * look-up has a thread of its own. */
+static void set_lookups(nx_outbound *o)
+{
+#if LIBCURL_VERSION_NUM >= 0x081400
+    (void)curl_multi_setopt(o->multi, CURLMOPT_RESOLVE_THREADS_MAX, (long)(o->max_in_flight + LOOKUPS_LEFT_MAX));
+    (void)curl_multi_setopt(o->multi, CURLMOPT_QUICK_EXIT, 1L);
+#else
+    (void)o;
+#endif
+}
+
 nx_err nx_outbound_start(const nx_outbound_options *options, nx_outbound **ret, nx_error *reterr)
 {
     nx_err err = nx_curl_init(reterr);
@@ -182,6 +194,7 @@ nx_err nx_outbound_start(const nx_outbound_options *options, nx_outbound **ret, 
     err = o->multi && (o->ca_file || !options->ca_file) ? NX_OK : NX_ENOMEM;
     if (!err) {
         (void)curl_multi_setopt(o->multi, CURLMOPT_MAXCONNECTS, (long)o->max_in_flight); /* kept open between calls */
+        set_lookups(o);
         err = start_thread(o);
     }
     if (err) {
