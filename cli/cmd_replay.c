@@ -201,13 +201,11 @@ static int allow_live(nx_cli *c)
         return nx_cli_fail_usage(c, "flag --effects: a bundle is repeated with its recorded answers");
     if (!effects || strcmp(effects, "live") != 0)
         return NX_CLI_OK;
-    if (!is_one)
-        return nx_cli_fail_usage(c, "flag --effects: `live` is for one event; a range takes recorded or deny");
     if (nx_cli_flag_is_set(c, "yes"))
         return NX_CLI_OK;
     if (!isatty(STDIN_FILENO) || c->json)
         return nx_cli_fail_usage(c, "live effects reach the outside again (requests are sent, keys are written); say --yes if that is meant");
-    fprintf(stderr, "With live effects, requests are sent and keys are written again. Replay %s so? [y/N] ", c->args[0]);
+    fprintf(stderr, "With live effects, requests are sent and keys are written again. Replay %s so? [y/N] ", is_one ? c->args[0] : "the whole range");
     if (!fgets(answer, sizeof answer, stdin) || (answer[0] != 'y' && answer[0] != 'Y'))
         return nx_cli_fail(c, NX_ECANCELED, "nothing was replayed");
     return NX_CLI_OK;
@@ -276,7 +274,7 @@ static const nx_cli_flag flags[] = {
     {.name = "type", .letter = 't', .value = "PATTERN", .help = "Only runs of events of this type: 'order.*' for one more token, 'order.>' for any."},
     {.name = "status", .letter = 's', .value = "STATUS", .choices = statuses, .help = "Only runs that ended so: ok, error, timeout or dead."},
     {.name = "all", .letter = 'a', .help = "Every run that is stored."},
-    {.name = "effects", .value = "POLICY", .choices = policies, .help = "What host calls are answered: `recorded` as they were (default), `deny` refuses all, `live` (of one event) reaches the outside again."},
+    {.name = "effects", .value = "POLICY", .choices = policies, .help = "What host calls are answered: `recorded` as they were (default), `deny` refuses all, `live` reaches the outside again."},
     {.name = "yes", .letter = 'y', .help = "Live effects are meant: don't ask."},
     {.name = "rate", .value = "N", .help = "At most so many events a second (default: as fast as it goes)."},
     {.name = "junit", .value = "FILE", .kind = NX_CLI_FILE, .help = "Write a JUnit XML report of a range for CI: one case for each kind of difference."},

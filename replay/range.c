@@ -1,5 +1,6 @@
 /* range.c: see range.h. */
 #include "range.h"
+#include "find.h"
 #include "lanes.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -8,7 +9,7 @@
 #include <unistd.h>
 
 #define COLLECTORS_MAX 8
-#define PROGRAMS_MAX 32
+#define CODES_MAX 32
 #define PENDING_MAX (NX_FAB_RANGE_MAX + NX_RANGE_HELD)
 #define NOTES_BYTES_MAX (32u << 20) /* of one page */
 #define WAIT_NS (100 * NX_NS_PER_MS)
@@ -19,14 +20,23 @@
 
 typedef struct page page;
 
+/* Code that was met lately: of a version, under the memory limit that chose its engine. */
+typedef struct code {
+    atomic_uint refs; /* the range, and each item */
+    char function[NX_FUNCTION_NAME_BYTES + 1];
+    char version[32];
+    nx_sha256 artifact; /* the recorded one */
+    uint64_t memory_bytes;
+    bool is_failed;
+    char detail[120]; /* why */
+    nx_replay_code code;
+} code;
+
 typedef struct item {
     nx_lane_item lane; /* first: what lanes give back */
     page *page;
     unsigned index;
-    nx_rt_program *program; /* reference; NULL: `refused` says why */
-    const char *refused;
-    char detail[120];
-    bool is_artifact_missing;
+    code *code; /* reference; NULL: the event is gone */
     nx_replay_verdict verdict;
     uint32_t note_at[COLLECTORS_MAX], note_n[COLLECTORS_MAX];
 } item;
@@ -40,21 +50,10 @@ struct page {
     nx_buf notes;
 };
 
-/* The programs of the artifacts that were met lately, each under the memory limit that chose its engine. */
-typedef struct program {
-    nx_sha256 artifact;
-    uint64_t memory_bytes;
-    nx_rt_program *program; /* reference; NULL: it can't be had */
-    bool is_artifact_missing;
-    char detail[120];
-} program;
-
 typedef struct range {
     nx_node *node;
     nx_job *job;
     const nx_range_options *o;
-    char artifact_hex[NX_SHA256_HEX + 1];
-    nx_replay_how how;
     nx_lanes *lanes;
     unsigned n_workers;
     nx_replay_repetition *repetitions[WORKERS_MAX];
@@ -62,8 +61,8 @@ typedef struct range {
     const nx_range_collector *collectors[COLLECTORS_MAX];
     void *selves[COLLECTORS_MAX];
     unsigned n_collectors;
-    program programs[PROGRAMS_MAX];
-    unsigned n_programs, next_program;
+    code *codes[CODES_MAX];
+    unsigned n_codes, next_code;
     page *free, *oldest, **newest; /* pages under way, in the order in which they were read */
     item *pending[PENDING_MAX];    /* read, and not put on a lane yet; sorted by the event's place */
     unsigned n_pending, let_go;    /* of them, from the start on */
@@ -94,62 +93,92 @@ static void take_notes(range *g, item *it, const nx_replay_result *r, nx_buf *no
     }
 }
 
+static void code_unref(code *c)
+{
+    if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
+        return;
+    nx_replay_code_done(&c->code);
+    free(c);
+}
+
+static const nx_replay_result *repeat(const range *g, const item *it, nx_replay_repetition *rep, nx_replay_how *how)
+{
+    const nx_run *run = &it->page->batch.runs[it->index];
+    const nx_event *event = &it->page->batch.events[it->index];
+    *how = (nx_replay_how){.effects = g->o->effects, .node = *nx_core_node_id(g->node)};
+    if (!it->code)
+        return nx_replay_refuse(rep, event, run, how, false, "the event is no longer stored", "retention is over");
+    nx_replay_code_use(&it->code->code, how);
+    if (it->code->is_failed)
+        return nx_replay_refuse(rep, event, run, how, it->code->code.is_missing, it->code->code.failed, it->code->detail);
+    return nx_replay_repeat(rep, it->code->code.program, event, run, how);
+}
+
 static void work(void *self, unsigned worker, nx_lane_item *lane_item)
 {
     range *g = self;
     item *it = (item *)(void *)lane_item;
     page *p = it->page;
-    const nx_run *run = &p->batch.runs[it->index];
-    const nx_event *event = &p->batch.events[it->index];
-    nx_replay_repetition *rep = g->repetitions[worker];
-    const nx_replay_result *r = it->program ? nx_replay_repeat(rep, it->program, event, run, &g->how)
-                                            : nx_replay_refuse(rep, event, run, &g->how, it->is_artifact_missing, it->refused, it->detail);
+    nx_replay_how how;
+    const nx_replay_result *r = repeat(g, it, g->repetitions[worker], &how);
     it->verdict = r->verdict;
     take_notes(g, it, r, &g->note[worker]);
-    nx_rt_program_unref(it->program);
-    it->program = NULL;
+    code_unref(it->code);
+    it->code = NULL;
     atomic_fetch_sub(&p->left, 1);
 }
 
-/* ---- programs ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- code ----------------------------------------------------------------------------------------------------------------------------------- */
 
-static nx_err program_find(range *g, const nx_sha256 *artifact, uint64_t memory_bytes, const program **ret, nx_error *reterr)
+static bool is_code_of(const code *c, const nx_run *run, const nx_sha256 *artifact)
 {
-    for (unsigned i = 0; i < g->n_programs; i++)
-        if (g->programs[i].memory_bytes == memory_bytes && memcmp(&g->programs[i].artifact, artifact, sizeof *artifact) == 0) {
-            *ret = &g->programs[i];
-            return NX_OK;
-        }
-    nx_error e = NX_ERROR_INIT;
-    nx_rt_program *found = NULL;
-    nx_err err = nx_core_program_get(g->node, artifact, memory_bytes, &found, &e);
-    if (err != NX_OK && nx_err_is_retryable(err))
-        return nx_error_set(reterr, err, "%s", e.msg);
-    program *p = &g->programs[g->n_programs < PROGRAMS_MAX ? g->n_programs++ : g->next_program++ % PROGRAMS_MAX];
-    nx_rt_program_unref(p->program);
-    *p = (program){.artifact = *artifact, .memory_bytes = memory_bytes, .program = found, .is_artifact_missing = err == NX_ENOENT};
-    snprintf(p->detail, sizeof p->detail, "%s", e.msg);
-    *ret = p;
-    return NX_OK;
+    return c->memory_bytes == run->limit_memory_bytes && memcmp(&c->artifact, artifact, sizeof *artifact) == 0 && nx_slice_eq_cstr(run->function, c->function) &&
+           nx_slice_eq_cstr(run->version, c->version);
+}
+
+/* The version that was named when the range was asked for; where its settings are gone by now, its artifact. */
+static nx_err get_code(range *g, const nx_run *run, nx_replay_code *ret, nx_error *reterr)
+{
+    char hex[NX_SHA256_HEX + 1];
+    nx_err err = nx_replay_code_get(g->node, run, g->o->is_other_code ? g->o->version : NX_SLICE_NULL, ret, reterr);
+    if (err != NX_ENOENT || !g->o->is_other_code)
+        return err;
+    nx_sha256_hex(&g->o->artifact, hex);
+    return nx_replay_code_get(g->node, run, nx_slice_make(hex, NX_SHA256_HEX), ret, reterr);
 }
 
 static nx_err find_code(range *g, item *it, const nx_run *run, nx_error *reterr)
 {
-    nx_sha256 artifact = g->o->artifact;
-    if (!g->o->is_other_code && nx_sha256_parse_hex(run->artifact, &artifact) != NX_OK) {
-        it->refused = "no code to run";
-        snprintf(it->detail, sizeof it->detail, "the record names none");
-        return NX_OK;
+    nx_sha256 artifact = {{0}};
+    (void)nx_sha256_parse_hex(run->artifact, &artifact); /* a record that names none is told by nx_replay_code_get() */
+    for (unsigned i = 0; i < g->n_codes; i++)
+        if (is_code_of(g->codes[i], run, &artifact)) {
+            it->code = g->codes[i];
+            atomic_fetch_add(&it->code->refs, 1);
+            return NX_OK;
+        }
+    nx_error e = NX_ERROR_INIT;
+    code *c = calloc(1, sizeof *c);
+    if (!c)
+        return nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    nx_err err = get_code(g, run, &c->code, &e);
+    if (err != NX_OK && nx_err_is_retryable(err)) {
+        free(c);
+        return nx_error_set(reterr, err, "%s", e.msg);
     }
-    const program *p = NULL;
-    nx_err err = program_find(g, &artifact, g->o->settings ? g->o->settings->memory_bytes : run->limit_memory_bytes, &p, reterr);
-    if (err != NX_OK)
-        return err;
-    it->program = p->program ? nx_rt_program_ref(p->program) : NULL;
-    it->refused = p->is_artifact_missing ? "the code is no longer stored" : "the code can't be loaded";
-    if (!p->program)
-        snprintf(it->detail, sizeof it->detail, "%s", p->detail);
-    it->is_artifact_missing = p->is_artifact_missing;
+    c->is_failed = err != NX_OK;
+    snprintf(c->detail, sizeof c->detail, "%s", e.msg);
+    snprintf(c->function, sizeof c->function, "%.*s", NX_SLICE_FMT(run->function));
+    snprintf(c->version, sizeof c->version, "%.*s", NX_SLICE_FMT(run->version));
+    c->artifact = artifact;
+    c->memory_bytes = run->limit_memory_bytes;
+    if (!c->is_failed && g->o->effects == NX_EFFECTS_LIVE)
+        nx_replay_code_grant(g->node, run, &c->code);
+    atomic_store(&c->refs, 2);
+    it->code = c;
+    code **place = &g->codes[g->n_codes < CODES_MAX ? g->n_codes++ : g->next_code++ % CODES_MAX];
+    code_unref(*place);
+    *place = c;
     return NX_OK;
 }
 
@@ -162,11 +191,7 @@ static nx_err prepare(range *g, page *p, unsigned i, nx_error *reterr)
     const nx_event *event = &p->batch.events[i];
     *it = (item){.page = p, .index = i};
     it->lane.lane = event->partition_key.n ? nx_shard_of(event->partition_key) : g->turn++ / 8;
-    if (event->stream_seq)
-        return find_code(g, it, run, reterr);
-    it->refused = "the event is no longer stored";
-    snprintf(it->detail, sizeof it->detail, "retention is over");
-    return NX_OK;
+    return event->stream_seq ? find_code(g, it, run, reterr) : NX_OK;
 }
 
 static int by_event(const void *a, const void *b)
@@ -321,10 +346,6 @@ static nx_err open_parts(range *g, nx_error *reterr)
     g->newest = &g->oldest;
     g->read_seq = g->place_seq = nx_json_get_u64(place, "next", g->o->from);
     g->done = nx_json_get_u64(place, "done", 0);
-    nx_sha256_hex(&g->o->artifact, g->artifact_hex);
-    g->how = (nx_replay_how){.effects = g->o->effects, .is_other_code = g->o->is_other_code, .version = g->o->version, .settings = g->o->settings, .node = *nx_core_node_id(g->node), .effect_ops = nx_core_effects(), .effect_self = g->node};
-    if (g->o->is_other_code)
-        g->how.artifact = nx_slice_make(g->artifact_hex, NX_SHA256_HEX);
     nx_err err = NX_OK;
     for (unsigned i = 0; err == NX_OK && nx_range_collectors[i] && i < COLLECTORS_MAX; i++) {
         g->collectors[i] = nx_range_collectors[i];
@@ -358,7 +379,7 @@ static void pages_free(page *p)
     while (p) {
         page *next = p->next;
         for (unsigned i = 0; i < p->batch.n; i++)
-            nx_rt_program_unref(p->items[i].program); /* of what was not done */
+            code_unref(p->items[i].code); /* of what was not done */
         nx_fab_batch_done(&p->batch);
         nx_buf_done(&p->notes);
         pthread_mutex_destroy(&p->mu);
@@ -378,8 +399,8 @@ static void close_parts(range *g)
     }
     for (unsigned i = 0; i < g->n_collectors; i++)
         g->collectors[i]->close(g->selves[i]);
-    for (unsigned i = 0; i < g->n_programs; i++)
-        nx_rt_program_unref(g->programs[i].program);
+    for (unsigned i = 0; i < g->n_codes; i++)
+        code_unref(g->codes[i]);
     free(g);
 }
 

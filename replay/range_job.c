@@ -1,6 +1,7 @@
 /* range_job.c: the job "replay": a stretch of recorded runs, once. */
 #include "range_job.h"
 #include "nx/clock.h"
+#include "nx/log.h"
 #include "nx/shadow.h"
 
 #define RATE_MAX 1000000
@@ -33,14 +34,14 @@ static nx_err write_code(nx_node *n, const nx_json *asked, nx_jw *w, nx_error *r
         return NX_OK;
     if (!function.n)
         return nx_error_set(reterr, NX_EINVAL, "against: whose version is \"%.*s\"? name the function too", NX_SLICE_FMT(against));
-    nx_core_version v = {.name = ""};
+    nx_core_version version = {.name = ""};
     if (nx_sha256_parse_hex(against, &artifact) != NX_OK) {
-        nx_err err = nx_core_version_get(n, function, against, &v, reterr);
+        nx_err err = nx_core_version_get(n, function, against, &version, reterr);
         if (err != NX_OK)
             return err;
-        artifact = v.artifact;
-        against = nx_slice_cstr(v.name); /* what "live" means now */
-        nx_core_version_done(&v);
+        artifact = version.artifact;
+        nx_core_version_done(&version);
+        against = nx_slice_cstr(version.name); /* "live" is what is live now */
     } else if (!nx_fab_artifact_has(nx_core_namespace(n), &artifact)) {
         return nx_error_set(reterr, NX_ENOENT, "the artifact is not there; PUT it to /api/v1/artifacts/{sha256} first");
     }
