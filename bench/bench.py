@@ -275,6 +275,7 @@ def measure_node(nexus, node, folder, seconds, table, nats_floor):
             print(f"bench: {name}: {r['bad']} answers that were not 2xx, {r['errors']} connection errors", file=sys.stderr)
     table.add("node resident memory, after load", node.rss_bytes() / 2**20, "MiB")
     table.add("nats-server resident memory, after load", rss(node.nats_pid()) / 2**20, "MiB")
+    measure_range(node, table)
     status, body = http(node.url + "/sync", b'{"x":1}', {"Content-Type": "application/json"})
     event = json.loads(subprocess.run([nexus, "events", "list", "--limit", "1", "--json", "--admin-url", node.admin], capture_output=True, text=True, check=True).stdout)["event_id"]
     times = []
@@ -283,6 +284,25 @@ def measure_node(nexus, node, folder, seconds, table, nats_floor):
         subprocess.run([nexus, "replay", event, "--json", "--admin-url", node.admin], capture_output=True, check=True)
         times.append((time.monotonic() - begun) * 1e3)
     table.add("nexus replay of one event, whole process, p50", statistics.median(times), "ms", 10, True)
+
+
+def measure_range(node, table):
+    """Every stored run of one function (256 KiB stack) again, by a job; the second time, with everything warm."""
+    runs = int(run_count(node, "later"))
+    for _ in range(2):
+        spec = json.dumps({"kind": "replay", "spec": {"function": "later"}}).encode()
+        job = json.loads(http(node.admin + "/api/v1/jobs", spec, {"Content-Type": "application/json"})[1])["job_id"]
+        ended = {}
+
+        def is_over():
+            ended.update(json.loads(http(f"{node.admin}/api/v1/jobs/{job}")[1]))
+            return ended["status"] not in ("queued", "running")
+        wait_until(is_over, 300, "the end of the range replay")
+        results = ended["summary"]["results"]
+        if results["identical"] != runs:
+            print(f"bench: range replay: {results['identical']} of {runs} identical, {results['diverged']} diverged, {results['failed']} failed", file=sys.stderr)
+    table.add(f"range replay, {runs:,} runs", ended["progress"]["events_per_s"], "runs/s", 16700)
+    table.add("node resident memory, after the range replay", node.rss_bytes() / 2**20, "MiB")
 
 
 if __name__ == "__main__":

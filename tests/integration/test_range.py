@@ -182,6 +182,25 @@ def test_jobs_are_listed_and_found_by_the_end_of_their_ids(node):
     assert node.client.post(f"{node.admin_url}/api/v1/jobs", json={"kind": "nothing", "spec": {}}).status_code == 400
 
 
+def test_range_answers_from_the_recording_or_live(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"functions": [function("does", project.module(guests.rust("effects.rs")), key_value_stores=["default"])]})
+    with Node(project) as node:
+        for _ in range(5):
+            node.call("does", "count visits")
+        job, _ = job_of(node, "--function", "does")
+        assert by_function(job) == {"does": (5, 0, 0)}
+        denied, result = job_of(node, "--function", "does", "--effects", "deny", check=False)
+        assert result.returncode == 10 and by_function(denied) == {"does": (0, 5, 0)}
+        # Neither has counted on.
+        assert node.call("does", "get default visits").text.split()[1] == "5"
+        asked = node.nexus("replay", "--function", "does", "--effects", "live", check=False)
+        assert asked.returncode == 2 and "say --yes if that is meant" in asked.stderr
+        live, result = job_of(node, "--function", "does", "--until", "0s", "--effects", "live", "--yes", check=False)
+        assert result.returncode == 10 and by_function(live)["does"][1] >= 5
+        assert node.call("does", "get default visits").text.split()[1] == "10"
+
+
 def progressed(node, job_id, at_least=1):
     return wait_until(lambda: (j := node.api(f"jobs/{job_id}").json())["progress"]["events"] >= at_least and j, "progress", 20)
 
