@@ -1,6 +1,6 @@
 /* cmd_bundle.c: nexus bundle. */
 #include "cmds.h"
-#include "nx/bundle.h"
+#include "offline.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -39,11 +39,13 @@ static nx_err build_request(const nx_cli *c, nx_buf *out)
     nx_jw_kcstr(&w, "what", c->args[0]);
     if (nx_cli_flag_text(c, "function"))
         nx_jw_kcstr(&w, "function", nx_cli_flag_text(c, "function"));
-    nx_jw_key(&w, "redact");
-    nx_jw_array(&w);
-    for (unsigned i = 0; i < nx_cli_flag_count(c, "redact"); i++)
-        nx_jw_cstr(&w, nx_cli_flag_at(c, "redact", i));
-    nx_jw_array_end(&w);
+    if (c->command == &nx_cli_cmd_bundle) {
+        nx_jw_key(&w, "redact");
+        nx_jw_array(&w);
+        for (unsigned i = 0; i < nx_cli_flag_count(c, "redact"); i++)
+            nx_jw_cstr(&w, nx_cli_flag_at(c, "redact", i));
+        nx_jw_array_end(&w);
+    }
     nx_jw_object_end(&w);
     return nx_jw_err(&w);
 }
@@ -122,12 +124,11 @@ static int save(const nx_cli *c, nx_slice bytes)
     return e.code == NX_OK ? tell(c, b, path, bytes.n) : nx_cli_fail_error(c, &e);
 }
 
-static int run(nx_cli *c)
+int nx_cli_bundle_fetch(const nx_cli *c, nx_httpc_resp *ret)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf body = NX_BUF_INIT(65536);
     nx_cli_client node;
-    nx_httpc_resp reply;
     nx_err e = nx_cli_client_open(c, &node);
     if (e != NX_OK)
         return nx_err_exit_code(e);
@@ -141,9 +142,16 @@ static int run(nx_cli *c)
             .timeout_ms = TIMEOUT_MS,
             .progress = "bundling",
         };
-        code = nx_cli_call(&node, &q, &reply);
+        code = nx_cli_call(&node, &q, ret);
     }
     nx_cli_client_close(&node);
+    return code;
+}
+
+static int run(nx_cli *c)
+{
+    nx_httpc_resp reply;
+    int code = nx_cli_bundle_fetch(c, &reply);
     if (code != NX_CLI_OK)
         return code;
     code = save(c, nx_buf_view(&reply.body));

@@ -182,12 +182,24 @@ static int print_all(nx_cli *c, nx_slice body)
     return code == NX_CLI_OK ? exit_code_of(&v) : code;
 }
 
-/* A bundle, which needs no node. */
-static int run_bundle(nx_cli *c)
+/* A bundle, which needs no node; for a debugger also one that a node makes of an event. */
+static int run_bundle(nx_cli *c, bool is_file)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf line = NX_BUF_INIT(NX_CLI_REPLY_BYTES);
-    int code = nx_cli_offline_replay(c, c->args[0], nx_cli_flag_text(c, "against"), &line);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf file = NX_BUF_INIT(NX_BUNDLE_BYTES_MAX);
+    nx_httpc_resp reply = {.status = 0};
+    nx_error e = NX_ERROR_INIT;
+    int code = NX_CLI_OK;
+    if (!is_file)
+        code = nx_cli_bundle_fetch(c, &reply);
+    else if ((e.code = nx_cli_read_file(c->args[0], &file, &e)) != NX_OK)
+        code = nx_cli_fail_error(c, &e);
+    if (code != NX_CLI_OK)
+        return code;
+    code = nx_cli_offline_replay(c, c->args[0], nx_buf_view(is_file ? &file : &reply.body), nx_cli_flag_text(c, "against"), &line);
+    nx_buf_done(&reply.body);
     return code == NX_CLI_OK ? print_all(c, nx_buf_view(&line)) : code;
 }
 
@@ -219,8 +231,11 @@ static int run(nx_cli *c)
         return allowed;
     if (c->n_args == 0)
         return nx_cli_replay_range(c);
-    if (nx_cli_is_bundle(c->args[0]))
-        return run_bundle(c);
+    bool is_file = nx_cli_is_bundle(c->args[0]), is_debug = nx_cli_flag_is_set(c, "debug");
+    if (is_debug && effects && strcmp(effects, "recorded") != 0)
+        return nx_cli_fail_usage(c, "flag --debug: host calls get their recorded answers");
+    if (is_file || is_debug)
+        return run_bundle(c, is_file);
     NX_CLEANUP(nx_buf_done)
     nx_buf body = NX_BUF_INIT(NX_CLI_WHAT_IF_BYTES);
     nx_cli_client node;
@@ -280,6 +295,7 @@ static const nx_cli_flag flags[] = {
     {.name = "junit", .value = "FILE", .kind = NX_CLI_FILE, .help = "Write a JUnit XML report of a range for CI: one case for each kind of difference."},
     {.name = "detach", .letter = 'd', .help = "Print the job's id and leave it to the node."},
     NX_CLI_WHAT_IF_FLAGS,
+    {.name = "debug", .help = "Stop before the function's first instruction, and print the line that attaches gdb (one event, in this process)."},
     {.name = "show-output", .help = "Print what each replay wrote to stdout."},
     {0},
 };
@@ -293,6 +309,7 @@ static const nx_cli_example examples[] = {
     {"nexus replay @last --against build/welcome.wasm", "what new code would have answered"},
     {"nexus replay @last --set data.total=0 --at +30d", "what if the total had been 0, a month later"},
     {"nexus replay @last --effects live --yes", "once more with the world as it is now: requests are sent, keys are written"},
+    {"nexus replay @last --debug --against build/debug.wasm", "step through what happened, line by line, in a build with debug information"},
     {"nexus replay case.nxb", "a bundle of `nexus bundle`, without a node or a network"},
     {"nexus replay --since 1h --function user-welcome --against build/welcome.wasm", "every run of the last hour, on new code"},
     {"nexus replay --all --type 'order.*' --rate 500 --detach", "all runs of these events, in the background, slowly"},

@@ -107,7 +107,7 @@ static int load(const nx_cli *c, program *p)
     nx_error e = NX_ERROR_INIT;
     if ((e.code = nx_cli_read_file(c->args[0], &p->module, &e)) != NX_OK)
         return nx_cli_fail_error(c, &e);
-    int code = nx_cli_offline_open(c, &p->offline);
+    int code = nx_cli_offline_open(c, false, &p->offline);
     if (code != NX_CLI_OK)
         return code;
     nx_sha256 digest = nx_sha256_of(nx_buf_view(&p->module));

@@ -204,7 +204,7 @@ static int run_all(suite *s)
     if (code == NX_CLI_OK)
         code = prepare(s);
     if (code == NX_CLI_OK)
-        code = nx_cli_offline_open(s->c, &s->offline);
+        code = nx_cli_offline_open(s->c, false, &s->offline);
     for (unsigned i = 0; code == NX_CLI_OK && i < n; i++)
         run_case(s, paths[i]);
     nx_cli_offline_close(&s->offline);

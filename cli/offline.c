@@ -42,13 +42,15 @@ static void remove_folder(const char *path)
         fprintf(stderr, "nexus: %s could not be removed: %s\n", path, strerror(errno));
 }
 
-int nx_cli_offline_open(const nx_cli *c, nx_cli_offline *ret)
+int nx_cli_offline_open(const nx_cli *c, bool is_debug, nx_cli_offline *ret)
 {
     char dir[NX_CLI_PATH_BYTES];
     nx_error e = NX_ERROR_INIT;
     memset(ret, 0, sizeof *ret);
     nx_log_set_level(NX_LOG_ERROR);
-    nx_rt_options o = {.cache_dir = dir, .slots = 1, .pool_slots = POOL_SLOTS};
+    nx_rt_options o = {.cache_dir = dir, .slots = 1, .pool_slots = POOL_SLOTS, .is_debug = is_debug};
+    if (is_debug && !nx_rt_can_debug())
+        return nx_cli_fail(c, NX_ENOTSUP, "this program's engine was built without support for debuggers; a development build (make build) has it");
     e.code = user_cache(dir, sizeof dir) ? nx_rt_new(&o, &ret->rt, &e) : NX_EDENIED;
     if (e.code != NX_OK) {
         snprintf(ret->temporary, sizeof ret->temporary, "/tmp/nexus-XXXXXX");
@@ -142,8 +144,23 @@ static int offline_what_if(const nx_cli *c, const nx_bundle *b, nx_arena *a, nx_
     return e.code == NX_OK ? NX_CLI_OK : nx_cli_fail_error(c, &e);
 }
 
-int nx_cli_offline_replay(const nx_cli *c, const char *path, const char *against, nx_buf *ret_line)
+/* Loaded before anybody attaches, so that a debugger finds the code and its lines; the repetition finds it loaded. */
+static int load_for_debugger(const nx_cli *c, const nx_cli_offline *o, const nx_bundle *b, nx_slice other, nx_rt_program **ret)
 {
+    nx_error e = NX_ERROR_INIT;
+    nx_slice module = other.n ? other : b->artifact;
+    nx_sha256 digest = nx_sha256_of(module);
+    e.code = nx_rt_program_load(o->rt, module, &digest, b->run.limit_memory_bytes, ret, &e);
+    if (e.code != NX_OK)
+        return nx_cli_fail(c, e.code, "the code can't be loaded: %s", e.msg);
+    nx_cli_debug_wait(c, module);
+    return NX_CLI_OK;
+}
+
+int nx_cli_offline_replay(const nx_cli *c, const char *name, nx_slice bundle, const char *against, nx_buf *ret_line)
+{
+    bool is_debug = nx_cli_flag_is_set(c, "debug");
+    nx_rt_program *program = NULL;
     char hex[NX_SHA256_HEX + 1];
     nx_cli_offline o;
     NX_CLEANUP(nx_arena_done)
@@ -152,20 +169,24 @@ int nx_cli_offline_replay(const nx_cli *c, const char *path, const char *against
     nx_buf module = NX_BUF_INIT(NX_CLI_MODULE_BYTES);
     nx_error e = NX_ERROR_INIT;
     nx_bundle *b = nx_arena_calloc(&a, 1, sizeof *b);
-    e.code = b ? nx_cli_bundle_read(path, &a, b, &e) : NX_ENOMEM;
-    if (e.code == NX_OK && against)
+    e.code = b ? nx_bundle_decode(bundle, &a, b, &e) : NX_ENOMEM;
+    if (e.code != NX_OK)
+        return nx_cli_fail(c, e.code, "%s: %s", name, e.msg[0] ? e.msg : nx_err_text(e.code));
+    if (against)
         e.code = nx_cli_read_file(against, &module, &e);
     if (e.code != NX_OK)
         return nx_cli_fail(c, e.code, "%s", e.msg[0] ? e.msg : nx_err_text(e.code));
     const char *function = nx_cli_flag_text(c, "function");
     if (function && !nx_slice_eq_cstr(b->run.function, function))
-        return nx_cli_fail(c, NX_ENOENT, "%s holds a run of function '%.*s', not of '%s'", path, NX_SLICE_FMT(b->run.function), function);
-    int code = nx_cli_offline_open(c, &o);
+        return nx_cli_fail(c, NX_ENOENT, "%s holds a run of function '%.*s', not of '%s'", name, NX_SLICE_FMT(b->run.function), function);
+    int code = nx_cli_offline_open(c, is_debug, &o);
     if (code != NX_CLI_OK)
         return code;
     tell_of_redaction(c, b);
     nx_replay_how how = {.is_other_code = against != NULL};
     code = offline_what_if(c, b, &a, &how);
+    if (code == NX_CLI_OK && is_debug)
+        code = load_for_debugger(c, &o, b, nx_buf_view(&module), &program);
     if (code != NX_CLI_OK) {
         nx_cli_offline_close(&o);
         return code;
@@ -174,6 +195,7 @@ int nx_cli_offline_replay(const nx_cli *c, const char *path, const char *against
     nx_err err = nx_replay_result_to_json(nx_bundle_repeat(o.repetition, o.rt, b, nx_buf_view(&module), &how, hex), &w);
     if (err == NX_OK)
         err = nx_buf_append_char(ret_line, '\n');
+    nx_rt_program_unref(program);
     nx_cli_offline_close(&o);
     return err == NX_OK ? NX_CLI_OK : nx_cli_fail(c, err, "the result does not fit into memory");
 }

@@ -194,6 +194,7 @@ static void run_in_store(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr
     uint64_t fuel = fuel_limit(a);
     uint64_t allowed_ns = a->timeout_ns;
     if (a->is_replay) allowed_ns = a->timeout_ns > UINT64_MAX / REPLAY_SAFETY ? UINT64_MAX : a->timeout_ns * REPLAY_SAFETY;
+    if (x->rt->is_debug) allowed_ns = UINT64_MAX; /* whoever steps through it takes his time; fuel still ends what ended by time */
     wasmtime_store_t *store = wasmtime_store_new(x->rt->classes[p->class_id].engine, x, NULL);
     if (!store) {
         a->out.err = nx_error_set(reterr, NX_ENOMEM, "out of memory for a store");

@@ -33,6 +33,8 @@ const char *nx_rt_engine_linkage(void)
 {
     return NX_ENGINE_LINKAGE;
 }
+/* A release's engine is compiled without that part (scripts/deps/static). */
+bool nx_rt_can_debug(void) { return !NX_ENGINE_STATIC; }
 uint64_t nx_rt_memory_max(void) { return RESERVATION_BYTES; }
 
 const char *nx_rt_arch(void)
@@ -159,6 +161,10 @@ nx_err nx_rt_class_open_locked(nx_rt *r, nx_rt_class_id id, nx_error *reterr)
     wasm_config_t *config = nx_rt_engine_config();
     if (!config) return nx_error_set(reterr, NX_ENOMEM, "out of memory for the engine");
     set_pool(config, id, slots);
+    if (r->is_debug) {
+        wasmtime_config_debug_info_set(config, true);
+        wasmtime_config_cranelift_opt_level_set(config, WASMTIME_OPT_LEVEL_NONE);
+    }
     c->engine = wasm_engine_new_with_config(config);
     if (!c->engine) return nx_error_set(reterr, NX_ENOMEM, "out of memory for the engine");
     c->linker = wasmtime_linker_new(c->engine);

@@ -122,14 +122,10 @@ static void note_exports(nx_rt_program *p)
     wasm_exporttype_vec_delete(&exports);
 }
 
-static nx_err map_file(nx_rt_program *p, int fd, nx_error *reterr)
+/* p->module is there: the rest of a program. */
+static nx_err link_module(nx_rt_program *p, nx_error *reterr)
 {
-    char path[32];
-    nx_rt_class *c = &p->rt->classes[p->class_id];
-    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd); /* the very file that was checked */
-    wasmtime_error_t *error = wasmtime_module_deserialize_file(c->engine, path, &p->module);
-    if (error) return nx_rt_engine_error(reterr, NX_ECORRUPT, "cached code", error);
-    error = wasmtime_linker_instantiate_pre(c->linker, p->module, &p->pre);
+    wasmtime_error_t *error = wasmtime_linker_instantiate_pre(p->rt->classes[p->class_id].linker, p->module, &p->pre);
     if (error) {
         wasmtime_module_delete(p->module);
         p->module = NULL;
@@ -142,6 +138,22 @@ static nx_err map_file(nx_rt_program *p, int fd, nx_error *reterr)
     p->pre = NULL;
     p->module = NULL;
     return nx_error_set(reterr, NX_EMODULE, "the module has no entry function");
+}
+
+static nx_err map_file(nx_rt_program *p, int fd, nx_error *reterr)
+{
+    char path[32];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd); /* the very file that was checked */
+    wasmtime_error_t *error = wasmtime_module_deserialize_file(p->rt->classes[p->class_id].engine, path, &p->module);
+    return error ? nx_rt_engine_error(reterr, NX_ECORRUPT, "cached code", error) : link_module(p, reterr);
+}
+
+/* For a debugger: the engine registers what it compiles in this process. */
+static nx_err compile_here(nx_rt_program *p, nx_slice bytes, nx_error *reterr)
+{
+    if (bytes.n == 0) return nx_error_set(reterr, NX_ENOENT, "code for a debugger is not kept");
+    wasmtime_error_t *error = wasmtime_module_new(p->rt->classes[p->class_id].engine, (const uint8_t *)bytes.p, bytes.n, &p->module);
+    return error ? nx_rt_engine_error(reterr, NX_EMODULE, "the module can't be compiled", error) : link_module(p, reterr);
 }
 
 /* NX_ENOENT: nothing usable in the cache. */
@@ -189,6 +201,7 @@ static nx_err compile_to_cache(nx_rt *r, const nx_sha256 *digest, nx_slice bytes
 
 static nx_err load(nx_rt_program *p, nx_slice bytes, nx_error *reterr)
 {
+    if (p->rt->is_debug) return compile_here(p, bytes, reterr);
     nx_err err = map_from_cache(p, reterr);
     if (err != NX_ENOENT || bytes.n == 0) return err;
     err = compile_to_cache(p->rt, &p->digest, bytes, reterr);

@@ -25,10 +25,13 @@ static nx_err open_all(nx_rt *r, const nx_rt_options *o, nx_error *reterr)
 
 nx_err nx_rt_new(const nx_rt_options *o, nx_rt **ret, nx_error *reterr)
 {
+    if (o->is_debug && !nx_rt_can_debug())
+        return nx_error_set(reterr, NX_ENOTSUP, "this program's engine was built without support for debuggers; a development build has it");
     nx_rt *r = calloc(1, sizeof *r);
     if (!r) return nx_error_set(reterr, NX_ENOMEM, "out of memory");
     r->cache_fd = -1;
     r->pool_slots = o->pool_slots;
+    r->is_debug = o->is_debug;
     r->mapped_max = NX_RT_MAPPED_MAX;
     (void)pthread_mutex_init(&r->programs_mu, NULL);
     (void)pthread_cond_init(&r->loaded, NULL);

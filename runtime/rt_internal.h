@@ -179,6 +179,7 @@ struct nx_rt {
     char *child_program;
     int cache_fd;
     unsigned pool_slots;
+    bool is_debug;
     pthread_mutex_t programs_mu;
     pthread_cond_t loaded; /* a program was loaded, or failed to; a child ended */
     nx_rt_program *buckets[NX_RT_BUCKETS];

@@ -27,7 +27,12 @@ typedef struct nx_rt_options {
     unsigned pool_slots;        /* instances of the small class; 0: 256 (sanitizer builds: 32) */
     const char *child_program;  /* executable whose nx_rt_child_main() compiles; NULL: /proc/self/exe */
     struct nx_metrics *metrics; /* may be NULL */
+    /* For one's own replays under a debugger: code is compiled here (not in the child, not from the cache), without optimisation and with the module's
+     * line numbers, which gdb is told of; nothing has a deadline. Fuel and results are the same. NX_ENOTSUP where nx_rt_can_debug() is false. */
+    bool is_debug;
 } nx_rt_options;
+
+bool nx_rt_can_debug(void); /* the engine of this program can tell debuggers of code */
 
 nx_err nx_rt_new(const nx_rt_options *o, nx_rt **ret, nx_error *reterr);
 void nx_rt_free(nx_rt *r);                   /* joins its threads; nothing may be running */
