@@ -28,6 +28,27 @@ static bool has_lines(nx_slice module)
     return memmem(module.p, module.n, section, sizeof section - 1) != NULL;
 }
 
+/* gdb knows a function of Rust by its path. rustc names a unit of debug information FILE/@/CRATE.HASH; files of the
+ * standard library and of dependencies are told by their folders. Empty: no Rust, or no such name. */
+static nx_slice crate_of(nx_slice module)
+{
+    for (nx_slice rest = module;;) {
+        const char *at = memmem(rest.p, rest.n, "/@/", 3);
+        if (!at)
+            return NX_SLICE("");
+        const char *begin = at, *end = at + 3, *last = module.p + module.n;
+        while (begin > module.p && begin[-1])
+            begin--;
+        while (end < last && ((*end >= 'a' && *end <= 'z') || (*end >= 'A' && *end <= 'Z') || (*end >= '0' && *end <= '9') || *end == '_'))
+            end++;
+        nx_slice file = nx_slice_make(begin, (size_t)(at - begin));
+        bool is_own = file.n && !nx_slice_starts(file, NX_SLICE("library/")) && !memmem(file.p, file.n, "/library/", 9) && !memmem(file.p, file.n, "/registry/", 10);
+        if (is_own && end < last && *end == '.' && end > at + 3)
+            return nx_slice_make(at + 3, (size_t)(end - at) - 3);
+        rest = nx_slice_make(at + 3, (size_t)(last - at) - 3);
+    }
+}
+
 void nx_cli_debug_wait(const nx_cli *c, nx_slice module)
 {
     struct timespec pause = {0, LOOK_NS};
@@ -36,9 +57,10 @@ void nx_cli_debug_wait(const nx_cli *c, nx_slice module)
     (void)prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY); /* where only parents may attach; fails where there is no such rule */
     if (!has_lines(module))
         fprintf(stderr, "The module holds no line numbers (DWARF). Build it with debug information (-g), and replay with --against that build.\n");
+    nx_slice crate = crate_of(module);
     fprintf(stderr, "The function waits before its first instruction. In another terminal:\n"
-                    "  %sgdb -q -p %ld -ex 'handle SIGSEGV SIGILL SIGFPE SIGBUS nostop noprint pass' -ex 'break handle_event' -ex continue%s\n",
-            nx_cli_paint(c->err_has_colour, NX_CLI_BOLD), (long)getpid(), nx_cli_paint(c->err_has_colour, NX_CLI_PLAIN));
+                    "  %sgdb -q -p %ld -ex 'handle SIGSEGV SIGILL SIGFPE SIGBUS nostop noprint pass' -ex 'break %.*s%shandle_event' -ex continue%s\n",
+            nx_cli_paint(c->err_has_colour, NX_CLI_BOLD), (long)getpid(), NX_SLICE_FMT(crate), crate.n ? "::" : "", nx_cli_paint(c->err_has_colour, NX_CLI_PLAIN));
     while (!tracer())
         nanosleep(&pause, NULL);
 }

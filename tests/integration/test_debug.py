@@ -129,6 +129,20 @@ def test_a_module_without_lines_is_told_and_other_code_can_be_debugged(node, tmp
     assert code == 0 and json.loads(output)["verdict"] == "identical"
 
 
+@pytest.mark.skipif(not GDB, reason="gdb is not installed")
+def test_a_function_of_rust_is_found_by_its_path(node, guests, tmp_path):
+    event_id = node.publish("plain", "x")
+    node.run_of(event_id)
+    other = guests.rust("probe.rs", options=("-C", "strip=none", "-C", "debuginfo=2", "-C", "opt-level=0"))
+    env = environment(NEXUS_ADMIN_URL=node.admin_url, XDG_CACHE_HOME=tmp_path / "cache")
+    with Waiting(event_id, "--against", other, env=env, cwd=tmp_path) as waiting:
+        line = waiting.line()
+        assert re.search(r"'break probe\w*::handle_event'", line), line
+        said = attach(line, "next", "info locals", "detach")
+        assert re.search(r"hit Breakpoint 1, probe\w*::handle_event \(\) at .*probe\.rs:\d+", said), said
+        waiting.end()
+
+
 def test_debug_takes_recorded_answers_only(node):
     refused = node.nexus("replay", "@last", "--debug", "--effects", "deny", check=False)
     assert refused.returncode == 2 and "--debug" in refused.stderr
