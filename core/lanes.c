@@ -263,7 +263,7 @@ static void look_job(nx_core_job *job)
     pthread_mutex_lock(&l->mu);
     uint64_t now = nx_clock_ns();
     if (err == NX_OK && l->slot && l->term == term && term) {
-        l->n_lags = unacked > l->n_in_hand ? l->n_lags + 1 : 0;
+        l->n_lags = unacked > l->n_in_hand && l->n_in_hand == in_hand ? l->n_lags + 1 : 0; /* what still comes is no sign of anything */
         l->has_left_over |= l->n_lags >= LAGS_MAX;
         if (unacked == in_hand && (!l->has_left_over || now - l->begun_ns > SETTLE_NS))
             v = settle(l, &n);
