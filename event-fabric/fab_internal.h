@@ -366,7 +366,7 @@ enum { NX_FAB_STORED,
        NX_FAB_REFUSED,
        NX_FAB_RESULTS };
 typedef struct nx_fab_metrics { /* all may be NULL */
-    nx_metric *publishes[NX_FAB_RESULTS], *redelivered, *reconnects, *purged, *held, *fns[4];
+    nx_metric *publishes[NX_FAB_RESULTS], *redelivered, *reconnects, *purged, *held, *fns[5];
 } nx_fab_metrics;
 void nx_fab_metrics_start(nx_fab *f);
 void nx_fab_metrics_stop(nx_fab *f);

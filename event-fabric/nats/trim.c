@@ -140,7 +140,7 @@ static nx_err ack_floor(nx_fab_ns *n, uint64_t last_seq, uint64_t cut, uint64_t 
             e = consumer_floor(n, c, last_seq, &f);
             if (!e && f < floor) {
                 floor = f;
-                snprintf(whose, whose_bytes, "%.*s", NX_SLICE_FMT(nx_json_get_str(c, "name")));
+                snprintf(whose, whose_bytes, "consumer %.*s, which is far behind", NX_SLICE_FMT(nx_json_get_str(c, "name")));
             }
         }
         nx_json_free(j);
@@ -171,7 +171,7 @@ static nx_err purge(nx_fab *f, const char *stream, uint64_t keep_from)
 static void set_held(nx_fab_ns *n, bool is_held, const char *whose)
 {
     if (is_held && !n->is_held)
-        nx_log(NX_LOG_WARN, "fabric.held", "consumer %s is so far behind that old events of namespace %s are kept for it", whose, n->name);
+        nx_log(NX_LOG_WARN, "fabric.held", "old events of namespace %s are kept for %s", n->name, whose);
     if (is_held != n->is_held)
         nx_obs_gauge_add(n->f->metrics.held, is_held ? 1 : -1);
     n->is_held = is_held;
@@ -197,15 +197,20 @@ static nx_err trim_stream(nx_fab_ns *n, const char *stream, uint64_t max_age_ns,
         e = ack_floor(n, st.last_seq, cut, &floor, whose, sizeof whose);
         if (e)
             return e;
-        if (floor < cut) {
-            set_held(n, floor <= st.first_seq, whose);
-            cut = floor;
-        } else {
-            set_held(n, false, whose);
+        if (floor > st.first_seq) {
+            uint64_t by_timers = cut;
+
+            e = nx_fab_timers_floor(n, st.first_seq, cut, &by_timers);
+            if (e)
+                return e;
+            if (by_timers < floor) {
+                floor = by_timers;
+                snprintf(whose, sizeof whose, "delayed events or retries that wait for their time");
+            }
         }
-        e = cut > st.first_seq ? nx_fab_timers_floor(n, st.first_seq, cut, &cut) : NX_OK;
-        if (e)
-            return e;
+        set_held(n, floor < cut && floor <= st.first_seq, whose);
+        if (floor < cut)
+            cut = floor;
     }
     return cut > st.first_seq ? purge(n->f, stream, cut) : NX_OK;
 }
