@@ -184,7 +184,7 @@ def test_replay_without_a_home_leaves_nothing_behind(node, tmp_path):
     event_id = node.publish("world", "x")
     node.run_of(event_id)
     bundle(node, event_id, tmp_path / "case.nxb")
-    left = lambda: set(Path("/tmp").glob("nexus-*"))  # noqa: E731
+    left = lambda: set(Path("/tmp").glob("nexus-??????"))  # noqa: E731
     before = left()
     verdict = replay(tmp_path / "case.nxb", env=environment(HOME="/nonexistent", XDG_CACHE_HOME=None))
     assert verdict["verdict"] == "identical"
