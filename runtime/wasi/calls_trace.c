@@ -62,7 +62,7 @@ void nx_rt_trace_value(nx_rt_world *w, uint64_t v)
 void nx_rt_trace_bytes(nx_rt_world *w, const void *p, size_t n)
 {
     size_t room = sizeof w->blob - w->blob_kept, take = n < room ? n : room;
-    memcpy(w->blob + w->blob_kept, p, take);
+    if (take) memcpy(w->blob + w->blob_kept, p, take); /* of nothing, p may be NULL */
     w->blob_kept += (unsigned)take;
     w->blob_bytes += n;
 }
