@@ -1,5 +1,6 @@
 /* cmd_jobs.c: nexus jobs list, show, cancel. */
 #include "cmds.h"
+#include "compare.h"
 #include "follow_job.h"
 #include "replay_range.h"
 
@@ -121,8 +122,14 @@ static int run_show(nx_cli *c)
         nx_cli_job_print_json(job);
     else
         print_job(c, job);
+    const nx_json *diff = nx_json_get(nx_json_get(job, "summary"), "diff");
+    const char *report = nx_cli_flag_text(c, "junit");
+    if (report && !diff)
+        code = nx_cli_fail(c, NX_ENOENT, "flag --junit: the job has compared nothing");
+    else if (report)
+        code = nx_cli_range_junit(c, diff, report);
     nx_json_free(job);
-    return NX_CLI_OK;
+    return code;
 }
 
 static int run_cancel(nx_cli *c)
@@ -139,6 +146,10 @@ static int run_cancel(nx_cli *c)
     return NX_CLI_OK;
 }
 
+static const nx_cli_flag show_flags[] = {
+    {.name = "junit", .value = "FILE", .kind = NX_CLI_FILE, .help = "Write a JUnit XML report of a replay's differences for CI."},
+    {0},
+};
 static const nx_cli_flag list_flags[] = {
     {.name = "kind", .value = "KIND", .help = "Only jobs of this kind: replay, shadow."},
     {0},
@@ -174,8 +185,8 @@ const nx_cli_command nx_cli_cmd_jobs_list = {
 
 const nx_cli_command nx_cli_cmd_jobs_show = {
     .verb = "jobs show",
+    .flags = show_flags,
     .summary = "Show one job: how far it is, and what it found",
-    .flags = no_flags,
     .args = job_args,
     .examples = show_examples,
     .is_client = true,

@@ -229,6 +229,8 @@ static int run(nx_cli *c)
     int allowed = allow_live(c);
     if (allowed != NX_CLI_OK)
         return allowed;
+    if (c->n_args && nx_cli_flag_text(c, "junit"))
+        return nx_cli_fail_usage(c, "flag --junit is of a range; one event's report is nexus diff --junit");
     if (c->n_args == 0)
         return nx_cli_replay_range(c);
     bool is_file = nx_cli_is_bundle(c->args[0]), is_debug = nx_cli_flag_is_set(c, "debug");

@@ -98,6 +98,8 @@ static nx_err set_one(const nx_what_if_set *set, nx_slice data, nx_arena *a, nx_
     err = nx_buf_printf(&wrapped, "{\"v\":%.*s}", NX_SLICE_FMT(set->value));
     if (err != NX_OK || nx_json_member_bytes(nx_buf_view(&wrapped), NX_SLICE("v"), &whole) != NX_OK || !nx_slice_eq(whole, nx_slice_trim(set->value)))
         return nx_error_set(reterr, NX_EINVAL, "path \"%.*s\": the value is not JSON", NX_SLICE_FMT(set->path));
+    if (path.n == 1) /* all of it, whatever it was */
+        return nx_buf_append_slice(out, set->value);
     err = nx_json_path_set(data, &path, 1, set->value, out, reterr);
     if (err == NX_EPARSE)
         return nx_error_set(reterr, NX_EINVAL, "path \"%.*s\": the event's data is not JSON; other data as a whole comes with --data", NX_SLICE_FMT(set->path));

@@ -144,6 +144,9 @@ def test_range_report_for_ci(node, codes, tmp_path):
     cases = xml.parse(report).getroot().find("testsuite").findall("testcase")
     assert [c.find("failure") is not None for c in cases] == [False, True]
     assert cases[1].find("failure").get("message") == "output line 1 changed" and cases[1].get("classname") == "welcome"
+    later = tmp_path / "later.xml"
+    node.nexus("jobs", "show", "@last", "--junit", str(later))
+    assert later.read_text() == report.read_text()
 
 
 def test_range_at_a_rate_takes_its_time(node):

@@ -1,6 +1,8 @@
 """What if the event, the time or an answer had been another: asked of a recorded run."""
 
+import http.server
 import json
+import threading
 
 import pytest
 from nexus.node import Node, function
@@ -82,6 +84,43 @@ def test_of_a_bundle_without_a_node(node, tmp_path):
     node.nexus("bundle", node.event, "-o", str(case))
     node_answer = ask(node, "--set", "data.quantity=3")
     assert ask(node, "--set", "data.quantity=3", event=str(case))["output"] == node_answer["output"]
+
+
+class Price(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"42")
+
+    def log_message(self, *_):
+        pass
+
+
+def test_another_answer_of_an_effect(project, guests):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Price) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        does = project.module(guests.rust("effects.rs"), "does.wasm")
+        project.write({"functions": [function("does", does, key_value_stores=["default"], allowed_outbound_hosts=[url])]})
+        with Node(project) as node:
+            asked = node.publish("does", f"http {url}/price")
+            assert node.run_of(asked)["status"] == "ok"
+            none = node.publish("does", "get default visits")
+            node.run_of(none)
+            server.shutdown()
+            assert "effect       0 http.request OK" in node.nexus("runs", "show", node.run_of(asked)["run_id"]).stdout.splitlines()
+            assert node.replay(asked)[0]["output"] == "200 42"
+            for answer, output in [('{"status":500}', "500 42"), ('{"body":"43"}', "200 43"), ('{"status":404,"body":{"error":"gone"}}', '404 {"error":"gone"}')]:
+                assert ask(node, "--set-effect", f"0={answer}", event=asked)["output"] == output
+            failed = ask(node, "--set-effect", '0={"error":"TIMEOUT"}', event=asked)
+            assert failed["output"].startswith("Timeout") and failed["diff"]["output"]["form"] == "text"
+            assert ask(node, "--set-effect", '0={"status":200}', event=asked, code=0)["output"] == "200 42"
+            assert ask(node, "--set-effect", '0={"value":"7"}', event=none)["output"] == "1 7"
+            # What was not asked then has no answer now.
+            (project.dir / "other.txt").write_text(f"http {url}/other")
+            other = ask(node, "--data", "other.txt", event=asked)
+            assert other["diff"]["after"]["why"] == "not_recorded"
 
 
 @pytest.mark.parametrize("flags, says", [

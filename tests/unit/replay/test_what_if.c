@@ -99,6 +99,7 @@ static void test_what_if_the_data(void **state)
     assert_data(state, "{\"data_base64\":\"eyJhIjoxfQ==\"}", "{\"a\":1}");
     assert_data(state, "{\"data_base64\":\"eyJhIjoxfQ==\",\"set\":[{\"path\":\"data.a\",\"value\":\"2\"}]}", "{\"a\":2}");
     assert_data(state, "{\"data_base64\":\"\"}", "");
+    assert_data(state, "{\"data_base64\":\"AP8=\",\"set\":[{\"path\":\"data\",\"value\":\"{}\"}]}", "{}");
 }
 
 static void test_what_if_the_data_refuses(void **state)
