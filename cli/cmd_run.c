@@ -201,7 +201,7 @@ static const nx_cli_arg args[] = {
 };
 static const nx_cli_example examples[] = {
     {"echo '{\"user_id\": \"u42\"}' | nexus run build/welcome.wasm", "a function on an event's data, without a node"},
-    {"nexus run --dir ./data::/data --env LANG=C tool.wasm -- --verbose /data/in.txt", "any program for WASI"},
+    {"nexus run --dir ./data::/data --env LANG=C tool.wasm /data/in.txt", "any program for WASI"},
     {0},
 };
 

@@ -1,6 +1,7 @@
 """The log away, slow, full or without space; a clock that jumps; a stop under load. Nothing accepted is lost, the answers are honest, and
 all comes back without a restart."""
 
+import contextlib
 import json
 import os
 import re
@@ -196,10 +197,10 @@ def test_full_disk_loses_nothing(tmp_path, guests, small_disk):
     project.write({"functions": [function("load", project.module(guests.rust("probe.rs")))]})
     with Node(project) as node:
         load = Load(lambda: node.url, threads=2, body=lambda i: f"event {i} " + "x" * 2000)
-        with load:
+        ballast = small_disk / "ballast"
+        with ballast.open("wb") as f, load:
             wait_until(lambda: load.count > 50, "events", 20, on_failure=node.log)
-            ballast = small_disk / "ballast"
-            with ballast.open("wb") as f:
+            with contextlib.closing(f):
                 try:
                     while True:
                         f.write(b"\0" * (1 << 18))
