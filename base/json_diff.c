@@ -79,11 +79,11 @@ static nx_err parse_items(nx_json_scan *s, nx_arena *a, node *parent)
         parent->n++;
     }
     s->p++;
-    parent->items = nx_arena_calloc(a, parent->n + 1, sizeof *parent->items);
+    parent->items = nx_arena_calloc(a, parent->n + 1, sizeof(void *));
     if (!parent->items) return NX_ELIMIT;
     size_t i = 0;
     for (node *n = first; n; n = n->next) parent->items[i++] = n;
-    if (is_object && parent->n > 1) qsort(parent->items, parent->n, sizeof *parent->items, by_key);
+    if (is_object && parent->n > 1) qsort(parent->items, parent->n, sizeof(void *), by_key);
     return NX_OK;
 }
 
@@ -184,7 +184,9 @@ static nx_err compare_objects(walk *w, const node *x, const node *y)
         }
         i += left != NULL;
         k += right != NULL;
-        err = compare_at(w, (nx_json_step){left ? left->key : right->key, 0}, left, right);
+        nx_slice key = left ? left->key : right ? right->key
+                                                : NX_SLICE_NULL; /* one of both is there */
+        err = compare_at(w, (nx_json_step){key, 0}, left, right);
     }
     return err;
 }

@@ -170,15 +170,15 @@ static const char *closing(nx_slice container) { return container.p + container.
 static nx_err find_member(const setting *s, nx_slice object, place *ret)
 {
     nx_json_scan scan = {object.p, object.p + object.n};
-    nx_slice key, value, wanted = s->path->steps[s->at].key;
+    nx_slice raw, value;
     bool is_first = true, is_it;
     *ret = (place){.insert = closing(object), .is_empty = true};
     nx_err err = nx_json_scan_object(&scan);
     while (!err) {
-        err = nx_json_scan_member(&scan, &is_first, &key, &value);
-        if (err || !key.p) break;
+        err = nx_json_scan_member(&scan, &is_first, &raw, &value);
+        if (err || !raw.p) break;
         ret->is_empty = false;
-        err = key_is(key, wanted, &is_it);
+        err = key_is(raw, s->path->steps[s->at].key, &is_it);
         if (!err && is_it && ret->value.p) return refuse(s, "has two members of that name: which is meant is anybody's guess");
         if (!err && is_it) ret->value = value;
     }

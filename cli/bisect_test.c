@@ -8,8 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* The environment with the variables in place of those of the same name; the strings are lent. */
 static char **environment(char *const *variables)
 {

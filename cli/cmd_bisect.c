@@ -90,7 +90,11 @@ static int list_versions(bisect *b)
         return code;
     b->v = calloc(VERSIONS_MAX, sizeof *b->v);
     nx_slice rest = nx_buf_view(&reply.body), line;
-    while (b->v && b->n < VERSIONS_MAX && nx_cli_next_line(&rest, &line)) { /* newest first */
+    if (!b->v) {
+        nx_buf_done(&reply.body);
+        return nx_cli_fail(b->c, NX_ENOMEM, "out of memory for the versions");
+    }
+    while (b->n < VERSIONS_MAX && nx_cli_next_line(&rest, &line)) { /* newest first */
         nx_json *r = NULL;
         uint64_t number;
         if (nx_json_parse(line, NX_CLI_REPLY_BYTES, &r, NULL) != NX_OK)
@@ -110,7 +114,7 @@ static int list_versions(bisect *b)
         b->v[i] = b->v[b->n - 1 - i];
         b->v[b->n - 1 - i] = swap;
     }
-    return b->v ? NX_CLI_OK : nx_cli_fail(b->c, NX_ENOMEM, "out of memory for the versions");
+    return NX_CLI_OK;
 }
 
 /* One comparison; *ret is the parsed answer. */

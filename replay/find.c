@@ -32,7 +32,7 @@ static bool is_in(const nx_run *const *v, unsigned n, const nx_run *r)
 /* A run that failed may have been redriven, long after the records that are read for its event. */
 static nx_err add_redriven(nx_fab_ns *ns, nx_replay_found *f, nx_error *reterr)
 {
-    const nx_run **all = nx_arena_calloc(&f->arena, f->n * GENERATIONS_MAX + 1, sizeof *all);
+    const nx_run **all = nx_arena_calloc(&f->arena, f->n * GENERATIONS_MAX + 1, sizeof(void *));
     unsigned count = 0;
     if (!all)
         return nx_error_set(reterr, NX_ENOMEM, "out of memory for the runs of event %s", f->event.event_id.s);
@@ -83,7 +83,7 @@ static nx_err find(nx_node *n, nx_slice event, nx_slice function, nx_replay_foun
         err = nx_fab_runs_done(ns, &f->event, &f->arena, &v, &count, reterr);
     if (err != NX_OK)
         return err;
-    f->runs = nx_arena_calloc(&f->arena, count + 1, sizeof *f->runs);
+    f->runs = nx_arena_calloc(&f->arena, count + 1, sizeof(void *));
     if (!f->runs)
         return nx_error_set(reterr, NX_ENOMEM, "out of memory for the runs of event %s", id.s);
     for (unsigned i = 0; i < count; i++)
