@@ -22,6 +22,10 @@ static void note(void *self, const nx_replay_result *r, nx_buf *out)
     }
     if (r->verdict == NX_REPLAY_IDENTICAL && is_same_code(r))
         return;
+    if (r->original->recording != NX_RECORDING_FULL || r->original->redacted.n) { /* what a record may not keep, a summary may not either */
+        (void)nx_diff_note_write(g, NULL, NX_SLICE("differs in values that are not kept (the function's recording or redact)"), out);
+        return;
+    }
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(NX_DIFF_ARENA_BYTES);
     nx_diff_side before = {.run = r->original}, after = {.run = r->replayed, .emits = r->outcome->emitted};

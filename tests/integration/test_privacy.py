@@ -220,3 +220,19 @@ def test_settings_are_checked(project):
     assert result.returncode == 2
     assert 'functions[0].recording' in result.stdout + result.stderr
     assert 'functions[0].redact[0]' in result.stdout + result.stderr and "data.email" in result.stdout + result.stderr
+
+
+def test_summary_of_a_range_holds_no_covered_value(node, guests, tmp_path):
+    """The difference to other code is told without the values that a record may not keep."""
+    secret = "range.only@example.com"
+    for name in ("plain", "covered"):
+        run(node, name, json.dumps({"email": secret if name == "covered" else "shown@example.com"}))
+    other = tmp_path / "other.c"
+    other.write_text((ROOT / "tests/integration/guests/echo.c").read_text().replace('"echo', '"changed'))
+    code = guests.c(other)
+    for name, value, is_told in (("plain", "shown@example.com", True), ("covered", secret, False)):
+        node.nexus("replay", "--since", "1h", "--function", name, "--against", str(code), check=False)
+        job = node.json("jobs", "list")[0]["job_id"]
+        text = node.nexus("jobs", "show", job).stdout + node.nexus("jobs", "show", job, "--json").stdout
+        assert "diverged" in text
+        assert (value in text) == is_told, text
