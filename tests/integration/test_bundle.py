@@ -333,7 +333,7 @@ def test_recording_of_a_release_repeats_with_this_build(guests, home, tmp_path):
             from nexus import node as module
             own, module.NEXUS = module.NEXUS, release
             try:
-                super().launch()
+                return super().launch()
             finally:
                 module.NEXUS = own
 
