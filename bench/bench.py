@@ -147,6 +147,11 @@ functions:
   - name: later
     on: {{http: {{method: POST, path: /events/bench.async}}}}
     code: ./echo.wasm
+  - name: unrecorded
+    on: {{http: {{method: POST, path: /sync-unrecorded}}}}
+    code: ./echo.wasm
+    respond: sync
+    recording: "off"
   - name: large-stack
     on: {{http: {{method: POST, path: /sync-large-stack}}}}
     code: ./large.wasm
@@ -262,6 +267,8 @@ def measure_node(nexus, node, folder, seconds, table, nats_floor):
     table.add("durable sync events, 64 connections", many["rate"], "events/s", 14000)
     large = wrk(node.url + "/sync-large-stack", 64, seconds)
     table.add("the same, function with a 1 MiB stack", large["rate"], "events/s", 14000)
+    pairs = [[wrk(node.url + path, 64, max(2, seconds // 3))["rate"] for path in ("/sync", "/sync-unrecorded")] for _ in range(4)]
+    table.add("recording: full over off, 64 connections (throughput)", statistics.median(full / off for full, off in pairs), "x", 0.95)
     before, started = run_count(node, "later"), time.monotonic()
     later = wrk(node.url + "/events/bench.async", 64, seconds)
     table.add("async: 202 after PubAck, 64 connections", later["rate"], "events/s")
