@@ -12,6 +12,7 @@
 #define REQUEST_BYTES_MAX (NX_EFFECT_REQUEST_BYTES + 4096u)
 #define ARENA_BYTES_MAX (NX_EFFECT_ATTEMPT_BYTES + NX_EMIT_ATTEMPT_BYTES + (16u << 20)) /* and the arrays */
 #define KEPT_BUFFER_BYTES (256u << 10)                                                  /* a scratch keeps no more than this between attempts */
+#define DEADLINE_MARGIN_NS (5 * NX_NS_PER_MS)
 #define SHOWN_BYTES 80
 
 /* ---- the state */
@@ -276,7 +277,8 @@ static uint8_t do_live(nx_rt_world *w, nx_rt_effects *e, const nx_rt_effect_ask 
     }
     if (rc == NX_ECANCELED) return end_with(w, e, NX_RT_END_CANCELED, "%s", "the node stops");
     catch_up(w);
-    if (rc == NX_ETIMEOUT && nx_clock_ns() >= w->deadline_ns)
+    /* Clients count in milliseconds and may give up a moment early: then it is the attempt's time that is over, too. */
+    if (rc == NX_ETIMEOUT && nx_clock_ns() + DEADLINE_MARGIN_NS >= w->deadline_ns)
         return note(w, e, ask->name, request, NX_EFFECT_INTERRUPTED, NX_SLICE_NULL, true) ? end_interrupted(w, e, ask->name) : NX_WASI_END;
     if (rc != NX_OK) {
         set_answer(e, "%s", err.msg[0] ? err.msg : nx_err_text(rc));
