@@ -32,6 +32,8 @@ void handle_event(void)
 }
 """
 GDB = shutil.which("gdb")
+IS_RELEASE = json.loads(nexus("version", "--json").stdout)["engine"].startswith("static")
+can_debug = pytest.mark.skipif(IS_RELEASE, reason="the release's engine has no support for debuggers")
 
 
 class Waiting:
@@ -88,6 +90,7 @@ def attach(line, *commands):
     return result.stdout + result.stderr
 
 
+@can_debug
 @pytest.mark.skipif(not GDB, reason="gdb is not installed")
 @pytest.mark.parametrize("offline", [False, True])
 def test_gdb_shows_functions_lines_and_variables_and_the_run_is_the_recorded_one(node, tmp_path, offline):
@@ -111,6 +114,7 @@ def test_gdb_shows_functions_lines_and_variables_and_the_run_is_the_recorded_one
     assert verdict["output"] == "63\n"
 
 
+@can_debug
 def test_a_module_without_lines_is_told_and_other_code_can_be_debugged(node, tmp_path):
     event_id = node.publish("plain", "x")
     node.run_of(event_id)
@@ -129,6 +133,7 @@ def test_a_module_without_lines_is_told_and_other_code_can_be_debugged(node, tmp
     assert code == 0 and json.loads(output)["verdict"] == "identical"
 
 
+@can_debug
 @pytest.mark.skipif(not GDB, reason="gdb is not installed")
 def test_a_function_of_rust_is_found_by_its_path(node, guests, tmp_path):
     event_id = node.publish("plain", "x")
@@ -146,3 +151,11 @@ def test_a_function_of_rust_is_found_by_its_path(node, guests, tmp_path):
 def test_debug_takes_recorded_answers_only(node):
     refused = node.nexus("replay", "@last", "--debug", "--effects", "deny", check=False)
     assert refused.returncode == 2 and "--debug" in refused.stderr
+
+
+@pytest.mark.skipif(not IS_RELEASE, reason="for the release")
+def test_a_release_says_what_can_debug(node):
+    event_id = node.publish("weigh", "x")
+    node.run_of(event_id)
+    result = node.nexus("replay", event_id, "--debug", check=False)
+    assert result.returncode != 0 and "development build" in result.stderr
