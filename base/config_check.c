@@ -146,6 +146,22 @@ static void check_code(nx_cfg_ctx *x, const nx_fn_config *f, const char *path, n
         nx_cfg_issue(x, at, path, advice, "%s %s", shown, reason);
 }
 
+static void check_own_files(nx_cfg_ctx *x, const nx_fn_config *f, const char *path, nx_cfg_mark at)
+{
+    char shown[NX_CFG_SHOW_BYTES];
+    struct stat st;
+    for (unsigned i = 0; i < f->n_files; i++) {
+        const char *file = nx_cfg_resolve(x->read, x->base_dir, f->files[i]);
+        if (!file)
+            x->err = NX_ENOMEM;
+        else if (stat(file, &st) != 0)
+            nx_cfg_issue(x, at, path, errno == ENOENT ? "create it, or correct the path" : NULL, "%s: %s", nx_cfg_show(f->files[i], shown),
+                         errno == ENOENT ? "does not exist" : strerror(errno));
+        else if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+            nx_cfg_issue(x, at, path, NULL, "%s is neither a file nor a folder", nx_cfg_show(f->files[i], shown));
+    }
+}
+
 /* ---- functions */
 
 /* The path of a function's key for messages: "functions[3].on.http.path". */
@@ -218,6 +234,8 @@ static void check_function(nx_cfg_ctx *x, unsigned i)
     check_retry(x, i);
     if ((x->flags & NX_CONFIG_CHECK_CODE) && f->code_path.n)
         check_code(x, f, fn_path(i, "code", path), *code);
+    if (x->flags & NX_CONFIG_CHECK_CODE)
+        check_own_files(x, f, fn_path(i, "files", path), *mark_in(marks, "functions[].files"));
 }
 
 static int compare_slices(nx_slice a, nx_slice b)

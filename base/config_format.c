@@ -503,6 +503,36 @@ static bool check_file(nx_slice s, nx_cfg_why *why)
     return true;
 }
 
+/* Files that a function takes along: it finds them at the same path below "/". */
+static bool check_own_file(nx_slice s, nx_cfg_why *why)
+{
+    char shown[NX_CFG_SHOW_BYTES];
+    unsigned depth = 0;
+    if (!check_file(s, why))
+        return false;
+    if (s.p[0] == '/') {
+        advise(why, "copy it into the project's folder");
+        return refuse(why, "%s is not a path below this file's folder", nx_cfg_show(s, shown));
+    }
+    for (nx_slice rest = s; rest.n;) {
+        nx_slice part = nx_slice_split(rest, '/', &rest);
+        if (part.n == 0 || nx_slice_eq_cstr(part, "."))
+            continue;
+        if (nx_slice_eq_cstr(part, "..")) {
+            advise(why, "copy it into the project's folder");
+            return refuse(why, "%s is not a path below this file's folder", nx_cfg_show(s, shown));
+        }
+        if (depth++ == 0 && nx_slice_eq_cstr(part, "tmp")) {
+            advise(why, "choose another name");
+            return refuse(why, "%s would hide /tmp, which is the function's scratch", nx_cfg_show(s, shown));
+        }
+    }
+    if (depth)
+        return true;
+    advise(why, "name the files and folders that the function needs");
+    return refuse(why, "%s is the whole project", nx_cfg_show(s, shown));
+}
+
 #define LABEL "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 #define NO_CONTROL "^[^\\u0000-\\u001f\\u007f]*$"
 
@@ -520,6 +550,7 @@ const nx_cfg_format nx_cfg_function_name = {"a name", LABEL, 63, false, check_fu
 const nx_cfg_format nx_cfg_address = {"an address", "^.*:[0-9]{1,5}$", 270, false, check_address};
 const nx_cfg_format nx_cfg_file = {"a file", NO_CONTROL, 4000, false, check_file};
 const nx_cfg_format nx_cfg_folder = {"a folder", NO_CONTROL, 4000, false, check_file};
+const nx_cfg_format nx_cfg_own_file = {"a file or folder", "^[^/\\u0000-\\u001f\\u007f][^\\u0000-\\u001f\\u007f]*$", 4000, false, check_own_file};
 const nx_cfg_format nx_cfg_nats_url = {"an address of NATS servers", "^(nats|tls)://", 2000, false, check_nats_url};
 const nx_cfg_format nx_cfg_js_prefix = {"a subject prefix", "^[^\\s.*>]+(\\.[^\\s.*>]+)*$", 128, false, check_js_prefix};
 const nx_cfg_format nx_cfg_http_path = {"an HTTP path", "^/[^\\u0000-\\u001f\\u007f?#%\\\\*{}]*$", 1024, false, check_http_path};

@@ -150,6 +150,9 @@ const nx_cfg_row nx_cfg_rows[] = {
     {"functions[].runtime", NX_CFG_ENUM, .def = "wasi-preview1", .choices = runtimes, FN(runtime), .help = "What the code is built for."},
     {"functions[].code", NX_CFG_STRING, &nx_cfg_file, FN_PATH(code, code_path), .is_required = true, .example = "./build/welcome.wasm",
      .help = "WebAssembly module, relative to this file."},
+    {"functions[].files", NX_CFG_LIST, &nx_cfg_own_file, FN_LIST(files), .example = "[./templates]",
+     .help = "Files and folders below this file's folder that the function can read, each at its path below `/` (`./templates` is `/templates`). They are part "
+             "of the version. At most 32 MiB and 4096 files; hidden files in folders are left out."},
     {"functions[].build", NX_CFG_SECTION, .help = "How `nexus build` and `nexus dev` make the module."},
     {"functions[].build.command", NX_CFG_STRING, &nx_cfg_command, FN(build_command), .example = "cargo build --release --target wasm32-wasip1",
      .help = "Command line, run by the shell."},

@@ -2,21 +2,18 @@
 #include "cmds.h"
 #include "follow_job.h"
 #include "grants.h"
+#include "nx/artifact.h"
 #include "nx/digest.h"
 #include "shadow_check.h"
 #include "tools.h"
 
-#define MODULE_BYTES (64u << 20)
-
-static int upload(nx_cli_client *node, const nx_fn_config *f, char hex[NX_SHA256_HEX + 1])
+static int upload(nx_cli_client *node, const nx_config *cfg, const nx_fn_config *f, char hex[NX_SHA256_HEX + 1])
 {
-    char path[NX_CLI_PATH_BYTES], what[160], api[128];
+    char what[160], api[128];
     NX_CLEANUP(nx_buf_done)
-    nx_buf module = NX_BUF_INIT(MODULE_BYTES);
+    nx_buf module = NX_BUF_INIT(NX_ARTIFACT_BYTES_MAX);
     nx_error e = NX_ERROR_INIT;
-    if ((e.code = nx_slice_to_cstr(f->code_path, path, sizeof path)) == NX_OK)
-        e.code = nx_cli_read_file(path, &module, &e);
-    if (e.code != NX_OK)
+    if ((e.code = nx_artifact_read(cfg, f, &module, &e)) != NX_OK)
         return nx_cli_fail(node->cli, e.code, "%.*s: %s", NX_SLICE_FMT(f->name), e.msg[0] ? e.msg : nx_err_text(e.code));
     nx_cli_note_module_grants(nx_buf_view(&module), f);
     nx_sha256 digest = nx_sha256_of(nx_buf_view(&module));
@@ -141,7 +138,7 @@ static int deploy(nx_cli *c, const nx_config *cfg)
             is_named = nx_slice_eq_cstr(f->name, c->args[k]);
         if (!is_named)
             continue;
-        code = upload(&node, f, hex);
+        code = upload(&node, cfg, f, hex);
         if (code == NX_CLI_OK && min_events)
             code = require_shadow(&node, f, hex, min_events);
         if (code == NX_CLI_OK)
@@ -204,7 +201,7 @@ static const nx_cli_example examples[] = {
 const nx_cli_command nx_cli_cmd_deploy = {
     .verb = "deploy",
     .summary = "Make new versions of functions on a running node",
-    .text = "A version is the module and its settings; it never changes and has a number. The newest becomes live at once, on every\n"
+    .text = "A version is the module with its files, and its settings; it never changes and has a number. The newest becomes live at once, on every\n"
             "node of the namespace. Nothing is made where both are those of the live version already.",
     .flags = flags,
     .args = args,

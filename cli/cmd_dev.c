@@ -7,6 +7,7 @@
 #include "cmds.h"
 #include "first_build.h"
 #include "host.h"
+#include "nx/artifact.h"
 #include "nx/clock.h"
 #include "tools.h"
 #include "watch.h"
@@ -49,11 +50,25 @@ static uint64_t function_fingerprint(const nx_fn_config *f)
     return nx_slice_to_cstr(f->code_path, path, sizeof path) == NX_OK ? nx_cli_file_fingerprint(path) : 0;
 }
 
+/* Added up, because folders are read in no certain order. */
+static nx_err add_fingerprint(void *self, const nx_artifact_file *file)
+{
+    uint64_t *sum = self, h = file->kind == NX_RT_NODE_FILE ? nx_cli_file_fingerprint(file->host_path) : (uint64_t)file->kind;
+    for (size_t i = 0; i < file->path.n; i++)
+        h = (h ^ (uint8_t)file->path.p[i]) * 0x100000001b3ull;
+    *sum += h;
+    return NX_OK;
+}
+
+/* Of the modules and of the files that functions take along. */
 static uint64_t modules_fingerprint(const dev *d)
 {
     uint64_t h = d->next_fingerprint;
-    for (unsigned i = 0; i < d->next->n_functions; i++)
-        h = h * 31 + function_fingerprint(&d->next->functions[i]);
+    for (unsigned i = 0; i < d->next->n_functions; i++) {
+        uint64_t files = 0;
+        (void)nx_artifact_each_file(d->next, &d->next->functions[i], add_fingerprint, &files, NULL); /* what is missing is told when it is taken */
+        h = (h * 31 + function_fingerprint(&d->next->functions[i])) * 31 + files;
+    }
     return h ? h : 1;
 }
 
@@ -88,6 +103,15 @@ static void watch_folder_of(nx_cli_watch *w, const char *file)
     nx_cli_watch_folder(w, path);
 }
 
+static nx_err watch_own_file(void *self, const nx_artifact_file *file)
+{
+    if (file->kind == NX_RT_NODE_DIR)
+        nx_cli_watch_folder(self, file->host_path);
+    else
+        watch_folder_of(self, file->host_path);
+    return NX_OK;
+}
+
 static void watch_all(dev *d)
 {
     char path[NX_CLI_PATH_BYTES];
@@ -97,6 +121,7 @@ static void watch_all(dev *d)
         const nx_fn_config *f = &d->next->functions[i];
         if (nx_slice_to_cstr(f->code_path, path, sizeof path) == NX_OK)
             watch_folder_of(d->watch, path);
+        (void)nx_artifact_each_file(d->next, f, watch_own_file, d->watch, NULL);
         if (!d->no_build)
             nx_cli_sources_folders(d->next, f, watch_folder, d->watch);
     }

@@ -69,6 +69,17 @@ static void print_grants(const nx_json *grants)
         putchar('\n');
 }
 
+static void print_files(const nx_json *files)
+{
+    for (size_t i = 0; i < nx_json_len(files); i++) {
+        char size[16];
+        nx_cli_format_bytes(nx_json_get_u64(nx_json_at(files, i), "size_bytes", 0), size);
+        printf("%s/", i ? "            " : "files       ");
+        nx_cli_print_safe(stdout, nx_json_get_str(nx_json_at(files, i), "path"));
+        printf(" (%s)\n", size);
+    }
+}
+
 static const char *backtraces(const nx_json *root)
 {
     if (!nx_json_get_bool(root, "has_names", false))
@@ -90,6 +101,7 @@ static void print_report(const nx_cli *c, const nx_json *root, bool can_run)
     print_grants(nx_json_get(root, "grants"));
     print_names(root, "imports");
     print_names(root, "exports");
+    print_files(nx_json_get(root, "files"));
     printf("%s%s%s\n", nx_cli_paint(c->has_colour, can_run ? NX_CLI_GREEN : NX_CLI_RED), can_run ? "can run here" : "cannot run here",
            nx_cli_paint(c->has_colour, NX_CLI_PLAIN));
     print_problems(c, nx_json_get(root, "problems"));

@@ -1,6 +1,8 @@
 /* cmd_test.c: nexus test: every bundle of a folder against the code as it is now. */
 #include "cmds.h"
+#include "compare.h"
 #include "junit.h"
+#include "nx/artifact.h"
 #include "nx/clock.h"
 #include "nx/expect.h"
 #include "offline.h"
@@ -117,14 +119,12 @@ static void print_line(const suite *s, const outcome *o)
 /* The module to run: empty for the recorded one. */
 static nx_err code_of(const suite *s, const nx_bundle *b, nx_buf *module, nx_error *reterr)
 {
-    char path[NX_CLI_PATH_BYTES];
     if (s->against)
-        return strcmp(s->against, RECORDED) == 0 ? NX_OK : nx_cli_read_file(s->against, module, reterr);
+        return strcmp(s->against, RECORDED) == 0 ? NX_OK : nx_cli_code_read(s->c, s->against, module, reterr);
     const nx_fn_config *f = nx_config_function(s->cfg, b->run.function);
     if (!f)
         return nx_error_set(reterr, NX_ENOENT, "the project has no function '%.*s'; --against " RECORDED " runs the code of the bundle", NX_SLICE_FMT(b->run.function));
-    nx_err e = nx_slice_to_cstr(f->code_path, path, sizeof path);
-    return e == NX_OK ? nx_cli_read_file(path, module, reterr) : nx_error_set(reterr, e, "the path of its code is too long");
+    return nx_artifact_read(s->cfg, f, module, reterr);
 }
 
 static const char *judge(const suite *s, const nx_bundle *b, nx_slice module, char hex[NX_SHA256_HEX + 1], const nx_replay_result **ret, nx_buf *why)

@@ -1,13 +1,12 @@
 /* cmd_validate.c: nexus validate. */
 #include "cmds.h"
 #include "grants.h"
+#include "nx/artifact.h"
 #include "nx/rt.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define MODULE_BYTES (256u << 20)
 
 static nx_err add_issue(nx_config_issues *all, const nx_fn_config *f, unsigned index, const nx_json *problem)
 {
@@ -29,18 +28,16 @@ static nx_err add_issue(nx_config_issues *all, const nx_fn_config *f, unsigned i
 }
 
 /* What `nexus deploy` would refuse: the loader of settings has only seen that there are modules. */
-static nx_err check_module(const nx_fn_config *f, unsigned index, nx_config_issues *all, nx_error *reterr)
+static nx_err check_module(const nx_config *cfg, unsigned index, nx_config_issues *all, nx_error *reterr)
 {
-    char path[NX_CLI_PATH_BYTES];
+    const nx_fn_config *f = &cfg->functions[index];
     NX_CLEANUP(nx_buf_done)
-    nx_buf module = NX_BUF_INIT(MODULE_BYTES);
+    nx_buf module = NX_BUF_INIT(NX_ARTIFACT_BYTES_MAX);
     NX_CLEANUP(nx_buf_done)
     nx_buf out = NX_BUF_INIT(64u << 20);
     nx_jw w = NX_JW_INIT(&out);
     nx_json *root = NULL;
-    nx_err e = nx_slice_to_cstr(f->code_path, path, sizeof path);
-    if (e == NX_OK)
-        e = nx_cli_read_file(path, &module, reterr);
+    nx_err e = nx_artifact_read(cfg, f, &module, reterr);
     if (e == NX_OK)
         e = nx_rt_inspect(nx_buf_view(&module), &w, reterr);
     if (e == NX_OK)
@@ -88,7 +85,7 @@ static int run(nx_cli *c)
     NX_CLEANUP(nx_buf_done)
     nx_buf out = NX_BUF_INIT(1u << 20);
     for (unsigned i = 0; err == NX_OK && (flags & NX_CONFIG_CHECK_CODE) && i < cfg->n_functions; i++)
-        err = check_module(&cfg->functions[i], i, &found, &e);
+        err = check_module(cfg, i, &found, &e);
     if (err == NX_OK)
         err = (c->json ? nx_config_issues_json : nx_config_issues_text)(&found, &out);
     int code = err != NX_OK ? nx_cli_fail(c, err, "%s", e.msg[0] ? e.msg : nx_err_text(err)) : found.n ? nx_err_exit_code(NX_EINVAL)

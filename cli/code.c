@@ -1,9 +1,9 @@
 /* code.c: naming the code that a command means. */
 #include "compare.h"
+#include "nx/artifact.h"
 #include "nx/digest.h"
+#include <stdlib.h>
 #include <unistd.h>
-
-#define MODULE_BYTES (64u << 20)
 
 /* A file in the folder must not stand in a version's place. */
 static bool is_version_name(const char *text)
@@ -18,6 +18,42 @@ static bool is_file(const char *text)
     return !is_version_name(text) && (access(text, F_OK) == 0 || strchr(text, '/') || nx_slice_ends(nx_slice_cstr(text), NX_SLICE(".wasm")));
 }
 
+/* The function of the project here whose module the file is, and which takes files along. */
+static const nx_fn_config *owner_of(const nx_config *cfg, const char *path)
+{
+    const nx_fn_config *found = NULL;
+    char *real = realpath(path, NULL), code[NX_CLI_PATH_BYTES];
+    for (unsigned i = 0; real && !found && i < cfg->n_functions; i++) {
+        const nx_fn_config *f = &cfg->functions[i];
+        char *other = f->n_files && nx_slice_to_cstr(f->code_path, code, sizeof code) == NX_OK ? realpath(code, NULL) : NULL;
+        if (other && strcmp(real, other) == 0)
+            found = f;
+        free(other);
+    }
+    free(real);
+    return found;
+}
+
+nx_err nx_cli_code_read(const nx_cli *c, const char *path, nx_buf *out, nx_error *reterr)
+{
+    char project[NX_CLI_PATH_BYTES];
+    nx_config *cfg = NULL;
+    NX_CLEANUP(nx_buf_done)
+    nx_buf module = NX_BUF_INIT(NX_ARTIFACT_BYTES_MAX + 1);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf problems = NX_BUF_INIT(1u << 20);
+    nx_err err = nx_cli_read_file(path, &module, reterr);
+    if (err != NX_OK)
+        return err;
+    /* A project that can't be read says so where it is what is meant; here it may be there by chance. */
+    if (nx_cli_project_find(project, sizeof project, NULL) == NX_OK)
+        (void)nx_cli_config_load(c, project, 0, &cfg, &problems, NULL);
+    const nx_fn_config *f = cfg ? owner_of(cfg, path) : NULL;
+    err = f ? nx_artifact_with_files(cfg, f, nx_buf_view(&module), out, reterr) : nx_buf_append_slice(out, nx_buf_view(&module));
+    nx_config_unref(cfg);
+    return err;
+}
+
 int nx_cli_code_name(nx_cli_client *node, const char *what, const char *text, char ret[NX_CLI_CODE_BYTES])
 {
     if (!is_file(text)) {
@@ -26,9 +62,9 @@ int nx_cli_code_name(nx_cli_client *node, const char *what, const char *text, ch
         return NX_CLI_OK;
     }
     NX_CLEANUP(nx_buf_done)
-    nx_buf module = NX_BUF_INIT(MODULE_BYTES);
+    nx_buf module = NX_BUF_INIT(NX_ARTIFACT_BYTES_MAX);
     nx_error e = NX_ERROR_INIT;
-    if ((e.code = nx_cli_read_file(text, &module, &e)) != NX_OK)
+    if ((e.code = nx_cli_code_read(node->cli, text, &module, &e)) != NX_OK)
         return nx_cli_fail(node->cli, e.code, "%s: %s", what, e.msg);
     char path[128];
     nx_httpc_resp reply;

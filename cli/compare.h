@@ -9,6 +9,8 @@
 #define NX_CLI_EXIT_DIVERGED 10
 #define NX_CLI_EXIT_ARTIFACT_GONE 11
 #define NX_CLI_CODE_BYTES 72
+/* A .wasm file as an artifact: with the files of the project's function whose `code` it is. */
+nx_err nx_cli_code_read(const nx_cli *c, const char *path, nx_buf *out, nx_error *reterr);
 /* The name of code for the node: a version (v3, live), "recorded", a digest, or a .wasm file, which is uploaded and named by its digest.
  * `what` begins messages: "flag --against". Prints and returns the exit code on failure. */
 int nx_cli_code_name(nx_cli_client *node, const char *what, const char *text, char ret[NX_CLI_CODE_BYTES]);

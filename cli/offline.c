@@ -1,5 +1,6 @@
 /* offline.c: a runtime of the command's own, and bundles repeated in it. */
 #include "offline.h"
+#include "compare.h"
 #include "nx/what_if.h"
 #include "what_if.h"
 #include <dirent.h>
@@ -173,7 +174,7 @@ int nx_cli_offline_replay(const nx_cli *c, const char *name, nx_slice bundle, co
     if (e.code != NX_OK)
         return nx_cli_fail(c, e.code, "%s: %s", name, e.msg[0] ? e.msg : nx_err_text(e.code));
     if (against)
-        e.code = nx_cli_read_file(against, &module, &e);
+        e.code = nx_cli_code_read(c, against, &module, &e);
     if (e.code != NX_OK)
         return nx_cli_fail(c, e.code, "%s", e.msg[0] ? e.msg : nx_err_text(e.code));
     const char *function = nx_cli_flag_text(c, "function");

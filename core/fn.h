@@ -2,8 +2,9 @@
 #ifndef NX_CORE_FN_H
 #define NX_CORE_FN_H
 #include "core_internal.h"
+#include "nx/artifact.h"
 
-#define NX_CORE_MODULE_BYTES_MAX (64u << 20)
+#define NX_CORE_MODULE_BYTES_MAX NX_ARTIFACT_BYTES_MAX
 
 nx_err nx_core_read_module(const char *path, nx_buf *out, nx_error *reterr);
 nx_err nx_core_settings_digest(const nx_fn_config *f, nx_sha256 *ret); /* equal settings give equal digests */

@@ -246,12 +246,8 @@ static nx_err project_fn(nx_node *n, nx_config *cfg, const nx_fn_config *f, nx_c
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf module = NX_BUF_INIT(NX_CORE_MODULE_BYTES_MAX + 1);
-    char path[4096];
     nx_sha256 settings;
-    nx_err err = nx_slice_to_cstr(f->code_path, path, sizeof path);
-    if (err != NX_OK)
-        return nx_error_set(reterr, err, "function '%.*s': code: the path is too long", NX_SLICE_FMT(f->name));
-    err = nx_core_read_module(path, &module, reterr);
+    nx_err err = nx_artifact_read(cfg, f, &module, reterr);
     if (err == NX_OK)
         err = nx_core_settings_digest(f, &settings);
     if (err != NX_OK)
@@ -269,7 +265,7 @@ static nx_err project_fn(nx_node *n, nx_config *cfg, const nx_fn_config *f, nx_c
         err = nx_fab_artifact_put(n->ns, &artifact, nx_buf_view(&module), reterr);
     if (err != NX_OK) {
         nx_rt_program_unref(program);
-        return nx_error_prefix(reterr, "function '%.*s' (%s)", NX_SLICE_FMT(f->name), path), err;
+        return nx_error_prefix(reterr, "function '%.*s' (%.*s)", NX_SLICE_FMT(f->name), NX_SLICE_FMT(f->code_path)), err;
     }
     nx_sha256 both[2] = {artifact, settings}, mixed = nx_sha256_of(nx_slice_make(both, sizeof both));
     snprintf(version, sizeof version, "dev-%02x%02x%02x%02x", mixed.b[0], mixed.b[1], mixed.b[2], mixed.b[3]);

@@ -249,6 +249,7 @@ nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, bool has_slot, n
     bool is_canceled = atomic_load(&r->workers.is_canceled);
     nx_err err = is_canceled ? NX_ECANCELED : nx_rt_program_acquire(a->program, &a->out.is_cold, &detail);
     if (err == NX_OK) {
+        if (!x.world.files) x.world.files = a->program->own.tree;
         if (!is_too_small(a->program, a)) run_in_store(&x, a->program, &detail);
         nx_rt_program_release(a->program);
         err = a->out.err;

@@ -21,6 +21,7 @@ typedef struct seal {
     uint64_t code_bytes;
     nx_sha256 sha256;
 } seal;
+_Static_assert(sizeof(seal) == NX_RT_CACHE_SEAL_BYTES, "readers of sealed files cut it off");
 static const char seal_magic[8] = {'N', 'X', 'C', 'O', 'D', 'E', '0', '1'};
 #define CODE_BYTES_MAX (1ull << 30)
 

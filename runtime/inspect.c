@@ -1,5 +1,6 @@
 /* inspect.c: what a module is, as JSON: for `nexus inspect`, deploy and people who ask why it does not run. */
 #include "nx/json.h"
+#include "nx/rt_artifact.h"
 #include "rt_internal.h"
 #include "wasi/table.h"
 
@@ -101,6 +102,28 @@ static void write_memory(const nx_rt_facts *f, nx_jw *w)
     nx_jw_object_end(w);
 }
 
+static nx_err write_file(void *self, const nx_rt_tree_item *item)
+{
+    static const char *const kinds[] = {"file", "folder", "link"};
+    nx_jw *w = self;
+    if (item->kind == NX_RT_NODE_DIR) return NX_OK;
+    nx_jw_object(w);
+    nx_jw_kstr(w, "path", item->path);
+    nx_jw_kcstr(w, "kind", kinds[item->kind]);
+    nx_jw_ku64(w, "size_bytes", item->bytes.n);
+    nx_jw_object_end(w);
+    return NX_OK;
+}
+
+/* What the artifact brings besides the module. */
+static void write_files(const nx_rt_tree *files, nx_jw *w)
+{
+    nx_jw_key(w, "files");
+    nx_jw_array(w);
+    if (files) (void)nx_rt_tree_each(files, write_file, w);
+    nx_jw_array_end(w);
+}
+
 static void write_problems(const nx_rt_problems *p, nx_jw *w)
 {
     nx_jw_key(w, "problems");
@@ -116,7 +139,7 @@ static void write_problems(const nx_rt_problems *p, nx_jw *w)
     nx_jw_array_end(w);
 }
 
-static void write_facts(nx_slice bytes, const nx_rt_facts *f, const nx_rt_problems *p, nx_jw *w)
+static void write_facts(nx_slice bytes, const nx_rt_facts *f, const nx_rt_tree *files, const nx_rt_problems *p, nx_jw *w)
 {
     static const char *const entries[] = {NULL, "handle_event", "_start"};
     char hex[NX_SHA256_HEX + 1];
@@ -135,6 +158,7 @@ static void write_facts(nx_slice bytes, const nx_rt_facts *f, const nx_rt_proble
     write_imports(f, w);
     write_grants(f, w);
     write_exports(f, w);
+    write_files(files, w);
     write_problems(p, w);
     nx_jw_kbool(w, "can_run", p->n == 0);
     nx_jw_object_end(w);
@@ -165,15 +189,20 @@ nx_err nx_rt_inspect(nx_slice bytes, nx_jw *w, nx_error *reterr)
     nx_arena arena = NX_ARENA_INIT(ARENA_BYTES);
     nx_rt_facts facts;
     nx_rt_problems problems = {.arena = &arena};
-    nx_err err = nx_rt_facts_read(bytes, &arena, &facts, reterr);
+    nx_rt_artifact parts;
+    nx_rt_tree *files = NULL;
+    nx_err err = nx_rt_artifact_split(bytes, &parts, reterr);
+    if (!err) err = nx_rt_facts_read(parts.module, &arena, &facts, reterr);
+    if (!err && parts.files.n) err = nx_rt_artifact_files(parts.files, &files, reterr);
     if (!err) {
         nx_rt_facts_check(&facts, 0, &problems);
         if (!facts.is_component) err = validate(bytes, &problems, reterr);
     }
     if (!err) {
-        write_facts(bytes, &facts, &problems, w);
+        write_facts(bytes, &facts, files, &problems, w);
         err = nx_jw_err(w) ? nx_error_set(reterr, nx_jw_err(w), "the description of the module is too large") : NX_OK;
     }
+    nx_rt_tree_free(files);
     nx_arena_done(&arena);
     return err;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "nx/clock.h"
+#include "nx/rt_artifact.h"
 #include "rt_internal.h"
 
 #define FACTS_BYTES_MAX (64u << 20)
@@ -54,6 +55,7 @@ static void unmap_locked(nx_rt *r, nx_rt_program *p)
     wasmtime_module_delete(p->module);
     p->pre = NULL;
     p->module = NULL;
+    nx_rt_own_files_close(&p->own);
 }
 
 static void mapped_locked(nx_rt *r, nx_rt_program *p)
@@ -149,19 +151,23 @@ static nx_err map_file(nx_rt_program *p, int fd, nx_error *reterr)
 }
 
 /* For a debugger: the engine registers what it compiles in this process. */
-static nx_err compile_here(nx_rt_program *p, nx_slice bytes, nx_error *reterr)
+static nx_err compile_here(nx_rt_program *p, const nx_rt_artifact *parts, nx_error *reterr)
 {
-    if (bytes.n == 0) return nx_error_set(reterr, NX_ENOENT, "code for a debugger is not kept");
-    wasmtime_error_t *error = wasmtime_module_new(p->rt->classes[p->class_id].engine, (const uint8_t *)bytes.p, bytes.n, &p->module);
-    return error ? nx_rt_engine_error(reterr, NX_EMODULE, "the module can't be compiled", error) : link_module(p, reterr);
+    if (parts->module.n == 0) return nx_error_set(reterr, NX_ENOENT, "code for a debugger is not kept");
+    nx_err err = parts->files.n ? nx_rt_own_files_copy(&p->own, parts->files, reterr) : NX_OK;
+    if (err) return err;
+    wasmtime_error_t *error = wasmtime_module_new(p->rt->classes[p->class_id].engine, (const uint8_t *)parts->module.p, parts->module.n, &p->module);
+    err = error ? nx_rt_engine_error(reterr, NX_EMODULE, "the module can't be compiled", error) : link_module(p, reterr);
+    if (err) nx_rt_own_files_close(&p->own);
+    return err;
 }
 
 /* NX_ENOENT: nothing usable in the cache. */
-static nx_err map_from_cache(nx_rt_program *p, nx_error *reterr)
+static nx_err map_code(nx_rt_program *p, const nx_sha256 *code, nx_error *reterr)
 {
     char name[NX_RT_CACHE_NAME_BYTES];
     int fd;
-    nx_rt_cache_name(&p->digest, name);
+    nx_rt_cache_name(code, name);
     nx_err err = nx_rt_cache_take(p->rt->cache_fd, name, p->is_verified, &fd);
     if (err) return nx_error_set(reterr, err, "no compiled code for this module in the cache");
     err = map_file(p, fd, reterr);
@@ -170,6 +176,21 @@ static nx_err map_from_cache(nx_rt_program *p, nx_error *reterr)
         nx_rt_cache_remove(p->rt->cache_fd, name);
         return NX_ENOENT;
     }
+    return err;
+}
+
+/* Code is kept under the digest of what was compiled, so that it is made once for all artifacts that differ only in their files. A module
+ * without files is its own artifact; of others the cache has a second entry, with the files and the digest of the code. */
+static nx_err map_from_cache(nx_rt_program *p, nx_error *reterr)
+{
+    nx_sha256 code;
+    nx_err err = p->has_files ? NX_ENOENT : map_code(p, &p->digest, reterr);
+    if (err != NX_ENOENT) return err;
+    err = nx_rt_own_files_open(p->rt->cache_fd, &p->digest, p->is_verified, &p->own, &code, reterr);
+    if (err) return err;
+    err = map_code(p, &code, reterr);
+    if (err) nx_rt_own_files_close(&p->own);
+    p->has_files = true;
     return err;
 }
 
@@ -199,12 +220,27 @@ static nx_err compile_to_cache(nx_rt *r, const nx_sha256 *digest, nx_slice bytes
     return nx_rt_cache_publish(r->cache_fd, temp, name, reterr);
 }
 
+static bool is_compiled(const nx_rt *r, const nx_sha256 *code)
+{
+    char name[NX_RT_CACHE_NAME_BYTES];
+    int fd;
+    nx_rt_cache_name(code, name);
+    if (nx_rt_cache_take(r->cache_fd, name, false, &fd)) return false;
+    (void)close(fd);
+    return true;
+}
+
 static nx_err load(nx_rt_program *p, nx_slice bytes, nx_error *reterr)
 {
-    if (p->rt->is_debug) return compile_here(p, bytes, reterr);
-    nx_err err = map_from_cache(p, reterr);
+    nx_rt_artifact parts;
+    nx_err err = nx_rt_artifact_split(bytes, &parts, reterr);
+    if (err) return err;
+    if (p->rt->is_debug) return compile_here(p, &parts, reterr);
+    err = map_from_cache(p, reterr);
     if (err != NX_ENOENT || bytes.n == 0) return err;
-    err = compile_to_cache(p->rt, &p->digest, bytes, reterr);
+    nx_sha256 code = parts.files.n ? nx_sha256_of(parts.module) : p->digest;
+    err = parts.files.n && is_compiled(p->rt, &code) ? NX_OK : compile_to_cache(p->rt, &code, parts.module, reterr);
+    if (!err && parts.files.n) err = nx_rt_own_files_store(p->rt->cache_fd, &p->digest, &code, parts.files, reterr);
     if (err) return err;
     err = map_from_cache(p, reterr);
     return err == NX_ENOENT ? nx_error_set(reterr, NX_EIO, "the code just compiled could not be read back from the cache") : err;
@@ -219,8 +255,13 @@ static nx_err check_bytes(nx_slice bytes, const nx_sha256 *digest, uint64_t memo
         return nx_error_set(reterr, NX_ECORRUPT, "the module's bytes do not have the digest they were asked for by");
     nx_arena arena = NX_ARENA_INIT(FACTS_BYTES_MAX);
     nx_rt_facts facts;
+    nx_rt_artifact parts;
+    nx_rt_tree *files = NULL;
     nx_rt_problems problems = {.arena = &arena};
-    nx_err err = nx_rt_facts_read(bytes, &arena, &facts, reterr);
+    nx_err err = nx_rt_artifact_split(bytes, &parts, reterr);
+    if (!err && parts.files.n) err = nx_rt_artifact_files(parts.files, &files, reterr);
+    nx_rt_tree_free(files);
+    if (!err) err = nx_rt_facts_read(parts.module, &arena, &facts, reterr);
     if (!err) {
         nx_rt_facts_check(&facts, memory_bytes, &problems);
         err = nx_rt_problems_error(&problems, reterr);

@@ -74,6 +74,18 @@ void nx_rt_memory_take_over(nx_rt *r); /* an instance was just made */
 void nx_rt_memory_hand_over(nx_rt *r); /* it is about to be dropped */
 nx_err nx_rt_hostcalls_define(wasmtime_linker_t *linker, nx_error *reterr);
 
+/* ---- own_files.c: what an artifact brings besides its module */
+typedef struct nx_rt_own_files {
+    void *map; /* the tree's files lie in it */
+    size_t map_bytes;
+    nx_rt_tree *tree; /* frozen; NULL: none */
+} nx_rt_own_files;
+/* NX_ENOENT: the cache has no such entry. *ret_code: digest of the code that the files belong to. */
+nx_err nx_rt_own_files_open(int dir_fd, const nx_sha256 *artifact, bool is_verified, nx_rt_own_files *ret, nx_sha256 *ret_code, nx_error *reterr);
+nx_err nx_rt_own_files_store(int dir_fd, const nx_sha256 *artifact, const nx_sha256 *code, nx_slice files, nx_error *reterr);
+nx_err nx_rt_own_files_copy(nx_rt_own_files *ret, nx_slice files, nx_error *reterr); /* without the cache */
+void nx_rt_own_files_close(nx_rt_own_files *o);                                      /* a zeroed one is allowed */
+
 /* ---- program.c */
 struct nx_rt_program {
     nx_rt *rt;
@@ -83,7 +95,9 @@ struct nx_rt_program {
     nx_rt_class_id class_id;
     unsigned refs, active; /* users; attempts running in it */
     bool is_loading, is_mapped, is_verified;
-    bool is_new; /* no attempt has run since it was mapped */
+    bool has_files;      /* its code is not kept under `digest` */
+    nx_rt_own_files own; /* while it is mapped */
+    bool is_new;         /* no attempt has run since it was mapped */
     nx_rt_entry entry;
     bool has_initialize, has_flush, entry_returns_i32;
     uint64_t memory_min_bytes;
@@ -104,6 +118,7 @@ nx_err nx_rt_cache_take(int dir_fd, const char *name, bool is_verified, int *ret
 nx_err nx_rt_cache_temp(int dir_fd, char out_name[NX_RT_CACHE_NAME_BYTES], int *ret_fd, nx_error *reterr);
 nx_err nx_rt_cache_publish(int dir_fd, const char *temp_name, const char *name, nx_error *reterr);
 void nx_rt_cache_remove(int dir_fd, const char *name);
+#define NX_RT_CACHE_SEAL_BYTES (16u + NX_SHA256_BYTES) /* at the end of every file */
 /* Appends the seal that nx_rt_cache_take() checks. Used by the child. */
 nx_err nx_rt_cache_seal(int fd, nx_slice code);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #define OPEN_MAX 1024u
-#define TOP_BYTES (256u << 10) /* the folder "/" itself: names of what stands in it */
+#define TOP_BYTES (2u << 20) /* the folder "/" itself: names of what stands in it */
 
 typedef struct nx_rt_fs {
     nx_rt_tree *top, *scratch; /* "/" (read-only) and "/tmp" of a function; NULL where the attempt brings its own trees */
@@ -12,7 +12,7 @@ typedef struct nx_rt_fs {
     uint32_t n_open, capacity;
 } nx_rt_fs;
 
-static bool has_root(const nx_attempt *a) { return a->files || a->scratch_bytes; }
+static bool has_root(const nx_rt_world *w) { return w->files || w->attempt->scratch_bytes; }
 
 nx_slice nx_rt_preopened_at(const nx_rt_world *w, uint64_t fd)
 {
@@ -20,7 +20,7 @@ nx_slice nx_rt_preopened_at(const nx_rt_world *w, uint64_t fd)
     if (fd < NX_RT_STREAMS) return NX_SLICE_NULL;
     uint64_t i = fd - NX_RT_STREAMS;
     if (a->n_preopens) return i < a->n_preopens ? a->preopens[i].name : NX_SLICE_NULL;
-    return i == 0 && has_root(a) ? NX_SLICE("/") : NX_SLICE_NULL;
+    return i == 0 && has_root(w) ? NX_SLICE("/") : NX_SLICE_NULL;
 }
 
 /* "/" with the function's own files and "/tmp". */
@@ -29,8 +29,8 @@ static uint8_t make_root(nx_rt_fs *fs, const nx_rt_world *w)
     const nx_attempt *a = w->attempt;
     uint8_t err = 0;
     if (nx_rt_tree_new(TOP_BYTES, &fs->top)) return NX_WASI_ENOMEM;
-    for (uint32_t i = 0; a->files && i < a->files->root->n_entries && !err; i++) {
-        const nx_rt_entry *e = &a->files->root->entries[i];
+    for (uint32_t i = 0; w->files && i < w->files->root->n_entries && !err; i++) {
+        const nx_rt_entry *e = &w->files->root->entries[i];
         err = nx_rt_dir_add(fs->top->root, nx_slice_make(e->name, e->name_n), e->node, w->now_ns);
     }
     if (!err && a->scratch_bytes) {
@@ -70,7 +70,7 @@ static nx_rt_fs *fs_of(nx_rt_world *w)
     if (w->fs) return w->fs;
     if (!s->fs && !(s->fs = calloc(1, sizeof *s->fs))) return NULL;
     w->fs = s->fs;
-    uint8_t err = !a->n_preopens && has_root(a) ? make_root(w->fs, w) : 0;
+    uint8_t err = !a->n_preopens && has_root(w) ? make_root(w->fs, w) : 0;
     for (uint32_t i = 0; !err; i++) {
         nx_slice name = nx_rt_preopened_at(w, NX_RT_STREAMS + i);
         if (!name.n) break;

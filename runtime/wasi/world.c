@@ -35,6 +35,7 @@ void nx_rt_world_init(nx_rt_world *w, nx_attempt *a, nx_rt_scratch *s)
     memset(w, 0, offsetof(nx_rt_world, blob));
     w->attempt = a;
     w->scratch = s;
+    w->files = a->files;
     w->now_ns = a->start_wall_ns;
     w->deadline_ns = UINT64_MAX;
     w->streams[0].kind = NX_RT_FD_STDIN;

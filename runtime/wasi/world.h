@@ -59,6 +59,7 @@ typedef struct nx_rt_open {
 typedef struct nx_rt_world {
     nx_attempt *attempt;
     nx_rt_scratch *scratch;
+    const nx_rt_tree *files; /* the attempt's, or those of its program */
     /* Waits up to `ns`, or until the deadline, without holding a running slot. */
     void (*wait)(void *self, uint64_t ns);
     /* Around an effect: other attempts run meanwhile. All may be NULL. */

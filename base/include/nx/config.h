@@ -38,10 +38,12 @@ typedef struct nx_fn_config {
     nx_slice *events;
     unsigned n_events; /* type patterns of `on.event`; sorted, none twice. A path /events/TYPE stands only in http_path */
     nx_slice *crons;
-    unsigned n_crons;                      /* schedules (nx_cron_parse); sorted, none twice */
-    nx_slice runtime;                      /* "wasi-preview1" */
-    nx_slice code;                         /* as written; relative to the file */
-    nx_slice code_path;                    /* resolved */
+    unsigned n_crons;   /* schedules (nx_cron_parse); sorted, none twice */
+    nx_slice runtime;   /* "wasi-preview1" */
+    nx_slice code;      /* as written; relative to the file */
+    nx_slice code_path; /* resolved */
+    nx_slice *files;
+    unsigned n_files;                      /* as written; relative to the file's folder and below it */
     nx_slice build_command, build_workdir; /* may be empty; workdir resolved */
     nx_slice *build_watch;
     unsigned n_build_watch;
@@ -135,7 +137,7 @@ typedef struct nx_config_issues {
 } nx_config_issues;
 
 typedef enum {
-    NX_CONFIG_CHECK_CODE = 1,   /* `code` must exist and begin with the WebAssembly magic and version */
+    NX_CONFIG_CHECK_CODE = 1,   /* `code` must exist and begin with the WebAssembly magic and version; `files` must exist */
     NX_CONFIG_NO_FUNCTIONS = 2, /* a file without functions is allowed (node settings) */
     NX_CONFIG_STORED = 4        /* settings of stored versions: `code` may be missing (the artifact is known by its digest) */
 } nx_config_flags;

@@ -86,7 +86,7 @@ typedef struct nx_attempt {
     unsigned n_env;
     const nx_slice *args; /* with the program's name in front; none: only that, "function" */
     unsigned n_args;
-    /* Files: "/" with what `files` (frozen; may be NULL) holds and, unless scratch_bytes is 0, a "/tmp" of that much; or else, for programs of
+    /* Files: "/" with what `files` (frozen; NULL: those of the program's artifact) holds and, unless scratch_bytes is 0, a "/tmp" of that much; or else, for programs of
      * `nexus run`, folders by name, which may change. With none of these there is no folder. */
     const nx_rt_tree *files;
     uint64_t scratch_bytes;

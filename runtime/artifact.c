@@ -1,0 +1,204 @@
+/* artifact.c: taking an artifact apart, and putting one together.
+ * The section of files: the format's number (1), then for each entry by path: kind (0 file, 1 folder, 2 link), length of the path and of the
+ * content (LEB128), path, content (a link's target). Folders that hold something need no entry of their own, and have one all the same. */
+#include "nx/rt_artifact.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HEAD_BYTES 8u
+#define FORMAT 1u
+#define LEB_BYTES_MAX 5u
+/* What a tree counts for each entry beside names and contents; never the limit itself. */
+#define TREE_BYTES_MAX (NX_RT_FILES_BYTES_MAX + (uint64_t)NX_RT_FILES_MAX * 2u * (NX_RT_NODE_BYTES + NX_RT_NAME_BYTES))
+
+/* ---- reading */
+
+static bool take_leb(nx_slice *s, uint32_t *ret)
+{
+    uint64_t v = 0;
+    for (unsigned i = 0; i < LEB_BYTES_MAX && i < s->n; i++) {
+        uint8_t b = (uint8_t)s->p[i];
+        v |= (uint64_t)(b & 0x7fu) << (7 * i);
+        if (b & 0x80u) continue;
+        if (v > UINT32_MAX) return false;
+        *s = nx_slice_sub(*s, i + 1, s->n);
+        *ret = (uint32_t)v;
+        return true;
+    }
+    return false;
+}
+
+static bool take_bytes(nx_slice *s, uint32_t n, nx_slice *ret)
+{
+    if (n > s->n) return false;
+    *ret = nx_slice_make(s->p, n);
+    *s = nx_slice_sub(*s, n, s->n);
+    return true;
+}
+
+nx_err nx_rt_artifact_split(nx_slice bytes, nx_rt_artifact *ret, nx_error *reterr)
+{
+    *ret = (nx_rt_artifact){.module = bytes};
+    if (bytes.n < HEAD_BYTES) return NX_OK; /* no module; whoever reads it says so */
+    for (nx_slice rest = nx_slice_sub(bytes, HEAD_BYTES, bytes.n); rest.n;) {
+        size_t at = bytes.n - rest.n;
+        uint8_t id = (uint8_t)rest.p[0];
+        uint32_t size, name_bytes;
+        nx_slice body, name;
+        rest = nx_slice_sub(rest, 1, rest.n);
+        if (!take_leb(&rest, &size) || !take_bytes(&rest, size, &body)) return NX_OK;
+        if (id != 0 || !take_leb(&body, &name_bytes) || !take_bytes(&body, name_bytes, &name) || !nx_slice_eq_cstr(name, NX_RT_FILES_SECTION)) continue;
+        if (rest.n)
+            return nx_error_set(reterr, NX_EMODULE, "the section " NX_RT_FILES_SECTION " has to be the last one; %zu bytes follow it", rest.n);
+        ret->module = nx_slice_make(bytes.p, at);
+        ret->files = body;
+    }
+    return NX_OK;
+}
+
+static nx_err damaged(nx_error *reterr) { return nx_error_set(reterr, NX_EMODULE, "the section " NX_RT_FILES_SECTION " is damaged"); }
+
+static nx_err put_entry(nx_rt_tree *t, uint8_t kind, nx_slice path, nx_slice content, nx_error *reterr)
+{
+    nx_err err;
+    switch (kind) {
+    case NX_RT_NODE_FILE: err = nx_rt_tree_put_lent(t, path, content, 0, reterr); break;
+    case NX_RT_NODE_DIR: err = nx_rt_tree_put(t, path, NX_RT_NODE_DIR, NX_SLICE_NULL, 0, reterr); break;
+    case NX_RT_NODE_LINK: err = nx_rt_tree_put(t, path, NX_RT_NODE_LINK, content, 0, reterr); break;
+    default: return damaged(reterr);
+    }
+    return err == NX_EINVAL || err == NX_EEXIST ? damaged(reterr) : err;
+}
+
+nx_err nx_rt_artifact_files(nx_slice files, nx_rt_tree **ret, nx_error *reterr)
+{
+    nx_rt_tree *t = NULL;
+    if (files.n > NX_RT_FILES_BYTES_MAX) return nx_error_set(reterr, NX_ELIMIT, "the files have %zu bytes; at most %u are allowed", files.n, NX_RT_FILES_BYTES_MAX);
+    if (files.n == 0 || (uint8_t)files.p[0] != FORMAT) return damaged(reterr);
+    nx_err err = nx_rt_tree_new(TREE_BYTES_MAX, &t);
+    if (err) return nx_error_set(reterr, err, "out of memory for the module's files");
+    unsigned n = 0;
+    for (nx_slice rest = nx_slice_sub(files, 1, files.n); rest.n && !err; n++) {
+        uint8_t kind = (uint8_t)rest.p[0];
+        uint32_t path_bytes, content_bytes;
+        nx_slice path, content;
+        rest = nx_slice_sub(rest, 1, rest.n);
+        if (!take_leb(&rest, &path_bytes) || !take_leb(&rest, &content_bytes) || !take_bytes(&rest, path_bytes, &path) || !take_bytes(&rest, content_bytes, &content))
+            err = damaged(reterr);
+        else if (n == NX_RT_FILES_MAX)
+            err = nx_error_set(reterr, NX_ELIMIT, "more than %u files", NX_RT_FILES_MAX);
+        else
+            err = put_entry(t, kind, path, content, reterr);
+    }
+    nx_rt_node_kind kind;
+    if (!err && nx_rt_tree_has(t, NX_SLICE("tmp"), &kind)) err = nx_error_set(reterr, NX_EMODULE, "the files may not have a \"tmp\": /tmp is the scratch");
+    if (err) {
+        nx_rt_tree_free(t);
+        return err;
+    }
+    nx_rt_tree_freeze(t);
+    *ret = t;
+    return NX_OK;
+}
+
+/* ---- writing */
+
+typedef struct entry {
+    char *path;
+    size_t path_bytes;
+    nx_slice content;
+    nx_rt_node_kind kind;
+} entry;
+
+typedef struct listing {
+    entry *v;
+    unsigned n, capacity;
+    size_t bytes;
+    nx_error *reterr;
+} listing;
+
+static nx_err add(void *self, const nx_rt_tree_item *item)
+{
+    listing *l = self;
+    if (l->n == NX_RT_FILES_MAX) return nx_error_set(l->reterr, NX_ELIMIT, "more than %u files and folders", NX_RT_FILES_MAX);
+    if (l->n == l->capacity) {
+        unsigned capacity = l->capacity ? l->capacity * 2 : 64;
+        entry *grown = realloc(l->v, capacity * sizeof *grown);
+        if (!grown) return NX_ENOMEM;
+        l->v = grown;
+        l->capacity = capacity;
+    }
+    entry *e = &l->v[l->n];
+    *e = (entry){malloc(item->path.n + 1), item->path.n, item->bytes, item->kind};
+    if (!e->path) return NX_ENOMEM;
+    memcpy(e->path, item->path.p, item->path.n);
+    l->n++;
+    l->bytes += 1 + 2u * LEB_BYTES_MAX + item->path.n + item->bytes.n;
+    if (l->bytes <= NX_RT_FILES_BYTES_MAX - 1) return NX_OK;
+    return nx_error_set(l->reterr, NX_ELIMIT, "the files come to more than %u MiB", NX_RT_FILES_BYTES_MAX >> 20);
+}
+
+static int by_path(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    size_t n = x->path_bytes < y->path_bytes ? x->path_bytes : y->path_bytes;
+    int order = memcmp(x->path, y->path, n);
+    return order ? order : (x->path_bytes > y->path_bytes) - (x->path_bytes < y->path_bytes);
+}
+
+static nx_err put_leb(nx_buf *out, size_t v)
+{
+    char b[LEB_BYTES_MAX];
+    size_t n = 0;
+    do {
+        b[n] = (char)((v & 0x7fu) | (v > 0x7f ? 0x80u : 0));
+        v >>= 7;
+        n++;
+    } while (v);
+    return nx_buf_append(out, b, n);
+}
+
+static nx_err put_all(const listing *l, nx_buf *body)
+{
+    nx_err err = put_leb(body, sizeof NX_RT_FILES_SECTION - 1);
+    if (!err) err = nx_buf_append_cstr(body, NX_RT_FILES_SECTION);
+    if (!err) err = nx_buf_append_char(body, FORMAT);
+    for (unsigned i = 0; i < l->n && !err; i++) {
+        const entry *e = &l->v[i];
+        err = nx_buf_append_char(body, (char)e->kind);
+        if (!err) err = put_leb(body, e->path_bytes);
+        if (!err) err = put_leb(body, e->content.n);
+        if (!err) err = nx_buf_append(body, e->path, e->path_bytes);
+        if (!err) err = nx_buf_append_slice(body, e->content);
+    }
+    return err;
+}
+
+static nx_err put_section(const listing *l, nx_buf *out)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf body = NX_BUF_INIT(NX_RT_FILES_BYTES_MAX + sizeof NX_RT_FILES_SECTION + LEB_BYTES_MAX);
+    nx_err err = put_all(l, &body);
+    if (!err) err = nx_buf_append_char(out, 0);
+    if (!err) err = put_leb(out, body.n);
+    if (!err) err = nx_buf_append_slice(out, nx_buf_view(&body));
+    return err;
+}
+
+nx_err nx_rt_artifact_join(nx_slice module, const nx_rt_tree *files, nx_buf *out, nx_error *reterr)
+{
+    listing l = {.reterr = reterr};
+    nx_err err = files ? nx_rt_tree_each(files, add, &l) : NX_OK;
+    size_t start = out->n;
+    if (!err) {
+        if (l.n) qsort(l.v, l.n, sizeof *l.v, by_path);
+        err = nx_buf_append_slice(out, module);
+        if (!err && l.n) err = put_section(&l, out);
+        if (err) (void)nx_error_set(reterr, err, "module and files together come to more than %zu MiB", out->max >> 20);
+    }
+    for (unsigned i = 0; i < l.n; i++) free(l.v[i].path);
+    free(l.v);
+    if (err) out->n = start;
+    return err;
+}
