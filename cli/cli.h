@@ -210,6 +210,8 @@ typedef struct nx_cli_request {
 /* The whole answer. Prints and returns the exit code where there is no node or the answer is a problem; 0 with *reply set
  * (whose buffer the caller ends). */
 int nx_cli_call(nx_cli_client *n, const nx_cli_request *q, nx_httpc_resp *reply);
+/* The same with a client of its own, for commands that ask once. */
+int nx_cli_ask(const nx_cli *c, const nx_cli_request *q, nx_httpc_resp *reply);
 /* Lines of an endless answer as they come. fn returns other than 0 to stop. */
 int nx_cli_follow(nx_cli_client *n, const char *path, int (*fn)(void *self, nx_slice line), void *self);
 /* Prints a problem answer as an error; returns the exit code. */

@@ -318,6 +318,17 @@ nx_err nx_cli_query(nx_buf *path, const char *key, const char *value)
     return e == NX_OK ? percent_encoded(path, value) : e;
 }
 
+int nx_cli_ask(const nx_cli *c, const nx_cli_request *q, nx_httpc_resp *reply)
+{
+    nx_cli_client node;
+    nx_err e = nx_cli_client_open(c, &node);
+    if (e != NX_OK)
+        return nx_err_exit_code(e);
+    int code = nx_cli_call(&node, q, reply);
+    nx_cli_client_close(&node);
+    return code;
+}
+
 int nx_cli_list(nx_cli *c, const char *path, const char *nothing, unsigned n_columns, const char *const *heads,
                 void (*row)(nx_cli_table *t, const nx_json *item))
 {

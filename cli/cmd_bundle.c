@@ -68,16 +68,7 @@ static int tell(const nx_cli *c, const nx_bundle *b, const char *path, size_t by
         nx_jw_ku64(&w, "size_bytes", bytes);
         nx_jw_kstr(&w, "namespace", b->run.ns);
         nx_jw_kstr(&w, "event_id", nx_id_slice(&b->event.event_id));
-        nx_jw_kstr(&w, "run_id", nx_id_slice(&b->run.run_id));
-        nx_jw_kstr(&w, "function", b->run.function);
-        nx_jw_kstr(&w, "version", b->run.version);
-        nx_jw_kcstr(&w, "status", nx_run_status_name(b->run.status));
-        nx_jw_key(&w, "redacted");
-        nx_jw_array(&w);
-        for (unsigned i = 0; i < b->n_redacted; i++)
-            nx_jw_str(&w, b->redacted[i]);
-        nx_jw_array_end(&w);
-        nx_jw_kbool(&w, "rerecorded", b->is_rerecorded);
+        nx_bundle_run_to_json(b, &w);
         nx_jw_object_end(&w);
         if (nx_jw_err(&w) != NX_OK)
             return nx_cli_fail(c, nx_jw_err(&w), "the answer does not fit into memory");

@@ -32,13 +32,8 @@ static void row(nx_cli_table *t, const nx_json *f)
 /* For shell completions: names, one a line. */
 static int print_names(nx_cli *c)
 {
-    nx_cli_client node;
     nx_httpc_resp reply;
-    nx_err e = nx_cli_client_open(c, &node);
-    if (e != NX_OK)
-        return nx_err_exit_code(e);
-    int code = nx_cli_call(&node, &(nx_cli_request){.method = "GET", .path = "/api/v1/functions", .timeout_ms = 5000}, &reply);
-    nx_cli_client_close(&node);
+    int code = nx_cli_ask(c, &(nx_cli_request){.method = "GET", .path = "/api/v1/functions", .timeout_ms = 5000}, &reply);
     if (code != NX_CLI_OK)
         return code;
     nx_slice rest = nx_buf_view(&reply.body), line;
@@ -138,12 +133,7 @@ static int post(nx_cli *c, const char *verb, nx_slice body, nx_httpc_resp *reply
     const char *p = nx_buf_cstr(&path);
     if (e != NX_OK || !p)
         return nx_cli_fail(c, NX_ELIMIT, "the name is too long");
-    nx_cli_client node;
-    if ((e = nx_cli_client_open(c, &node)) != NX_OK)
-        return nx_err_exit_code(e);
-    int code = nx_cli_call(&node, &(nx_cli_request){.method = "POST", .path = p, .content_type = body.n ? "application/json" : NULL, .body = body}, reply);
-    nx_cli_client_close(&node);
-    return code;
+    return nx_cli_ask(c, &(nx_cli_request){.method = "POST", .path = p, .content_type = body.n ? "application/json" : NULL, .body = body}, reply);
 }
 
 static int print_state(nx_cli *c, nx_httpc_resp *reply, const char *changed, const char *unchanged)

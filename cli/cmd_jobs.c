@@ -61,7 +61,6 @@ static int call(nx_cli *c, const char *method, const char *verb, nx_json **ret)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
-    nx_cli_client node;
     nx_httpc_resp reply;
     nx_error err = NX_ERROR_INIT;
     nx_err e = nx_buf_append_cstr(&path, "/api/v1/jobs/");
@@ -72,11 +71,7 @@ static int call(nx_cli *c, const char *method, const char *verb, nx_json **ret)
     const char *p = nx_buf_cstr(&path);
     if (e != NX_OK || !p)
         return nx_cli_fail(c, NX_ELIMIT, "the request is too long");
-    e = nx_cli_client_open(c, &node);
-    if (e != NX_OK)
-        return nx_err_exit_code(e);
-    int code = nx_cli_call(&node, &(nx_cli_request){.method = method, .path = p}, &reply);
-    nx_cli_client_close(&node);
+    int code = nx_cli_ask(c, &(nx_cli_request){.method = method, .path = p}, &reply);
     if (code != NX_CLI_OK)
         return code;
     if (nx_json_parse(nx_buf_view(&reply.body), NX_CLI_REPLY_BYTES, ret, &err) != NX_OK)

@@ -231,12 +231,8 @@ static int run_show(nx_cli *c)
     const char *p = nx_buf_cstr(&path);
     if (e != NX_OK || !p)
         return nx_cli_fail(c, NX_ELIMIT, "the id is too long");
-    nx_cli_client node;
     nx_httpc_resp reply;
-    if ((e = nx_cli_client_open(c, &node)) != NX_OK)
-        return nx_err_exit_code(e);
-    int code = nx_cli_call(&node, &(nx_cli_request){.method = "GET", .path = p}, &reply);
-    nx_cli_client_close(&node);
+    int code = nx_cli_ask(c, &(nx_cli_request){.method = "GET", .path = p}, &reply);
     if (code != NX_CLI_OK)
         return code;
     nx_slice body = nx_slice_trim(nx_buf_view(&reply.body));

@@ -80,16 +80,10 @@ static int call(nx_cli *c, const char *method, nx_slice body, nx_httpc_resp *rep
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
-    nx_cli_client node;
     const char *p = secret_path(c, &path);
     if (!p)
         return nx_cli_fail(c, NX_ELIMIT, "the name is too long");
-    nx_err e = nx_cli_client_open(c, &node);
-    if (e != NX_OK)
-        return nx_err_exit_code(e);
-    int code = nx_cli_call(&node, &(nx_cli_request){.method = method, .path = p, .content_type = body.n ? "application/octet-stream" : NULL, .body = body}, reply);
-    nx_cli_client_close(&node);
-    return code;
+    return nx_cli_ask(c, &(nx_cli_request){.method = method, .path = p, .content_type = body.n ? "application/octet-stream" : NULL, .body = body}, reply);
 }
 
 static int print_done(const nx_cli *c, nx_httpc_resp *reply, const char *what)

@@ -142,7 +142,6 @@ static int run_promote(nx_cli *c)
     char body[64];
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
-    nx_cli_client node;
     nx_httpc_resp reply;
     nx_json *r = NULL;
     uint64_t min;
@@ -159,11 +158,7 @@ static int run_promote(nx_cli *c)
     if (e != NX_OK || !p)
         return nx_cli_fail(c, NX_ELIMIT, "the request is too long");
     snprintf(body, sizeof body, "{\"min_events\":%llu}", (unsigned long long)min);
-    e = nx_cli_client_open(c, &node);
-    if (e != NX_OK)
-        return nx_err_exit_code(e);
-    int code = nx_cli_call(&node, &(nx_cli_request){.method = "POST", .path = p, .content_type = "application/json", .body = nx_slice_cstr(body)}, &reply);
-    nx_cli_client_close(&node);
+    int code = nx_cli_ask(c, &(nx_cli_request){.method = "POST", .path = p, .content_type = "application/json", .body = nx_slice_cstr(body)}, &reply);
     if (code != NX_CLI_OK)
         return code;
     if (c->json) {

@@ -320,26 +320,7 @@ static void on_done(nx_attempt *a)
         nx_core_run_later(r, NX_NS_PER_S);
         return;
     }
-    rec->status = o->status;
-    rec->why = o->why;
-    rec->exit_code = o->exit_code;
-    rec->message = nx_slice_cstr(o->message);
-    rec->backtrace = nx_buf_view(&o->backtrace);
-    rec->duration_ns = o->duration_ns;
-    rec->fuel = o->fuel;
-    rec->memory_bytes = o->memory_bytes;
-    rec->is_cold = o->is_cold;
-    rec->output = nx_buf_view(&o->output);
-    rec->output_bytes = o->output_bytes;
-    rec->output_sha256 = o->output_sha256;
-    rec->logs = nx_buf_view(&o->logs);
-    rec->logs_bytes = o->logs_bytes;
-    rec->logs_sha256 = o->logs_sha256;
-    rec->calls = nx_buf_view(&o->calls);
-    rec->calls_sha256 = o->calls_sha256;
-    rec->n_calls = o->n_calls;
-    rec->effects = o->effects;
-    rec->n_effects = o->n_effects;
+    nx_outcome_to_run(o, rec);
     r->job.run = module_job;
     if (rec->status != NX_RUN_DEAD || rec->why != NX_WHY_NO_MODULE)
         nx_core_run_settle(r);

@@ -17,6 +17,20 @@ static void optional(nx_jw *w, const char *key, nx_slice v)
 
 /* ---- manifest ----------------------------------------------------------------------------------------------------------------------------- */
 
+void nx_bundle_run_to_json(const nx_bundle *b, nx_jw *w)
+{
+    nx_jw_kstr(w, "run_id", nx_id_slice(&b->run.run_id));
+    nx_jw_kstr(w, "function", b->run.function);
+    nx_jw_kstr(w, "version", b->run.version);
+    nx_jw_kcstr(w, "status", nx_run_status_name(b->run.status));
+    nx_jw_key(w, "redacted");
+    nx_jw_array(w);
+    for (unsigned i = 0; i < b->n_redacted; i++)
+        nx_jw_str(w, b->redacted[i]);
+    nx_jw_array_end(w);
+    nx_jw_kbool(w, "rerecorded", b->is_rerecorded);
+}
+
 nx_err nx_bundle_manifest_write(const nx_bundle *b, nx_buf *out)
 {
     char time[NX_RFC3339_MAX];
@@ -28,16 +42,7 @@ nx_err nx_bundle_manifest_write(const nx_bundle *b, nx_buf *out)
     nx_jw_kstr(&w, "namespace", b->run.ns);
     nx_jw_kstr(&w, "event_id", nx_id_slice(&b->event.event_id));
     nx_jw_kstr(&w, "event_type", b->event.type);
-    nx_jw_kstr(&w, "run_id", nx_id_slice(&b->run.run_id));
-    nx_jw_kstr(&w, "function", b->run.function);
-    nx_jw_kstr(&w, "version", b->run.version);
-    nx_jw_kcstr(&w, "status", nx_run_status_name(b->run.status));
-    nx_jw_key(&w, "redacted");
-    nx_jw_array(&w);
-    for (unsigned i = 0; i < b->n_redacted; i++)
-        nx_jw_str(&w, b->redacted[i]);
-    nx_jw_array_end(&w);
-    nx_jw_kbool(&w, "rerecorded", b->is_rerecorded);
+    nx_bundle_run_to_json(b, &w);
     optional(&w, "first_status", b->first_status);
     nx_jw_object_end(&w);
     return nx_jw_err(&w);

@@ -338,30 +338,6 @@ static void end_emitted(nx_replay_repetition *p, const nx_outcome *out)
     r->n_emitted = out->status == NX_RUN_OK ? out->n_emitted : 0;
 }
 
-static void end_run(nx_run *r, const nx_outcome *out)
-{
-    r->status = out->status;
-    r->why = out->why;
-    r->exit_code = out->exit_code;
-    r->message = nx_slice_cstr(out->message);
-    r->backtrace = nx_buf_view(&out->backtrace);
-    r->duration_ns = out->duration_ns;
-    r->fuel = out->fuel;
-    r->memory_bytes = out->memory_bytes;
-    r->is_cold = out->is_cold;
-    r->output = nx_buf_view(&out->output);
-    r->output_bytes = out->output_bytes;
-    r->output_sha256 = out->output_sha256;
-    r->logs = nx_buf_view(&out->logs);
-    r->logs_bytes = out->logs_bytes;
-    r->logs_sha256 = out->logs_sha256;
-    r->calls = nx_buf_view(&out->calls);
-    r->calls_sha256 = out->calls_sha256;
-    r->n_calls = out->n_calls;
-    r->effects = out->effects;
-    r->n_effects = out->n_effects;
-}
-
 const nx_replay_result *nx_replay_repeat(nx_replay_repetition *p, nx_rt_program *program, const nx_event *event, const nx_run *recorded, const nx_replay_how *how)
 {
     nx_error e = NX_ERROR_INIT;
@@ -392,7 +368,7 @@ const nx_replay_result *nx_replay_repeat(nx_replay_repetition *p, nx_rt_program 
     forget_secrets(p);
     if (err != NX_OK)
         return fail(p, "the run could not be repeated", e.msg[0] ? e.msg : nx_err_text(err));
-    end_run(&p->run, &p->attempt.out);
+    nx_outcome_to_run(&p->attempt.out, &p->run);
     end_emitted(p, &p->attempt.out);
     p->result.replayed = &p->run;
     p->result.outcome = &p->attempt.out;

@@ -53,6 +53,30 @@ void nx_attempt_reset(nx_attempt *a)
     a->out = kept;
 }
 
+void nx_outcome_to_run(const nx_outcome *out, nx_run *r)
+{
+    r->status = out->status;
+    r->why = out->why;
+    r->exit_code = out->exit_code;
+    r->message = nx_slice_cstr(out->message);
+    r->backtrace = nx_buf_view(&out->backtrace);
+    r->duration_ns = out->duration_ns;
+    r->fuel = out->fuel;
+    r->memory_bytes = out->memory_bytes;
+    r->is_cold = out->is_cold;
+    r->output = nx_buf_view(&out->output);
+    r->output_bytes = out->output_bytes;
+    r->output_sha256 = out->output_sha256;
+    r->logs = nx_buf_view(&out->logs);
+    r->logs_bytes = out->logs_bytes;
+    r->logs_sha256 = out->logs_sha256;
+    r->calls = nx_buf_view(&out->calls);
+    r->calls_sha256 = out->calls_sha256;
+    r->n_calls = out->n_calls;
+    r->effects = out->effects;
+    r->n_effects = out->n_effects;
+}
+
 static uint64_t fuel_limit(const nx_attempt *a)
 {
     uint64_t limit = a->fuel ? a->fuel : UINT64_MAX;

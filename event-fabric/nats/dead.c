@@ -170,20 +170,13 @@ nx_err nx_fab_run_redriven(nx_fab_ns *n, const nx_event *e, const nx_run *failed
 
 nx_err nx_fab_run_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_run *ret, nx_error *reterr)
 {
-    char subject[192], body[64];
     nx_fab_replies got = {0};
     nx_fab_stored s;
-    nx_err e;
+    nx_err e = nx_fab_get_seq(n->f, n->runs, "record", seq, &got, &s, reterr);
 
-    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->runs);
-    snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)seq);
-    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, &got, reterr);
     if (e)
         return e;
-    if (nx_fab_stored_read(got.v[0], &s))
-        e = nx_fab_stored_run(n, &s, a, ret, reterr);
-    else
-        e = nx_error_set(reterr, NX_ENOENT, "no record has sequence %llu (any more)", (unsigned long long)seq);
+    e = nx_fab_stored_run(n, &s, a, ret, reterr);
     nx_fab_replies_done(&got);
     return e;
 }

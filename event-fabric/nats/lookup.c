@@ -134,24 +134,32 @@ static int visit_event(void *self, nx_fab_stored *s)
     return e ? e : 1;
 }
 
-nx_err nx_fab_event_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_event *ret, nx_error *reterr)
+nx_err nx_fab_get_seq(nx_fab *f, const char *stream, const char *what, uint64_t seq, nx_fab_replies *got, nx_fab_stored *ret, nx_error *reterr)
 {
     char subject[192], body[64];
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", f->js_prefix, stream);
+    snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)seq);
+    e = nx_fab_request(f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, got, reterr);
+    if (e || nx_fab_stored_read(got->v[0], ret))
+        return e;
+    nx_fab_replies_done(got);
+    return nx_error_set(reterr, NX_ENOENT, "no %s has sequence %llu (any more)", what, (unsigned long long)seq);
+}
+
+nx_err nx_fab_event_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_event *ret, nx_error *reterr)
+{
     nx_fab_replies got = {0};
     nx_fab_stored s;
     nx_err e;
 
-    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->events);
-    snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)seq);
     if (!seq)
         return nx_error_set(reterr, NX_ENOENT, "no event has sequence 0");
-    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, &got, reterr);
+    e = nx_fab_get_seq(n->f, n->events, "event", seq, &got, &s, reterr);
     if (e)
         return e;
-    if (nx_fab_stored_read(got.v[0], &s))
-        e = nx_fab_stored_event(n, &s, a, ret, reterr);
-    else
-        e = nx_error_set(reterr, NX_ENOENT, "no event has sequence %llu (any more)", (unsigned long long)seq);
+    e = nx_fab_stored_event(n, &s, a, ret, reterr);
     nx_fab_replies_done(&got);
     return e;
 }

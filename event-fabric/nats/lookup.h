@@ -25,6 +25,8 @@ typedef int (*nx_fab_visit_fn)(void *self, nx_fab_stored *s);
 
 bool nx_fab_stored_read(natsMsg *m, nx_fab_stored *ret);
 nx_err nx_fab_page(nx_fab *f, const nx_fab_query *q, nx_fab_replies *ret, nx_error *reterr); /* one batched direct get */
+/* One message by its sequence; *ret lies in `got`, which the caller ends. NX_ENOENT: "no `what` has sequence …". */
+nx_err nx_fab_get_seq(nx_fab *f, const char *stream, const char *what, uint64_t seq, nx_fab_replies *got, nx_fab_stored *ret, nx_error *reterr);
 /* Visits from where the query begins to the end of the stream, at most 5 s (NX_ETIMEOUT). */
 nx_err nx_fab_visit(nx_fab *f, nx_fab_query q, nx_fab_visit_fn visit, void *self, nx_error *reterr);
 nx_err nx_fab_newest_from(nx_fab_ns *n, const char *stream, uint64_t *ret_seq, nx_error *reterr); /* where the newest NX_FAB_NEWEST begin */

@@ -231,13 +231,19 @@ NX_RT_HANDLER(fd_sync)
 
 /* ---- folders */
 
+/* The name of the descriptor in parameter 0, which is traced. Once files are in use it may have been closed or replaced. */
+static nx_slice take_preopened(nx_rt_call *c)
+{
+    nx_rt_trace_value(c->w, c->args[0]);
+    if (!c->w->fs) return nx_rt_preopened_at(c->w, c->args[0]);
+    const nx_rt_open *o = nx_rt_open_at(c->w, c->args[0]);
+    return o ? o->preopened : NX_SLICE_NULL;
+}
+
 /* (fd, pointer): type 0 (a folder), length of the name at 4. */
 NX_RT_HANDLER(fd_prestat_get)
 {
-    nx_rt_trace_value(c->w, c->args[0]);
-    nx_slice name = nx_rt_preopened_at(c->w, c->args[0]);
-    const nx_rt_open *o = c->w->fs ? nx_rt_open_at(c->w, c->args[0]) : NULL; /* it may have been closed or replaced since */
-    if (c->w->fs) name = o ? o->preopened : NX_SLICE_NULL;
+    nx_slice name = take_preopened(c);
     if (!name.n) return NX_WASI_EBADF;
     uint8_t *p = nx_rt_mem_at(c, c->args[1], 8);
     if (!p) return NX_WASI_EFAULT;
@@ -249,10 +255,7 @@ NX_RT_HANDLER(fd_prestat_get)
 /* (fd, pointer, length) */
 NX_RT_HANDLER(fd_prestat_dir_name)
 {
-    nx_rt_trace_value(c->w, c->args[0]);
-    nx_slice name = nx_rt_preopened_at(c->w, c->args[0]);
-    const nx_rt_open *o = c->w->fs ? nx_rt_open_at(c->w, c->args[0]) : NULL;
-    if (c->w->fs) name = o ? o->preopened : NX_SLICE_NULL;
+    nx_slice name = take_preopened(c);
     if (!name.n) return NX_WASI_EBADF;
     if (c->args[2] < name.n) return NX_WASI_ENAMETOOLONG;
     uint8_t *p = nx_rt_mem_at(c, c->args[1], name.n);

@@ -52,4 +52,6 @@ const nx_replay_result *nx_bundle_repeat(nx_replay_repetition *p, nx_rt *rt, con
                                          char hex[NX_SHA256_HEX + 1]);
 
 static inline bool nx_bundle_is_one(nx_slice bytes) { return nx_slice_starts(bytes, NX_SLICE(NX_BUNDLE_MARK)); }
+/* Which run it is and what was covered, as members of an open object: of the manifest, and of what `nexus bundle --json` says. */
+void nx_bundle_run_to_json(const nx_bundle *b, nx_jw *w);
 #endif

@@ -119,8 +119,10 @@ typedef struct nx_attempt {
 } nx_attempt;
 
 void nx_attempt_init(nx_attempt *a);
-void nx_attempt_done(nx_attempt *a);                            /* frees the outcome's buffers */
-void nx_attempt_reset(nx_attempt *a);                           /* for reuse: keeps the buffers' memory */
+void nx_attempt_done(nx_attempt *a);  /* frees the outcome's buffers */
+void nx_attempt_reset(nx_attempt *a); /* for reuse: keeps the buffers' memory */
+/* What the attempt came to, into its record, which borrows from the outcome. Emitted events are the caller's. */
+void nx_outcome_to_run(const nx_outcome *out, nx_run *r);
 nx_err nx_rt_submit(nx_rt *r, nx_attempt *a, nx_error *reterr); /* queued; NX_EBUSY */
 nx_err nx_rt_run(nx_rt *r, nx_attempt *a, nx_error *reterr);    /* on the calling thread; done() is not called. For replays, benches, tests */
 /* What runs is interrupted, what waits is woken, what is queued is not begun: each ends with out.err NX_ECANCELED, without an outcome.
