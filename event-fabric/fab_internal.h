@@ -212,6 +212,7 @@ struct nx_fab_msg {
     struct nx_fab_msg *prev, *next; /* the consumer's list of messages in hand, oldest sign of life first */
     uint64_t alive_ns;              /* last delivery or +WPI */
     uint64_t term;                  /* of ordered consumers */
+    size_t bytes;                   /* as it is counted */
     nx_fab_meta meta;
 };
 
@@ -235,8 +236,10 @@ struct nx_fab_consumer {
     uint64_t lost;                             /* a term that is over and was not told yet; 0: none */
     char function[NX_FUNCTION_NAME_BYTES + 1]; /* whose timers */
     unsigned slot;
-    uint32_t gen; /* of its pulls: answers to earlier pulls are not counted */
-    unsigned granted, inflight, target;
+    uint32_t gen;                        /* of its pulls: answers to earlier pulls are not counted */
+    unsigned granted, inflight, target;  /* messages: what the open pull may still bring, what is in hand, what it should have of both */
+    size_t granted_bytes, in_hand_bytes; /* the same in bytes */
+    bool is_next_large;                  /* the next message is larger than what was asked for */
     uint64_t heard_ns, pending;
     bool is_paused; /* as it was told last */
     bool is_open, is_starved, needs_repair, is_in_repair, repair_is_logged, was_busy;
@@ -438,7 +441,8 @@ struct nx_fab {
     nx_fab_consumer *by_name[NX_FAB_NAME_BUCKETS];
     bool has_lost; /* some consumer has a term to tell about */
     nx_fab_consumer *starved, **starved_tail;
-    unsigned granted, inflight; /* sums */
+    unsigned granted, inflight;          /* sums, but of ordered consumers */
+    size_t granted_bytes, in_hand_bytes; /* the same in bytes */
     bool needs_repair;
 };
 

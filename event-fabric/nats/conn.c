@@ -262,7 +262,9 @@ static nx_err copy_options(nx_fab *f, const nx_fab_options *o)
     if (f->o.max_publishes > 0xffff)
         f->o.max_publishes = 0xffff; /* a slot is four hexadecimal digits of a token */
     if (!f->o.max_inflight)
-        f->o.max_inflight = 512;
+        f->o.max_inflight = 2048;
+    if (!f->o.max_inflight_bytes)
+        f->o.max_inflight_bytes = 64u << 20;
     return nx_slice_to_cstr(f->o.js_prefix.n ? f->o.js_prefix : NX_SLICE("$JS.API"), f->js_prefix, sizeof f->js_prefix);
 }
 

@@ -1,8 +1,9 @@
-/* consume.c: messages of all consumers come to one inbox; how many may come is shared out here.
+/* consume.c: messages of all consumers come to one inbox; how many may come, and how large, is shared out here.
  *
- * Each consumer keeps one or two pull requests open at the server. What they may still bring ("granted") and what was brought and is not
- * finished ("inflight") is counted, and the sum over all consumers stays within max_inflight; only the first message of a consumer that
- * has none may exceed it, so that nobody starves. A consumer that uses up its grant gets a larger one, an idle one a small one. */
+ * Each consumer has at most one pull request open at the server. What it may still bring ("granted") and what was brought and is not finished
+ * ("inflight") is counted, in messages and in bytes, and the sums over all consumers stay within max_inflight and max_inflight_bytes; only the
+ * first message of a consumer that has none, and one that is larger than a whole share, may exceed them, so that nobody starves. A consumer that
+ * uses up its grant gets a larger one, an idle one a small one; under load it asks for a quarter of it at a time, not for each message. */
 #include "nats/consume.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 #define PULL_EXPIRES_NS (30 * NX_NS_PER_S)
 #define PULL_HEARTBEAT_NS (10 * NX_NS_PER_S)
 #define PULL_SILENCE_NS (25 * NX_NS_PER_S) /* two heartbeats missed: the pull is lost */
+#define MSG_OVERHEAD_BYTES 1024u           /* counted for a message beside its data: headers, our own state of it */
+#define LARGE_TARGET 64u                   /* from here on a consumer waits until it may ask for a quarter of its target */
 
 /* ---- sending (cmu held) ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -60,48 +63,82 @@ void nx_fab_unstarve(nx_fab *f, nx_fab_consumer *c)
     c->is_starved = false;
 }
 
-/* Asks for more where the grant is down to half of what the consumer should have. */
+static unsigned room_of(const nx_fab *f)
+{
+    bool is_full = f->granted + f->inflight >= f->o.max_inflight || f->granted_bytes + f->in_hand_bytes >= f->o.max_inflight_bytes;
+
+    return is_full ? 0 : f->o.max_inflight - f->granted - f->inflight;
+}
+
+/* How many messages the consumer may ask for now; 0: none, and *ret_is_short: for want of room. */
+static unsigned share_of(const nx_fab *f, const nx_fab_consumer *c, bool *ret_is_short)
+{
+    unsigned most = c->o.max_inflight && c->target > c->o.max_inflight ? c->o.max_inflight : c->target;
+    unsigned least = most >= LARGE_TARGET ? most / 4 : 1, want = c->inflight < most ? most - c->inflight : 0, room = room_of(f);
+
+    *ret_is_short = false;
+    if (want < least)
+        return 0;
+    if (want > room)
+        want = room;
+    if (!c->inflight)
+        return want ? want : 1;
+    if (least > f->o.max_inflight / 16)
+        least = f->o.max_inflight / 16;
+    *ret_is_short = !want || want < least;
+    return *ret_is_short ? 0 : want;
+}
+
+/* Of the bytes that are left as large a part as of the messages. */
+static size_t bytes_of(const nx_fab *f, unsigned want)
+{
+    size_t used = f->granted_bytes + f->in_hand_bytes, left = used < f->o.max_inflight_bytes ? f->o.max_inflight_bytes - used : 0;
+    unsigned room = room_of(f);
+    size_t share = room ? left / room * want : 0;
+
+    return share > MSG_OVERHEAD_BYTES ? share : MSG_OVERHEAD_BYTES;
+}
+
+/* Asks for more once the last request has brought all it was to bring. */
 void nx_fab_pull(nx_fab *f, nx_fab_consumer *c)
 {
-    unsigned used = c->granted + c->inflight, total = f->granted + f->inflight, want, room;
-    char subject[NX_FAB_SUBJECT_BYTES], reply[64], body[160];
+    char subject[NX_FAB_SUBJECT_BYTES], reply[64], body[192], bound[48] = "";
+    unsigned want;
+    bool is_short;
+    size_t bytes = 0;
 
     if (c->o.n_shards) {
         nx_fab_pull_ordered(f, c);
         return;
     }
-    if (!c->is_open || c->needs_repair || (c->granted && c->granted > c->target / 2))
+    if (!c->is_open || c->needs_repair || c->granted)
         return;
-    want = c->target;
-    if (c->o.max_inflight && want > c->o.max_inflight)
-        want = c->o.max_inflight;
-    if (used >= want)
-        return;
-    want -= used;
-    room = total < f->o.max_inflight ? f->o.max_inflight - total : 0;
-    if (want > room)
-        want = room;
-    if (!want && !used)
-        want = 1;
-    if (!want) {
+    want = share_of(f, c, &is_short);
+    if (is_short)
         starve(f, c);
+    if (!want)
         return;
-    }
+    if (c->is_next_large)
+        want = 1; /* without a bound */
+    else
+        snprintf(bound, sizeof bound, ",\"max_bytes\":%zu", bytes = bytes_of(f, want));
     nx_fab_token_format(f, NX_FAB_HOT, 'm', c->slot, c->gen, reply);
     snprintf(subject, sizeof subject, "%s.CONSUMER.MSG.NEXT.%s", f->js_prefix, c->stream_consumer);
-    snprintf(body, sizeof body, "{\"batch\":%u,\"expires\":%llu,\"idle_heartbeat\":%llu}", want, (unsigned long long)PULL_EXPIRES_NS,
-             (unsigned long long)PULL_HEARTBEAT_NS);
+    snprintf(body, sizeof body, "{\"batch\":%u,\"expires\":%llu,\"idle_heartbeat\":%llu%s}", want, (unsigned long long)PULL_EXPIRES_NS,
+             (unsigned long long)PULL_HEARTBEAT_NS, bound);
     if (!nx_fab_say(f, subject, reply, body))
         return; /* no connection: asked again when there is one */
-    if (!c->granted)
-        c->heard_ns = nx_clock_ns();
-    c->granted += want;
+    c->is_next_large = false;
+    c->heard_ns = nx_clock_ns();
+    c->granted = want;
+    c->granted_bytes = bytes;
     f->granted += want;
+    f->granted_bytes += bytes;
 }
 
 void nx_fab_feed_starved(nx_fab *f)
 {
-    while (f->starved && f->granted + f->inflight < f->o.max_inflight) {
+    while (f->starved && room_of(f)) {
         nx_fab_consumer *c = f->starved;
 
         nx_fab_unstarve(f, c);
@@ -111,13 +148,20 @@ void nx_fab_feed_starved(nx_fab *f)
     }
 }
 
-void nx_fab_ungrant(nx_fab *f, nx_fab_consumer *c, unsigned n)
+void nx_fab_ungrant(nx_fab *f, nx_fab_consumer *c, unsigned n, size_t bytes)
 {
-    if (n > c->granted)
+    if (n >= c->granted) { /* whatever bytes are left: nothing comes any more */
         n = c->granted;
+        bytes = c->granted_bytes;
+    } else if (bytes > c->granted_bytes) {
+        bytes = c->granted_bytes;
+    }
     c->granted -= n;
-    if (!c->o.n_shards)
-        f->granted -= n;
+    if (c->o.n_shards)
+        return;
+    c->granted_bytes -= bytes;
+    f->granted -= n;
+    f->granted_bytes -= bytes;
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------------------------------------------------ */
@@ -268,7 +312,8 @@ void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm)
     pthread_mutex_lock(&f->cmu);
     c = find(f, m->meta.stream_consumer);
     if (c) {
-        nx_fab_ungrant(f, c, 1);
+        m->bytes = (size_t)natsMsg_GetDataLength(nm) + MSG_OVERHEAD_BYTES;
+        nx_fab_ungrant(f, c, 1, m->bytes);
         c->heard_ns = m->alive_ns = nx_clock_ns();
         c->pending = m->meta.pending;
         if (m->meta.delivered > 1)
@@ -305,8 +350,11 @@ void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm)
     m->c = c;
     c->refs++;
     c->inflight++;
-    if (!c->o.n_shards) /* those have a bound of their own: what is held back for its order must not keep others from running */
+    c->in_hand_bytes += m->bytes;
+    if (!c->o.n_shards) { /* those have a bound of their own: what is held back for its order must not keep others from running */
         f->inflight++;
+        f->in_hand_bytes += m->bytes;
+    }
     link_msg(c, m);
     if (c->was_busy && c->target < f->o.max_inflight) { /* it used up what it had */
         c->target = c->target * 2 > f->o.max_inflight ? f->o.max_inflight : c->target * 2;
@@ -340,7 +388,8 @@ void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm)
         return;
     }
     c->heard_ns = nx_clock_ns();
-    if (c->pin[0] && (nx_slice_eq_cstr(status, "423") || nx_slice_eq_cstr(status, "409")))
+    c->is_next_large = nx_slice_starts(text, NX_SLICE("Message Size Exceeds MaxBytes"));
+    if (c->pin[0] && (nx_slice_eq_cstr(status, "423") || nx_slice_eq_cstr(status, "409")) && !c->is_next_large)
         nx_fab_unpin(f, c);
     if (nx_slice_eq_cstr(status, "100")) {
         pthread_mutex_unlock(&f->cmu);
@@ -348,14 +397,16 @@ void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm)
     }
     /* The end of a pull: 408 expired, 409 (leadership change, consumer deleted, limits), 404, 503. What it had left is not granted any more. */
     if (nx_fab_msg_header(nm, "Nats-Pending-Messages", &left_text) && !nx_slice_u64(left_text, UINT32_MAX, &left))
-        nx_fab_ungrant(f, c, (unsigned)left);
+        nx_fab_ungrant(f, c, (unsigned)left, c->granted_bytes);
     else
-        nx_fab_ungrant(f, c, c->granted);
-    if (nx_slice_eq_cstr(status, "503") || nx_slice_eq_cstr(status, "404") ||
-        (nx_slice_eq_cstr(status, "409") && !nx_slice_starts(text, NX_SLICE("Batch Completed")))) {
+        nx_fab_ungrant(f, c, c->granted, c->granted_bytes);
+    if (c->is_next_large) {
+        nx_fab_pull(f, c);
+    } else if (nx_slice_eq_cstr(status, "503") || nx_slice_eq_cstr(status, "404") ||
+               (nx_slice_eq_cstr(status, "409") && !nx_slice_starts(text, NX_SLICE("Batch Completed")))) {
         c->needs_repair = c->is_open;
         f->needs_repair |= c->is_open;
-        nx_fab_ungrant(f, c, c->granted);
+        nx_fab_ungrant(f, c, c->granted, c->granted_bytes);
     } else {
         c->target = nx_fab_base_target(f); /* an idle consumer holds little */
         c->was_busy = false;
@@ -435,7 +486,7 @@ void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
             link_msg(c, m);
         }
         if (c->is_open && !c->needs_repair && c->granted && now_ns - c->heard_ns > PULL_SILENCE_NS) {
-            nx_fab_ungrant(f, c, c->granted);
+            nx_fab_ungrant(f, c, c->granted, c->granted_bytes);
             c->gen++;
             nx_fab_pull(f, c);
         } else if (c->o.n_shards || (!c->granted && !c->is_starved)) {
@@ -451,7 +502,7 @@ void nx_fab_consumers_lost(nx_fab *f)
     pthread_mutex_lock(&f->cmu);
     for (unsigned i = 0; i < f->n_consumers; i++)
         if (f->consumers[i]) {
-            nx_fab_ungrant(f, f->consumers[i], f->consumers[i]->granted);
+            nx_fab_ungrant(f, f->consumers[i], f->consumers[i]->granted, f->consumers[i]->granted_bytes);
             f->consumers[i]->gen++;
             nx_fab_unstarve(f, f->consumers[i]);
             if (f->consumers[i]->pin[0])
@@ -473,8 +524,11 @@ static void finish(nx_fab_msg *m, const char *answer)
         nx_fab_say(f, natsMsg_GetReply(m->nm), NULL, answer); /* lost with the connection: delivered again, and found done */
     unlink_msg(c, m);
     c->inflight--;
-    if (!c->o.n_shards)
+    c->in_hand_bytes -= m->bytes;
+    if (!c->o.n_shards) {
         f->inflight--;
+        f->in_hand_bytes -= m->bytes;
+    }
     if (f->starved)
         nx_fab_feed_starved(f);
     nx_fab_pull(f, c);

@@ -20,7 +20,7 @@ void nx_fab_unpin(nx_fab *f, nx_fab_consumer *c);
 bool nx_fab_ordered_deliver(nx_fab *f, nx_fab_consumer *c, natsMsg *nm);
 void nx_fab_tell_unpinned(nx_fab *f); /* nx-fab, without f->cmu: calls back */
 bool nx_fab_say(nx_fab *f, const char *subject, const char *reply, const char *text);
-void nx_fab_ungrant(nx_fab *f, nx_fab_consumer *c, unsigned n);
+void nx_fab_ungrant(nx_fab *f, nx_fab_consumer *c, unsigned n, size_t bytes);
 void nx_fab_unstarve(nx_fab *f, nx_fab_consumer *c);
 void nx_fab_feed_starved(nx_fab *f);
 nx_err nx_fab_consumer_enlist(nx_fab *f, nx_fab_consumer *c); /* NX_EEXIST, NX_ENOMEM, NX_EMANY */

@@ -138,7 +138,7 @@ nx_err nx_fab_consumer_pause(nx_fab_consumer *c, bool is_paused, nx_error *reter
     pthread_mutex_lock(&f->cmu);
     c->is_paused = is_paused;
     if (!is_paused && c->is_open) { /* the server looks for messages again when somebody asks */
-        nx_fab_ungrant(f, c, c->granted);
+        nx_fab_ungrant(f, c, c->granted, c->granted_bytes);
         c->gen++;
         nx_fab_pull(f, c);
     }
@@ -294,7 +294,7 @@ void nx_fab_consumer_close(nx_fab_consumer *c, bool remove)
     c->is_open = false;
     f->n_open--;
     nx_fab_unstarve(f, c);
-    nx_fab_ungrant(f, c, c->granted); /* what the server still sends goes back as -NAK */
+    nx_fab_ungrant(f, c, c->granted, c->granted_bytes); /* what the server still sends goes back as -NAK */
     bool was_pinned = c->pin[0];
     c->pin[0] = 0;
     f->callback_waiters++;
@@ -407,7 +407,7 @@ void nx_fab_consumers_repair(nx_fab *f)
         c->repair_is_logged = false;
         c->needs_repair = false;
         c->gen++;
-        nx_fab_ungrant(f, c, c->granted);
+        nx_fab_ungrant(f, c, c->granted, c->granted_bytes);
         nx_fab_pull(f, c);
     }
     pthread_mutex_unlock(&f->cmu);

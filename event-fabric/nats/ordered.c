@@ -9,6 +9,7 @@
 #define EXPIRES_NS (30 * NX_NS_PER_S)
 #define HEARTBEAT_NS (10 * NX_NS_PER_S)
 #define PINNED_EXPIRES_NS (2 * NX_FAB_PIN_ASK_NS)
+#define BYTES_MAX (32u << 20) /* of a pull, and in hand before no more than one message is asked for */
 
 void nx_fab_unpin(nx_fab *f, nx_fab_consumer *c)
 {
@@ -16,7 +17,7 @@ void nx_fab_unpin(nx_fab *f, nx_fab_consumer *c)
     f->has_lost = true;
     c->pin[0] = 0;
     c->gen++; /* refusals of earlier pulls are not about the next term */
-    nx_fab_ungrant(f, c, c->granted);
+    nx_fab_ungrant(f, c, c->granted, c->granted_bytes);
 }
 
 void nx_fab_tell_unpinned(nx_fab *f)
@@ -46,7 +47,8 @@ void nx_fab_tell_unpinned(nx_fab *f)
 void nx_fab_pull_ordered(nx_fab *f, nx_fab_consumer *c)
 {
     uint64_t now = nx_clock_ns();
-    unsigned used = c->granted + c->inflight, want = used < NX_FAB_ORDERED_MAX ? NX_FAB_ORDERED_MAX - used : 1;
+    unsigned used = c->granted + c->inflight, want = used < NX_FAB_ORDERED_MAX && c->in_hand_bytes < BYTES_MAX ? NX_FAB_ORDERED_MAX - used : 1;
+    size_t bytes = want > 1 ? BYTES_MAX : 0; /* 0: no bound. More than any one message has: it never comes to nothing */
     char subject[NX_FAB_SUBJECT_BYTES], reply[64], body[256], id[64] = "";
 
     if (!c->is_open || c->needs_repair)
@@ -60,9 +62,10 @@ void nx_fab_pull_ordered(nx_fab *f, nx_fab_consumer *c)
     nx_fab_token_format(f, NX_FAB_HOT, 'm', c->slot, c->gen, reply);
     snprintf(subject, sizeof subject, "%s.CONSUMER.MSG.NEXT.%s", f->js_prefix, c->stream_consumer);
     if (c->pin[0]) /* no heartbeats: its end comes soon */
-        snprintf(body, sizeof body, "{\"batch\":%u,\"expires\":%llu,\"group\":\"" NX_FAB_PIN_GROUP "\"%s}", want, (unsigned long long)PINNED_EXPIRES_NS, id);
+        snprintf(body, sizeof body, "{\"batch\":%u,\"max_bytes\":%zu,\"expires\":%llu,\"group\":\"" NX_FAB_PIN_GROUP "\"%s}", want, bytes,
+                 (unsigned long long)PINNED_EXPIRES_NS, id);
     else
-        snprintf(body, sizeof body, "{\"batch\":%u,\"expires\":%llu,\"idle_heartbeat\":%llu,\"group\":\"" NX_FAB_PIN_GROUP "\"}", want,
+        snprintf(body, sizeof body, "{\"batch\":%u,\"max_bytes\":%zu,\"expires\":%llu,\"idle_heartbeat\":%llu,\"group\":\"" NX_FAB_PIN_GROUP "\"}", want, bytes,
                  (unsigned long long)EXPIRES_NS, (unsigned long long)HEARTBEAT_NS);
     if (!nx_fab_say(f, subject, reply, body))
         return;

@@ -104,6 +104,80 @@ static void test_many_consumers_share_the_budget_and_none_starves(void **state)
     fix_close(fx);
 }
 
+/* Data of `kib` KiB, NUL-terminated; the caller frees it. */
+static char *data_of(size_t kib)
+{
+    char *text = malloc(kib * 1024 + 1);
+
+    assert_non_null(text);
+    memset(text, '1', kib * 1024);
+    text[kib * 1024] = 0;
+    return text;
+}
+
+static size_t bytes_in_hand(nx_fab *f)
+{
+    size_t n;
+
+    pthread_mutex_lock(&f->cmu);
+    n = f->in_hand_bytes;
+    pthread_mutex_unlock(&f->cmu);
+    return n;
+}
+
+#define BYTES_MAX (1u << 20)
+#define EVENTS 30u
+
+struct filled {
+    nx_fab *f;
+    struct counting *c;
+};
+
+static bool is_full_or_done(void *self)
+{
+    struct filled *w = self;
+
+    return count_of(w->c) == EVENTS || bytes_in_hand(w->f) >= BYTES_MAX;
+}
+
+static void test_bytes_in_hand_are_bounded_and_large_events_still_come(void **state)
+{
+    fix fix_, *fx = &fix_;
+    static struct counting held;
+    nx_fab_options fo = {.max_inflight = 1000, .max_inflight_bytes = BYTES_MAX};
+    nx_fab_ns_options no = {.events_max_bytes = 1 << 30, .runs_max_bytes = 1 << 30};
+    nx_slice t = NX_SLICE("big");
+    nx_fab_consumer_options o = {.durable = "fn-big", .types = &t, .n_types = 1, .on_msg = count_msg, .self = &held};
+    char *usual = data_of(100), *large = data_of(3000);
+    struct filled w = {NULL, &held};
+    nx_fab_consumer *c;
+
+    (void)state;
+    pthread_mutex_init(&held.mu, NULL);
+    held.keeps = true;
+    fix_fabric(fx, &fo);
+    w.f = fx->f;
+    ok(nx_fab_ns_open(fx->f, NX_SLICE("default"), &no, &fx->n, &fx->err));
+    ok(nx_fab_consumer_open(fx->n, &o, &c, &fx->err));
+    for (unsigned i = 0; i < EVENTS; i++)
+        publish(fx, "big", i == 20 ? large : usual, NULL);
+    for (unsigned given_back = 0; given_back < EVENTS; given_back++) {
+        wait_until(is_full_or_done, &w, 10000);
+        /* No more than what is one too many: a usual one, or the large one on top of what was not full yet. */
+        assert_true(bytes_in_hand(fx->f) < BYTES_MAX + (given_back < 10 ? 102u : 3002u) * 1024u);
+        pthread_mutex_lock(&held.mu);
+        nx_fab_msg *m = held.held[given_back];
+        pthread_mutex_unlock(&held.mu);
+        nx_fab_msg_ack(m);
+    }
+    assert_int_equal(count_of(&held), EVENTS);
+    assert_int_equal(bytes_in_hand(fx->f), 0);
+    free(usual);
+    free(large);
+    nx_fab_consumer_close(c, true);
+    fix_close(fx);
+}
+
 static void test_a_consumer_with_new_filters_keeps_its_place(void **state)
 {
     fix fix_, *fx = &fix_;
@@ -423,6 +497,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_consumers_share_the_budget_and_none_starves),
+        cmocka_unit_test(test_bytes_in_hand_are_bounded_and_large_events_still_come),
         cmocka_unit_test(test_a_consumer_with_new_filters_keeps_its_place),
         cmocka_unit_test(test_closing_gives_back_what_is_on_its_way),
         cmocka_unit_test(test_what_a_closed_consumer_has_in_hand_is_kept_alive),
