@@ -337,7 +337,7 @@ static int build_one(const nx_cli *c, const nx_cli_tools *tools, const nx_config
     uv_loop_t loop;
     nx_error e = NX_ERROR_INIT;
     nx_cli_build_result r = {0};
-    char name[NX_FUNCTION_NAME_BYTES + 1];
+    char name[NX_FUNCTION_NAME_BYTES + 1], suspected[1536];
     if (uv_loop_init(&loop) != 0)
         return nx_cli_fail(c, NX_EIO, "cannot make an event loop");
     /* Many compilers say nothing for seconds. */
@@ -353,6 +353,9 @@ static int build_one(const nx_cli *c, const nx_cli_tools *tools, const nx_config
     nx_cli_build_print(c, &r);
     if (r.is_ok)
         return NX_CLI_OK;
+    nx_cli_tools_suspected(tools, f->build_command, suspected, sizeof suspected);
+    if (suspected[0])
+        nx_cli_fail(c, NX_ENOENT, "%s: %s", name, suspected);
     return NX_CLI_FAILED;
 }
 

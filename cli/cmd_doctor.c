@@ -138,7 +138,10 @@ static void check_compilers(doctor *d)
 {
     nx_cli_tools t;
     nx_cli_tools_find(&t);
-    if (t.has_rust && t.cargo[0])
+    if (t.has_rust && !t.has_rust_linker)
+        report(d, NOTE, "Rust", "Debian has it in lld: apt-get install -y lld", "%s for %s, without a linker (rust-lld)",
+               t.rustc, t.rust_target);
+    else if (t.has_rust && t.cargo[0])
         report(d, GOOD, "Rust", NULL, "%s for %s", t.rustc, t.rust_target);
     else if (t.has_rust)
         report(d, NOTE, "Rust", "install the cargo of the same release", "%s for %s, without a cargo beside it", t.rustc, t.rust_target);

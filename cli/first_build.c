@@ -92,8 +92,11 @@ static bool lacks_tools(const nx_config *cfg)
     char missing[768] = "";
     nx_cli_tools_find(&tools);
     for (unsigned i = 0; i < cfg->n_functions && !missing[0]; i++) {
-        if (cfg->functions[i].build_command.n)
-            nx_cli_tools_missing(&tools, cfg->functions[i].build_command, missing, sizeof missing);
+        nx_slice command = cfg->functions[i].build_command;
+        if (command.n)
+            nx_cli_tools_missing(&tools, command, missing, sizeof missing);
+        if (command.n && !missing[0])
+            nx_cli_tools_suspected(&tools, command, missing, sizeof missing);
     }
     return missing[0] != '\0';
 }

@@ -95,6 +95,22 @@ static bool has_library(const char *dir, const char *prefix)
 
 /* ---- Rust ------------------------------------------------------------------------------------------------------- */
 
+/* Where rustc looks for the linker of its WebAssembly targets: among its own programs, then on PATH. */
+static bool rust_has_linker(const char *sysroot, const char *path)
+{
+    char rustlib[1200], program[1600];
+    snprintf(rustlib, sizeof rustlib, "%s/lib/rustlib", sysroot);
+    DIR *d = opendir(rustlib);
+    bool is_found = false;
+    for (struct dirent *e; d && !is_found && (e = readdir(d));) {
+        snprintf(program, sizeof program, "%s/%s/bin/rust-lld", rustlib, e->d_name);
+        is_found = is_executable(program);
+    }
+    if (d)
+        closedir(d);
+    return is_found || find_in_path(path, "rust-lld", program, sizeof program);
+}
+
 static bool rust_take(nx_cli_tools *t, const nx_cli_tools_places *places, const char *rustc)
 {
     char sysroot[1024], lib[1200], folder[1024], first[1024];
@@ -112,6 +128,7 @@ static bool rust_take(nx_cli_tools *t, const nx_cli_tools_places *places, const 
         snprintf(t->cargo, sizeof t->cargo, "%s", is_executable(lib) && strlen(lib) < sizeof t->cargo ? lib : "");
         if (!find_in_path(places->path, "rustc", first, sizeof first) || strcmp(first, rustc) != 0)
             snprintf(t->path_first, sizeof t->path_first, "%s", folder);
+        t->has_rust_linker = rust_has_linker(sysroot, places->path);
         return t->has_rust = true;
     }
     return false;
@@ -128,7 +145,7 @@ static void rust_advise(nx_cli_tools *t, const nx_cli_tools_places *places)
     if (find_in_path(places->path, "rustup", found, sizeof found))
         snprintf(t->rust_advice, sizeof t->rust_advice, "rustup target add wasm32-wasip1");
     else if (find_in_path(places->path, "apt-get", found, sizeof found))
-        snprintf(t->rust_advice, sizeof t->rust_advice, "%sapt-get install -y cargo rustc libstd-rust-dev-wasm32", sudo());
+        snprintf(t->rust_advice, sizeof t->rust_advice, "%sapt-get install -y cargo rustc libstd-rust-dev-wasm32 lld", sudo());
     else
         snprintf(t->rust_advice, sizeof t->rust_advice, "rustup target add wasm32-wasip1   (rustup: https://rustup.rs)");
 }
@@ -258,16 +275,31 @@ static bool mentions(nx_slice command, const char *word)
     return command.n > 0 && memmem(command.p, command.n, word, strlen(word)) != NULL;
 }
 
+static bool wants_rust(nx_slice command)
+{
+    static const char *const words[] = {"cargo", "CARGO", "rustc", "RUSTC", "NEXUS_WASI_TARGET"};
+    for (size_t i = 0; i < NX_ARRAY_LEN(words); i++)
+        if (mentions(command, words[i]))
+            return true;
+    return false;
+}
+
 void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, char *ret, size_t ret_bytes)
 {
     bool wants_cargo = mentions(command, "cargo") || mentions(command, "CARGO");
-    bool wants_rust = wants_cargo || mentions(command, "rustc") || mentions(command, "RUSTC") || mentions(command, "NEXUS_WASI_TARGET");
     bool wants_c = mentions(command, "WASI_CC") || mentions(command, "--target=wasm32-wasi");
     ret[0] = 0;
-    if (wants_rust && !t->has_rust)
+    if (wants_rust(command) && !t->has_rust)
         snprintf(ret, ret_bytes, "no Rust toolchain with a WASI target is installed; install one with:  %s", t->rust_advice);
     else if (wants_cargo && !t->cargo[0])
         snprintf(ret, ret_bytes, "%s has the WASI target, but no cargo stands beside it; install one with:  %sapt-get install -y cargo", t->rustc, sudo());
     else if (wants_c && !t->has_c)
         snprintf(ret, ret_bytes, "no C compiler with a WASI library is installed; install one with:  %s", t->c_advice);
+}
+
+void nx_cli_tools_suspected(const nx_cli_tools *t, nx_slice command, char *ret, size_t ret_bytes)
+{
+    ret[0] = 0;
+    if (wants_rust(command) && t->has_rust && !t->has_rust_linker)
+        snprintf(ret, ret_bytes, "%s finds no linker for WebAssembly (rust-lld); Debian has it in:  %sapt-get install -y lld", t->rustc, sudo());
 }

@@ -7,6 +7,7 @@
 
 typedef struct nx_cli_tools {
     bool has_rust, has_c;
+    bool has_rust_linker;                  /* rustc's own linker for WebAssembly; Debian's rustc comes without */
     char rust_target[32];                  /* "wasm32-wasip1" or "wasm32-wasi" */
     char rustc[1024], cargo[1024];         /* cargo: "" where none stands beside that rustc */
     char path_first[1024];                 /* folder that has to come first in PATH, so that plain `cargo` is the right one; "" */
@@ -32,6 +33,9 @@ void nx_cli_tools_link(nx_cli_tools *t, const nx_config *cfg);
 void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self);
 /* What a build command needs that is not there, as a sentence with the command that installs it; "" when nothing is missing. */
 void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, char *ret, size_t ret_bytes);
+/* After a build that failed: what it may have failed for, in the same form; "" where nothing is suspected. A project may have set up
+ * something else for it, so no build is refused for this. */
+void nx_cli_tools_suspected(const nx_cli_tools *t, nx_slice command, char *ret, size_t ret_bytes);
 
 /* ---- sources (sources.c) ---------------------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 The real script, in a copy of the project's scripts with a cache of its own, in which every part but npm's is there already."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -82,3 +83,22 @@ def test_no_home(set_up):
     assert result.returncode == 0, result.stderr
     assert "HOME (not set) is no folder that can be written to" in result.stderr
     assert (project / ".home").is_dir()
+
+
+def test_a_rust_that_can_not_link_is_missing_and_not_root_is_told_what_to_install(set_up, tmp_path):
+    """Debian's packages for the target bring its library without a linker; whoever may not install gets the one line that does."""
+    (tmp_path / "calls").write_text("0")
+    for name, script in {"rust-lld": "exit 1", "id": "echo 1000"}.items():
+        program = tmp_path / "bin" / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    # rustup's toolchains bring a linker of their own, so they must not be found.
+    for name in ("rustc", "apt-get"):
+        program = tmp_path / "bin" / name
+        program.write_text("#!/bin/sh\nexit 1\n")
+        program.chmod(0o755)
+    result, calls, project = set_up(0, "")
+    assert result.returncode != 0 and calls == 0
+    assert "setup: this is missing:\n    a Rust that compiles and links for WASI" in result.stderr
+    assert re.search(r"sudo apt-get install -y --no-install-recommends .*\blld\b", result.stderr)
+    assert not (project / ".deps").exists()

@@ -20,7 +20,7 @@ def rustc():
         for target in ("wasm32-wasip1", "wasm32-wasi"):
             if found.returncode == 0 and list(Path(found.stdout.strip()).glob(f"lib/rustlib/{target}/lib/libstd-*")):
                 return program, target
-    raise AssertionError("no rustc with a WASI target: apt-get install rustc libstd-rust-dev-wasm32")
+    raise AssertionError("no rustc with a WASI target: apt-get install rustc libstd-rust-dev-wasm32 lld")
 
 
 FLUSH = """use std::io::Write;

@@ -2,6 +2,7 @@
 #include "cli_test.h"
 #include "rustc.h"
 #include "tools.h"
+#include <unistd.h>
 
 static char root[2048];
 static const char *const none[] = {NULL};
@@ -105,11 +106,53 @@ static void test_tools_nothing_found_gives_the_one_command(void **state)
     snprintf(path, sizeof path, "%s/deb", root);
     find(path, none, &t);
     nx_cli_tools_missing(&t, NX_SLICE("cargo build"), missing, sizeof missing);
-    assert_non_null(strstr(missing, "apt-get install -y cargo rustc libstd-rust-dev-wasm32"));
+    assert_non_null(strstr(missing, "apt-get install -y cargo rustc libstd-rust-dev-wasm32 lld"));
     cli_test_write(root, "deb/rustup", "#!/bin/sh\n");
     find(path, none, &t);
     nx_cli_tools_missing(&t, NX_SLICE("cargo build"), missing, sizeof missing);
     assert_non_null(strstr(missing, "rustup target add wasm32-wasip1"));
+}
+
+static void test_tools_rust_without_a_linker_is_suspected_not_refused(void **state)
+{
+    (void)state;
+    char path[4096], said[1536];
+    nx_cli_tools t;
+    make_rustc("bin", "sys", "wasm32-wasi", true);
+    snprintf(path, sizeof path, "%s/bin", root);
+    find(path, none, &t);
+    assert_true(t.has_rust);
+    assert_false(t.has_rust_linker);
+    nx_cli_tools_missing(&t, NX_SLICE("cargo build"), said, sizeof said);
+    assert_string_equal(said, "");
+    nx_cli_tools_suspected(&t, NX_SLICE("cargo build"), said, sizeof said);
+    assert_non_null(strstr(said, "rust-lld"));
+    assert_non_null(strstr(said, "apt-get install -y lld"));
+    nx_cli_tools_suspected(&t, NX_SLICE("$WASI_CC -o a.wasm a.c"), said, sizeof said);
+    assert_string_equal(said, "");
+    /* A link into nowhere, as Debian's rustc brings it, is none. */
+    snprintf(path, sizeof path, "%s/bin/rust-lld", root);
+    assert_int_equal(symlink("lld-14", path), 0);
+    snprintf(path, sizeof path, "%s/bin", root);
+    find(path, none, &t);
+    assert_false(t.has_rust_linker);
+    cli_test_write(root, "bin/lld-14", "#!/bin/sh\n");
+    find(path, none, &t);
+    assert_true(t.has_rust_linker);
+    nx_cli_tools_suspected(&t, NX_SLICE("cargo build"), said, sizeof said);
+    assert_string_equal(said, "");
+}
+
+static void test_tools_rustup_brings_its_own_linker(void **state)
+{
+    (void)state;
+    char path[4096];
+    nx_cli_tools t;
+    make_rustc("bin", "sys", "wasm32-wasip1", true);
+    cli_test_write(root, "sys/lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld", "#!/bin/sh\n");
+    snprintf(path, sizeof path, "%s/bin", root);
+    find(path, none, &t);
+    assert_true(t.has_rust_linker);
 }
 
 static void test_tools_rustc_that_fails_is_passed_over(void **state)
@@ -193,6 +236,8 @@ int main(void)
         IN_FOLDER(test_tools_newer_target_is_preferred_and_path_stays),
         IN_FOLDER(test_tools_fallback_is_used_when_path_has_none),
         IN_FOLDER(test_tools_nothing_found_gives_the_one_command),
+        IN_FOLDER(test_tools_rust_without_a_linker_is_suspected_not_refused),
+        IN_FOLDER(test_tools_rustup_brings_its_own_linker),
         IN_FOLDER(test_tools_rustc_that_fails_is_passed_over),
         IN_FOLDER(test_tools_c_is_clang_with_a_library),
         cmocka_unit_test(test_rustc_root_of_a_wasi_library_only),
