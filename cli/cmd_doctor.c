@@ -4,6 +4,7 @@
 #include "nx/rt.h"
 #include "tools.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -193,18 +194,31 @@ static void check_project(doctor *d)
            d->cfg->n_functions, d->cfg->n_functions == 1 ? "" : "s", stale);
 }
 
+/* A node makes its folder, but none above it. */
+static void check_folder_of_data_dir(doctor *d, const char *path)
+{
+    char folder[NX_CLI_PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash && slash > path ? (int)(slash - path) : 1, slash ? path : ".");
+    if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0)
+        report(d, GOOD, "data", NULL, "%s: not made yet", path);
+    else
+        report(d, BAD, "data", "make that folder writable for this user, or give the node another --data-dir", "%s cannot be made: %s: %s", path,
+               folder, strerror(errno));
+}
+
 static void check_data_dir(doctor *d)
 {
     char path[NX_CLI_PATH_BYTES];
     struct stat st;
     if (!d->cfg || nx_slice_to_cstr(d->cfg->data_dir, path, sizeof path) != NX_OK)
         return;
-    if (lstat(path, &st) != 0) {
-        report(d, errno == ENOENT ? GOOD : BAD, "data", NULL, "%s: %s", path, errno == ENOENT ? "not made yet" : strerror(errno));
-        return;
-    }
-    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-        report(d, BAD, "data", NULL, "%s is not a folder", path);
+    if (lstat(path, &st) != 0 && errno == ENOENT)
+        check_folder_of_data_dir(d, path);
+    else if (lstat(path, &st) != 0)
+        report(d, BAD, "data", "give the node another --data-dir", "%s: %s", path, strerror(errno));
+    else if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        report(d, BAD, "data", "move it away, or give the node another --data-dir", "%s is not a folder", path);
     else if (st.st_uid != geteuid())
         report(d, BAD, "data", "run the node as the folder's owner, or give it another --data-dir", "%s belongs to user %u, not to %u", path,
                (unsigned)st.st_uid, (unsigned)geteuid());

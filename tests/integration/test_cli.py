@@ -180,6 +180,18 @@ def test_doctor_checks_and_advises(node, tmp_path):
     assert result.returncode == 1
 
 
+@pytest.mark.parametrize("data_dir, status, says", [("new", "ok", "not made yet"), ("missing/deeper", "bad", "No such file or directory"),
+                                                    ("file", "bad", "not a folder"), ("file/x", "bad", "Not a directory")])
+def test_doctor_says_whether_a_node_could_make_its_data_folder(tmp_path, data_dir, status, says):
+    project = Project(tmp_path / "project")
+    (project.dir / "file").write_text("")
+    project.write(f"version: v1\ndata_dir: {data_dir}\n")
+    result = project.nexus("doctor", "--json", check=False, env=environment(NEXUS_ADMIN_URL="http://127.0.0.1:9"))
+    data = next(c for c in lines_of(result.stdout) if c["check"] == "data")
+    assert (data["status"], says in data["detail"]) == (status, True), data
+    assert status == "ok" or data["fix"]
+
+
 def test_version_names_the_engine():
     text = nexus("version").stdout
     assert re.match(r"nexus \d+\.\d+\.\d+", text) and "wasmtime" in text
