@@ -113,6 +113,17 @@ nx_id nx_ulid_derive(uint64_t wall_ms, const uint8_t digest[10], unsigned shard)
     return encode((u128)wall_ms << 80 | (bits_from(digest) & ~(u128)31) | (shard % NX_SHARDS));
 }
 
+nx_id nx_ulid_derive_late(uint64_t wall_ms, const uint8_t digest[10], unsigned shard)
+{
+    uint8_t marked[10];
+    memcpy(marked, digest, sizeof marked);
+    marked[0] |= 0x80;
+    return nx_ulid_derive(wall_ms, marked, shard);
+}
+
+/* The first of the 80 bits is the first of the eleventh character. */
+bool nx_id_may_be_late(const nx_id *id) { return id->s[0] != '\0' && id->s[0] != 'R' && value_of(id->s[10]) >= 16; }
+
 /* 'R' is 24, above the 7 that a ULID's first character can be: raw ids and ULIDs never meet. */
 nx_id nx_raw_id(uint64_t stream_seq)
 {

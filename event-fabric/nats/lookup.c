@@ -5,7 +5,6 @@
 #define LOOKUP_NS (5 * NX_NS_PER_S)
 #define SKEW_BACK_NS (2 * NX_NS_PER_S)   /* a node's clock may be ahead of the server's by so much */
 #define SKEW_AHEAD_NS (10 * NX_NS_PER_S) /* from acceptance to storage */
-#define EMITTED_AHEAD_NS (24 * 3600 * NX_NS_PER_S)
 #define RUNS_QUIET_NS (60 * NX_NS_PER_S) /* no further record of an event for so long: there are no more */
 #define SINGLES 8                        /* first messages that are asked for one by one */
 #define PAGE_BYTES (4u << 20)
@@ -204,11 +203,10 @@ nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *re
         if (!e && seq)
             e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .seq = seq, .batch = 256}, visit_event, &w, reterr);
     }
-    if (!e && !w.found) { /* an emitted event has the time of its source's acceptance, and may be stored long after that */
-        w.until_wall_ns = wall_ns + EMITTED_AHEAD_NS;
+    if (!e && !w.found && nx_id_may_be_late(id)) { /* an emitted event has the time of its source's acceptance, a tick its own */
         e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .wall_ns = wall_ns, .batch = 256}, visit_event, &w, reterr);
         if (e == NX_ETIMEOUT) /* a busy log: what is left to read is too much */
-            return nx_error_set(reterr, NX_ENOENT, "no event %s near its time: unknown or expired", id->s);
+            return nx_error_set(reterr, NX_ENOENT, "no event %s within what was read of the log: unknown or expired", id->s);
     }
     if (!e && !w.found)
         e = nx_error_set(reterr, NX_ENOENT, "no event %s: unknown or expired", id->s);

@@ -82,6 +82,25 @@ static void test_ulid_derive_is_deterministic(void **state)
     assert_string_equal(a.s, "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
 }
 
+static void test_ids_that_may_be_late_are_told_from_new_ones(void **state)
+{
+    (void)state;
+    const uint8_t low[10] = {0}, high[10] = {0xff, 1};
+    nx_id late = nx_ulid_derive_late(7, low, 3), raw = nx_raw_id(UINT64_MAX), none = {0};
+    assert_true(nx_id_may_be_late(&late));
+    assert_string_equal(late.s, "0000000007G000000000000003");
+    assert_int_equal(nx_id_time_ms(&late), 7);
+    assert_int_equal(nx_id_shard(&late), 3);
+    late = nx_ulid_derive_late(UINT64_MAX, high, 31);
+    assert_true(nx_id_may_be_late(&late));
+    assert_false(nx_id_may_be_late(&raw));
+    assert_false(nx_id_may_be_late(&none));
+    for (unsigned i = 0; i < 2000; i++) {
+        nx_id id = i % 2 ? nx_ulid_new(T0 + i / 10 * NX_NS_PER_MS) : nx_ulid_new_in_shard(T0 + i / 10 * NX_NS_PER_MS, i);
+        assert_false(nx_id_may_be_late(&id));
+    }
+}
+
 static void test_raw_ids(void **state)
 {
     (void)state;
@@ -148,6 +167,7 @@ int main(void)
         cmocka_unit_test(test_ulid_monotonic_within_a_thread),
         cmocka_unit_test(test_ulid_unique_across_threads),
         cmocka_unit_test(test_ulid_derive_is_deterministic),
+        cmocka_unit_test(test_ids_that_may_be_late_are_told_from_new_ones),
         cmocka_unit_test(test_raw_ids),
         cmocka_unit_test(test_id_parse_refuses),
         cmocka_unit_test(test_shard_of_spreads_and_is_stable),

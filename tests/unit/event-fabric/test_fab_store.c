@@ -426,6 +426,55 @@ static void test_get_allows_for_clocks(void **state)
     fix_close(fx);
 }
 
+/* Requests to the log that a look-up of an id that is not stored takes. */
+static int requests_of_unknown(fix *fx, natsConnection *nc, nx_id id)
+{
+    nx_arena a = NX_ARENA_INIT(1 << 20);
+    natsSubscription *sub;
+    nx_event got;
+    int n = 0;
+
+    assert_int_equal(natsConnection_SubscribeSync(&sub, nc, "$JS.API.DIRECT.GET.>"), NATS_OK);
+    assert_int_equal(natsConnection_Flush(nc), NATS_OK);
+    assert_int_equal(nx_fab_event_get(fx->n, &id, &a, &got, &fx->err), NX_ENOENT);
+    assert_int_equal(natsConnection_Flush(nc), NATS_OK);
+    assert_int_equal(natsSubscription_GetPending(sub, &n, NULL), NATS_OK);
+    natsSubscription_Destroy(sub);
+    nx_arena_done(&a);
+    return n;
+}
+
+/* Only what a run or a schedule published may lie far behind its time: for all others the log is not read to its end. */
+static void test_an_unknown_id_is_not_looked_for_in_the_whole_log(void **state)
+{
+    fix fix_, *fx = &fix_;
+    const uint8_t digest[10] = {0};
+    uint64_t hour_ago_ns = nx_clock_wall_ns() - 3600 * NX_NS_PER_S, two_days_ago_ms = (hour_ago_ns - 47 * 3600 * NX_NS_PER_S) / NX_NS_PER_MS;
+    nx_arena a = NX_ARENA_INIT(1 << 20);
+    natsConnection *nc;
+    nx_event e = make_event(NX_SLICE("t"), "1"), got;
+    waiter w;
+
+    (void)state;
+    fix_open(fx);
+    assert_int_equal(natsConnection_ConnectTo(&nc, nx_fab_server_url(fx->server)), NATS_OK);
+    for (int i = 0; i < 600; i++) {
+        e.event_id = nx_ulid_new_in_shard(nx_clock_wall_ns(), 3);
+        e.id = nx_id_slice(&e.event_id);
+        ok(waiter_publish(fx, &w, &e, ""));
+    }
+    int plain = requests_of_unknown(fx, nc, nx_ulid_new_in_shard(hour_ago_ns, 3));
+    int late = requests_of_unknown(fx, nc, nx_ulid_derive_late(hour_ago_ns / NX_NS_PER_MS, digest, 3));
+    assert_in_range(plain, 1, late - 1);
+    e.event_id = nx_ulid_derive_late(two_days_ago_ms, digest, 3);
+    e.id = nx_id_slice(&e.event_id);
+    ok(waiter_publish(fx, &w, &e, ""));
+    ok(nx_fab_event_get(fx->n, &e.event_id, &a, &got, &fx->err));
+    natsConnection_Destroy(nc);
+    nx_arena_done(&a);
+    fix_close(fx);
+}
+
 static void test_types_are_counted_also_over_a_restart(void **state)
 {
     fix fix_, *fx = &fix_;
@@ -689,6 +738,7 @@ int main(void)
         cmocka_unit_test(test_recent_and_resolve),
         cmocka_unit_test(test_resolve_names_all_that_fit),
         cmocka_unit_test(test_get_allows_for_clocks),
+        cmocka_unit_test(test_an_unknown_id_is_not_looked_for_in_the_whole_log),
         cmocka_unit_test(test_types_are_counted_also_over_a_restart),
         cmocka_unit_test(test_a_large_run_record_spills_and_comes_back),
         cmocka_unit_test(test_large_run_records_go_with_the_records),
