@@ -111,7 +111,7 @@ static bool wrong_number(nx_cfg_ctx *x, const nx_cfg_row *row, nx_slice text, nx
 static bool set_number(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_slice text, nx_cfg_mark at)
 {
     char shown[NX_CFG_SHOW_BYTES];
-    uint64_t v, min, max;
+    uint64_t v, min = 0, max = UINT64_MAX;
     if (!nx_cfg_text_to_uint(row, text, &v))
         return wrong_number(x, row, text, at);
     nx_cfg_text_to_uint(row, nx_slice_cstr(row->min), &min);

@@ -26,6 +26,7 @@ static curl_socket_t on_socket(void *self, curlsocktype purpose, struct curl_soc
 }
 
 /* Before a request goes out: a connection kept open from an earlier call was allowed by that call's grants, not by these. */
+// NOLINTNEXTLINE(readability-non-const-parameter): the signature is libcurl's
 static int on_connected(void *self, char *peer_ip, char *local_ip, int peer_port, int local_port)
 {
     nx_ob_address a;

@@ -241,11 +241,12 @@ nx_err nx_redact_text(const nx_redaction *r, nx_slice in, nx_arena *a, nx_slice 
 /* One value of the arena's copy of the data; false: there is nothing to cover. A bool becomes null: either word would tell something. */
 static bool cover_leaf(nx_slice leaf)
 {
+    static const char no_value[5] = {'n', 'u', 'l', 'l', ' '};
     char *p = (char *)leaf.p;
     switch (leaf.p[0]) {
     case '"': cover(p + 1, leaf.n - 2, false); return leaf.n > 2;
-    case 't': memcpy(p, "null", 4); return true;
-    case 'f': memcpy(p, "null ", 5); return true;
+    case 't': memcpy(p, no_value, 4); return true;
+    case 'f': memcpy(p, no_value, 5); return true;
     case 'n': return false;
     default: cover(p, leaf.n, true); return true;
     }
