@@ -1,7 +1,8 @@
-/* admin.c: the admin API of a node: health, functions and versions, artifacts. Lists are NDJSON, newest first; see docs/API_REFERENCE.md.
- * Reading events, runs and logs is in admin_read.c. */
+/* admin.c: the admin API of a node: health and functions. Lists are NDJSON, newest first; see docs/API_REFERENCE.md.
+ * Versions and aliases are in admin_versions.c; reading events, runs and logs is in admin_read.c. */
 #include "admin.h"
 #include "dlq.h"
+#include "fn.h"
 #include "job_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,7 +122,16 @@ static nx_err node_info(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *
     return nx_jw_err(&w);
 }
 
-/* ---- functions and versions ------------------------------------------------------------------------------------------------------------ */
+/* ---- functions ------------------------------------------------------------------------------------------------------------ */
+
+/* What share of its events which version gets. */
+static void write_traffic(const nx_core_fn *fn, nx_jw *w)
+{
+    nx_core_split all;
+    nx_core_split_all(&all, fn->version);
+    nx_jw_key(w, "traffic");
+    nx_core_split_to_json(fn->others ? &fn->others->split : &all, w);
+}
 
 static nx_err functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
@@ -143,6 +153,7 @@ static nx_err functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *
         nx_jw_kcstr(&w, "name", fn->name);
         nx_jw_kcstr(&w, "version", fn->version);
         nx_jw_kcstr(&w, "artifact", fn->artifact);
+        write_traffic(fn, &w);
         nx_jw_kcstr(&w, "origin", fn->is_project ? "project" : "registry");
         uint64_t pending, inflight;
         nx_core_slot_depth(s, &pending, &inflight);
@@ -162,124 +173,6 @@ static nx_err functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *
     return err;
 }
 
-static int kv_newest_first(const void *a, const void *b)
-{
-    const nx_kv *x = a, *y = b;
-    if (x->key.n != y->key.n) /* v10 after v9 */
-        return x->key.n < y->key.n ? 1 : -1;
-    return -memcmp(x->key.p, y->key.p, x->key.n);
-}
-
-static nx_err versions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
-{
-    nx_node *n = self;
-    nx_err err = nx_core_admin_require_ready(n, reterr);
-    if (err != NX_OK)
-        return err;
-    nx_slice name = nx_gw_req_param(req, "name");
-    NX_CLEANUP(nx_arena_done)
-    nx_arena a = NX_ARENA_INIT(64u << 20);
-    char *prefix = nx_arena_printf(&a, "fn.%.*s.", NX_SLICE_FMT(name));
-    nx_kv *all = NULL;
-    unsigned count = 0;
-    if (!prefix)
-        return NX_ENOMEM;
-    err = nx_fab_kv_list(n->ns, prefix, &a, &all, &count, reterr);
-    if (err == NX_OK && count == 0)
-        return nx_error_set(reterr, NX_ENOENT, "no version of '%.*s' was deployed", NX_SLICE_FMT(name));
-    nx_slice live = NX_SLICE_NULL;
-    for (unsigned i = 0; err == NX_OK && i < count; i++)
-        if (nx_slice_ends(all[i].key, NX_SLICE(".live")))
-            live = all[i].value;
-    if (count)
-        qsort(all, count, sizeof *all, kv_newest_first);
-    nx_gw_resp_content_type(resp, NX_CORE_NDJSON);
-    nx_buf *out = nx_gw_resp_body(resp);
-    for (unsigned i = 0; err == NX_OK && i < count; i++) {
-        nx_json *j = NULL;
-        if (nx_slice_ends(all[i].key, NX_SLICE(".live")) || nx_json_parse(all[i].value, 1u << 20, &j, NULL) != NX_OK)
-            continue;
-        nx_jw w = NX_JW_INIT(out);
-        nx_jw_object(&w);
-        nx_jw_kstr(&w, "namespace", nx_fab_ns_name(n->ns));
-        nx_jw_kstr(&w, "function", name);
-        nx_jw_kstr(&w, "version", nx_json_get_str(j, "version"));
-        nx_jw_kstr(&w, "artifact", nx_json_get_str(j, "artifact"));
-        nx_jw_kstr(&w, "created_at", nx_json_get_str(j, "created_at"));
-        nx_jw_kbool(&w, "live", nx_slice_eq(nx_json_get_str(j, "version"), live));
-        nx_jw_object_end(&w);
-        nx_json_free(j);
-        err = nx_jw_err(&w);
-        if (err == NX_OK)
-            err = nx_buf_append_char(out, '\n');
-    }
-    return err;
-}
-
-static nx_err deploy(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
-{
-    nx_node *n = self;
-    nx_err err = nx_core_admin_require_ready(n, reterr);
-    nx_json *j = NULL;
-    nx_sha256 artifact;
-    nx_slice settings;
-    char version[32], hex[NX_SHA256_HEX + 1];
-    bool is_created = false;
-    if (err == NX_OK)
-        err = nx_json_parse(nx_gw_req_body(req), 1u << 20, &j, reterr);
-    if (err != NX_OK)
-        return err;
-    if (nx_sha256_parse_hex(nx_json_get_str(j, "artifact"), &artifact) != NX_OK ||
-        nx_json_member_bytes(nx_gw_req_body(req), NX_SLICE("settings"), &settings) != NX_OK)
-        err = nx_error_set(reterr, NX_EINVAL, "the body is {\"artifact\": SHA-256 hex, \"settings\": {…}}");
-    else
-        err = nx_core_deploy(n, nx_gw_req_param(req, "name"), &artifact, settings, version, &is_created, reterr);
-    nx_json_free(j);
-    if (err != NX_OK)
-        return err;
-    nx_sha256_hex(&artifact, hex);
-    nx_gw_resp_status(resp, is_created ? 201 : 200);
-    nx_jw w = NX_JW_INIT(nx_gw_resp_body(resp));
-    nx_jw_object(&w);
-    nx_jw_kstr(&w, "namespace", nx_fab_ns_name(n->ns));
-    nx_jw_kstr(&w, "function", nx_gw_req_param(req, "name"));
-    nx_jw_kcstr(&w, "version", version);
-    nx_jw_kcstr(&w, "artifact", hex);
-    nx_jw_kbool(&w, "created", is_created);
-    nx_jw_object_end(&w);
-    return nx_jw_err(&w);
-}
-
-static nx_err put_artifact(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
-{
-    nx_node *n = self;
-    nx_sha256 want, have = nx_sha256_of(nx_gw_req_body(req));
-    nx_err err = nx_core_admin_require_ready(n, reterr);
-    if (err == NX_OK && (nx_sha256_parse_hex(nx_gw_req_param(req, "sha256"), &want) != NX_OK || memcmp(&want, &have, sizeof want) != 0))
-        err = nx_error_set(reterr, NX_EINVAL, "the body's SHA-256 is not the one in the path");
-    if (err == NX_OK)
-        err = nx_fab_artifact_put(n->ns, &want, nx_gw_req_body(req), reterr);
-    if (err != NX_OK)
-        return err;
-    nx_jw w = NX_JW_INIT(nx_gw_resp_body(resp));
-    nx_jw_object(&w);
-    nx_jw_kstr(&w, "artifact", nx_gw_req_param(req, "sha256"));
-    nx_jw_ku64(&w, "size_bytes", nx_gw_req_body(req).n);
-    nx_jw_object_end(&w);
-    return nx_jw_err(&w);
-}
-
-static nx_err get_artifact(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
-{
-    nx_node *n = self;
-    nx_sha256 digest;
-    nx_err err = nx_core_admin_require_ready(n, reterr);
-    if (err == NX_OK && nx_sha256_parse_hex(nx_gw_req_param(req, "sha256"), &digest) != NX_OK)
-        err = nx_error_set(reterr, NX_EINVAL, "an artifact is named by the 64 hex digits of its SHA-256");
-    nx_gw_resp_content_type(resp, "application/wasm");
-    return err == NX_OK ? nx_fab_artifact_get(n->ns, &digest, nx_gw_resp_body(resp), reterr) : err;
-}
-
 /* ---- the listener ----------------------------------------------------------------------------------------------------------------------- */
 
 #define MODULE_BYTES (64u << 20)
@@ -290,13 +183,18 @@ static const nx_gw_admin_route own_routes[] = {
     {"GET", "/metrics", metrics, 0, 0},
     {"GET", "/api/v1/node", node_info, 0, 0},
     {"GET", "/api/v1/functions", functions, 0, 0},
-    {"GET", "/api/v1/functions/{name}/versions", versions, 0, 0},
-    {"POST", "/api/v1/functions/{name}/versions", deploy, 0, 0},
+    {"GET", "/api/v1/functions/{name}/versions", nx_core_admin_versions, 0, 0},
+    {"POST", "/api/v1/functions/{name}/versions", nx_core_admin_deploy, 0, 0},
+    {"GET", "/api/v1/functions/{name}/versions/{version}", nx_core_admin_version, 0, 0},
+    {"GET", "/api/v1/aliases", nx_core_admin_aliases, 0, 0},
+    {"PUT", "/api/v1/functions/{name}/aliases/{alias}", nx_core_admin_alias_put, 0, 0},
+    {"DELETE", "/api/v1/functions/{name}/aliases/{alias}", nx_core_admin_alias_delete, 0, 0},
+    {"POST", "/api/v1/functions/{name}/rollback", nx_core_admin_rollback, 0, 0},
     {"POST", "/api/v1/functions/{name}/pause", nx_core_admin_pause, 0, 0},
     {"POST", "/api/v1/functions/{name}/resume", nx_core_admin_resume, 0, 0},
     {"POST", "/api/v1/functions/{name}/invoke", nx_core_admin_invoke, NX_GW_ROUTE_STREAM, 0},
-    {"PUT", "/api/v1/artifacts/{sha256}", put_artifact, 0, MODULE_BYTES},
-    {"GET", "/api/v1/artifacts/{sha256}", get_artifact, 0, 0},
+    {"PUT", "/api/v1/artifacts/{sha256}", nx_core_admin_artifact_put, 0, MODULE_BYTES},
+    {"GET", "/api/v1/artifacts/{sha256}", nx_core_admin_artifact, 0, 0},
     {"GET", "/api/v1/events", nx_core_admin_events, 0, 0},
     {"GET", "/api/v1/events/{id}", nx_core_admin_event, 0, 0},
     {"GET", "/api/v1/events/{id}/data", nx_core_admin_event_data, 0, 0},

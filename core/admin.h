@@ -5,6 +5,17 @@
 
 #define NX_CORE_NDJSON "application/x-ndjson"
 
+/* admin_versions.c */
+nx_err nx_core_admin_versions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_version(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_deploy(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_aliases(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_alias_put(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_alias_delete(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_rollback(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_artifact_put(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_artifact(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+
 bool nx_core_admin_is_ready(nx_node *n, nx_error *ret_why);
 nx_err nx_core_admin_require_ready(nx_node *n, nx_error *reterr); /* NX_EUNAVAIL with the reason; a full log is ready to be read */
 

@@ -178,7 +178,7 @@ static nx_err parse_how(request *q, nx_error *reterr)
     nx_slice against = nx_json_get_str(q->body, "against"), effects = nx_json_get_str(q->body, "effects"), not_before = nx_json_get_str(q->body, "not_before");
     q->how.effects = NX_EFFECTS_LIVE;
     if (nx_slice_to_cstr(nx_slice_eq_cstr(against, "live") ? NX_SLICE("") : against, q->how.version, sizeof q->how.version) != NX_OK)
-        return nx_error_set(reterr, NX_EINVAL, "against: \"%.*s\" is not a version (v7)", NX_SLICE_FMT(against));
+        return nx_error_set(reterr, NX_EINVAL, "against: \"%.*s\" is not a version (v7) or an alias", NX_SLICE_FMT(against));
     if (effects.n && nx_effects_policy_parse(effects, &q->how.effects) != NX_OK)
         return nx_error_set(reterr, NX_EINVAL, "effects: \"%.*s\" is none of recorded, deny, live", NX_SLICE_FMT(effects));
     q->rate = nx_json_get_u64(q->body, "rate", 0);

@@ -95,6 +95,7 @@ unsigned nx_core_backoffs_count(nx_core_backoffs *t); /* messages that were give
 typedef struct nx_core_fn_metrics {
     nx_metric *runs[4]; /* by nx_run_status */
     nx_metric *duration, *fuel, *memory, *cold, *retries;
+    nx_metric *of_version[4]; /* by nx_run_status, while several versions share the function's events; else NULL */
 } nx_core_fn_metrics;
 
 /* One function at one version, as it runs on this node. */
@@ -115,6 +116,7 @@ struct nx_core_fn {
     nx_slice *types;
     unsigned n_types; /* every type pattern it takes */
     nx_core_fn_metrics m;
+    struct nx_core_others *others; /* versions that share its events; NULL: they are all its own */
 };
 
 #define NX_CORE_LANES 4 /* ranges of shards of an ordered function */
@@ -149,7 +151,9 @@ typedef struct nx_core_snapshot nx_core_snapshot; /* routes and types of one mom
 
 nx_core_fn *nx_core_fn_ref(nx_core_fn *fn);
 void nx_core_fn_unref(nx_core_fn *fn);
-nx_core_fn *nx_core_slot_fn(nx_core_slot *s); /* a reference, or NULL */
+/* The version of a function that gets this event; takes `fn`, which is what a slot has and `others` of which is not NULL. */
+nx_core_fn *nx_core_fn_choose(nx_core_fn *take_fn, const nx_event *e);
+nx_core_fn *nx_core_slot_fn(nx_core_slot *s); /* a reference, or NULL; where several versions share its events, the one that gets most */
 void nx_core_slot_depth(nx_core_slot *s, uint64_t *ret_pending, uint64_t *ret_inflight);
 
 /* BLOCKING, under apply_mu: brings the node to project functions of `cfg` plus the registry's live versions. Whole or not at all. */

@@ -207,6 +207,8 @@ static void count(const nx_core_run *r)
 {
     const nx_core_fn_metrics *m = &r->fn->m;
     nx_obs_add(r->rec.is_final ? m->runs[r->rec.status] : m->retries, 1);
+    if (m->of_version[0] && r->rec.is_final)
+        nx_obs_add(m->of_version[r->rec.status], 1);
     nx_obs_observe(m->duration, (double)r->rec.duration_ns / 1e9);
     nx_obs_add(m->fuel, r->rec.fuel);
     nx_obs_observe(m->memory, (double)r->rec.memory_bytes);

@@ -25,7 +25,7 @@ nx_err nx_core_dlq_select(nx_node *n, const nx_core_dlq_filter *f, nx_arena *a, 
 
 /* How an event is given to its function once more. */
 typedef struct nx_core_redrive {
-    char version[32];          /* "" the live one at that time */
+    char version[32];          /* or an alias, which is resolved at once; "" the live one when it runs */
     nx_effects_policy effects; /* where answers to the function's host calls come from */
     uint64_t due_wall_ns;      /* 0: now */
 } nx_core_redrive;

@@ -17,10 +17,24 @@ void nx_core_fn_unref(nx_core_fn *fn)
 {
     if (!fn || atomic_fetch_sub(&fn->refs, 1) != 1)
         return;
+    for (unsigned i = 0; fn->others && i < fn->others->split.n; i++)
+        nx_core_fn_unref(fn->others->v[i]);
+    free(fn->others);
     nx_rt_program_unref(fn->program);
     nx_config_unref(fn->cfg);
     free(fn->types);
     free(fn);
+}
+
+nx_core_fn *nx_core_fn_choose(nx_core_fn *take_fn, const nx_event *e)
+{
+    const nx_core_others *o = take_fn->others;
+    nx_core_fn *other = o->v[nx_core_split_at(&o->split, nx_core_split_place(nx_slice_cstr(take_fn->name), e))];
+    if (!other)
+        return take_fn;
+    nx_core_fn_ref(other);
+    nx_core_fn_unref(take_fn);
+    return other;
 }
 
 nx_err nx_core_read_module(const char *path, nx_buf *out, nx_error *reterr)

@@ -1,6 +1,7 @@
 /* redrive.c: giving an event to a function once more after its run has failed: a real run of the next generation, for that function only.
  * It is a timer that is due now, or one after the other, so it survives whatever happens to the node that was asked; how it is to run (version,
  * effects) stands in the timer's note: "v7,deny". */
+#include "alias.h"
 #include "dlq.h"
 #include "fn.h"
 #include <stdio.h>
@@ -22,9 +23,13 @@ nx_err nx_core_redrive_check(nx_node *n, nx_slice function, const nx_core_redriv
         return err;
     char name[NX_FUNCTION_NAME_BYTES + 1];
     nx_core_fn *fn = NULL;
+    nx_core_alias alias;
     err = nx_slice_to_cstr(function, name, sizeof name);
-    if (err == NX_OK)
-        err = nx_core_fn_of_version(n, name, how->version, &fn, reterr);
+    if (err != NX_OK)
+        return err;
+    if (!nx_core_is_version_name(nx_slice_cstr(how->version)))
+        return nx_core_alias_get(n, name, how->version, &alias, reterr);
+    err = nx_core_fn_of_version(n, name, how->version, &fn, reterr);
     nx_core_fn_unref(fn);
     return err;
 }
@@ -50,27 +55,39 @@ static nx_err mark(nx_node *n, const nx_run *failed, nx_fab_dead_kind kind, cons
     return err == NX_OK ? nx_fab_dead_mark(n->ns, kind, failed, nx_buf_view(&json), reterr) : err;
 }
 
-static nx_err check_event(nx_node *n, const nx_run *failed, nx_error *reterr)
+/* The event is still there; and the version that an alias stands for, which is this event's where it is split, takes the alias's place. */
+static nx_err look_up(nx_node *n, const nx_run *failed, nx_core_redrive *how, nx_error *reterr)
 {
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(64u << 20);
     nx_event e;
+    nx_core_version v;
     nx_err err = nx_fab_event_get_seq(n->ns, failed->event_seq, &a, &e, reterr);
     if (err == NX_OK && strcmp(e.event_id.s, failed->event_id.s) != 0)
         err = NX_ENOENT;
-    return err == NX_ENOENT ? nx_error_set(reterr, err, "event %s is no longer in the log (retention.events)", failed->event_id.s) : err;
+    if (err == NX_ENOENT)
+        return nx_error_set(reterr, err, "event %s is no longer in the log (retention.events)", failed->event_id.s);
+    if (err != NX_OK || !how->version[0] || nx_core_is_version_name(nx_slice_cstr(how->version)))
+        return err;
+    err = nx_core_version_for(n, failed->function, nx_slice_cstr(how->version), &e, &v, reterr);
+    if (err != NX_OK)
+        return err;
+    snprintf(how->version, sizeof how->version, "%s", v.name);
+    nx_core_version_done(&v);
+    return NX_OK;
 }
 
 nx_err nx_core_redrive_run(nx_node *n, const nx_run *failed, const nx_core_redrive *how, nx_id *ret_run_id, nx_error *reterr)
 {
     char note[64] = "";
+    nx_core_redrive as = *how;
     nx_err err = is_here(n, failed->function, reterr);
     if (err == NX_OK)
-        err = check_event(n, failed, reterr);
+        err = look_up(n, failed, &as, reterr);
     if (err != NX_OK)
         return err;
-    if (how->version[0] || how->effects != NX_EFFECTS_LIVE)
-        snprintf(note, sizeof note, "%s,%s", how->version, nx_effects_policy_name(how->effects));
+    if (as.version[0] || as.effects != NX_EFFECTS_LIVE)
+        snprintf(note, sizeof note, "%s,%s", as.version, nx_effects_policy_name(as.effects));
     nx_fab_timer t = {
         .function = failed->function,
         .event_id = failed->event_id,
@@ -84,7 +101,7 @@ nx_err nx_core_redrive_run(nx_node *n, const nx_run *failed, const nx_core_redri
     err = nx_fab_timer_set_sync(n->ns, &t, true, reterr);
     if (err == NX_ECONFLICT) /* somebody else has redriven it a moment ago, and it waits already */
         err = NX_OK;
-    return err == NX_OK ? mark(n, failed, NX_FAB_DEAD_REDRIVEN, how, reterr) : err;
+    return err == NX_OK ? mark(n, failed, NX_FAB_DEAD_REDRIVEN, &as, reterr) : err;
 }
 
 nx_err nx_core_purge_run(nx_node *n, const nx_run *failed, nx_error *reterr) { return mark(n, failed, NX_FAB_DEAD_PURGED, NULL, reterr); }
@@ -118,7 +135,8 @@ nx_err nx_core_redrive_prepare(nx_core_run *r, nx_error *reterr)
         nx_err err = nx_core_fn_of_version(r->d->node, r->fn->name, name, &fn, reterr);
         if (err != NX_OK)
             return err;
-        fn->m = r->fn->m; /* counted with the function */
+        fn->m = r->fn->m; /* counted with the function, and not with the version that it would have got */
+        memset(fn->m.of_version, 0, sizeof fn->m.of_version);
         nx_core_fn_unref(r->fn);
         r->fn = fn;
     }

@@ -241,6 +241,27 @@ static void metrics_of(nx_node *n, nx_core_fn *fn)
     fn->m.cold = nx_obs_counter(n->metrics, "nexus_cold_starts_total", "Runs whose module was not mapped before.", 1, label);
 }
 
+static void metrics_of_version(nx_node *n, nx_core_fn *fn)
+{
+    for (int s = 0; s < 4; s++) {
+        nx_kv labels[] = {{NX_SLICE("function"), nx_slice_cstr(fn->name)}, {NX_SLICE("version"), nx_slice_cstr(fn->version)}, {NX_SLICE("status"), nx_slice_cstr(nx_run_status_name((nx_run_status)s))}};
+        fn->m.of_version[s] = nx_obs_counter(n->metrics, "nexus_version_runs_total", "Runs that ended, by version and outcome, of functions whose live alias is split.", 3, labels);
+    }
+}
+
+/* Versions that share a function's events are counted with it, and each by itself. A running one has its metrics, and workers read them. */
+static void metrics_of_all(nx_node *n, nx_core_fn *fn)
+{
+    if (fn->m.duration)
+        return;
+    metrics_of(n, fn);
+    for (unsigned i = 0; fn->others && i < fn->others->split.n; i++) {
+        nx_core_fn *one = fn->others->v[i] ? fn->others->v[i] : fn;
+        one->m = fn->m;
+        metrics_of_version(n, one);
+    }
+}
+
 /* The function as the project file has it now: the running one where nothing changed. */
 static nx_err project_fn(nx_node *n, nx_config *cfg, const nx_fn_config *f, nx_core_fn *now, nx_core_fn **ret, nx_error *reterr)
 {
@@ -290,8 +311,7 @@ static nx_err wanted_set(nx_node *n, nx_config *cfg, const nx_core_fn_set *now, 
     }
     nx_err err = nx_core_stored_functions(n, now, set, reterr);
     for (unsigned i = 0; err == NX_OK && i < set->n; i++)
-        if (!set->v[i]->m.duration) /* a running one has them, and workers read them */
-            metrics_of(n, set->v[i]);
+        metrics_of_all(n, set->v[i]);
     return err;
 }
 
@@ -335,8 +355,14 @@ static void note_changes(const nx_core_fn_set *now, const nx_core_fn_set *set, n
 {
     for (unsigned i = 0; out && i < set->n; i++) {
         const nx_core_fn *a = nx_core_fn_set_find(now, set->v[i]->name), *b = set->v[i];
+        char text[NX_CORE_SPLIT_MAX * 48];
+        snprintf(text, sizeof text, "%s", b->version);
+        if (b->others)
+            nx_core_split_text(&b->others->split, text, sizeof text);
         if (!a)
-            nx_buf_printf(out, "function '%s' added (%s)\n", b->name, b->version);
+            nx_buf_printf(out, "function '%s' added (%s)\n", b->name, text);
+        else if (a != b && (a->others || b->others))
+            nx_buf_printf(out, "function '%s': %s\n", b->name, text);
         else if (a != b) {
             bool other_code = strcmp(a->artifact, b->artifact) != 0, other_settings = memcmp(&a->settings_sha256, &b->settings_sha256, sizeof a->settings_sha256) != 0;
             nx_buf_printf(out, "function '%s': %s%s%s changed (%s)\n", b->name, other_code ? "code" : "", other_code && other_settings ? " and " : "",

@@ -39,6 +39,13 @@ static void fill_record(nx_core_run *r)
     nx_random(rec->seed, sizeof rec->seed);
 }
 
+/* The event is known: where several versions share the function's events, its own. Others cost nothing. */
+static void choose_version(nx_core_run *r)
+{
+    if (r->fn->others)
+        r->fn = nx_core_fn_choose(r->fn, &r->event);
+}
+
 /* A record for an event that kills nodes: it is not run again. */
 static void end_as_crash(nx_core_run *r, unsigned crashes)
 {
@@ -138,6 +145,7 @@ static void due_job(nx_core_job *job)
         nx_core_run_drop(r);
         return;
     }
+    choose_version(r);
     err = nx_core_redrive_prepare(r, &e);
     if (err != NX_OK && err != NX_ENOENT) {
         nx_core_run_drop(r);
@@ -254,6 +262,7 @@ static void begin(nx_core_run *r, unsigned attempt, uint64_t look_from_wall_ns)
         put_off(r);
         return;
     }
+    choose_version(r);
     fill_record(r);
     if (attempt) {
         r->rec.attempt = attempt;

@@ -213,7 +213,7 @@ static void repeat(audit *a, const chosen *c)
     }
     nx_replay_code code;
     nx_replay_how how = {0};
-    err = nx_replay_code_get(a->node, &recorded, NX_SLICE_NULL, &code, &e);
+    err = nx_replay_code_get(a->node, &recorded, NULL, NX_SLICE_NULL, &code, &e);
     if (err == NX_OK)
         nx_replay_code_use(&code, &how);
     const nx_replay_result *r = err == NX_OK ? nx_replay_repeat(a->repetition, code.program, &event, &recorded, &how)

@@ -41,7 +41,7 @@ static bool run_side(comparing *c, side *s)
         s->run = c->recorded;
         return true;
     }
-    if (nx_replay_code_get(c->node, c->recorded, s->name, &s->code, &e) != NX_OK) {
+    if (nx_replay_code_get(c->node, c->recorded, c->event, s->name, &s->code, &e) != NX_OK) {
         c->is_artifact_missing = s->code.is_missing;
         return fail(c, s, s->code.failed, e.msg);
     }

@@ -105,7 +105,7 @@ void nx_replay_found_done(nx_replay_found *f) { nx_arena_done(&f->arena); }
 
 /* ---- code ------------------------------------------------------------------------------------------------------------------------------------ */
 
-static nx_err choose(nx_node *n, const nx_run *o, nx_slice name, nx_replay_code *c, nx_sha256 *ret, nx_error *reterr)
+static nx_err choose(nx_node *n, const nx_run *o, const nx_event *event, nx_slice name, nx_replay_code *c, nx_sha256 *ret, nx_error *reterr)
 {
     c->is_recorded = !name.n || nx_slice_eq_cstr(name, NX_REPLAY_RECORDED);
     if (c->is_recorded) {
@@ -116,7 +116,7 @@ static nx_err choose(nx_node *n, const nx_run *o, nx_slice name, nx_replay_code 
         snprintf(c->name, sizeof c->name, "%.*s", NX_SLICE_FMT(name));
         return NX_OK;
     }
-    nx_err err = nx_core_version_get(n, o->function, name, &c->version, reterr);
+    nx_err err = nx_core_version_for(n, o->function, name, event, &c->version, reterr);
     if (err != NX_OK)
         return err;
     snprintf(c->name, sizeof c->name, "%s", c->version.name);
@@ -124,11 +124,11 @@ static nx_err choose(nx_node *n, const nx_run *o, nx_slice name, nx_replay_code 
     return NX_OK;
 }
 
-nx_err nx_replay_code_get(nx_node *n, const nx_run *recorded, nx_slice name, nx_replay_code *ret, nx_error *reterr)
+nx_err nx_replay_code_get(nx_node *n, const nx_run *recorded, const nx_event *event, nx_slice name, nx_replay_code *ret, nx_error *reterr)
 {
     nx_sha256 artifact;
     *ret = (nx_replay_code){.name = "", .node = n};
-    nx_err err = choose(n, recorded, name, ret, &artifact, reterr);
+    nx_err err = choose(n, recorded, event, name, ret, &artifact, reterr);
     ret->failed = "no code to run";
     if (err != NX_OK)
         return err;
@@ -155,7 +155,7 @@ void nx_replay_code_grant(nx_node *n, const nx_run *recorded, nx_replay_code *c)
 {
     const nx_fn_config *settings = c->version.settings;
     if (!settings && (nx_core_version_get(n, recorded->function, recorded->version, &c->granting, NULL) == NX_OK ||
-                      nx_core_version_get(n, recorded->function, NX_SLICE("live"), &c->granting, NULL) == NX_OK))
+                      nx_core_version_live(n, recorded->function, &c->granting, NULL) == NX_OK))
         settings = c->granting.settings;
     if (settings)
         c->grants = nx_fn_config_grants(settings);

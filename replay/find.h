@@ -35,8 +35,9 @@ typedef struct nx_replay_code {
 
 #define NX_REPLAY_RECORDED "recorded"
 
-/* `name`: empty or "recorded": the recorded artifact; a version, "live", or an artifact's SHA-256. reterr says what is missing. */
-nx_err nx_replay_code_get(nx_node *n, const nx_run *recorded, nx_slice name, nx_replay_code *ret, nx_error *reterr);
+/* `name`: empty or "recorded": the recorded artifact; a version, an alias, or an artifact's SHA-256. `event` decides where an alias is split; NULL: such
+ * an alias is refused. reterr says what is missing. */
+nx_err nx_replay_code_get(nx_node *n, const nx_run *recorded, const nx_event *event, nx_slice name, nx_replay_code *ret, nx_error *reterr);
 void nx_replay_code_done(nx_replay_code *c);
 /* For live effects: what the version may reach; code without a version has the grants of the recorded one, else of the live one. */
 void nx_replay_code_grant(nx_node *n, const nx_run *recorded, nx_replay_code *c);

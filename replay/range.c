@@ -140,11 +140,11 @@ static bool is_code_of(const code *c, const nx_run *run, const nx_sha256 *artifa
 static nx_err get_code(range *g, const nx_run *run, nx_replay_code *ret, nx_error *reterr)
 {
     char hex[NX_SHA256_HEX + 1];
-    nx_err err = nx_replay_code_get(g->node, run, g->o->is_other_code ? g->o->version : NX_SLICE_NULL, ret, reterr);
+    nx_err err = nx_replay_code_get(g->node, run, NULL, g->o->is_other_code ? g->o->version : NX_SLICE_NULL, ret, reterr);
     if (err != NX_ENOENT || !g->o->is_other_code)
         return err;
     nx_sha256_hex(&g->o->artifact, hex);
-    return nx_replay_code_get(g->node, run, nx_slice_make(hex, NX_SHA256_HEX), ret, reterr);
+    return nx_replay_code_get(g->node, run, NULL, nx_slice_make(hex, NX_SHA256_HEX), ret, reterr);
 }
 
 static nx_err find_code(range *g, item *it, const nx_run *run, nx_error *reterr)

@@ -105,7 +105,7 @@ static void store(nx_node *n, const nx_replay_result *r)
 static const nx_replay_result *repeat(const search *s, const nx_event *event, const nx_run *o, nx_replay_how *how, nx_replay_code *code, nx_arena *a)
 {
     nx_error e = NX_ERROR_INIT;
-    if (nx_replay_code_get(s->node, o, s->req->against, code, &e) != NX_OK)
+    if (nx_replay_code_get(s->node, o, event, s->req->against, code, &e) != NX_OK)
         return nx_replay_refuse(s->repetition, event, o, how, code->is_missing, code->failed, e.msg);
     if (s->req->effects == NX_EFFECTS_LIVE) {
         nx_replay_code_grant(s->node, o, code);

@@ -40,13 +40,16 @@ static nx_err prepare(nx_node *n, const nx_json *asked, nx_jw *w, nx_error *rete
 {
     nx_slice function = nx_json_get_str(asked, "function"), against = nx_json_get_str(asked, "against");
     uint64_t from, to;
-    nx_sha256 live, other;
+    nx_core_version live;
+    nx_sha256 other;
     char hex[NX_SHA256_HEX + 1];
     if (!function.n || !against.n)
         return nx_error_set(reterr, NX_EINVAL, "a shadow needs a function and the code that runs beside it (against)");
     if (nx_slice_eq_cstr(nx_json_get_str(asked, "effects"), "live"))
         return nx_error_set(reterr, NX_EINVAL, "effects: a shadow answers host calls from the recording, or denies them; live would do everything twice");
-    nx_err err = nx_core_version_artifact(n, function, NX_SLICE("live"), &live, reterr);
+    nx_err err = nx_core_version_live(n, function, &live, reterr);
+    if (err == NX_OK)
+        nx_core_version_done(&live);
     if (err == NX_OK && nx_sha256_parse_hex(against, &other) != NX_OK)
         err = nx_core_version_artifact(n, function, against, &other, reterr);
     if (err != NX_OK)
@@ -103,16 +106,23 @@ static nx_err check(const nx_json *job, nx_slice function, uint64_t min_events, 
 static nx_err go_live(nx_node *n, nx_slice function, const nx_shadow_proof *proof, char ret_version[32], nx_error *reterr)
 {
     nx_slice against = nx_slice_cstr(proof->against);
-    nx_sha256 artifact;
+    nx_core_deployment d = {.function = function, .alias = NX_SLICE("live")};
+    nx_core_version live;
     bool is_created;
-    if (nx_sha256_parse_hex(against, &artifact) != NX_OK) {
+    if (nx_sha256_parse_hex(against, &d.artifact) != NX_OK) {
         snprintf(ret_version, 32, "%s", proof->against);
         return nx_core_make_live(n, function, against, reterr);
     }
     NX_CLEANUP(nx_buf_done)
     nx_buf settings = NX_BUF_INIT(1u << 20);
-    nx_err err = nx_core_version_settings(n, function, NX_SLICE("live"), &settings, reterr);
-    return err == NX_OK ? nx_core_deploy(n, function, &artifact, nx_buf_view(&settings), ret_version, &is_created, reterr) : err;
+    nx_err err = nx_core_version_live(n, function, &live, reterr);
+    if (err != NX_OK)
+        return err;
+    nx_jw w = NX_JW_INIT(&settings);
+    err = nx_fn_config_to_json(live.settings, &w);
+    nx_core_version_done(&live);
+    d.settings = nx_buf_view(&settings);
+    return err == NX_OK ? nx_core_deploy(n, &d, ret_version, &is_created, reterr) : err;
 }
 
 nx_err nx_shadow_promote(nx_node *n, nx_slice function, uint64_t min_events, nx_shadow_proof *ret, char ret_version[32], nx_error *reterr)
@@ -126,7 +136,7 @@ nx_err nx_shadow_promote(nx_node *n, nx_slice function, uint64_t min_events, nx_
         err = check(job, function, min_events, ret, reterr);
     nx_json_free(job);
     if (err == NX_OK)
-        err = nx_core_version_get(n, function, NX_SLICE("live"), &live, reterr);
+        err = nx_core_version_live(n, function, &live, reterr);
     if (err == NX_OK && nx_slice_starts(nx_slice_cstr(live.name), NX_SLICE("dev-")))
         err = nx_error_set(reterr, NX_ECONFLICT, "'%.*s' runs from the project file here: change it there", NX_SLICE_FMT(function));
     nx_core_version_done(&live);

@@ -23,11 +23,13 @@ bool nx_core_is_idle(nx_node *n);       /* nothing runs, nothing is queued, no e
 
 /* BLOCKING: the program of an artifact: from memory, the cache, or the log's artifacts. A reference. NX_ENOENT: the artifact is gone. */
 nx_err nx_core_program_get(nx_node *n, const nx_sha256 *artifact, uint64_t memory_bytes, nx_rt_program **ret, nx_error *reterr);
-/* BLOCKING: artifact of a version of a function: "v3", the live one ("live" or empty), or the running project version. */
-nx_err nx_core_version_artifact(nx_node *n, nx_slice function, nx_slice version, nx_sha256 *ret, nx_error *reterr);
+/* Code of a function is named by a version ("v3", "dev-1a2b3c4d") or an alias; empty is the alias `live`, which in a project is what runs. */
 
-/* BLOCKING: appends the settings of a version of a function as JSON: of a stored version, or of the one that runs. NX_ENOENT: they are not known (any more). */
-nx_err nx_core_version_settings(nx_node *n, nx_slice function, nx_slice version, nx_buf *out, nx_error *reterr);
+/* BLOCKING: its artifact. NX_ECONFLICT: an alias that is split. */
+nx_err nx_core_version_artifact(nx_node *n, nx_slice function, nx_slice code, nx_sha256 *ret, nx_error *reterr);
+
+/* BLOCKING: appends the settings as JSON. NX_ENOENT: they are not known (any more). */
+nx_err nx_core_version_settings(nx_node *n, nx_slice function, nx_slice code, nx_buf *out, nx_error *reterr);
 
 /* One version: what runs (artifact) and how (settings). */
 typedef struct nx_core_version {
@@ -36,17 +38,28 @@ typedef struct nx_core_version {
     struct nx_config *cfg;               /* a reference, which holds the settings */
     const struct nx_fn_config *settings; /* environment, limits, input, … */
 } nx_core_version;
-/* BLOCKING: of the names that nx_core_version_artifact() takes. NX_ENOENT. */
-nx_err nx_core_version_get(nx_node *n, nx_slice function, nx_slice version, nx_core_version *ret, nx_error *reterr);
+/* BLOCKING. NX_ENOENT; NX_ECONFLICT: the alias is split, so it stands for no one version. */
+nx_err nx_core_version_get(nx_node *n, nx_slice function, nx_slice code, nx_core_version *ret, nx_error *reterr);
+/* BLOCKING: the same for one event, which decides where an alias is split; `event` NULL: as above. */
+nx_err nx_core_version_for(nx_node *n, nx_slice function, nx_slice code, const nx_event *event, nx_core_version *ret, nx_error *reterr);
+/* BLOCKING: the live one; where `live` is split, that which gets most events. */
+nx_err nx_core_version_live(nx_node *n, nx_slice function, nx_core_version *ret, nx_error *reterr);
 void nx_core_version_done(nx_core_version *v); /* a zeroed one is allowed */
 /* BLOCKING: the numbers of all stored versions of a function, ascending. NX_ENOENT: it has none. */
 nx_err nx_core_version_numbers(nx_node *n, nx_slice function, nx_arena *a, unsigned **ret, unsigned *ret_n, nx_error *reterr);
 /* The world of host calls; self is the node. */
 const nx_effect_ops *nx_core_effects(void);
 
-/* BLOCKING: makes an immutable numbered version of an uploaded artifact and settings (the function's JSON object), makes it live and runs it on this node.
- * An equal live version is given back instead (*ret_created false). */
-nx_err nx_core_deploy(nx_node *n, nx_slice function, const nx_sha256 *artifact, nx_slice settings_json, char ret_version[32], bool *ret_created, nx_error *reterr);
+/* BLOCKING: makes an immutable numbered version of an uploaded artifact and settings, and names it by an alias; `live` runs it here and everywhere.
+ * An equal version that the alias names already is given back instead (*ret_created false). */
+typedef struct nx_core_deployment {
+    nx_slice function;
+    nx_sha256 artifact;
+    nx_slice settings; /* the function's JSON object */
+    nx_slice alias;    /* empty: none */
+    unsigned share;    /* of the alias, in hundredths of a percent; 0: all of it */
+} nx_core_deployment;
+nx_err nx_core_deploy(nx_node *n, const nx_core_deployment *d, char ret_version[32], bool *ret_created, nx_error *reterr);
 /* BLOCKING: makes a stored version the live one, here and on every node of the namespace. NX_ENOENT: there is no such version. */
 nx_err nx_core_make_live(nx_node *n, nx_slice function, nx_slice version, nx_error *reterr);
 #endif
