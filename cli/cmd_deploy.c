@@ -6,6 +6,7 @@
 #include "nx/digest.h"
 #include "shadow_check.h"
 #include "tools.h"
+#include <stdlib.h>
 
 static int upload(nx_cli_client *node, const nx_config *cfg, const nx_fn_config *f, char hex[NX_SHA256_HEX + 1])
 {
@@ -35,6 +36,28 @@ static int upload(nx_cli_client *node, const nx_config *cfg, const nx_fn_config 
     return code;
 }
 
+/* What names the new version, and how much of that is its: live and all, where no flag says otherwise. */
+static int write_placement(const nx_cli *c, nx_jw *w)
+{
+    const char *alias = nx_cli_flag_text(c, "alias"), *weight = nx_cli_flag_text(c, "weight");
+    if (nx_cli_flag_is_set(c, "no-traffic")) {
+        if (alias || weight)
+            return nx_cli_fail_usage(c, "flag --no-traffic: no alias gets the version, so --alias and --weight mean nothing");
+        nx_jw_key(w, "alias");
+        nx_jw_null(w);
+    }
+    if (alias)
+        nx_jw_kcstr(w, "alias", alias);
+    if (weight) {
+        char *end = NULL;
+        double percent = strtod(weight, &end);
+        if (end == weight || (*end && strcmp(end, "%") != 0) || !(percent > 0 && percent <= 100))
+            return nx_cli_fail_usage(c, "flag --weight: \"%s\" is not a percentage above 0, to 100 (try 10)", weight);
+        nx_jw_kdouble(w, "percent", percent);
+    }
+    return NX_CLI_OK;
+}
+
 static int make_version(nx_cli_client *node, const nx_fn_config *f, const char *hex)
 {
     const nx_cli *c = node->cli;
@@ -47,6 +70,9 @@ static int make_version(nx_cli_client *node, const nx_fn_config *f, const char *
     nx_jw_kcstr(&w, "artifact", hex);
     nx_jw_key(&w, "settings");
     nx_err e = nx_fn_config_to_json(f, &w);
+    int code = write_placement(c, &w);
+    if (code != NX_CLI_OK)
+        return code;
     nx_jw_object_end(&w);
     if (e != NX_OK || nx_jw_err(&w) != NX_OK)
         return nx_cli_fail(c, NX_ENOMEM, "%.*s: its settings do not fit into memory", NX_SLICE_FMT(f->name));
@@ -60,7 +86,7 @@ static int make_version(nx_cli_client *node, const nx_fn_config *f, const char *
         .timeout_ms = 300000,
         .progress = what,
     };
-    int code = nx_cli_call(node, &q, &reply);
+    code = nx_cli_call(node, &q, &reply);
     if (code != NX_CLI_OK)
         return code;
     nx_json *root = NULL;
@@ -183,6 +209,9 @@ static const nx_cli_flag flags[] = {
     {.name = "rate", .value = "N", .help = "With --from: at most so many of them a second (default: as fast as it goes)."},
     {.name = "effects", .value = "POLICY", .choices = policies, .help = "With --from: their host calls are made (`live`, default), or denied (`deny`)."},
     {.name = "require-shadow", .value = "N", .help = "Only what a shadow has run on at least N events without a difference (see `nexus shadow start`)."},
+    {.name = "weight", .value = "PERCENT", .help = "A canary: only this share of the events goes to the new version (see `nexus alias set`)."},
+    {.name = "alias", .value = "ALIAS", .help = "Let this alias stand for the new version, in place of live."},
+    {.name = "no-traffic", .help = "Only make the version; no alias stands for it."},
     {.name = "no-build", .help = "Take the modules as they are."},
     {0},
 };
@@ -194,6 +223,8 @@ static const nx_cli_example examples[] = {
     {"nexus deploy", "build what is out of date, and deploy every function to the project's node"},
     {"nexus deploy invoices --from 2026-01-01T00:00:00Z --rate 200", "a new function, with the events of this year"},
     {"nexus deploy user-welcome --require-shadow 1000", "only if a thousand events came out the same beside the live version"},
+    {"nexus deploy user-welcome --weight 10", "a canary: the new version gets a tenth of the events"},
+    {"nexus deploy user-welcome --no-traffic", "a new version that gets none, to be tried with replays first"},
     {"nexus deploy user-welcome --admin-url http://10.0.0.5:8081", "one function to another node"},
     {0},
 };
@@ -202,7 +233,7 @@ const nx_cli_command nx_cli_cmd_deploy = {
     .verb = "deploy",
     .summary = "Make new versions of functions on a running node",
     .text = "A version is the module with its files, and its settings; it never changes and has a number. The newest becomes live at once, on every\n"
-            "node of the namespace. Nothing is made where both are those of the live version already.",
+            "node of the namespace, if no flag says otherwise. Nothing is made where both are those of a live version already.",
     .flags = flags,
     .args = args,
     .examples = examples,

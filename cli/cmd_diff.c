@@ -158,7 +158,7 @@ static const nx_cli_flag flags[] = {
 };
 static const nx_cli_arg args[] = {
     {.name = "event", .help = "Id of the event, its unique ending, or @last."},
-    {.name = "before", .kind = NX_CLI_FILE, .help = "A version (v6, live), `recorded`, an artifact's digest, or a .wasm file; alone: what `recorded` is compared with."},
+    {.name = "before", .kind = NX_CLI_FILE, .help = "A version (v6), an alias (live), `recorded`, an artifact's digest, or a .wasm file; alone: what `recorded` is compared with."},
     {.name = "after", .kind = NX_CLI_FILE, .is_optional = true, .help = "What it is compared with."},
     {0},
 };

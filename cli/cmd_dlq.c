@@ -330,7 +330,7 @@ static const char *const policies[] = {"recorded", "deny", "live", NULL};
 static const nx_cli_flag redrive_flags[] = {
     FILTER_FLAGS,
     {.name = "all", .letter = 'a', .help = "Every dead letter."},
-    {.name = "against", .value = "VERSION", .help = "Run this version of the function instead of the live one; needs --function."},
+    {.name = "against", .value = "VERSION", .help = "Run this version of the function, or what an alias stands for, instead of the live one; needs --function."},
     {.name = "effects", .value = "POLICY", .choices = policies, .help = "Where answers to the function's host calls come from: live (default), recorded in the last attempt, or deny."},
     {.name = "rate", .value = "N", .help = "So many events a second (default: all at once)."},
     {0},

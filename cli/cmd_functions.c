@@ -1,4 +1,4 @@
-/* cmd_functions.c: nexus functions list, versions, pause, resume. */
+/* cmd_functions.c: nexus functions list, pause, resume. */
 #include "cmds.h"
 
 #define PATH_BYTES 4096
@@ -13,6 +13,11 @@ static void row(nx_cli_table *t, const nx_json *f)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf triggers = NX_BUF_INIT(65536);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf version = NX_BUF_INIT(4096);
+    const nx_json *traffic = nx_json_get(f, "traffic");
+    for (size_t i = 0; nx_json_len(traffic) > 1 && i < nx_json_len(traffic); i++)
+        nx_buf_printf(&version, "%s%.*s %g %%", i ? ", " : "", NX_SLICE_FMT(nx_json_get_str(nx_json_at(traffic, i), "version")), nx_json_get_double(nx_json_at(traffic, i), "percent", 0));
     const nx_json *on = nx_json_get(f, "triggers"), *http = nx_json_get(on, "http");
     if (http)
         nx_buf_printf(&triggers, "%.*s %.*s", NX_SLICE_FMT(nx_json_get_str(http, "method")), NX_SLICE_FMT(nx_json_get_str(http, "path")));
@@ -20,7 +25,7 @@ static void row(nx_cli_table *t, const nx_json *f)
     append_list(&triggers, "event", nx_json_get(on, "event"));
     append_list(&triggers, "cron", nx_json_get(on, "cron"));
     nx_cli_table_cell(t, nx_json_get_str(f, "name"));
-    nx_cli_table_cell(t, nx_json_get_str(f, "version"));
+    nx_cli_table_cell(t, version.n ? nx_buf_view(&version) : nx_json_get_str(f, "version"));
     nx_cli_table_cell(t, nx_json_get_bool(f, "paused", false) ? NX_SLICE("paused") : NX_SLICE("runs"));
     nx_cli_table_cellf(t, "%llu", (unsigned long long)nx_json_get_u64(f, "pending", 0));
     nx_cli_table_cellf(t, "%llu", (unsigned long long)nx_json_get_u64(f, "dlq", 0));
@@ -75,51 +80,12 @@ const nx_cli_command nx_cli_cmd_functions_list = {
     .run = run_list,
 };
 
-/* ---- versions --------------------------------------------------------------------------------------------------- */
+/* ---- pause, resume ---------------------------------------------------------------------------------------------- */
 
-static void version_row(nx_cli_table *t, const nx_json *v)
-{
-    nx_cli_table_cell(t, nx_json_get_str(v, "version"));
-    nx_cli_table_cell(t, nx_json_get_bool(v, "live", false) ? NX_SLICE("live") : NX_SLICE_NULL);
-    nx_cli_table_cell(t, nx_json_get_str(v, "created_at"));
-    nx_cli_table_cell(t, nx_json_get_str(v, "artifact"));
-}
-
-static int run_versions(nx_cli *c)
-{
-    static const char *const heads[] = {"VERSION", "", "CREATED", "ARTIFACT"};
-    NX_CLEANUP(nx_buf_done)
-    nx_buf path = NX_BUF_INIT(PATH_BYTES);
-    nx_err e = nx_buf_append_cstr(&path, "/api/v1/functions/");
-    if (e == NX_OK)
-        e = nx_cli_path_segment(&path, c->args[0]);
-    if (e == NX_OK)
-        e = nx_buf_append_cstr(&path, "/versions");
-    const char *p = nx_buf_cstr(&path);
-    if (e != NX_OK || !p)
-        return nx_cli_fail(c, NX_ELIMIT, "the name is too long");
-    return nx_cli_list(c, p, "no versions", NX_ARRAY_LEN(heads), heads, version_row);
-}
-
-static const nx_cli_arg versions_args[] = {
+static const nx_cli_arg function_arg[] = {
     {.name = "function", .help = "Name of the function.", .kind = NX_CLI_FUNCTION},
     {0},
 };
-static const nx_cli_example versions_examples[] = {
-    {"nexus functions versions user-welcome", "every deployed version, newest first"},
-    {0},
-};
-
-const nx_cli_command nx_cli_cmd_functions_versions = {
-    .verb = "functions versions",
-    .summary = "List the deployed versions of a function",
-    .args = versions_args,
-    .examples = versions_examples,
-    .is_client = true,
-    .run = run_versions,
-};
-
-/* ---- pause, resume ---------------------------------------------------------------------------------------------- */
 
 static int post(nx_cli *c, const char *verb, nx_slice body, nx_httpc_resp *reply)
 {
@@ -187,7 +153,7 @@ const nx_cli_command nx_cli_cmd_functions_pause = {
     .summary = "Stop running a function; its events wait",
     .text = "Holds on all nodes, and over restarts, until the function is resumed. Runs that have begun are finished.",
     .flags = pause_flags,
-    .args = versions_args,
+    .args = function_arg,
     .examples = pause_examples,
     .is_client = true,
     .run = run_pause,
@@ -201,7 +167,7 @@ static const nx_cli_example resume_examples[] = {
 const nx_cli_command nx_cli_cmd_functions_resume = {
     .verb = "functions resume",
     .summary = "Let a paused function run again",
-    .args = versions_args,
+    .args = function_arg,
     .examples = resume_examples,
     .is_client = true,
     .run = run_resume,

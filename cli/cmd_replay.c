@@ -285,7 +285,7 @@ static const char *const statuses[] = {"ok", "error", "timeout", "dead", NULL};
 static const char *const policies[] = {"recorded", "deny", "live", NULL};
 static const nx_cli_flag flags[] = {
     {.name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only this function (default: every one that ran the event)."},
-    {.name = "against", .value = "CODE", .kind = NX_CLI_FILE, .help = "Other code than the recorded one: a version (v3, live), an artifact's digest, or a .wasm file."},
+    {.name = "against", .value = "CODE", .kind = NX_CLI_FILE, .help = "Other code than the recorded one: a version (v3), an alias (live), an artifact's digest, or a .wasm file."},
     {.name = "since", .value = "TIME", .help = "Instead of one event, every run since then: a time (2025-11-26T10:00:00Z) or a span before now (1h)."},
     {.name = "until", .value = "TIME", .help = "Only runs until then (default: now)."},
     {.name = "type", .letter = 't', .value = "PATTERN", .help = "Only runs of events of this type: 'order.*' for one more token, 'order.>' for any."},

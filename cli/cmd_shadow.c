@@ -176,7 +176,7 @@ static int run_promote(nx_cli *c)
 static const char *const policies[] = {"recorded", "deny", NULL};
 static const nx_cli_arg start_args[] = {
     {.name = "function", .kind = NX_CLI_FUNCTION, .help = "The function whose events are taken."},
-    {.name = "code", .kind = NX_CLI_FILE, .help = "What runs beside it: a version (v7), an artifact's digest, or a .wasm file."},
+    {.name = "code", .kind = NX_CLI_FILE, .help = "What runs beside it: a version (v7), an alias, an artifact's digest, or a .wasm file."},
     {0},
 };
 static const nx_cli_arg function_arg[] = {

@@ -3,20 +3,9 @@
 #include "nx/artifact.h"
 #include "nx/digest.h"
 #include <stdlib.h>
-#include <unistd.h>
 
-/* A file in the folder must not stand in a version's place. */
-static bool is_version_name(const char *text)
-{
-    if (strcmp(text, "live") == 0 || strcmp(text, "recorded") == 0)
-        return true;
-    return text[0] == 'v' && text[1] && strspn(text + 1, "0123456789") == strlen(text + 1);
-}
-
-static bool is_file(const char *text)
-{
-    return !is_version_name(text) && (access(text, F_OK) == 0 || strchr(text, '/') || nx_slice_ends(nx_slice_cstr(text), NX_SLICE(".wasm")));
-}
+/* A file in the folder must not stand in the place of a version or an alias. */
+static bool is_file(const char *text) { return strchr(text, '/') || nx_slice_ends(nx_slice_cstr(text), NX_SLICE(".wasm")); }
 
 /* The function of the project here whose module the file is, and which takes files along. */
 static const nx_fn_config *owner_of(const nx_config *cfg, const char *path)

@@ -17,9 +17,15 @@ const nx_cli_command *const nx_cli_commands[] = {
     &nx_cli_cmd_deploy,
     &nx_cli_cmd_invoke,
     &nx_cli_cmd_functions_list,
-    &nx_cli_cmd_functions_versions,
     &nx_cli_cmd_functions_pause,
     &nx_cli_cmd_functions_resume,
+    &nx_cli_cmd_versions_list,
+    &nx_cli_cmd_versions_show,
+    &nx_cli_cmd_versions_diff,
+    &nx_cli_cmd_alias_list,
+    &nx_cli_cmd_alias_set,
+    &nx_cli_cmd_alias_rm,
+    &nx_cli_cmd_rollback,
     &nx_cli_cmd_cron_list,
     &nx_cli_cmd_events_list,
     &nx_cli_cmd_events_show,
@@ -59,7 +65,9 @@ const nx_cli_command *const nx_cli_commands[] = {
 };
 
 const nx_cli_group nx_cli_groups[] = {
-    {"functions", "Functions of a running node and their versions"},
+    {"functions", "Functions of a running node"},
+    {"versions", "Deployed versions of a function: module and settings, which never change"},
+    {"alias", "Names for versions, such as `live`, which is what runs"},
     {"cron", "Schedules of functions"},
     {"events", "Events in the log"},
     {"runs", "Runs: one function handling one event"},

@@ -50,7 +50,7 @@ def test_first_bad_version_is_found_with_few_replays(node):
     assert {c["path"] for c in comparison["settings"]} == {"timeout"}
     # No traffic was moved, and nothing was recorded.
     assert len(node.runs(event=node.event, all=1)) == before
-    assert [v["version"] for v in node.json("functions", "versions", "order") if v["live"]] == ["v10"]
+    assert [v["version"] for v in node.json("versions", "list", "order") if v["live"]] == ["v10"]
 
 
 def test_between_two_versions(node):

@@ -91,7 +91,7 @@ def test_no_node_is_exit_code_69(tmp_path):
 
 def test_not_found_is_exit_code_4(node):
     for arguments in (["events", "show", "01ARZ3NDEKTSV4RRFFQ69G5FAV"], ["runs", "show", "01ARZ3NDEKTSV4RRFFQ69G5FAV"],
-                      ["replay", "01ARZ3NDEKTSV4RRFFQ69G5FAV"], ["invoke", "nobody", "--data", "x"], ["functions", "versions", "nobody"]):
+                      ["replay", "01ARZ3NDEKTSV4RRFFQ69G5FAV"], ["invoke", "nobody", "--data", "x"], ["versions", "list", "nobody"]):
         assert node.nexus(*arguments, check=False).returncode == 4, arguments
 
 
@@ -361,7 +361,7 @@ def test_deploy_makes_numbered_versions(tmp_path, guests):
         project.write(settings)
         (third,) = node.json("deploy")
         assert third["version"] == "v3" and third["artifact"] == second["artifact"]
-        versions = node.json("functions", "versions", "deployed")
+        versions = node.json("versions", "list", "deployed")
         assert [v["version"] for v in versions] == ["v3", "v2", "v1"]
         assert [v["live"] for v in versions] == [True, False, False]
         runs = node.json("runs", "list", "--function", "deployed")

@@ -1,0 +1,216 @@
+"""Versions, aliases, canaries and rollback: what stands for what, which event gets which version, and that nothing is lost or mixed on the way."""
+
+import hashlib
+import itertools
+import json
+import re
+
+import pytest
+from nexus.node import Node, Project, function
+from nexus.wait import Stopwatch, wait_until
+
+KEYS = [f"user-{i}" for i in range(40)]
+
+
+def place(name, key):
+    """As docs/VERSIONS.md says it."""
+    return int(hashlib.sha256(f"{name}/{key}".encode()).hexdigest()[:16], 16) % 10000
+
+
+ids = itertools.count()
+
+
+def keyed(key):
+    return {"ce-specversion": "1.0", "ce-id": f"event-{next(ids)}", "ce-source": "/test", "ce-type": "which", "ce-partitionkey": key}
+
+
+def modules(guests):
+    return {n: guests.rust("which.rs", options=("--cfg", f"n{n}")) for n in (1, 2, 3)}
+
+
+def deploy(node, wasm, *flags, **settings):
+    project = node.project
+    project.write({"functions": [function("which", project.module(wasm, "which.wasm"), **settings)]})
+    (made,) = node.json("deploy", "--no-build", *flags)
+    return made["version"]
+
+
+@pytest.fixture
+def node(tmp_path, guests):
+    """v1 was live, then v2 is."""
+    project = Project(tmp_path / "project")
+    project.write({"functions": []})
+    with Node(project, "--set", "log.level=info", verb="serve") as node:
+        node.modules = modules(guests)
+        assert deploy(node, node.modules[1]) == "v1"
+        assert deploy(node, node.modules[2]) == "v2"
+        yield node
+
+
+def alias(node, name="live"):
+    """{"v2": 100}"""
+    found = [a for a in node.json("alias", "list", "which") if a["alias"] == name]
+    return {t["version"]: t["percent"] for t in found[0]["traffic"]} if found else None
+
+
+def answer(node, content="", key=None):
+    """(what the code says it is, what its run record says)."""
+    got = node.call("which", content, headers=keyed(key) if key else None)
+    assert got.status_code == 200, got.text
+    built, told = got.text.split()
+    run = node.run_of(got.headers["Nexus-Event-Id"])
+    assert built == told == run["version"], (got.text, run)
+    return run["version"]
+
+
+def compiled(node):
+    text = node.client.get(f"{node.admin_url}/metrics").text
+    found = re.search(r"^nexus_module_compile_seconds_count (\d+)", text, re.M)
+    return int(found.group(1))
+
+
+def test_versions_list_show_and_diff(node):
+    versions = node.json("versions", "list", "which")
+    assert [(v["version"], v["live"], v["aliases"]) for v in versions] == [("v2", True, {"live": 100}), ("v1", False, {})]
+    assert "v2" in node.nexus("versions", "list", "which").stdout
+    (shown,) = node.json("versions", "show", "which", "v1")
+    assert shown["artifact"] == versions[1]["artifact"] and shown["settings"]["name"] == "which" and shown["created_at"]
+    assert node.json("versions", "show", "which")[0]["version"] == "v2"
+    assert "artifact" in node.nexus("versions", "show", "which").stdout
+    result = node.nexus("versions", "diff", "which", "v1", "--json", check=False)
+    assert result.returncode == 1 and json.loads(result.stdout)["same_artifact"] is False and json.loads(result.stdout)["settings"] == []
+    assert node.nexus("versions", "diff", "which", "v2").stdout.count("the same")
+    assert deploy(node, node.modules[2], timeout="7s") == "v3"
+    result = node.nexus("versions", "diff", "which", "v2", "live", "--json", check=False)
+    difference = json.loads(result.stdout)
+    assert difference["same_artifact"] is True and [c["path"] for c in difference["settings"]] == ["timeout"]
+    assert "timeout" in node.nexus("versions", "diff", "which", "v2", "live", check=False).stdout
+    assert node.nexus("versions", "show", "which", "v9", check=False).returncode == 4
+    assert node.nexus("versions", "list", "nobody", check=False).returncode == 4
+
+
+def test_rollback_goes_back_step_by_step_and_compiles_nothing(node):
+    assert answer(node) == "v2"
+    assert deploy(node, node.modules[3]) == "v3"
+    before = compiled(node)
+    with Stopwatch() as w:
+        (now,) = node.json("rollback", "which")
+    assert (now["traffic"], now["from"]) == ([{"version": "v2", "percent": 100}], [{"version": "v3", "percent": 100}])
+    assert answer(node) == "v2" and w.s < 5
+    assert "which live is v1" in node.nexus("rollback", "which").stdout
+    assert answer(node) == "v1"
+    result = node.nexus("rollback", "which", check=False)
+    assert result.returncode == 5 and "nothing is known from before v1" in result.stderr
+    assert node.json("rollback", "which", "--to", "v3")[0]["traffic"] == [{"version": "v3", "percent": 100}]
+    assert answer(node) == "v3"
+    assert node.nexus("rollback", "which", "--to", "v8", check=False).returncode == 4
+    assert node.nexus("rollback", "nobody", check=False).returncode == 4
+    assert answer(node) == "v3" and compiled(node) == before
+    node.restart()
+    assert answer(node) == "v3"
+
+
+def test_canary_follows_the_key_on_every_node_and_after_a_restart(node):
+    node.json("alias", "set", "which", "--weight", "v2=25", "--weight", "v1=75")
+    assert alias(node) == {"v2": 25, "v1": 75}
+    (row,) = node.api_list("functions")
+    assert row["traffic"] == [{"version": "v2", "percent": 25}, {"version": "v1", "percent": 75}] and row["version"] == "v1"
+    assert "v2 25 %, v1 75 %" in node.nexus("functions", "list").stdout
+    expected = {key: "v2" if place("which", key) < 2500 else "v1" for key in KEYS}
+    assert set(expected.values()) == {"v1", "v2"}
+    for key in KEYS:
+        assert answer(node, key=key) == expected[key], key
+    node.restart()
+    for key in KEYS[:10]:
+        assert answer(node, key=key) == expected[key], key
+    counted = dict(re.findall(r'^nexus_version_runs_total{function="which",version="(v\d)",status="ok"} (\d+)', node.client.get(f"{node.admin_url}/metrics").text, re.M))
+    assert counted == {v: str(sum(expected[k] == v for k in KEYS[:10])) for v in ("v1", "v2")}
+    # Without a key, the event's id decides.
+    for _ in range(10):
+        got = node.call("which")
+        event_id = got.headers["Nexus-Event-Id"]
+        assert got.text.split()[0] == ("v2" if place("which", event_id) < 2500 else "v1")
+    # More for the new one: who has it keeps it.
+    assert "v2 60 %, v1 40 %" in node.nexus("alias", "set", "which", "--weight", "v2=60").stdout
+    for key in KEYS[:20]:
+        assert answer(node, key=key) == ("v2" if place("which", key) < 6000 else "v1"), key
+    (now,) = node.json("rollback", "which")
+    assert now["traffic"] == [{"version": "v2", "percent": 25}, {"version": "v1", "percent": 75}]
+
+
+def test_deploy_as_a_canary_or_without_traffic(node):
+    assert deploy(node, node.modules[3], "--weight", "10") == "v3"
+    assert alias(node) == {"v3": 10, "v2": 90}
+    # A pipeline that runs once more changes nothing.
+    assert deploy(node, node.modules[3]) == "v3" and alias(node) == {"v3": 10, "v2": 90}
+    assert deploy(node, node.modules[1], "--no-traffic", timeout="9s") == "v4" and alias(node) == {"v3": 10, "v2": 90}
+    assert deploy(node, node.modules[1], "--alias", "next", timeout="9s") == "v5" and alias(node, "next") == {"v5": 100}
+    assert node.nexus("alias", "set", "which", "--to", "next").stdout.strip() == "which live is v5"
+    assert alias(node) == {"v5": 100}
+    assert node.nexus("deploy", "--no-build", "--no-traffic", "--weight", "3", check=False).returncode == 2
+
+
+def test_aliases_are_checked(node):
+    def refused(*arguments, code=2, says=""):
+        result = node.nexus("alias", *arguments, check=False)
+        assert result.returncode == code and says in result.stderr, (result.returncode, result.stderr)
+
+    refused("set", "which", says="--to")
+    refused("set", "which", "--to", "v1", "--weight", "v2=1", says="--to")
+    refused("set", "which", "--weight", "v2", says="v4=10")
+    refused("set", "which", "--weight", "v2=60", "--weight", "v1=60", says="more than 100")
+    refused("set", "which", "--weight", "v7=10", code=4, says="no version v7")
+    refused("set", "which", "v1", "--to", "v2", says="means something else")
+    refused("set", "which", "Stable", "--to", "v2", says="no name of an alias")
+    refused("rm", "which", "live", says="can't be removed")
+    refused("rm", "which", "stable", code=4)
+    assert deploy(node, node.modules[3], "--no-traffic", on={"event": "other"}) == "v3"
+    refused("set", "which", "--weight", "v3=10", code=5, says="can't share its events")
+    assert alias(node) == {"v2": 100}
+    node.nexus("alias", "set", "which", "stable", "--to", "v1")
+    assert alias(node, "stable") == {"v1": 100}
+    assert [v["aliases"] for v in node.json("versions", "list", "which")] == [{}, {"live": 100}, {"stable": 100}]
+    assert "stable" in node.nexus("alias", "list").stdout
+    node.nexus("alias", "rm", "which", "stable")
+    assert alias(node, "stable") is None
+    assert answer(node) == "v2"
+
+
+def test_runs_in_hand_end_on_the_version_they_began_with(node):
+    event_id = node.publish("which", "sleep 3000")
+    node.wait_log("Function 'which' started")
+    node.nexus("rollback", "which")
+    assert answer(node) == "v1"  # the other one still runs
+    assert not node.runs(event=event_id)
+    run = node.whole_run(node.run_of(event_id)["run_id"])
+    assert (run["version"], run["output"]) == ("v2", "v2 v2")
+
+
+def replayed(node, event_id, against):
+    result = node.nexus("replay", event_id, "--against", against, "--json", check=False)
+    assert result.returncode in (0, 10), result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["output"].split()[0] == answer["version"]
+    return answer["version"]
+
+
+def test_replay_diff_and_redrive_by_alias(node):
+    node.nexus("alias", "set", "which", "old", "--to", "v1")
+    event_id = node.publish("which", "", headers=keyed("user-1"))
+    assert node.run_of(event_id)["version"] == "v2"
+    assert replayed(node, event_id, "old") == "v1"
+    node.json("alias", "set", "which", "--weight", "v2=50", "--weight", "v1=50")
+    expected = "v2" if place("which", "user-1") < 5000 else "v1"
+    assert replayed(node, event_id, "live") == expected
+    result = node.nexus("diff", event_id, "recorded", "live", "--json", check=False)
+    assert json.loads(result.stdout)["diff"]["after"]["version"] == expected
+    # Of many events, a split alias stands for no one code.
+    result = node.nexus("replay", "--since", "1h", "--function", "which", "--against", "live", check=False)
+    assert result.returncode == 5 and "is split (v2 50 %, v1 50 %)" in result.stderr
+    node.json("alias", "set", "which", "--to", "v1")
+    node.publish("which", "fail")
+    wait_until(lambda: node.json("dlq", "list"), "a dead letter", on_failure=node.log)
+    node.json("alias", "set", "which", "new", "--to", "v2")
+    node.json("dlq", "redrive", "--function", "which", "--all", "--against", "new")
+    wait_until(lambda: [r["version"] for r in node.runs(status="ok", limit=1)] == ["v2"], "the redriven run", on_failure=node.log)
+    assert not node.json("dlq", "list")
