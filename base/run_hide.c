@@ -24,6 +24,13 @@ static size_t place_of(nx_slice name)
     return 0;
 }
 
+nx_slice nx_run_env_value(const nx_run *r, const nx_event *e, unsigned i)
+{
+    bool is_hidden = r->recording != NX_RECORDING_FULL || r->redacted.n;
+    size_t at = is_hidden ? place_of(r->env[i].key) : 0;
+    return at ? *(const nx_slice *)(const void *)((const char *)e + at) : r->env[i].value;
+}
+
 void nx_run_restore_env(nx_run *r, const nx_event *e)
 {
     for (unsigned i = 0; i < r->n_env; i++) {

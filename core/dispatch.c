@@ -448,6 +448,7 @@ void nx_core_run_begin(nx_core_run *r, const nx_kv *env)
     a->grants = &r->fn->grants;
     a->effect_ops = &nx_core_effect_ops;
     a->effect_self = n;
+    a->has_secret_env = r->n_secret_values > 0;
     a->trace = &r->rec.trace;
     a->on_note = on_note;
     a->done = on_done;

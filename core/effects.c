@@ -44,12 +44,19 @@ static nx_err secret_get(void *self, const nx_effect_call *c, nx_slice name, nx_
     return nx_core_secret_answer(n->secrets, n->ns, c, name, reterr);
 }
 
+static nx_err keyed_digest(void *self, nx_slice name, nx_slice request, nx_sha256 *ret, nx_error *reterr)
+{
+    const nx_node *n = self;
+    return nx_core_secret_request_digest(n->secrets, n->ns, name, request, ret, reterr);
+}
+
 const nx_effect_ops nx_core_effect_ops = {
     .http_request = http_request,
     .kv_get = kv_get,
     .kv_put = kv_put,
     .kv_delete = kv_delete,
     .secret_get = secret_get,
+    .keyed_digest = keyed_digest,
 };
 
 const nx_effect_ops *nx_core_effects(void) { return &nx_core_effect_ops; }

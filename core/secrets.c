@@ -263,6 +263,15 @@ nx_err nx_core_secret_proof(nx_core_secrets *s, nx_fab_ns *ns, nx_slice name, nx
     return err ? err : nx_buf_append_hex(keep, digest.b, sizeof digest.b);
 }
 
+nx_err nx_core_secret_request_digest(nx_core_secrets *s, nx_fab_ns *ns, nx_slice name, nx_slice request, nx_sha256 *ret, nx_error *reterr)
+{
+    NX_CLEANUP(keys_done)
+    keys k;
+    nx_slice parts[] = {nx_fab_ns_name(ns), NX_SLICE("request"), name, request}; /* four: no proof of a value, which has three */
+    nx_err err = get_keys(s, &k, reterr);
+    return err ? err : nx_hmac(nx_slice_make(k.proof, sizeof k.proof), parts, NX_ARRAY_LEN(parts), ret);
+}
+
 static nx_err make_record(nx_core_secrets *s, nx_fab_ns *ns, nx_slice name, nx_slice value, nx_buf *out, nx_error *reterr)
 {
     NX_CLEANUP(keys_done)

@@ -22,6 +22,8 @@ void nx_core_secrets_use(nx_core_secrets *s, nx_config *cfg); /* from now on; ta
 nx_err nx_core_secret_get(nx_core_secrets *s, nx_fab_ns *ns, nx_slice name, nx_buf *value, nx_error *reterr);
 /* Appends what a record keeps in place of the value: "hmac-sha256:KEY:DIGEST", the same for the same value under the same key, and nothing without it. */
 nx_err nx_core_secret_proof(nx_core_secrets *s, nx_fab_ns *ns, nx_slice name, nx_slice value, nx_buf *keep, nx_error *reterr);
+/* What a record keeps of a host call's request that may hold a secret. */
+nx_err nx_core_secret_request_digest(nx_core_secrets *s, nx_fab_ns *ns, nx_slice name, nx_slice request, nx_sha256 *ret, nx_error *reterr);
 
 /* The op of nx_effect_ops: the value as the answer, its proof to keep. */
 nx_err nx_core_secret_answer(nx_core_secrets *s, nx_fab_ns *ns, const nx_effect_call *c, nx_slice name, nx_error *reterr);

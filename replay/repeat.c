@@ -219,6 +219,7 @@ static nx_err fill_secrets(nx_replay_repetition *p, const nx_run *o, nx_error *r
     memcpy(p->live_env, r->env, r->n_env * sizeof *r->env);
     p->attempt.env = p->live_env;
     p->attempt.n_env = r->n_env;
+    p->attempt.has_secret_env = true;
     r->secret_env = (nx_kv *)(uintptr_t)wanted;
     r->n_secret_env = n;
     for (unsigned k = 0; k < n; k++)
@@ -283,6 +284,7 @@ static void fill_attempt(nx_replay_repetition *p, nx_rt_program *program, const 
     fill_limits(p, o);
     a->max_calls_bytes = how->keep_calls_bytes ? how->keep_calls_bytes : CALLS_BYTES;
     a->is_replay = true;
+    a->is_proof = !how->is_other_code && !how->is_what_if && how->effects == NX_EFFECTS_RECORDED;
     a->stop_at_call = how->stop_at_call;
     a->stop_at_fuel = o->status == NX_RUN_TIMEOUT && !how->is_other_code && !how->is_what_if ? o->fuel : 0;
     a->keep_logs = true;

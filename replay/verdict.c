@@ -4,6 +4,7 @@
 #include "verdict.h"
 #include "nx/clock.h"
 #include "nx/diff.h"
+#include "nx/redact.h"
 #include <stdio.h>
 
 const char *nx_replay_verdict_name(nx_replay_verdict v)
@@ -29,12 +30,13 @@ static bool is_own_doing(nx_slice recorded, nx_slice replayed)
     return nx_slice_starts(recorded, NX_SLICE("environ_")) && nx_slice_starts(replayed, NX_SLICE("environ_"));
 }
 
-static bool same_env(const nx_run *a, const nx_run *b)
+/* As the guests saw it: what a record hides of it follows from the event. */
+static bool same_env(const nx_event *e, const nx_run *recorded, const nx_run *replayed)
 {
-    if (a->n_env != b->n_env)
+    if (recorded->n_env != replayed->n_env)
         return false;
-    for (unsigned i = 0; i < a->n_env; i++)
-        if (!nx_slice_eq(a->env[i].key, b->env[i].key) || !nx_slice_eq(a->env[i].value, b->env[i].value))
+    for (unsigned i = 0; i < recorded->n_env; i++)
+        if (!nx_slice_eq(recorded->env[i].key, replayed->env[i].key) || !nx_slice_eq(nx_run_env_value(recorded, e, i), replayed->env[i].value))
             return false;
     return true;
 }
@@ -64,7 +66,7 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
     nx_run_why w1, w2;
     nx_replay_guest_status(o, &s1, &w1);
     nx_replay_guest_status(n, &s2, &w2);
-    bool is_same_world = same_env(o, n) && !r->is_what_if;
+    bool is_same_env = same_env(r->event, o, n), is_same_world = is_same_env && !r->is_what_if;
     r->is_fuel_comparable = is_same_world && nx_slice_eq(o->engine, n->engine) && nx_slice_eq(o->world, n->world) &&
                             nx_slice_eq(o->arch, n->arch) && nx_slice_eq(o->artifact, n->artifact);
     r->verdict = NX_REPLAY_DIVERGED;
@@ -72,7 +74,7 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
     bool only_status = w1 == NX_WHY_STACK_OVERFLOW && w2 == NX_WHY_STACK_OVERFLOW;
     if (!only_status && !same_digest(&o->calls_sha256, &n->calls_sha256))
         nx_rt_calls_first_difference(o->calls, n->calls, &r->first_difference, recorded_call, replayed_call);
-    if (!same_env(o, n) && is_own_doing(nx_buf_view(recorded_call), nx_buf_view(replayed_call))) {
+    if (!is_same_env && is_own_doing(nx_buf_view(recorded_call), nx_buf_view(replayed_call))) {
         r->first_difference = -1;
         nx_buf_clear(recorded_call);
         nx_buf_clear(replayed_call);

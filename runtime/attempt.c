@@ -11,8 +11,9 @@
 #define DEFAULT_OUTPUT_BYTES (1ull << 20)
 #define DEFAULT_LOG_BYTES (256ull << 10)
 #define DEFAULT_CALLS_BYTES (64ull << 10)
-/* A replay ends by fuel or by the guest's own clock; this only guards against what neither sees. */
+/* A replay ends by fuel or by the guest's own clock; this only guards against what neither sees. It may run beside much else, at a low priority. */
 #define REPLAY_SAFETY 10u
+#define REPLAY_SAFETY_MIN_NS (10 * NX_NS_PER_S)
 
 void nx_attempt_init(nx_attempt *a)
 {
@@ -84,7 +85,7 @@ static uint64_t fuel_limit(const nx_attempt *a)
 }
 
 /* A host call ended the run, or the guest returned. */
-static void outcome_end(nx_rt_exec *x, int32_t returned)
+static void outcome_end(nx_rt_exec *x, int32_t returned, nx_error *reterr)
 {
     nx_attempt *a = x->world.attempt;
     nx_outcome *o = &a->out;
@@ -112,6 +113,7 @@ static void outcome_end(nx_rt_exec *x, int32_t returned)
     case NX_RT_END_CANCELED: o->err = NX_ECANCELED; break;
     case NX_RT_END_EFFECTS_LIMIT: nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_EFFECTS_LIMIT, "%s", nx_rt_effects_text(&x->world)); break;
     case NX_RT_END_STOPPED: nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_NONE, "stopped before host call %llu", (unsigned long long)o->n_calls); break;
+    case NX_RT_END_NO_SECRET: o->err = nx_error_set(reterr, NX_EDIVERGED, "%s", nx_rt_effects_text(&x->world)); break;
     case NX_RT_END_NOT_RECORDED: nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_NOT_RECORDED, "%s", nx_rt_effects_text(&x->world)); break;
     }
 }
@@ -122,12 +124,12 @@ static bool ended(nx_rt_exec *x, wasmtime_error_t *error, wasm_trap_t *trap, nx_
     nx_outcome *o = &x->world.attempt->out;
     if (!error && !trap) return false;
     if (x->world.end != NX_RT_END_NONE) {
-        outcome_end(x, 0);
+        outcome_end(x, 0, reterr);
         if (x->world.end == NX_RT_END_STOPPED) nx_rt_outcome_frames(o, error, trap);
         if (error) wasmtime_error_delete(error);
         if (trap) wasm_trap_delete(trap);
     } else if (trap) {
-        nx_rt_outcome_trap(x, trap);
+        nx_rt_outcome_trap(x, trap, reterr);
     } else {
         o->err = nx_rt_engine_error(reterr, NX_EBUSY, "no instance", error);
     }
@@ -169,7 +171,7 @@ static void run_guest(nx_rt_exec *x, const nx_rt_program *p, wasmtime_context_t 
     if (!call_export(x, context, &instance, entry, &returned, reterr)) return;
     int32_t unused;
     if (p->has_flush && !call_export(x, context, &instance, NX_RT_FLUSH_EXPORT, &unused, reterr)) return;
-    outcome_end(x, p->entry_returns_i32 ? returned : 0);
+    outcome_end(x, p->entry_returns_i32 ? returned : 0, reterr);
 }
 
 /* After a trap or an exit: was it for want of memory? The engine does not tell of a refused memory.grow, so this goes by what is left:
@@ -205,7 +207,7 @@ static void measure(nx_rt_exec *x, wasmtime_context_t *context, uint64_t fuel_gi
     if (o->status == NX_RUN_TIMEOUT) {
         /* The engine settles a loop's fuel at its next call only, so this is what was settled before the interruption, always the same for
          * the same attempt. A replay stops at the first check past it, having made the same host calls; it reports the same figure. */
-        if (a->stop_at_fuel) o->fuel = a->stop_at_fuel;
+        if (x->is_stopped_at_fuel) o->fuel = a->stop_at_fuel;
         if (o->fuel == 0) o->fuel = 1; /* 0 means: no stop */
     }
     if (x->has_memory) o->memory_bytes = wasmtime_memory_data_size(context, &x->memory);
@@ -218,6 +220,7 @@ static void run_in_store(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr
     uint64_t fuel = fuel_limit(a);
     uint64_t allowed_ns = a->timeout_ns;
     if (a->is_replay) allowed_ns = a->timeout_ns > UINT64_MAX / REPLAY_SAFETY ? UINT64_MAX : a->timeout_ns * REPLAY_SAFETY;
+    if (a->is_replay && allowed_ns < REPLAY_SAFETY_MIN_NS) allowed_ns = REPLAY_SAFETY_MIN_NS;
     if (x->rt->is_debug) allowed_ns = UINT64_MAX; /* whoever steps through it takes his time; fuel still ends what ended by time */
     wasmtime_store_t *store = wasmtime_store_new(x->rt->classes[p->class_id].engine, x, NULL);
     if (!store) {
@@ -262,7 +265,7 @@ nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, bool has_slot, n
     clear_outcome(&a->out);
     a->out.queued_ns = queued_ns;
     x.rt = r;
-    x.has_memory = false;
+    x.has_memory = x.is_stopped_at_fuel = false;
     x.has_slot = has_slot;
     nx_rt_world_init(&x.world, a, s);
     x.world.wait = nx_rt_wait_outside;

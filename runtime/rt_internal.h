@@ -67,6 +67,7 @@ typedef struct nx_rt_exec {
     wasmtime_memory_t memory;
     bool has_memory; /* `memory` is known */
     bool has_slot;   /* runs on a worker, in a running slot */
+    bool is_stopped_at_fuel; /* where the recorded attempt was interrupted */
 } nx_rt_exec;
 /* The engine hands an instance's memory from one thread to the next under a lock of its own, which ThreadSanitizer can't see in the engine's
  * library: these tell it of the hand-over, and do nothing else. */
@@ -142,7 +143,7 @@ nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, bool has_slot, n
 /* ---- backtrace.c */
 #define NX_RT_FRAMES_MAX 32u
 /* Fills status, why, message and backtrace from a trap, which is deleted. */
-void nx_rt_outcome_trap(nx_rt_exec *x, wasm_trap_t *trap);
+void nx_rt_outcome_trap(nx_rt_exec *x, wasm_trap_t *trap, nx_error *reterr);
 /* The backtrace alone, of whichever of the two is not NULL; both stay. */
 void nx_rt_outcome_frames(nx_outcome *o, const wasmtime_error_t *error, const wasm_trap_t *trap);
 void nx_rt_outcome_set(nx_outcome *o, nx_run_status status, nx_run_why why, const char *fmt, ...) __attribute__((format(printf, 4, 5)));

@@ -194,12 +194,14 @@ static uint8_t recall_secret(nx_rt_world *w, nx_rt_effects *e, const nx_rt_effec
     nx_buf_clear(&e->keep);
     nx_effect_call call = {a->grants ? a->grants : &no_grants, a->trace, w->deadline_ns, &e->answer, &e->keep};
     nx_err rc = a->effect_ops ? ask->live(ask, a->effect_ops, a->effect_self, &call, &err) : NX_ENOENT;
+    nx_rt_end lacking = a->is_replay ? NX_RT_END_NO_SECRET : NX_RT_END_NOT_RECORDED; /* a redrive is a run, and needs an outcome */
     if (rc != NX_OK)
-        return end_with(w, e, NX_RT_END_NOT_RECORDED, "the value of secret %s is not recorded, and can't be read here: %s", shown(ask->show, show),
+        return end_with(w, e, lacking, "the value of secret %s is not recorded, and can't be read here: %s", shown(ask->show, show),
                         err.msg[0] ? err.msg : "this replay has no secrets");
     e->is_secret = true;
     if (!nx_slice_eq(nx_buf_view(&e->keep), r->answer))
-        return end_with(w, e, NX_RT_END_NOT_RECORDED, "secret %s has another value than in the recording, or the node another key", shown(ask->show, show));
+        return end_with(w, e, lacking, "secret %s has another value than in the recording, or the node another key", shown(ask->show, show));
+    w->has_secret = true;
     e->view = nx_buf_view(&e->answer);
     return NX_EFFECT_OK;
 }
@@ -286,6 +288,7 @@ static uint8_t do_live(nx_rt_world *w, nx_rt_effects *e, const nx_rt_effect_ask 
     }
     e->view = nx_buf_view(&e->answer);
     e->is_secret = ask->is_secret && rc == NX_OK;
+    w->has_secret |= e->is_secret;
     nx_slice kept = e->is_secret ? nx_buf_view(&e->keep) : e->view;
     if (is_over(w, e, kept.n)) return note(w, e, ask->name, request, NX_EFFECT_OVER, NX_SLICE_NULL, true) ? end_over(w, e) : NX_WASI_END;
     nx_effect_status status = nx_effect_status_of(rc);
@@ -319,9 +322,24 @@ static uint8_t answer_by_policy(nx_rt_world *w, nx_rt_effects *e, const nx_rt_ef
     return status;
 }
 
+/* What the record and the trace have of the request: its SHA-256, from which a short secret in it could be guessed; so once the guest has seen
+ * one, a keyed digest. A recording that was made before that rule is repeated by its own. False: the attempt is over, there is no key. */
+static bool request_digest(nx_rt_world *w, const nx_rt_effects *e, const char *name, bool is_secret, nx_sha256 *ret)
+{
+    const nx_attempt *a = w->attempt;
+    *ret = nx_effect_request_digest(nx_slice_cstr(name), nx_buf_view(&e->request));
+    if (!w->has_secret || is_secret || (a->effects == NX_EFFECTS_RECORDED && is_next(w, e, name, ret))) return true;
+    nx_error err = NX_ERROR_INIT;
+    bool has_key = a->effect_ops && a->effect_ops->keyed_digest;
+    if (has_key && a->effect_ops->keyed_digest(a->effect_self, nx_slice_cstr(name), nx_buf_view(&e->request), ret, &err) == NX_OK) return true;
+    w->end = NX_RT_END_NOMEM; /* the node's trouble: it had the key a moment ago */
+    return false;
+}
+
 uint8_t nx_rt_effect(nx_rt_call *c, nx_rt_effects *e, const nx_rt_effect_ask *ask)
 {
-    nx_sha256 request = nx_effect_request_digest(nx_slice_cstr(ask->name), nx_buf_view(&e->request));
+    nx_sha256 request;
+    if (!request_digest(c->w, e, ask->name, ask->is_secret, &request)) return NX_WASI_END;
     drop_secret(e);
     nx_rt_trace_bytes(c->w, ask->show.p, ask->show.n);
     if (!ask->is_secret) nx_rt_trace_value(c->w, nx_rt_get_u64(request.b));
@@ -335,7 +353,7 @@ uint8_t nx_rt_effect_emit_status(nx_rt_call *c, nx_rt_effects *e, nx_slice type,
 {
     static const char name[] = "emit";
     nx_rt_world *w = c->w;
-    nx_sha256 request = nx_effect_request_digest(NX_SLICE("emit"), nx_buf_view(&e->request));
+    nx_sha256 request = nx_effect_request_digest(NX_SLICE("emit"), nx_buf_view(&e->request)); /* of what is published */
     drop_secret(e);
     nx_rt_trace_bytes(w, type.p, type.n);
     nx_rt_trace_value(w, nx_rt_get_u64(request.b));

@@ -111,24 +111,27 @@ static void note_runtime_words(nx_rt_world *w, nx_slice line)
     }
 }
 
-static void emit_line(nx_rt_world *w, nx_slice line)
+static void emit_line(nx_rt_world *w)
 {
-    note_runtime_words(w, line);
-    if (w->attempt->on_log) w->attempt->on_log(w->attempt, line);
+    nx_rt_scratch *s = w->scratch;
+    note_runtime_words(w, nx_slice_make(s->line, s->line_n));
+    if (w->is_line_told && w->attempt->on_log) w->attempt->on_log(w->attempt, nx_slice_make(s->line, w->line_told));
+    s->line_n = w->line_told = 0;
+    w->is_line_told = false;
 }
 
 void nx_rt_logs_flush_line(nx_rt_world *w)
 {
-    nx_rt_scratch *s = w->scratch;
-    if (s->line_n) emit_line(w, nx_slice_make(s->line, s->line_n));
-    s->line_n = 0;
+    if (w->scratch->line_n) emit_line(w);
 }
 
-/* Cuts what is within the limit into lines. */
-static void write_lines(nx_rt_world *w, const uint8_t *p, size_t n)
+/* Cuts into lines, of which only what lies within the limit is told. The runtime's words are heard past it, too: how a run ended must not
+ * depend on how much of its log is kept. */
+static void write_lines(nx_rt_world *w, const uint8_t *p, size_t n, bool is_told)
 {
     nx_rt_scratch *s = w->scratch;
     while (n) {
+        if (s->line_n == 0) w->is_line_told = is_told;
         const uint8_t *newline = memchr(p, '\n', n);
         size_t part = newline ? (size_t)(newline - p) : n;
         size_t room = sizeof s->line - s->line_n;
@@ -136,9 +139,9 @@ static void write_lines(nx_rt_world *w, const uint8_t *p, size_t n)
         if (part > room) part = room;
         memcpy(s->line + s->line_n, p, part);
         s->line_n += part;
+        if (is_told) w->line_told = s->line_n;
         if (is_whole) {
-            emit_line(w, nx_slice_make(s->line, s->line_n));
-            s->line_n = 0;
+            emit_line(w);
             part++;
         } else if (s->line_n == sizeof s->line) {
             nx_rt_logs_flush_line(w);
@@ -160,7 +163,8 @@ static bool write_logs(nx_rt_world *w, const uint8_t *p, size_t n)
     uint64_t room = o->logs_bytes < a->max_log_bytes ? a->max_log_bytes - o->logs_bytes : 0;
     size_t take = n < room ? n : (size_t)room;
     o->logs_bytes += n;
-    write_lines(w, p, take);
+    write_lines(w, p, take, true);
+    write_lines(w, p + take, n - take, false);
     if (take && a->keep_logs && nx_buf_append(&o->logs, p, take)) {
         w->end = NX_RT_END_NOMEM;
         return false;
@@ -200,7 +204,8 @@ static uint8_t write_vectors(nx_rt_call *c, const sink *to, uint64_t ret)
         if (!p) break;
         size_t take = n < IO_BYTES_MAX - moved ? n : (size_t)(IO_BYTES_MAX - moved), written;
         if (!take) continue;
-        nx_rt_trace_bytes(w, p, take);
+        if (to->kind == NX_RT_FD_FILE && w->has_secret) nx_rt_trace_hidden(w, take);
+        else nx_rt_trace_bytes(w, p, take);
         err = write_some(w, to, p, take, &written);
         moved += written;
         if (err == NX_WASI_END || (err && moved == 0)) return err;

@@ -37,6 +37,7 @@ void nx_rt_world_init(nx_rt_world *w, nx_attempt *a, nx_rt_scratch *s)
     w->scratch = s;
     w->files = a->files;
     w->now_ns = a->start_wall_ns;
+    w->has_secret = a->has_secret_env;
     w->deadline_ns = UINT64_MAX;
     w->streams[0].kind = NX_RT_FD_STDIN;
     w->streams[1].kind = NX_RT_FD_STDOUT;

@@ -35,6 +35,7 @@ typedef enum {
     NX_RT_END_CANCELED,     /* inside an effect, when the node stopped */
     NX_RT_END_EFFECTS_LIMIT,
     NX_RT_END_NOT_RECORDED,
+    NX_RT_END_NO_SECRET, /* a replay that can't get the value that there was: no outcome of the guest */
     NX_RT_END_STOPPED /* before the call that stop_at_call names */
 } nx_rt_end;
 
@@ -80,6 +81,9 @@ typedef struct nx_rt_world {
     bool is_logs_hashed;  /* logs_sha has begun */
     bool is_calls_hashed; /* calls_sha has begun: the trace did not fit into the scratch */
     bool is_calls_cut;
+    bool is_line_told;       /* the line in the scratch begins within max_log_bytes */
+    size_t line_told;        /* of it within the limit */
+    bool has_secret;         /* the guest has seen the value of one */
     bool said_out_of_memory; /* stderr holds Rust's message of a failed allocation */
     bool is_panic_open;      /* the next line of stderr belongs to `panic` */
     char panic[200];         /* what Rust's runtime said of the last panic: "panicked at src/lib.rs:3:5: …" */
@@ -125,6 +129,7 @@ uint8_t *nx_rt_iov_at(const nx_rt_call *c, uint64_t iovs, uint64_t i, uint32_t *
 void nx_rt_trace_begin(nx_rt_world *w, uint8_t function);
 void nx_rt_trace_value(nx_rt_world *w, uint64_t v);
 void nx_rt_trace_bytes(nx_rt_world *w, const void *p, size_t n); /* the first 48 are kept, and the sum of lengths */
+void nx_rt_trace_hidden(nx_rt_world *w, size_t n);               /* of bytes that may hold a secret: their number alone */
 void nx_rt_trace_end(nx_rt_world *w, uint8_t wasi_errno);
 void nx_rt_trace_finish(nx_rt_world *w);
 

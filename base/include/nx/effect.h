@@ -56,6 +56,8 @@ typedef struct nx_effect_ops {
     nx_err (*kv_delete)(void *self, const nx_effect_call *c, nx_slice store, nx_slice key, int64_t expected, nx_error *reterr);
     /* Answer: the value; `keep`: its keyed digest, by which a replay knows that it is still the same. NX_ENOENT. */
     nx_err (*secret_get)(void *self, const nx_effect_call *c, nx_slice name, nx_error *reterr);
+    /* What a record keeps of a request that a guest makes after it has seen a secret: with the node's key, so that nobody can guess the value from it. */
+    nx_err (*keyed_digest)(void *self, nx_slice name, nx_slice request, nx_sha256 *ret, nx_error *reterr);
 } nx_effect_ops;
 
 /* An event that an attempt emitted: published once the run ended ok, never in a replay. */

@@ -47,6 +47,8 @@ nx_err nx_run_hide_like(const nx_run *recorded, const nx_event *e, const nx_run 
 nx_err nx_run_redacted(const nx_run *r, nx_arena *a, nx_slice **ret, unsigned *ret_n);
 /* The variables that follow from the event (EVENT_…) as the guest saw them: what was covered in them stands in the event. */
 void nx_run_restore_env(nx_run *r, const nx_event *e);
+/* One of a record's variables the same way; as it stands there where the record hides nothing. */
+nx_slice nx_run_env_value(const nx_run *r, const nx_event *e, unsigned i);
 /* Why a run can't be repeated from what was kept of it; NULL: it can. `is_recorded`: answers from outside come from the recording. */
 const char *nx_run_not_kept(const nx_run *r, bool is_recorded);
 #endif

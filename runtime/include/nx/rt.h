@@ -92,7 +92,8 @@ typedef struct nx_attempt {
     uint64_t scratch_bytes;
     const nx_rt_preopen *preopens;
     unsigned n_preopens;
-    bool is_replay; /* sleeps do not wait; no wall deadline but a safety of 10 x timeout */
+    bool is_replay; /* sleeps do not wait; no wall deadline but a safety of 10 x timeout, at least 10 s */
+    bool is_proof;  /* of a replay: the recorded code in the recorded world, so its end does not depend on the machine: the safety's is NX_ETIMEOUT, no outcome */
     bool keep_logs; /* fill outcome.logs */
     uint8_t seed[32];
     uint64_t start_wall_ns; /* where the guest's clock starts */
@@ -104,6 +105,7 @@ typedef struct nx_attempt {
     const nx_grants *grants; /* NULL: none */
     const nx_effect_ops *effect_ops;
     void *effect_self;         /* live calls, and a recorded secret's value; ops NULL: none can be made */
+    bool has_secret_env;       /* values of secrets stand in `env` */
     const nx_trace *trace;     /* handed to the ops; may be NULL */
     const nx_effect *recorded; /* policy recorded: the answers, in order */
     unsigned n_recorded;

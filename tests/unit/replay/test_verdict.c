@@ -145,6 +145,29 @@ static void test_verdict_of_other_code_compares_what_it_says(void **state)
     assert_diverged(p, "output:");
 }
 
+/* What a record hides of a variable that follows from the event was the same for the guest: the proof is not weaker for it. */
+static void test_verdict_of_hidden_variables_compares_all(void **state)
+{
+    nx_event event = {.subject = NX_SLICE("alice@example.com")};
+    for (int i = 0; i < 2; i++) {
+        pair *p = fresh(state);
+        p->recorded.env[0] = (nx_kv){NX_SLICE("EVENT_SUBJECT"), i ? NX_SLICE_NULL : NX_SLICE("*****************")};
+        p->replayed.env[0] = (nx_kv){NX_SLICE("EVENT_SUBJECT"), event.subject};
+        p->recorded.n_env = p->replayed.n_env = 1;
+        p->recorded.recording = i ? NX_RECORDING_DIGEST : NX_RECORDING_FULL;
+        p->recorded.redacted = i ? NX_SLICE_NULL : NX_SLICE("subject");
+        p->r.event = &event;
+        compare(p);
+        assert_int_equal(p->r.verdict, NX_REPLAY_IDENTICAL);
+        assert_true(p->r.is_fuel_comparable);
+        p->replayed.fuel++;
+        assert_diverged(p, "fuel:");
+        p->replayed.fuel--;
+        p->replayed.calls_sha256 = nx_sha256_of(NX_SLICE("other"));
+        assert_diverged(p, "host calls:");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +177,7 @@ int main(void)
         cmocka_unit_test(test_verdict_of_a_stack_overflow_compares_only_the_status),
         cmocka_unit_test(test_verdict_of_a_refused_emit_compares_what_the_guest_did),
         cmocka_unit_test(test_verdict_of_other_code_compares_what_it_says),
+        cmocka_unit_test(test_verdict_of_hidden_variables_compares_all),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

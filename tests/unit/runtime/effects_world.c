@@ -69,7 +69,16 @@ static nx_err secret_get(void *self, const nx_effect_call *c, nx_slice name, nx_
     return err ? err : nx_buf_append(c->keep, keyed.b, sizeof keyed.b);
 }
 
-const nx_effect_ops effects_world_ops = {http_request, kv_get, kv_put, kv_delete, secret_get};
+static nx_err keyed_digest(void *self, nx_slice name, nx_slice request, nx_sha256 *ret, nx_error *reterr)
+{
+    const nx_slice parts[] = {NX_SLICE("the world's key"), name, request};
+    (void)self;
+    (void)reterr;
+    *ret = nx_sha256_of_parts(parts, NX_ARRAY_LEN(parts));
+    return NX_OK;
+}
+
+const nx_effect_ops effects_world_ops = {http_request, kv_get, kv_put, kv_delete, secret_get, keyed_digest};
 
 static const nx_slice hosts[] = {{"https://api.example.com", 23}}, stores[] = {{"default", 7}, {"other", 5}}, types[] = {{"mail.*", 6}, {"t", 1}},
                       secrets[] = {{"API_KEY", 7}};

@@ -127,6 +127,7 @@ static void test_attempt_output_over_limit(void **state)
 
 struct lines {
     unsigned n;
+    size_t bytes; /* with a line end each */
     char last[64];
 };
 
@@ -134,6 +135,7 @@ static void on_log(nx_attempt *a, nx_slice line)
 {
     struct lines *l = a->owner;
     l->n++;
+    l->bytes += line.n + 1;
     assert_int_equal(nx_slice_to_cstr(line, l->last, sizeof l->last), NX_OK);
 }
 
@@ -203,6 +205,33 @@ static void test_attempt_memory_limit(void **state)
     rt_help_assert_outcome(&a, NX_RUN_ERROR, NX_WHY_MEMORY_LIMIT);
     nx_rt_program_unref(p);
     nx_attempt_done(&a);
+}
+
+/* How a run is said to have ended does not depend on how much of its log is kept: a replay keeps another amount. */
+static void test_attempt_runtime_words_past_the_log_limit_are_heard(void **state)
+{
+    (void)state;
+    nx_rt_program *p = rt_help_load_wat(RT_WAT_HEAD " (data (i32.const 100) \"first\\nsecond\\nmemory allocation of 99 bytes failed\\n\")"
+                                                    " (func (export \"handle_event\") (call $write (i32.const 2) (i32.const 100) (i32.const 50)) unreachable))");
+    nx_attempt a;
+    struct lines l;
+    for (uint64_t limit = 0; limit < 60; limit++) {
+        nx_attempt_init(&a);
+        l = (struct lines){.n = 0};
+        a.on_log = on_log;
+        a.owner = &l;
+        a.keep_logs = true;
+        a.max_log_bytes = limit;
+        rt_help_run(&a, p);
+        rt_help_assert_outcome(&a, NX_RUN_ERROR, NX_WHY_MEMORY_LIMIT);
+        assert_int_equal(a.out.logs.n, limit < 50 ? limit : 50);
+        assert_int_equal(a.out.logs_bytes, 50);
+        assert_in_range(l.bytes, a.out.logs.n, a.out.logs.n + 1); /* told is what is kept, in lines */
+        nx_attempt_done(&a);
+    }
+    assert_int_equal(l.n, 3);
+    assert_string_equal(l.last, "memory allocation of 99 bytes failed");
+    nx_rt_program_unref(p);
 }
 
 static const char panic_source[] = "#[no_mangle]\npub extern \"C\" fn handle_event() {\n"
@@ -309,6 +338,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_attempt_output_over_limit),
         cmocka_unit_test(test_attempt_stderr_lines),
         cmocka_unit_test(test_attempt_memory_limit),
+        cmocka_unit_test(test_attempt_runtime_words_past_the_log_limit_are_heard),
         cmocka_unit_test(test_attempt_rust_panic_is_the_message),
         cmocka_unit_test(test_attempt_backtrace_is_symbolised_on_demand),
         cmocka_unit_test(test_attempt_backtrace_names_functions),

@@ -160,6 +160,29 @@ static void test_determinism_of_timeouts(void **state)
     }
 }
 
+/* A machine that is too slow for a proof says so: that is neither the same outcome nor another one. */
+static void test_proof_that_takes_too_long_is_no_outcome(void **state)
+{
+    (void)state;
+    nx_rt_program *p = rt_help_load_wat("(module (func (export \"handle_event\") (loop $l (br $l))))");
+    nx_attempt a;
+    for (int i = 0; i < 2; i++) {
+        nx_error e = NX_ERROR_INIT;
+        nx_attempt_init(&a);
+        a.timeout_ns = NX_NS_PER_MS;
+        a.is_replay = a.is_proof = true;
+        if (i) a.stop_at_fuel = UINT64_MAX / 2; /* the recorded attempt came that far before it was interrupted */
+        a.program = p;
+        rt_help_engine_signals();
+        uint64_t begin_ns = nx_clock_ns();
+        assert_int_equal(nx_rt_run(rt, &a, &e), NX_ETIMEOUT);
+        assert_true(nx_clock_ns() - begin_ns > 5 * NX_NS_PER_S); /* not the 10 ms that ten times the timeout are */
+        assert_non_null(strstr(e.msg, "too busy"));
+        nx_attempt_done(&a);
+    }
+    nx_rt_program_unref(p);
+}
+
 static void test_calls_first_difference_in_words(void **state)
 {
     (void)state;
@@ -239,6 +262,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_determinism_again_and_in_another_process),
         cmocka_unit_test(test_determinism_of_timeouts),
+        cmocka_unit_test(test_proof_that_takes_too_long_is_no_outcome),
         cmocka_unit_test(test_calls_first_difference_in_words),
         cmocka_unit_test(test_calls_trace_is_bounded),
     };

@@ -485,12 +485,44 @@ static void test_effect_secret_replays_with_the_same_value_only(void **state)
     replay(NX_EFFECTS_RECORDED);
     world.secret = NX_SLICE("hunter3");
     assert_int_equal(secret("API_KEY"), NX_WASI_END);
-    assert_int_equal(w.end, NX_RT_END_NOT_RECORDED);
+    assert_int_equal(w.end, NX_RT_END_NO_SECRET); /* the world lacks it: nothing that the code did is another */
     assert_string_equal(nx_rt_effects_text(&w), "secret API_KEY has another value than in the recording, or the node another key");
     replay(NX_EFFECTS_RECORDED);
     again.effect_ops = NULL;
     assert_int_equal(secret("API_KEY"), NX_WASI_END);
     assert_contains(nx_rt_effects_text(&w), "the value of secret API_KEY is not recorded");
+    replay(NX_EFFECTS_RECORDED);
+    world.secret = NX_SLICE("hunter3");
+    again.is_replay = false; /* a redrive is a run, and needs an outcome */
+    assert_int_equal(secret("API_KEY"), NX_WASI_END);
+    assert_int_equal(w.end, NX_RT_END_NOT_RECORDED);
+}
+
+/* Whoever has a record, and knows all of a request but a short secret, must not find it by trying. */
+static void test_effect_request_that_may_hold_a_secret_has_a_keyed_digest(void **state)
+{
+    static const char request[] = "GET https://api.example.com/\npin: 4711\n\n";
+    (void)state;
+    nx_sha256 plain = nx_effect_request_digest(NX_SLICE("http.request"), nx_slice_cstr(request));
+    assert_int_equal(http(request), NX_EFFECT_OK);
+    assert_int_equal(secret("API_KEY"), NX_EFFECT_OK);
+    assert_int_equal(http(request), NX_EFFECT_OK);
+    assert_memory_equal(&a.out.effects[0].request, &plain, sizeof plain);
+    assert_memory_not_equal(&a.out.effects[2].request, &plain, sizeof plain);
+    for (int i = 0; i < 2; i++) { /* it repeats; and so does a recording that was made before the rule */
+        replay(NX_EFFECTS_RECORDED);
+        if (i) a.out.effects[2].request = plain;
+        assert_int_equal(http(request), NX_EFFECT_OK);
+        assert_int_equal(secret("API_KEY"), NX_EFFECT_OK);
+        assert_int_equal(http(request), NX_EFFECT_OK);
+        assert_int_equal(http(request), NX_WASI_END);
+        assert_int_equal(w.end, NX_RT_END_NOT_RECORDED);
+    }
+    again.grants = a.grants;
+    again.has_secret_env = true; /* one in the environment counts from the first call */
+    replay(NX_EFFECTS_LIVE);
+    assert_int_equal(http(request), NX_EFFECT_OK);
+    assert_memory_not_equal(&again.out.effects[again.out.n_effects - 1].request, &plain, sizeof plain);
 }
 
 /* ---- emit */
@@ -609,6 +641,7 @@ int main(int argc, char **argv)
         T(test_effect_replay_lives),
         T(test_effect_secret_is_nowhere_but_in_the_guest),
         T(test_effect_secret_replays_with_the_same_value_only),
+        T(test_effect_request_that_may_hold_a_secret_has_a_keyed_digest),
         T(test_emit_collects_events),
         T(test_emit_refuses_bad_messages),
         T(test_emit_is_bounded),
