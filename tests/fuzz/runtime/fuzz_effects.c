@@ -69,7 +69,15 @@ static nx_err secret_get(void *self, const nx_effect_call *c, nx_slice name, nx_
     return err ? err : nx_buf_append(c->keep, "keyed", 5);
 }
 
-static const nx_effect_ops ops = {http_request, kv_get, kv_put, kv_delete, secret_get};
+static nx_err keyed_digest(void *self, nx_slice name, nx_slice request, nx_sha256 *ret, nx_error *reterr)
+{
+    (void)self;
+    (void)reterr;
+    *ret = nx_effect_request_digest(request, name); /* another than without a key, and the same at every time */
+    return NX_OK;
+}
+
+static const nx_effect_ops ops = {http_request, kv_get, kv_put, kv_delete, secret_get, keyed_digest};
 static const nx_slice hosts[] = {{"https://a.b", 11}}, stores[] = {{"default", 7}}, types[] = {{"t", 1}, {"a.>", 3}}, secrets[] = {{"KEY", 3}};
 static const nx_grants grants = {hosts, 1, stores, 1, types, 2, secrets, 1};
 
