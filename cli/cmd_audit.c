@@ -3,6 +3,14 @@
 
 #define PATH_BYTES 1024
 
+/* Nothing that is less than all is called 100 %. */
+static double percent_of(const nx_json *a)
+{
+    double percent = nx_json_get_double(a, "replayable_percent", 0);
+    bool is_all = nx_json_get_u64(a, "identical", 0) == nx_json_get_u64(a, "audited", 0);
+    return !is_all && percent > 99.99 ? 99.99 : percent;
+}
+
 static void row(nx_cli_table *t, const nx_json *a)
 {
     unsigned long long audited = (unsigned long long)nx_json_get_u64(a, "audited", 0);
@@ -10,7 +18,7 @@ static void row(nx_cli_table *t, const nx_json *a)
     if (audited == 0)
         nx_cli_table_cell(t, NX_SLICE("not audited yet"));
     else
-        nx_cli_table_cellf(t, "replayable: %.4g %% of %llu", nx_json_get_double(a, "replayable_percent", 0), audited);
+        nx_cli_table_cellf(t, "replayable: %.4g %% of %llu", percent_of(a), audited);
     nx_cli_table_cellf(t, "%llu", (unsigned long long)nx_json_get_u64(a, "diverged", 0));
     nx_cli_table_cellf(t, "%llu", (unsigned long long)nx_json_get_u64(a, "failed", 0));
     nx_cli_table_cellf(t, "%llu", (unsigned long long)nx_json_get_u64(a, "waiting", 0));
@@ -33,7 +41,7 @@ static int run(nx_cli *c)
     const char *text = e == NX_OK ? nx_buf_cstr(&path) : NULL;
     if (!text)
         return nx_cli_fail(c, e == NX_OK ? NX_ENOMEM : e, "the request is too long");
-    return nx_cli_list(c, text, "no run was chosen yet (replay.audit in nexus.yaml sets the share: 1%)", NX_ARRAY_LEN(heads), heads, row);
+    return nx_cli_list(c, text, "no run was chosen yet; the key replay.audit in nexus.yaml sets which share is (`nexus audit --help`)", NX_ARRAY_LEN(heads), heads, row);
 }
 
 static const nx_cli_flag flags[] = {
@@ -52,7 +60,7 @@ const nx_cli_command nx_cli_cmd_audit = {
     .text = "With replay.audit in nexus.yaml (1%), the node repeats that share of its live runs while nothing else runs on it, and compares.\n"
             "A run that does not come out the same is a line in the log, a metric, and an event of type nexus.audit.mismatch. FAILED are\n"
             "runs that can't be repeated (recording: off, code that is gone); PASSED OVER were chosen and not tried: too many waited, or\n"
-            "the event was gone. Figures are of this node since it started.",
+            "the event was gone. Figures are of all nodes of the namespace since the first audit; WAITING is this node's.",
     .flags = flags,
     .examples = examples,
     .is_client = true,

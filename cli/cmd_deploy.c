@@ -3,6 +3,7 @@
 #include "follow_job.h"
 #include "grants.h"
 #include "nx/artifact.h"
+#include "nx/clock.h"
 #include "nx/digest.h"
 #include "shadow_check.h"
 #include "tools.h"
@@ -152,6 +153,11 @@ static int deploy(nx_cli *c, const nx_config *cfg)
         return NX_CLI_USAGE;
     if (!nx_cli_flag_text(c, "from") && (rate || nx_cli_flag_text(c, "effects")))
         return nx_cli_fail_usage(c, "flags --rate and --effects are of --from");
+    const char *from = nx_cli_flag_text(c, "from");
+    nx_error bad = NX_ERROR_INIT;
+    uint64_t since;
+    if (from && nx_clock_parse_when("flag --from", nx_slice_cstr(from), nx_clock_wall_ns(), &since, &bad) != NX_OK) /* before anything is deployed */
+        return nx_cli_fail_usage(c, "%s", bad.msg);
     if (nx_cli_flag_u64(c, "require-shadow", 1, INT64_MAX, 0, &min_events) != NX_OK)
         return NX_CLI_USAGE;
     nx_err e = nx_cli_client_open(c, &node);

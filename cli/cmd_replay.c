@@ -229,6 +229,10 @@ static int run(nx_cli *c)
     int allowed = allow_live(c);
     if (allowed != NX_CLI_OK)
         return allowed;
+    static const char *const of_range[] = {"since", "until", "type", "status", "all", "rate", "detach"};
+    for (size_t i = 0; c->n_args && i < NX_ARRAY_LEN(of_range); i++)
+        if (nx_cli_flag_is_set(c, of_range[i]))
+            return nx_cli_fail_usage(c, "flag --%s is of a range, and %s is one event: leave out one of the two", of_range[i], c->args[0]);
     if (c->n_args && nx_cli_flag_text(c, "junit"))
         return nx_cli_fail_usage(c, "flag --junit is of a range; one event's report is nexus diff --junit");
     if (c->n_args == 0)

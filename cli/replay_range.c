@@ -49,7 +49,7 @@ static int print_end(const nx_cli *c, const nx_json *job)
     bool is_done = nx_slice_eq_cstr(status, "done");
     if (c->json) {
         nx_cli_job_print_json(job);
-    } else {
+    } else if (!is_done || nx_json_get_u64(p, "events", 0)) {
         printf("%s%s%s Replayed %llu runs (%.0f/s), job %.*s\n", nx_cli_paint(c->has_colour, is_done ? NX_CLI_GREEN : NX_CLI_RED), is_done ? "OK" : "FAILED",
                nx_cli_paint(c->has_colour, NX_CLI_PLAIN), (unsigned long long)nx_json_get_u64(p, "events", 0), nx_json_get_double(p, "events_per_s", 0),
                NX_SLICE_FMT(nx_json_get_str(job, "job_id")));

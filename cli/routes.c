@@ -113,9 +113,8 @@ static nx_err post_promote(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_erro
 
 static nx_err get_audit(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
-    (void)reterr;
     nx_gw_resp_content_type(resp, "application/x-ndjson");
-    return nx_audit_report(self, nx_gw_req_query(req, "function"), nx_gw_resp_body(resp));
+    return nx_audit_report(self, nx_gw_req_query(req, "function"), nx_gw_resp_body(resp), reterr);
 }
 
 const nx_gw_admin_route *nx_cli_host_routes(unsigned *ret_n)

@@ -1,5 +1,6 @@
 /* audit.c: choosing runs, the queue, the thread that repeats them, and what came of it. */
 #include "nx/audit.h"
+#include "audit_total.h"
 #include "find.h"
 #include "pub_wait.h"
 #include <stdio.h>
@@ -12,13 +13,8 @@
 #define STACK_BYTES (4u << 20)
 #define ARENA_BYTES (256u << 20)
 #define IDLE_LOOK_NS (20 * NX_NS_PER_MS)
-
-typedef enum { IDENTICAL,
-               DIVERGED,
-               FAILED,
-               PASSED_OVER,
-               N_RESULTS } result;
-static const char *const result_names[N_RESULTS] = {"identical", "diverged", "failed", "passed_over"};
+#define STORE_NS (5 * NX_NS_PER_S) /* what is counted is stored that soon, and when the node stops */
+#define REPORT_BYTES (16u << 20)
 
 /* A chosen run, by what finds it again. */
 typedef struct chosen {
@@ -30,11 +26,8 @@ typedef struct chosen {
 
 typedef struct tally {
     struct tally *next;
-    char function[NX_FUNCTION_NAME_BYTES + 1];
-    uint64_t n[N_RESULTS];
-    nx_metric *metrics[N_RESULTS];
-    nx_id last_event; /* that did not come out the same */
-    char last_reason[512];
+    nx_audit_total fresh; /* what this node counted and has not stored yet */
+    nx_metric *metrics[NX_AUDIT_RESULTS];
 } tally;
 
 typedef struct audit {
@@ -48,7 +41,9 @@ typedef struct audit {
     unsigned first, count;
     tally *tallies;
     unsigned n_tallies;
-    uint64_t since_wall_ns;
+    bool has_fresh;
+    uint64_t store_due_ns;
+    pthread_mutex_t store_mu; /* taken before mu: what is on its way to the store is counted by no report twice, or not at all */
 } audit;
 
 /* ---- choosing --------------------------------------------------------------------------------------------------------------------------------- */
@@ -64,14 +59,14 @@ bool nx_audit_is_chosen(const nx_id *run_id, uint32_t ppm)
 static tally *tally_of_locked(audit *a, nx_slice function)
 {
     for (tally *t = a->tallies; t; t = t->next)
-        if (nx_slice_eq_cstr(function, t->function))
+        if (nx_slice_eq_cstr(function, t->fresh.function))
             return t;
     tally *t = a->n_tallies < NX_AUDIT_FUNCTIONS_MAX ? calloc(1, sizeof *t) : NULL;
     if (!t)
         return NULL;
-    snprintf(t->function, sizeof t->function, "%.*s", NX_SLICE_FMT(function));
-    for (int i = 0; i < N_RESULTS; i++) {
-        nx_kv labels[] = {{NX_SLICE("function"), function}, {NX_SLICE("result"), nx_slice_cstr(result_names[i])}};
+    snprintf(t->fresh.function, sizeof t->fresh.function, "%.*s", NX_SLICE_FMT(function));
+    for (int i = 0; i < NX_AUDIT_RESULTS; i++) {
+        nx_kv labels[] = {{NX_SLICE("function"), function}, {NX_SLICE("result"), nx_slice_cstr(nx_audit_result_name(i))}};
         t->metrics[i] = nx_obs_counter(nx_core_metrics(a->node), "nexus_audit_runs_total", "Live runs that were repeated in idle time, by what came of it.", 2, labels);
     }
     t->next = a->tallies;
@@ -80,17 +75,23 @@ static tally *tally_of_locked(audit *a, nx_slice function)
     return t;
 }
 
-static void count(audit *a, nx_slice function, result r, const nx_id *event_id, const char *reason)
+static void count(audit *a, nx_slice function, nx_audit_result r, const nx_id *event_id, const char *reason)
 {
     pthread_mutex_lock(&a->mu);
     tally *t = tally_of_locked(a, function);
     if (t) {
-        t->n[r]++;
-        nx_obs_inc(t->metrics[r]);
+        nx_audit_total one = {.n = {0}, .since_wall_ns = nx_clock_wall_ns()};
+        one.n[r] = 1;
         if (reason && reason[0]) {
-            t->last_event = *event_id;
-            snprintf(t->last_reason, sizeof t->last_reason, "%s", reason);
+            one.last_event = *event_id;
+            snprintf(one.last_reason, sizeof one.last_reason, "%s", reason);
         }
+        nx_audit_total_add(&t->fresh, &one);
+        nx_obs_inc(t->metrics[r]);
+        if (!a->has_fresh)
+            a->store_due_ns = nx_clock_ns() + STORE_NS;
+        a->has_fresh = true;
+        pthread_cond_signal(&a->cv);
     }
     pthread_mutex_unlock(&a->mu);
 }
@@ -112,7 +113,7 @@ static void on_run(void *part, const nx_run *run)
     }
     pthread_mutex_unlock(&a->mu);
     if (is_full)
-        count(a, run->function, PASSED_OVER, &run->event_id, NULL);
+        count(a, run->function, NX_AUDIT_PASSED_OVER, &run->event_id, NULL);
 }
 
 /* ---- a mismatch ------------------------------------------------------------------------------------------------------------------------------- */
@@ -181,16 +182,16 @@ static void judge(audit *a, const nx_replay_result *r)
     const nx_run *o = r->original;
     switch (r->verdict) {
     case NX_REPLAY_IDENTICAL:
-        count(a, o->function, IDENTICAL, NULL, NULL);
+        count(a, o->function, NX_AUDIT_IDENTICAL, NULL, NULL);
         return;
     case NX_REPLAY_DIVERGED:
         nx_log(NX_LOG_ERROR, "audit.mismatch", "run %s of '%.*s' %.*s on event %s does not repeat: %s", o->run_id.s, NX_SLICE_FMT(o->function), NX_SLICE_FMT(o->version),
                o->event_id.s, r->reason);
-        count(a, o->function, DIVERGED, &o->event_id, r->reason);
+        count(a, o->function, NX_AUDIT_DIVERGED, &o->event_id, r->reason);
         publish(a, r);
         return;
     case NX_REPLAY_FAILED:
-        count(a, o->function, FAILED, &o->event_id, r->reason);
+        count(a, o->function, NX_AUDIT_FAILED, &o->event_id, r->reason);
         return;
     }
 }
@@ -208,7 +209,7 @@ static void repeat(audit *a, const chosen *c)
     if (err == NX_OK)
         err = nx_fab_run_final(ns, &event, function, c->generation, &arena, &recorded, &e);
     if (err != NX_OK) { /* gone meanwhile, or the log is away: it says nothing about the recording */
-        count(a, function, PASSED_OVER, &c->event_id, NULL);
+        count(a, function, NX_AUDIT_PASSED_OVER, &c->event_id, NULL);
         return;
     }
     nx_replay_code code;
@@ -228,13 +229,52 @@ static void repeat(audit *a, const chosen *c)
 
 /* ---- the thread ------------------------------------------------------------------------------------------------------------------------------- */
 
-static void nap_locked(audit *a)
+/* What was counted since the last time, into the store; what can't be stored now is kept for the next time. */
+static void store(audit *a)
+{
+    pthread_mutex_lock(&a->store_mu);
+    pthread_mutex_lock(&a->mu);
+    tally *t = a->tallies; /* none is freed, or put anywhere but in front, while the audit runs */
+    a->has_fresh = false;
+    pthread_mutex_unlock(&a->mu);
+    for (; t; t = t->next) {
+        nx_error e = NX_ERROR_INIT;
+        pthread_mutex_lock(&a->mu);
+        nx_audit_total more = t->fresh;
+        t->fresh = (nx_audit_total){.n = {0}};
+        memcpy(t->fresh.function, more.function, sizeof more.function);
+        pthread_mutex_unlock(&a->mu);
+        if (!more.since_wall_ns || nx_audit_total_store(nx_core_namespace(a->node), &more, &e) == NX_OK)
+            continue;
+        nx_log(NX_LOG_DEBUG, "audit.not_stored", "what the audit counted is not stored yet: %s", e.msg);
+        pthread_mutex_lock(&a->mu);
+        nx_audit_total since = t->fresh;
+        t->fresh = more;
+        nx_audit_total_add(&t->fresh, &since);
+        a->has_fresh = true;
+        a->store_due_ns = nx_clock_ns() + STORE_NS;
+        pthread_mutex_unlock(&a->mu);
+    }
+    pthread_mutex_unlock(&a->store_mu);
+}
+
+static void wait_locked(audit *a, uint64_t until)
 {
     struct timespec t;
-    uint64_t until = nx_clock_ns() + IDLE_LOOK_NS;
     t.tv_sec = (time_t)(until / NX_NS_PER_S);
     t.tv_nsec = (long)(until % NX_NS_PER_S);
     pthread_cond_timedwait(&a->cv, &a->mu, &t);
+}
+
+/* Until there is something to repeat or to store. */
+static void wait_for_work_locked(audit *a)
+{
+    while (!a->is_stopping && a->count == 0 && !(a->has_fresh && nx_clock_ns() >= a->store_due_ns)) {
+        if (a->has_fresh)
+            wait_locked(a, a->store_due_ns);
+        else
+            pthread_cond_wait(&a->cv, &a->mu);
+    }
 }
 
 /* The next run, once the node has nothing else to do. False: it stops. */
@@ -242,10 +282,15 @@ static bool next(audit *a, chosen *ret)
 {
     pthread_mutex_lock(&a->mu);
     for (;;) {
-        while (!a->is_stopping && a->count == 0)
-            pthread_cond_wait(&a->cv, &a->mu);
+        wait_for_work_locked(a);
         if (a->is_stopping)
             break;
+        if (a->has_fresh && nx_clock_ns() >= a->store_due_ns) {
+            pthread_mutex_unlock(&a->mu);
+            store(a);
+            pthread_mutex_lock(&a->mu);
+            continue;
+        }
         pthread_mutex_unlock(&a->mu);
         bool is_idle = nx_core_is_idle(a->node);
         pthread_mutex_lock(&a->mu);
@@ -256,7 +301,7 @@ static bool next(audit *a, chosen *ret)
             break;
         }
         if (!is_idle)
-            nap_locked(a);
+            wait_locked(a, nx_clock_ns() + IDLE_LOOK_NS);
     }
     bool has_next = !a->is_stopping;
     pthread_mutex_unlock(&a->mu);
@@ -271,6 +316,7 @@ static void *audit_main(void *arg)
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19); /* of this thread alone, on Linux; should it fail, idle time is still waited for */
     while (next(a, &c))
         repeat(a, &c);
+    store(a);
     return NULL;
 }
 
@@ -285,6 +331,7 @@ static void audit_free(void *part)
     nx_replay_repetition_free(a->repetition);
     pthread_cond_destroy(&a->cv);
     pthread_mutex_destroy(&a->mu);
+    pthread_mutex_destroy(&a->store_mu);
     free(a);
 }
 
@@ -296,8 +343,8 @@ static nx_err audit_start(nx_node *n, void **ret, nx_error *reterr)
     if (!a)
         return nx_error_set(reterr, NX_ENOMEM, "audit");
     a->node = n;
-    a->since_wall_ns = nx_clock_wall_ns();
     pthread_mutex_init(&a->mu, NULL);
+    pthread_mutex_init(&a->store_mu, NULL);
     pthread_condattr_init(&condattr);
     pthread_condattr_setclock(&condattr, CLOCK_MONOTONIC); /* that of nx_clock_ns() */
     pthread_cond_init(&a->cv, &condattr);
@@ -328,21 +375,22 @@ const nx_node_part nx_audit_part = {audit_start, on_run, audit_stop, audit_free}
 
 /* ---- the report ------------------------------------------------------------------------------------------------------------------------------- */
 
-static nx_err tally_to_json(const audit *a, const tally *t, unsigned waiting, nx_buf *out)
+static nx_err total_to_json(const audit *a, const nx_audit_total *t, unsigned waiting, nx_buf *out)
 {
     char time[NX_RFC3339_MAX];
-    uint64_t checked = t->n[IDENTICAL] + t->n[DIVERGED] + t->n[FAILED];
+    uint64_t same = t->n[NX_AUDIT_IDENTICAL], checked = same + t->n[NX_AUDIT_DIVERGED] + t->n[NX_AUDIT_FAILED];
     nx_jw w = NX_JW_INIT(out);
     nx_jw_object(&w);
     nx_jw_kstr(&w, "namespace", nx_fab_ns_name(nx_core_namespace(a->node)));
     nx_jw_kcstr(&w, "function", t->function);
     nx_jw_ku64(&w, "audited", checked);
-    for (int i = 0; i < N_RESULTS; i++)
-        nx_jw_ku64(&w, result_names[i], t->n[i]);
+    for (int i = 0; i < NX_AUDIT_RESULTS; i++)
+        nx_jw_ku64(&w, nx_audit_result_name(i), t->n[i]);
     nx_jw_ku64(&w, "waiting", waiting);
-    nx_jw_kdouble(&w, "replayable_percent", checked ? 100.0 * (double)t->n[IDENTICAL] / (double)checked : 100.0);
+    nx_jw_kdouble(&w, "replayable_percent", same == checked ? 100.0 : 100.0 * (double)same / (double)checked);
     nx_jw_kdouble(&w, "audit_percent", (double)nx_core_audit_ppm(a->node) / 10000);
-    nx_jw_kstr(&w, "since", nx_slice_make(time, nx_clock_rfc3339(a->since_wall_ns, 3, time)));
+    if (t->since_wall_ns)
+        nx_jw_kstr(&w, "since", nx_slice_make(time, nx_clock_rfc3339(t->since_wall_ns, 3, time)));
     if (t->last_reason[0]) {
         nx_jw_kstr(&w, "last_event_id", nx_id_slice(&t->last_event));
         nx_jw_kcstr(&w, "last_reason", t->last_reason);
@@ -352,23 +400,49 @@ static nx_err tally_to_json(const audit *a, const tally *t, unsigned waiting, nx
     return err == NX_OK ? nx_buf_append_char(out, '\n') : err;
 }
 
-nx_err nx_audit_report(nx_node *n, nx_slice function, nx_buf *out)
+/* Adds what this node counted since; a function that is in no store yet is put behind the others. */
+static void add_fresh_locked(const audit *a, nx_audit_total *all, unsigned *n, unsigned max)
 {
+    for (const tally *t = a->tallies; t; t = t->next) {
+        unsigned i = 0;
+        while (i < *n && strcmp(all[i].function, t->fresh.function) != 0)
+            i++;
+        if (i == max)
+            continue;
+        if (i == *n)
+            snprintf(all[(*n)++].function, sizeof all[i].function, "%s", t->fresh.function);
+        nx_audit_total_add(&all[i], &t->fresh);
+    }
+}
+
+nx_err nx_audit_report(nx_node *n, nx_slice function, nx_buf *out, nx_error *reterr)
+{
+    NX_CLEANUP(nx_arena_done)
+    nx_arena arena = NX_ARENA_INIT(REPORT_BYTES);
+    nx_audit_total *all = NULL;
+    unsigned count = 0;
     audit *a = nx_core_part(n);
-    nx_err err = NX_OK;
     if (!a)
         return NX_OK;
+    pthread_mutex_lock(&a->store_mu);
     pthread_mutex_lock(&a->mu);
-    for (unsigned i = 0; i < a->count; i++) /* a function all of whose runs still wait is one that is audited */
+    unsigned room = a->n_tallies + NX_AUDIT_QUEUE_MAX; /* the latter for functions whose first runs wait */
+    pthread_mutex_unlock(&a->mu);
+    nx_err err = nx_audit_totals(nx_core_namespace(n), room, &arena, &all, &count, reterr);
+    pthread_mutex_lock(&a->mu);
+    for (unsigned i = 0; i < a->count && a->n_tallies < room; i++) /* a function all of whose runs still wait is one that is audited */
         (void)tally_of_locked(a, nx_slice_cstr(a->ring[(a->first + i) % NX_AUDIT_QUEUE_MAX].function));
-    for (const tally *t = a->tallies; err == NX_OK && t; t = t->next) {
+    if (err == NX_OK)
+        add_fresh_locked(a, all, &count, count + room);
+    for (unsigned k = 0; err == NX_OK && k < count; k++) {
         unsigned waiting = 0;
-        if (function.n && !nx_slice_eq_cstr(function, t->function))
+        if (function.n && !nx_slice_eq_cstr(function, all[k].function))
             continue;
         for (unsigned i = 0; i < a->count; i++)
-            waiting += strcmp(a->ring[(a->first + i) % NX_AUDIT_QUEUE_MAX].function, t->function) == 0;
-        err = tally_to_json(a, t, waiting, out);
+            waiting += strcmp(a->ring[(a->first + i) % NX_AUDIT_QUEUE_MAX].function, all[k].function) == 0;
+        err = total_to_json(a, &all[k], waiting, out);
     }
     pthread_mutex_unlock(&a->mu);
+    pthread_mutex_unlock(&a->store_mu);
     return err;
 }

@@ -65,8 +65,8 @@ typedef struct nx_rt_exec {
     nx_rt *rt;
     wasmtime_context_t *context; /* while the guest runs */
     wasmtime_memory_t memory;
-    bool has_memory; /* `memory` is known */
-    bool has_slot;   /* runs on a worker, in a running slot */
+    bool has_memory;         /* `memory` is known */
+    bool has_slot;           /* runs on a worker, in a running slot */
     bool is_stopped_at_fuel; /* where the recorded attempt was interrupted */
 } nx_rt_exec;
 /* The engine hands an instance's memory from one thread to the next under a lock of its own, which ThreadSanitizer can't see in the engine's

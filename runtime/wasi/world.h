@@ -36,7 +36,7 @@ typedef enum {
     NX_RT_END_EFFECTS_LIMIT,
     NX_RT_END_NOT_RECORDED,
     NX_RT_END_NO_SECRET, /* a replay that can't get the value that there was: no outcome of the guest */
-    NX_RT_END_STOPPED /* before the call that stop_at_call names */
+    NX_RT_END_STOPPED    /* before the call that stop_at_call names */
 } nx_rt_end;
 
 typedef enum { NX_RT_FD_CLOSED,

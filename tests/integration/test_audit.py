@@ -135,6 +135,35 @@ def test_mismatch_is_an_event_that_is_not_audited_itself(alarmed):
     assert report(node, "alarm") is None
 
 
+def test_figures_are_of_all_nodes_and_outlive_each(project, guests):
+    project.write(settings(project, guests, "100%"))
+
+    async def add(connection):  # what another node counted
+        registry = await connection.jetstream().key_value("nx-registry-default")
+        await registry.put("audit.elsewhere", b'{"identical": 999999, "diverged": 1, "last_event_id": "01M8KN97DP2Q9CPVN51MVA4TXM", "last_reason": "fuel"}')
+    with Node(project) as node:
+        for i in range(3):
+            node.run_of(node.publish("probe", f"{i}"))
+        since = wait_audited(node, "probe", 3)["since"]
+        node.restart()
+        assert report(node, "probe")["audited"] == 3
+        node.run_of(node.publish("probe", "again"))
+        audited = wait_audited(node, "probe", 4)
+        assert audited["identical"] == 4 and audited["since"] == since
+        wait_until(lambda: b'"identical":4' in nats.run(nats.private_url(project.data_dir), read_probe), "the sum in the store", 20)
+        node.kill()  # what was stored stays; nothing is said or done any more
+        node.start()
+        assert report(node, "probe")["audited"] == 4
+        nats.run(nats.private_url(project.data_dir), add)
+        assert report(node, "elsewhere")["audited"] == 1000000
+        assert "replayable: 99.99 % of 1000000" in node.nexus("audit", "--function", "elsewhere").stdout  # nearly all are not all
+
+
+async def read_probe(connection):
+    registry = await connection.jetstream().key_value("nx-registry-default")
+    return (await registry.get("audit.probe")).value
+
+
 def test_node_stops_while_runs_wait(project, guests):
     project.write(settings(project, guests, "100%"))
     with Node(project) as node:

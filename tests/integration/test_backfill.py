@@ -46,6 +46,12 @@ def test_new_function_takes_old_events_in_order_and_once(node):
     assert len(node.runs(event=after, all=1)) == 1
 
 
+def test_a_wrong_time_is_told_before_anything_is_deployed(node):
+    result = node.nexus("deploy", "--from", "yesterday", check=False)
+    assert result.returncode == 2 and 'flag --from: "yesterday" is neither' in result.stderr
+    assert node.json("functions", "list") == []
+
+
 def test_backfill_at_a_rate_can_be_canceled(node):
     for i in range(30):
         node.publish("order.new", str(i))

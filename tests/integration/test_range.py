@@ -111,6 +111,14 @@ def test_range_without_runs_is_not_found(node):
     job, result = job_of(node, "--function", "nobody", check=False)
     assert result.returncode == 4 and job["status"] == "done"
     assert "no run lies in this range" in result.stderr
+    result = node.nexus("replay", "--function", "nobody", check=False)
+    assert result.returncode == 4 and result.stdout == ""  # nothing is OK about it
+
+
+@pytest.mark.parametrize("flag", [["--all"], ["--since", "1h"], ["--until", "1h"], ["--type", "x"], ["--status", "ok"], ["--rate", "5"], ["--detach"]])
+def test_range_and_event_are_not_asked_for_at_once(node, flag):
+    result = node.nexus("replay", "@last", *flag, check=False)
+    assert result.returncode == 2 and f"{flag[0]} is of a range" in result.stderr
 
 
 def test_range_against_other_code_counts_and_shows(node, codes):

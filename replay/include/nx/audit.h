@@ -15,6 +15,6 @@ extern const nx_node_part nx_audit_part;
 
 /* Whether a run is chosen: the same on every node, whatever happened before. */
 bool nx_audit_is_chosen(const nx_id *run_id, uint32_t ppm);
-/* One JSON object a line for each function that was audited since the node started (`function` not empty: only that). */
-nx_err nx_audit_report(nx_node *n, nx_slice function, nx_buf *out);
+/* BLOCKING. One JSON object a line for each function that was audited, by whichever node (`function` not empty: only that). */
+nx_err nx_audit_report(nx_node *n, nx_slice function, nx_buf *out, nx_error *reterr);
 #endif
