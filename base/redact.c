@@ -228,10 +228,11 @@ nx_err nx_redact_text(const nx_redaction *r, nx_slice in, nx_arena *a, nx_slice 
         if (!(r->first[c / 32] & 1u << (c % 32))) continue;
         for (unsigned k = 0; k < r->n_values; k++) {
             const nx_redact_value *v = &r->values[k];
-            if (v->text.n > in.n - i || !nx_slice_ieq(nx_slice_sub(in, i, v->text.n), v->text)) continue;
+            size_t n = v->text.n < in.n - i ? v->text.n : in.n - i; /* the text may have been cut within it */
+            if (n < NX_REDACT_VALUE_BYTES || !nx_slice_ieq(nx_slice_sub(in, i, n), nx_slice_sub(v->text, 0, n))) continue;
             if (!out.p) out = nx_arena_dup(a, in);
             if (!out.p) return NX_ENOMEM;
-            cover((char *)out.p + i, v->text.n, v->is_number); /* ours: the arena's */
+            cover((char *)out.p + i, n, v->is_number); /* ours: the arena's */
         }
     }
     *ret = out.p ? out : in;

@@ -56,6 +56,7 @@ enum {
     TAG_MAX_ATTEMPTS = 46,
     TAG_AFTER = 47,
     TAG_NEXT_WALL_NS = 48,
+    TAG_CALL_MARKS = 50,
     TAG_PRIVACY = 52,
     TAG_REDACTED = 53,
     TAG_LIMIT_SCRATCH_BYTES = 58,
@@ -216,6 +217,7 @@ static void put_run(enc *e, const nx_run *r)
     put_digest(e, TAG_CALLS_SHA256, r->calls_sha256.b);
     put_u64(e, TAG_N_CALLS, r->n_calls);
     put_slice(e, TAG_CALLS, r->calls);
+    put_slice(e, TAG_CALL_MARKS, r->call_marks);
     put_slice(e, TAG_ENGINE, r->engine);
     put_slice(e, TAG_WORLD, r->world);
     put_slice(e, TAG_ARCH, r->arch);
@@ -317,6 +319,7 @@ static nx_slice *slice_field(nx_run *r, uint64_t tag)
     case TAG_OUTPUT: return &r->output;
     case TAG_LOGS: return &r->logs;
     case TAG_CALLS: return &r->calls;
+    case TAG_CALL_MARKS: return &r->call_marks;
     case TAG_ENGINE: return &r->engine;
     case TAG_WORLD: return &r->world;
     case TAG_ARCH: return &r->arch;

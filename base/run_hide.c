@@ -70,7 +70,7 @@ static nx_err cover_all(nx_run *r, const nx_redaction *red, nx_arena *a)
     if (!err) err = cover(red, &r->backtrace, a, NULL);
     if (!err) err = cover_env(r, red, a);
     for (unsigned i = 0; !err && i < r->n_effects; i++) err = cover(red, &r->effects[i].answer, a, &r->is_effect_hidden);
-    r->calls = NX_SLICE_NULL; /* pieces of values stand there, which nobody finds */
+    r->calls = r->call_marks = NX_SLICE_NULL; /* pieces of values stand there, which nobody finds */
     return err;
 }
 
@@ -80,7 +80,7 @@ static bool is_secret(const nx_effect *f) { return nx_slice_eq(f->name, NX_SLICE
 
 static void leave_payloads_out(nx_run *r)
 {
-    r->output = r->logs = r->calls = NX_SLICE_NULL;
+    r->output = r->logs = r->calls = r->call_marks = NX_SLICE_NULL;
     /* These quote what the guest said of its end; the reason and the exit code stay. */
     if (r->why == NX_WHY_TRAP || r->why == NX_WHY_EXIT || r->why == NX_WHY_MEMORY_LIMIT || r->why == NX_WHY_EMIT ||
         r->why == NX_WHY_NOT_RECORDED)

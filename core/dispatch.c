@@ -267,8 +267,10 @@ static void pausing_job(nx_core_job *job)
     char reason[NX_CORE_PAUSE_REASON_BYTES];
     bool is_changed;
     nx_error e = NX_ERROR_INIT;
-    int k = snprintf(reason, sizeof reason, "attempt %u of event %s failed (%s): %.*s", r->rec.attempt, r->rec.event_id.s, nx_run_why_name(r->rec.why),
-                     r->rec.message.n > 200 ? 200 : (int)r->rec.message.n, r->rec.message.p ? r->rec.message.p : "");
+    const nx_run *kept; /* the reason is stored, too */
+    nx_slice message = nx_core_privacy_record(r, &kept) == NX_OK ? nx_slice_sub(kept->message, 0, 200) : NX_SLICE_NULL;
+    int k = snprintf(reason, sizeof reason, "attempt %u of event %s failed (%s)%s%.*s", r->rec.attempt, r->rec.event_id.s, nx_run_why_name(r->rec.why),
+                     message.n ? ": " : "", NX_SLICE_FMT(message));
     if (nx_core_pause_set(r->d->node, r->fn->name, nx_slice_make(reason, (size_t)k < sizeof reason ? (size_t)k : sizeof reason - 1), &r->rec.event_id,
                           &is_changed, &e) == NX_OK) {
         settle_decided(r);

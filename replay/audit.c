@@ -3,6 +3,7 @@
 #include "audit_total.h"
 #include "find.h"
 #include "pub_wait.h"
+#include "verdict.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -143,7 +144,7 @@ static nx_err mismatch_to_json(const nx_replay_result *r, nx_buf *out)
     nx_jw_kstr(&w, "artifact", o->artifact);
     nx_jw_kstr(&w, "event_id", nx_id_slice(&o->event_id));
     nx_jw_kstr(&w, "run_id", nx_id_slice(&o->run_id));
-    nx_jw_kcstr(&w, "reason", r->reason);
+    nx_jw_kcstr(&w, "reason", nx_replay_kept_reason(r));
     if (r->first_difference >= 0)
         nx_jw_ku64(&w, "first_different_call", (uint64_t)r->first_difference);
     side_to_json(&w, "recorded", o);
@@ -186,8 +187,8 @@ static void judge(audit *a, const nx_replay_result *r)
         return;
     case NX_REPLAY_DIVERGED:
         nx_log(NX_LOG_ERROR, "audit.mismatch", "run %s of '%.*s' %.*s on event %s does not repeat: %s", o->run_id.s, NX_SLICE_FMT(o->function), NX_SLICE_FMT(o->version),
-               o->event_id.s, r->reason);
-        count(a, o->function, NX_AUDIT_DIVERGED, &o->event_id, r->reason);
+               o->event_id.s, nx_replay_kept_reason(r));
+        count(a, o->function, NX_AUDIT_DIVERGED, &o->event_id, nx_replay_kept_reason(r));
         publish(a, r);
         return;
     case NX_REPLAY_FAILED:

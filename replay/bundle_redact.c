@@ -47,6 +47,7 @@ static void take_outcome(nx_run *r, const nx_run *again, const nx_outcome *o)
     r->logs_bytes = again->logs_bytes;
     r->logs_sha256 = again->logs_sha256;
     r->calls = again->calls;
+    r->call_marks = again->call_marks;
     r->calls_sha256 = again->calls_sha256;
     r->n_calls = again->n_calls;
     r->effects = o->effects;

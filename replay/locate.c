@@ -2,6 +2,7 @@
 #include "locate.h"
 
 #define MODULE_BYTES (64u << 20)
+#define CALLS_BYTES (32u << 20)
 
 void nx_replay_locate(const nx_replay_code *code, const nx_event *event, const nx_run *recorded, const nx_replay_how *how, int64_t call, nx_buf *out)
 {
@@ -25,5 +26,19 @@ void nx_replay_locate(const nx_replay_code *code, const nx_event *event, const n
         out->n = before;
         (void)nx_buf_append_slice(out, frames);
     }
+    nx_replay_repetition_free(p);
+}
+
+void nx_replay_call_text(const nx_replay_code *code, const nx_event *event, const nx_run *recorded, const nx_replay_how *how, int64_t call, nx_buf *out)
+{
+    nx_replay_repetition *p = NULL;
+    nx_replay_how mine = *how;
+    if (call < 0 || how->effects == NX_EFFECTS_LIVE || nx_replay_repetition_new(nx_core_runtime(code->node), &p) != NX_OK)
+        return;
+    mine.keep_calls_bytes = CALLS_BYTES;
+    mine.on_log = NULL;
+    const nx_replay_result *r = nx_replay_repeat(p, code->program, event, recorded, &mine);
+    if (r->replayed)
+        (void)nx_rt_calls_text(r->replayed->calls, (uint64_t)call, out);
     nx_replay_repetition_free(p);
 }

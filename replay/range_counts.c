@@ -1,5 +1,6 @@
 /* range_counts.c: how many runs came out how, by function, and the first of those that did not come out the same. */
 #include "range.h"
+#include "verdict.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,7 +104,7 @@ static void note(void *self, const nx_replay_result *r, nx_buf *out)
     nx_jw_kstr(&w, "recorded_version", r->original->version);
     nx_jw_kcstr(&w, "version", r->version);
     nx_jw_kcstr(&w, "verdict", nx_replay_verdict_name(r->verdict));
-    nx_jw_kcstr(&w, "reason", r->reason);
+    nx_jw_kcstr(&w, "reason", nx_replay_kept_reason(r));
     if (r->first_difference >= 0) {
         nx_jw_key(&w, "first_difference");
         nx_jw_object(&w);

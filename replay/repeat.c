@@ -284,7 +284,8 @@ static void fill_attempt(nx_replay_repetition *p, nx_rt_program *program, const 
     fill_limits(p, o);
     a->max_calls_bytes = how->keep_calls_bytes ? how->keep_calls_bytes : CALLS_BYTES;
     a->is_replay = true;
-    a->is_proof = !how->is_other_code && !how->is_what_if && how->effects == NX_EFFECTS_RECORDED;
+    bool is_same_code = !how->is_other_code && !how->settings && (!how->artifact.n || nx_slice_eq(how->artifact, o->artifact));
+    a->is_proof = is_same_code && !how->is_what_if && how->effects == NX_EFFECTS_RECORDED;
     a->stop_at_call = how->stop_at_call;
     a->stop_at_fuel = o->status == NX_RUN_TIMEOUT && !how->is_other_code && !how->is_what_if ? o->fuel : 0;
     a->keep_logs = true;

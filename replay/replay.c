@@ -2,8 +2,10 @@
 #include "nx/replay.h"
 #include "find.h"
 #include "locate.h"
+#include "nx/diff.h"
 #include "nx/redact.h"
 #include "pub_wait.h"
+#include "verdict.h"
 #include <stdio.h>
 
 #define RECORD_ARENA_BYTES (256u << 20)
@@ -63,9 +65,10 @@ static void log_verdict(const nx_replay_result *r, bool is_other)
 {
     bool is_proof = !is_other && r->effects == NX_EFFECTS_RECORDED;
     static const nx_id none;
+    const char *reason = nx_replay_kept_reason(r);
     char text[sizeof r->reason + 128];
     int n = snprintf(text, sizeof text, "Function '%.*s' replayed: %s%s%s", NX_SLICE_FMT(r->original->function), nx_replay_verdict_name(r->verdict),
-                     r->reason[0] ? ", " : "", r->reason);
+                     reason[0] ? ", " : "", reason);
     nx_log_line l = line_of(r->event, r->original, r->replayed ? &r->replayed->run_id : &none, nx_slice_cstr(r->log_trace));
     /* That other code, another world or another event answers otherwise is what was asked; that the same code does is not. */
     if (r->verdict == NX_REPLAY_FAILED || (r->verdict == NX_REPLAY_DIVERGED && is_proof))
@@ -140,9 +143,15 @@ static nx_err repeat_and_report(const search *s, const nx_event *event, const nx
     nx_replay_result located = *r;
     NX_CLEANUP(nx_buf_done)
     nx_buf frames = NX_BUF_INIT(FRAMES_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf call = NX_BUF_INIT(FRAMES_BYTES);
     if (r->verdict == NX_REPLAY_DIVERGED && r->replayed && !how.is_what_if) {
         nx_replay_locate(&code, event, original, &how, r->first_difference, &frames);
         located.replayed_at = nx_buf_view(&frames);
+        if (nx_slice_eq_cstr(r->replayed_call, NX_DIFF_CALL_NOT_KEPT))
+            nx_replay_call_text(&code, event, original, &how, r->first_difference, &call);
+        if (call.n)
+            located.replayed_call = nx_buf_view(&call);
     }
     nx_err err = on_result(self, &located);
     nx_replay_code_done(&code);

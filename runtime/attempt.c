@@ -31,16 +31,18 @@ void nx_attempt_done(nx_attempt *a)
     nx_buf_done(&a->out.output);
     nx_buf_done(&a->out.logs);
     nx_buf_done(&a->out.calls);
+    nx_buf_done(&a->out.call_marks);
     nx_arena_done(&a->out.arena);
 }
 
 static void clear_outcome(nx_outcome *o)
 {
-    nx_outcome empty = {.backtrace = o->backtrace, .output = o->output, .logs = o->logs, .calls = o->calls, .arena = o->arena};
+    nx_outcome empty = {.backtrace = o->backtrace, .output = o->output, .logs = o->logs, .calls = o->calls, .call_marks = o->call_marks, .arena = o->arena};
     nx_buf_clear(&empty.backtrace);
     nx_buf_clear(&empty.output);
     nx_buf_clear(&empty.logs);
     nx_buf_clear(&empty.calls);
+    nx_buf_clear(&empty.call_marks);
     if (empty.arena.head) nx_arena_reset(&empty.arena);
     *o = empty;
 }
@@ -72,6 +74,7 @@ void nx_outcome_to_run(const nx_outcome *out, nx_run *r)
     r->logs_bytes = out->logs_bytes;
     r->logs_sha256 = out->logs_sha256;
     r->calls = nx_buf_view(&out->calls);
+    r->call_marks = nx_buf_view(&out->call_marks);
     r->calls_sha256 = out->calls_sha256;
     r->n_calls = out->n_calls;
     r->effects = out->effects;

@@ -21,15 +21,27 @@ static size_t put_uvarint(uint8_t *p, uint64_t v)
     return n;
 }
 
+/* Past what is kept, a call leaves so much that another one is told from it. Runs of few calls never come here. */
+static void mark(nx_outcome *o, const uint8_t *p, size_t n)
+{
+    uint8_t bytes[NX_RT_CALL_MARK_BYTES];
+    uint32_t h = 2166136261u; /* FNV-1a */
+    if (o->call_marks.n == o->call_marks.max) return;
+    for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 16777619u;
+    nx_rt_put_u32(bytes, h);
+    (void)nx_buf_append(&o->call_marks, bytes, sizeof bytes);
+}
+
 /* Hashes and keeps what the scratch holds. */
 static void flush(nx_rt_world *w)
 {
     nx_rt_scratch *s = w->scratch;
     nx_outcome *o = &w->attempt->out;
     nx_sha256_ctx_add(s->calls_sha, s->trace, s->trace_n);
-    for (size_t at = 0; at < s->trace_n && !w->is_calls_cut;) { /* whole entries only */
+    for (size_t at = 0; at < s->trace_n;) { /* whole entries only */
         size_t n = nx_rt_get_u16(s->trace + at);
-        w->is_calls_cut = n > o->calls.max - o->calls.n || nx_buf_append(&o->calls, s->trace + at, n) != NX_OK;
+        if (!w->is_calls_cut) w->is_calls_cut = n > o->calls.max - o->calls.n || nx_buf_append(&o->calls, s->trace + at, n) != NX_OK;
+        if (w->is_calls_cut) mark(o, s->trace + at, n);
         at += n;
     }
     s->trace_n = 0;
@@ -96,6 +108,10 @@ void nx_rt_trace_finish(nx_rt_world *w)
     size_t keep = 0;
     while (keep < s->trace_n && keep + nx_rt_get_u16(s->trace + keep) <= o->calls.max) keep += nx_rt_get_u16(s->trace + keep);
     if (keep) (void)nx_buf_append(&o->calls, s->trace, keep);
+    for (size_t n; keep < s->trace_n; keep += n) {
+        n = nx_rt_get_u16(s->trace + keep);
+        mark(o, s->trace + keep, n);
+    }
     s->trace_n = 0;
 }
 
@@ -203,7 +219,7 @@ static nx_err entry_text(const entry *e, nx_buf *out)
 static nx_err side_text(bool has_entry, nx_slice bytes, nx_buf *out)
 {
     entry e;
-    if (!has_entry) return nx_buf_append_cstr(out, "no further call");
+    if (!has_entry) return nx_buf_append_cstr(out, NX_RT_NO_FURTHER_CALL);
     nx_err err = read_entry(bytes, &e);
     return err ? err : entry_text(&e, out);
 }
@@ -224,4 +240,23 @@ nx_err nx_rt_calls_first_difference(nx_slice calls_a, nx_slice calls_b, int64_t 
     }
     *ret_index = -1;
     return NX_OK;
+}
+
+int64_t nx_rt_calls_first_mark(nx_slice calls, nx_slice marks_a, nx_slice marks_b)
+{
+    int64_t index = 0;
+    size_t same = 0, shorter = marks_a.n < marks_b.n ? marks_a.n : marks_b.n;
+    for (nx_slice entry_bytes; calls.n; index++)
+        if (next_entry(&calls, &entry_bytes) != NX_OK) return -1;
+    while (same + NX_RT_CALL_MARK_BYTES <= shorter && memcmp(marks_a.p + same, marks_b.p + same, NX_RT_CALL_MARK_BYTES) == 0)
+        same += NX_RT_CALL_MARK_BYTES;
+    return same == marks_a.n && same == marks_b.n ? -1 : index + (int64_t)(same / NX_RT_CALL_MARK_BYTES);
+}
+
+nx_err nx_rt_calls_text(nx_slice calls, uint64_t index, nx_buf *out)
+{
+    nx_slice bytes = NX_SLICE_NULL;
+    for (uint64_t i = 0; i <= index; i++)
+        if (next_entry(&calls, &bytes) != NX_OK) return NX_ENOENT;
+    return side_text(true, bytes, out);
 }

@@ -46,6 +46,7 @@ void nx_rt_world_init(nx_rt_world *w, nx_attempt *a, nx_rt_scratch *s)
     a->out.output.max = (size_t)a->max_output_bytes;
     a->out.logs.max = (size_t)a->max_log_bytes;
     a->out.calls.max = (size_t)a->max_calls_bytes;
+    a->out.call_marks.max = NX_RT_CALL_MARKS * NX_RT_CALL_MARK_BYTES;
 }
 
 void nx_rt_world_finish(nx_rt_world *w)

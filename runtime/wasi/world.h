@@ -10,6 +10,7 @@
 
 #define NX_RT_LINE_BYTES 8192u /* a longer line of stderr reaches on_log() in pieces */
 #define NX_RT_TRACE_BYTES 8192u
+#define NX_RT_CALL_MARK_BYTES 4u
 
 /* Buffers that a thread uses again for every attempt, so that the warm path allocates nothing. */
 typedef struct nx_rt_scratch {

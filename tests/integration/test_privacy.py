@@ -223,6 +223,52 @@ def test_settings_are_checked(project):
     assert 'functions[0].redact[0]' in result.stdout + result.stderr and "data.email" in result.stdout + result.stderr
 
 
+def test_no_covered_value_stands_in_the_reason_of_a_pause_or_a_difference(project, guests, tmp_path):
+    """What a function says of its end, and what it asks for that it did not ask then, may hold what a record may not."""
+    outside = tmp_path / "key.c"
+    outside.write_text(KEY_OF_THE_INPUT)
+    panics = tmp_path / "panics.rs"
+    panics.write_text('#[no_mangle]\npub extern "C" fn handle_event() { panic!("not of {}", std::io::read_to_string(std::io::stdin()).unwrap()); }\n')
+    other = tmp_path / "other.c"
+    other.write_text(KEY_OF_THE_INPUT.replace('"of/', '"of/other/'))
+    key, value = "alice-liddell-of-oxford", '{"email": "alice-liddell-of-oxford"}'
+    code = project.module(guests.c(outside, "-I", str(ROOT / "sdk" / "c")))
+    project.write({"functions": [
+        function("covered", code, redact=["data.email"], key_value_stores=["default"]),
+        function("panics", project.module(guests.rust(panics)), redact=["data"], retry={"on_exhausted": "pause"})]})
+    with Node(project) as node:
+        node.run_of(node.publish("covered", value))
+        against = ("--against", guests.c(other, "-I", str(ROOT / "sdk" / "c")))
+        node.nexus("replay", "--all", "--function", "covered", *against, check=False)
+        node.nexus("replay", "@last", *against, check=False)
+        text = node.nexus("jobs", "show", "@last", "--json").stdout
+        assert '"diverged":1' in text and key not in text
+        node.publish("panics", f'"{key}"')
+        node.wait_log("function 'panics' is PAUSED")
+        assert key not in node.log()
+        (registry,) = project.data_dir.rglob("KV_nx-registry-default")
+        wait_until(lambda: any(b"attempt 1 of event" in p.read_bytes() for p in registry.rglob("*.blk")), "the reason on disk", 10)
+        assert not any(key.encode() in p.read_bytes() for p in registry.rglob("*.blk"))
+
+
+KEY_OF_THE_INPUT = """
+#include <stdio.h>
+#include <string.h>
+#include "nexus.h"
+
+void handle_event(void)
+{
+    char input[512], key[600];
+    input[fread(input, 1, sizeof input - 1, stdin)] = 0;
+    char *at = strstr(input, "alice");
+    snprintf(key, sizeof key, "of/%.23s", at ? at : "nobody");
+    nexus_kv_put("default", key, "x", 1, -1, NULL);
+    printf("done\\n");
+    fflush(stdout);
+}
+"""
+
+
 def test_summary_of_a_range_holds_no_covered_value(node, guests, tmp_path):
     """The difference to other code is told without the values that a record may not keep."""
     secret = "range.only@example.com"

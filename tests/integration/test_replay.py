@@ -276,6 +276,35 @@ def test_replay_against_other_code_diverges_and_says_where(node, guests, tmp_pat
     assert "diverged" in text
 
 
+def test_divergence_far_behind_what_is_kept_names_the_call(project, guests, tmp_path):
+    source = """#include <stdio.h>
+    #include <sys/random.h>
+    #include <time.h>
+    void handle_event(void)
+    {
+        struct timespec t;
+        char c;
+        for (int i = 0; i < 1000; i++) {
+            clock_gettime(CLOCK_REALTIME, &t);
+            if (i == OTHER) getentropy(&c, 1);
+        }
+        puts(OTHER < 0 ? "as ever" : "otherwise");
+        fflush(stdout);
+    }
+    """
+    for name, other in (("one", -1), ("two", 700)):
+        (tmp_path / f"{name}.c").write_text(source.replace("OTHER", str(other)))
+    project.write({"functions": [function("many", project.module(guests.c(tmp_path / "one.c")))]})
+    with Node(project) as node:
+        event_id = node.publish("many", b"")
+        node.run_of(event_id)
+        (verdict,) = node.replay(event_id, "--against", guests.c(tmp_path / "two.c"), check=False)
+        first = verdict["first_difference"]
+        assert verdict["verdict"] == "diverged" and first["call"] == 701
+        assert first["recorded"] == "a call that is not kept" and first["cause"] == ""
+        assert first["replayed"].startswith("random_get(") and "handle_event" in json.dumps(first["at"])
+
+
 def test_replay_on_other_code_tells_the_guest(node, guests, tmp_path):
     event_id, run = recorded(node, "probe", "env")
     other = guests.rust("probe.rs", options=("-C", "link-arg=--strip-all"))

@@ -133,6 +133,7 @@ typedef struct nx_run {
     unsigned n_emitted;     /* at most NX_RUN_EMITTED_MAX */
     nx_sha256 calls_sha256; /* digest of the host-call trace */
     uint64_t n_calls;
+    nx_slice call_marks;          /* 4 bytes for each of the next calls behind `calls` */
     nx_slice calls;               /* host-call trace itself, cut at the record bound (format: runtime/wasi); empty when not kept */
     nx_recording recording;       /* less than full: what was left out; see nx/redact.h */
     bool is_effect_hidden;        /* an answer from outside is not as it was */

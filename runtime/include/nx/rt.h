@@ -48,6 +48,8 @@ nx_err nx_rt_program_load(nx_rt *r, nx_slice bytes, const nx_sha256 *digest, uin
 nx_rt_program *nx_rt_program_ref(nx_rt_program *p);
 void nx_rt_program_unref(nx_rt_program *p); /* NULL allowed */
 
+#define NX_RT_CALL_MARKS 2048u
+
 typedef struct nx_outcome {
     nx_err err;           /* not NX_OK: the node failed (memory, instances), there is no outcome: try again elsewhere or later */
     nx_run_status status; /* dead with no_module: the program can't be mapped any more; load it again with its bytes */
@@ -62,7 +64,8 @@ typedef struct nx_outcome {
     bool is_cold;
     uint64_t n_calls;
     nx_sha256 calls_sha256;
-    nx_buf calls; /* host-call trace, cut at max_calls_bytes */
+    nx_buf calls;      /* host-call trace, cut at max_calls_bytes */
+    nx_buf call_marks; /* 4 bytes for each call behind those, of the first NX_RT_CALL_MARKS of them: which of two runs' calls differ */
     /* Of programs that import module `nexus`; they lie in the arena, which lives as the buffers do. */
     nx_arena arena;
     nx_effect *effects; /* what was asked and answered, in order */
@@ -136,6 +139,11 @@ void nx_rt_depth(nx_rt *r, unsigned *ret_queued, unsigned *ret_running);
  * In the limited child; blocks for some milliseconds to seconds. */
 nx_err nx_rt_symbolise(nx_rt *r, nx_slice module, nx_slice backtrace, nx_buf *out, nx_error *reterr);
 
+#define NX_RT_NO_FURTHER_CALL "no further call"
+/* Marks of two traces whose `calls` are equal: which call differs first, from 0 and from the run's begin; -1: none that has a mark. */
+int64_t nx_rt_calls_first_mark(nx_slice calls, nx_slice marks_a, nx_slice marks_b);
+/* The text of call number `index`; NX_ENOENT: not in what was kept. */
+nx_err nx_rt_calls_text(nx_slice calls, uint64_t index, nx_buf *out);
 /* Text of one host call out of a recorded trace, for a divergence: where two traces first differ. *ret_index counts from 0; -1: they do not within what was kept. */
 nx_err nx_rt_calls_first_difference(nx_slice calls_a, nx_slice calls_b, int64_t *ret_index, nx_buf *ret_text_a, nx_buf *ret_text_b);
 

@@ -65,7 +65,7 @@ static void test_redact_covers_a_value_wherever_it_stands(void **state)
     of(f, " {\"user\": {\"email\": \"Bob@x.org\"}, \"n\": 1}", "data.user.email");
     assert_false(f->r.is_blind);
     assert_covers(f, "mail to bob@X.ORG, and Bob@x.org", "mail to *********, and *********");
-    assert_covers(f, "nothing of bob@x.or", "nothing of bob@x.or");
+    assert_covers(f, "nothing of bob@x.or, no", "nothing of bob@x.or, no");
     assert_covers(f, "", "");
     assert_covers(f, "Bob@x.orgBob@x.org", "******************");
 }
@@ -97,6 +97,17 @@ static void test_redact_takes_numbers_trees_and_every_element(void **state)
     of(f, "{\"x\": 1}", "data.email.deeper");
     assert_int_equal(f->r.n_values, 0);
     assert_false(f->r.is_blind);
+}
+
+/* Outputs, logs and messages are cut at their bounds, wherever that is. */
+static void test_redact_covers_a_value_that_was_cut(void **state)
+{
+    fixture *f = *state;
+    of(f, "{\"v\": \"alice@example.com\"}", "data.v");
+    assert_covers(f, "to alice@exam", "to **********");
+    assert_covers(f, "to alic", "to ****");
+    assert_covers(f, "to ali", "to ali"); /* as short as what is not looked for */
+    assert_covers(f, "alice@ex, and more", "alice@ex, and more");
 }
 
 static void test_redact_says_what_it_cannot_look_for(void **state)
@@ -168,6 +179,7 @@ static void fill_run(fixture *f)
     r->logs_sha256 = nx_sha256_of(r->logs);
     r->calls = NX_SLICE("....alice@exam");
     r->calls_sha256 = nx_sha256_of(r->calls);
+    r->call_marks = NX_SLICE("mark");
     r->n_calls = 3;
     r->status = NX_RUN_ERROR;
     r->why = NX_WHY_TRAP;
@@ -220,7 +232,7 @@ static void test_run_hide_covers_every_copy(void **state)
     assert_stored_without(f, email);
     assert_memory_equal(h->output.p, "to *****************", 20);
     assert_memory_equal(&h->output_sha256, &f->run.output_sha256, 32);
-    assert_int_equal(h->calls.n, 0);
+    assert_int_equal(h->calls.n + h->call_marks.n, 0);
     assert_memory_equal(&h->calls_sha256, &f->run.calls_sha256, 32);
     assert_true(h->is_effect_hidden);
     assert_false(h->is_env_hidden);
@@ -245,7 +257,7 @@ static void test_run_hide_digest_keeps_no_payload(void **state)
     hide(f, NX_RECORDING_DIGEST);
     const nx_run *h = &f->hidden;
     assert_stored_without(f, email);
-    assert_int_equal(h->output.n + h->logs.n + h->calls.n + h->message.n, 0);
+    assert_int_equal(h->output.n + h->logs.n + h->calls.n + h->call_marks.n + h->message.n, 0);
     assert_int_equal(h->output_bytes, f->run.output_bytes);
     assert_memory_equal(&h->output_sha256, &f->run.output_sha256, 32);
     assert_memory_equal(h->seed, f->run.seed, 32);
@@ -308,6 +320,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_redact_covers_a_value_wherever_it_stands, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_redact_finds_values_as_json_writes_them, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_redact_takes_numbers_trees_and_every_element, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_redact_covers_a_value_that_was_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_redact_says_what_it_cannot_look_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_redact_event_keeps_its_form, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_run_hide_covers_every_copy, set_up, tear_down),

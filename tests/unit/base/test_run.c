@@ -71,6 +71,7 @@ static void fill(nx_run *r, nx_effect effects[2])
     r->calls_sha256 = nx_sha256_of(NX_SLICE("calls"));
     r->n_calls = 12;
     r->calls = NX_SLICE("calls");
+    r->call_marks = NX_SLICE("mark");
     r->engine = NX_SLICE("wasmtime 48 fuel=v1 nan=canonical");
     r->world = NX_SLICE("1");
     r->arch = NX_SLICE("x86_64");
@@ -102,6 +103,7 @@ static void assert_same_run(const nx_run *a, const nx_run *b)
     SAME_SLICE(output);
     SAME_SLICE(logs);
     SAME_SLICE(calls);
+    SAME_SLICE(call_marks);
     SAME_SLICE(engine);
     SAME_SLICE(world);
     SAME_SLICE(arch);

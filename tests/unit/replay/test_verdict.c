@@ -1,4 +1,5 @@
 /* What makes a repeated run identical, and what each difference is called. */
+#include "nx/diff.h"
 #include "verdict.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -145,6 +146,27 @@ static void test_verdict_of_other_code_compares_what_it_says(void **state)
     assert_diverged(p, "output:");
 }
 
+/* No call is told that neither side has, and none of a record that hides. */
+static void test_verdict_tells_only_calls_that_were_kept(void **state)
+{
+    pair *p = fresh(state);
+    p->recorded.n_calls = p->replayed.n_calls = 900;
+    p->replayed.calls_sha256 = nx_sha256_of(NX_SLICE("other"));
+    p->recorded.call_marks = NX_SLICE("aaaabbbbcccc");
+    p->replayed.call_marks = NX_SLICE("aaaabbbbdddd");
+    p->recorded.calls = p->replayed.calls = NX_SLICE("\5\0\0\0\0");
+    assert_diverged(p, "host calls:");
+    assert_int_equal(p->r.first_difference, 3);
+    assert_true(nx_slice_eq_cstr(p->r.recorded_call, NX_DIFF_CALL_NOT_KEPT) && nx_slice_eq_cstr(p->r.replayed_call, NX_DIFF_CALL_NOT_KEPT));
+    p = fresh(state);
+    p->recorded.n_calls = p->replayed.n_calls = 900;
+    p->replayed.calls_sha256 = nx_sha256_of(NX_SLICE("other"));
+    p->replayed.calls = NX_SLICE("\5\0\0\0\0"); /* the recording's are hidden */
+    assert_diverged(p, "host calls:");
+    assert_int_equal(p->r.first_difference, -1);
+    assert_int_equal(p->r.recorded_call.n + p->r.replayed_call.n, 0);
+}
+
 /* What a record hides of a variable that follows from the event was the same for the guest: the proof is not weaker for it. */
 static void test_verdict_of_hidden_variables_compares_all(void **state)
 {
@@ -177,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_verdict_of_a_stack_overflow_compares_only_the_status),
         cmocka_unit_test(test_verdict_of_a_refused_emit_compares_what_the_guest_did),
         cmocka_unit_test(test_verdict_of_other_code_compares_what_it_says),
+        cmocka_unit_test(test_verdict_tells_only_calls_that_were_kept),
         cmocka_unit_test(test_verdict_of_hidden_variables_compares_all),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

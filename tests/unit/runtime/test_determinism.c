@@ -232,6 +232,41 @@ static void test_calls_first_difference_in_words(void **state)
     nx_rt_program_unref(p);
 }
 
+/* Where two runs part behind what is kept, the marks say at which call. */
+static void test_calls_marks_find_the_call(void **state)
+{
+    static const char form[] = RT_WAT_HEAD " (func (export \"handle_event\") (local $i i32) (local.set $i (i32.const 1500))"
+                                           " (loop $l (drop (call $clock (i32.const 0) (i64.const 0) (i32.const 16)))"
+                                           "  (if (i32.eq (local.get $i) (i32.const %d)) (then (drop (call $random (i32.const 64) (i32.const 8)))))"
+                                           "  (local.set $i (i32.sub (local.get $i) (i32.const 1))) (br_if $l (local.get $i)))))";
+    (void)state;
+    static const int parts_at[] = {1499, 1000, 400, 1, 0}; /* iterations count down; 0: never */
+    char text[2048];
+    nx_attempt a[NX_ARRAY_LEN(parts_at)];
+    NX_CLEANUP(nx_buf_done)
+    nx_buf call = NX_BUF_INIT(4096);
+    for (size_t i = 0; i < NX_ARRAY_LEN(parts_at); i++) {
+        (void)snprintf(text, sizeof text, form, parts_at[i]);
+        nx_rt_program *p = rt_help_load_wat(text);
+        nx_attempt_init(&a[i]);
+        a[i].max_calls_bytes = 100;
+        rt_help_run(&a[i], p);
+        nx_rt_program_unref(p);
+    }
+    const nx_outcome *plain = &a[NX_ARRAY_LEN(parts_at) - 1].out;
+    for (size_t i = 1; i + 1 < NX_ARRAY_LEN(parts_at); i++) {
+        nx_slice kept = nx_buf_view(&plain->calls);
+        assert_true(nx_slice_eq(kept, nx_buf_view(&a[i].out.calls)));
+        assert_int_equal(nx_rt_calls_first_mark(kept, nx_buf_view(&plain->call_marks), nx_buf_view(&a[i].out.call_marks)), 1500 - parts_at[i] + 1);
+    }
+    nx_slice marks = nx_buf_view(&plain->call_marks);
+    assert_int_equal(nx_rt_calls_first_mark(nx_buf_view(&plain->calls), marks, marks), -1);
+    assert_int_equal(nx_rt_calls_text(nx_buf_view(&plain->calls), 0, &call), NX_OK);
+    assert_true(nx_slice_starts(nx_buf_view(&call), NX_SLICE("clock_time_get(realtime) -> ")));
+    assert_int_equal(nx_rt_calls_text(nx_buf_view(&plain->calls), 1000, &call), NX_ENOENT);
+    for (size_t i = 0; i < NX_ARRAY_LEN(parts_at); i++) nx_attempt_done(&a[i]);
+}
+
 /* The trace is kept in whole entries up to its bound, and hashed to its end. */
 static void test_calls_trace_is_bounded(void **state)
 {
@@ -250,6 +285,7 @@ static void test_calls_trace_is_bounded(void **state)
     for (uint64_t max = 0; max < 40000; max = max * 3 + 7) {
         a.max_calls_bytes = max;
         rt_help_run(&a, p);
+        assert_true(a.out.call_marks.n <= NX_RT_CALL_MARKS * 4 && (a.out.call_marks.n > 0) == (a.out.calls.n < whole_bytes));
         assert_true(a.out.calls.n <= max && a.out.calls.n + 20 > (max < whole_bytes ? max : 0));
         assert_memory_equal(&whole, &a.out.calls_sha256, sizeof whole);
     }
@@ -264,6 +300,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_determinism_of_timeouts),
         cmocka_unit_test(test_proof_that_takes_too_long_is_no_outcome),
         cmocka_unit_test(test_calls_first_difference_in_words),
+        cmocka_unit_test(test_calls_marks_find_the_call),
         cmocka_unit_test(test_calls_trace_is_bounded),
     };
     if (argc > 1 && strcmp(argv[1], NX_RT_CHILD_VERB) == 0) return nx_rt_child_main(argc, argv);
