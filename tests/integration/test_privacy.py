@@ -228,7 +228,7 @@ def test_no_covered_value_stands_in_the_reason_of_a_pause_or_a_difference(projec
     outside = tmp_path / "key.c"
     outside.write_text(KEY_OF_THE_INPUT)
     panics = tmp_path / "panics.rs"
-    panics.write_text('#[no_mangle]\npub extern "C" fn handle_event() { panic!("not of {}", std::io::read_to_string(std::io::stdin()).unwrap()); }\n')
+    panics.write_text(PANIC_WITH_THE_INPUT)
     other = tmp_path / "other.c"
     other.write_text(KEY_OF_THE_INPUT.replace('"of/', '"of/other/'))
     key, value = "alice-liddell-of-oxford", '{"email": "alice-liddell-of-oxford"}'
@@ -251,6 +251,15 @@ def test_no_covered_value_stands_in_the_reason_of_a_pause_or_a_difference(projec
         assert not any(key.encode() in p.read_bytes() for p in registry.rglob("*.blk"))
 
 
+PANIC_WITH_THE_INPUT = """
+use std::io::Read;
+#[no_mangle]
+pub extern "C" fn handle_event() {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).unwrap();
+    panic!("not of {}", text);
+}
+"""
 KEY_OF_THE_INPUT = """
 #include <stdio.h>
 #include <string.h>
