@@ -1,5 +1,6 @@
 /* cause.c: a plain sentence on why two runs part at a host call. It is a likely cause, not a proof: the two calls are all it goes by. */
 #include "nx/diff.h"
+#include "nx/rt.h"
 
 /* "clock_time_get(realtime) -> 12": the name. */
 static nx_slice name_of(nx_slice call)
@@ -50,7 +51,7 @@ static const char *same_call(nx_slice name, nx_slice before)
 const char *nx_diff_cause(nx_slice before, nx_slice after)
 {
     nx_slice x = name_of(before), y = name_of(after);
-    if (!before.n || !after.n || nx_slice_eq_cstr(before, NX_DIFF_CALL_NOT_KEPT) || nx_slice_eq_cstr(after, NX_DIFF_CALL_NOT_KEPT))
+    if (!before.n || !after.n || nx_slice_eq_cstr(before, NX_RT_CALL_NOT_KEPT) || nx_slice_eq_cstr(after, NX_RT_CALL_NOT_KEPT))
         return "";
     if (is_end(after))
         return "it ends here, where the other goes on: it failed, or returned earlier";

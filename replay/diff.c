@@ -133,8 +133,7 @@ static nx_err compare_calls(const nx_run *x, const nx_run *y, nx_arena *a, nx_di
     nx_buf before = NX_BUF_INIT(CALL_TEXT_BYTES);
     NX_CLEANUP(nx_buf_done)
     nx_buf after = NX_BUF_INIT(CALL_TEXT_BYTES);
-    if (nx_rt_calls_first_difference(x->calls, y->calls, &d->first_call, &before, &after) != NX_OK)
-        d->first_call = -1; /* a trace of another world, or damaged: there is nothing to tell */
+    nx_replay_first_call(x, y, &d->first_call, &before, &after);
     d->call_before = nx_arena_dup(a, nx_buf_view(&before));
     d->call_after = nx_arena_dup(a, nx_buf_view(&after));
     return d->call_before.p && d->call_after.p ? NX_OK : NX_ELIMIT;

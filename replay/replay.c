@@ -148,7 +148,7 @@ static nx_err repeat_and_report(const search *s, const nx_event *event, const nx
     if (r->verdict == NX_REPLAY_DIVERGED && r->replayed && !how.is_what_if) {
         nx_replay_locate(&code, event, original, &how, r->first_difference, &frames);
         located.replayed_at = nx_buf_view(&frames);
-        if (nx_slice_eq_cstr(r->replayed_call, NX_DIFF_CALL_NOT_KEPT))
+        if (nx_slice_eq_cstr(r->replayed_call, NX_RT_CALL_NOT_KEPT))
             nx_replay_call_text(&code, event, original, &how, r->first_difference, &call);
         if (call.n)
             located.replayed_call = nx_buf_view(&call);

@@ -68,29 +68,14 @@ const char *nx_replay_kept_reason(const nx_replay_result *r)
                                                     : r->reason;
 }
 
-/* Where the first call that differs is one that is kept on one side only. */
-static void tell_not_kept(nx_buf *call, const nx_run *r, int64_t index)
+void nx_replay_first_call(const nx_run *x, const nx_run *y, int64_t *ret_index, nx_buf *before, nx_buf *after)
 {
-    if (index < 0 || (uint64_t)index >= r->n_calls || !nx_slice_eq_cstr(nx_buf_view(call), NX_RT_NO_FURTHER_CALL))
+    const nx_rt_trace a = {x->calls, x->call_marks, x->n_calls}, b = {y->calls, y->call_marks, y->n_calls};
+    *ret_index = -1;
+    if ((x->n_calls && !x->calls.n) || (y->n_calls && !y->calls.n))
         return;
-    nx_buf_clear(call);
-    (void)nx_buf_append_cstr(call, NX_DIFF_CALL_NOT_KEPT);
-}
-
-/* Of a record that hides, no call is kept. */
-static void find_first_difference(nx_replay_result *r, nx_buf *recorded_call, nx_buf *replayed_call)
-{
-    const nx_run *o = r->original, *n = r->replayed;
-    if (o->n_calls && !o->calls.n)
-        return;
-    nx_rt_calls_first_difference(o->calls, n->calls, &r->first_difference, recorded_call, replayed_call);
-    if (r->first_difference < 0) {
-        r->first_difference = nx_rt_calls_first_mark(o->calls, o->call_marks, n->call_marks);
-        (void)nx_buf_append_cstr(recorded_call, r->first_difference < 0 ? "" : NX_RT_NO_FURTHER_CALL);
-        (void)nx_buf_append_cstr(replayed_call, r->first_difference < 0 ? "" : NX_RT_NO_FURTHER_CALL);
-    }
-    tell_not_kept(recorded_call, o, r->first_difference);
-    tell_not_kept(replayed_call, n, r->first_difference);
+    if (nx_rt_calls_first_difference(&a, &b, ret_index, before, after) != NX_OK)
+        *ret_index = -1; /* a trace of another world, or damaged: there is nothing to tell */
 }
 
 void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *replayed_call)
@@ -107,7 +92,7 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
     bool is_refused = s1 != o->status; /* of such a run no emitted event is recorded */
     bool only_status = w1 == NX_WHY_STACK_OVERFLOW && w2 == NX_WHY_STACK_OVERFLOW;
     if (!only_status && !same_digest(&o->calls_sha256, &n->calls_sha256))
-        find_first_difference(r, recorded_call, replayed_call);
+        nx_replay_first_call(o, n, &r->first_difference, recorded_call, replayed_call);
     if (!is_same_env && is_own_doing(nx_buf_view(recorded_call), nx_buf_view(replayed_call))) {
         r->first_difference = -1;
         nx_buf_clear(recorded_call);

@@ -9,6 +9,8 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
 void nx_replay_guest_status(const nx_run *r, nx_run_status *ret_status, nx_run_why *ret_why);
 /* The events that the guest emitted: of which types in which order, and what they say. False: `reason` says what differs. */
 bool nx_replay_same_emitted(const nx_run *o, const nx_run *n, char *reason, size_t reason_bytes);
+/* The first host call that differs, and both texts; *ret_index -1: none is known (a record that hides keeps no calls). */
+void nx_replay_first_call(const nx_run *x, const nx_run *y, int64_t *ret_index, nx_buf *before, nx_buf *after);
 /* r->reason as it may be stored and logged: without what a record of this run may not hold. */
 const char *nx_replay_kept_reason(const nx_replay_result *r);
 /* A member for bytes of a guest: as text under `key` where they are UTF-8, else under `key_base64`. */

@@ -22,13 +22,18 @@ static size_t put_uvarint(uint8_t *p, uint64_t v)
 }
 
 /* Past what is kept, a call leaves so much that another one is told from it. Runs of few calls never come here. */
+static uint32_t mark_of(const uint8_t *p, size_t n)
+{
+    uint32_t h = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 16777619u;
+    return h;
+}
+
 static void mark(nx_outcome *o, const uint8_t *p, size_t n)
 {
     uint8_t bytes[NX_RT_CALL_MARK_BYTES];
-    uint32_t h = 2166136261u; /* FNV-1a */
     if (o->call_marks.n == o->call_marks.max) return;
-    for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 16777619u;
-    nx_rt_put_u32(bytes, h);
+    nx_rt_put_u32(bytes, mark_of(p, n));
     (void)nx_buf_append(&o->call_marks, bytes, sizeof bytes);
 }
 
@@ -216,41 +221,66 @@ static nx_err entry_text(const entry *e, nx_buf *out)
     return err;
 }
 
-static nx_err side_text(bool has_entry, nx_slice bytes, nx_buf *out)
-{
-    entry e;
-    if (!has_entry) return nx_buf_append_cstr(out, NX_RT_NO_FURTHER_CALL);
-    nx_err err = read_entry(bytes, &e);
-    return err ? err : entry_text(&e, out);
-}
+/* One side at one call. */
+typedef struct place {
+    bool is_there; /* there is such a call */
+    bool has_mark;
+    uint32_t mark;
+    nx_slice entry; /* empty: not kept */
+} place;
 
-nx_err nx_rt_calls_first_difference(nx_slice calls_a, nx_slice calls_b, int64_t *ret_index, nx_buf *ret_text_a, nx_buf *ret_text_b)
+/* Moves on by one call. */
+static nx_err next_place(nx_rt_trace *t, place *ret)
 {
-    for (int64_t i = 0; calls_a.n || calls_b.n; i++) {
-        nx_slice a = NX_SLICE_NULL, b = NX_SLICE_NULL;
-        bool has_a = calls_a.n > 0, has_b = calls_b.n > 0;
-        nx_err err = has_a ? next_entry(&calls_a, &a) : NX_OK;
-        if (!err && has_b) err = next_entry(&calls_b, &b);
+    *ret = (place){.is_there = t->n > 0};
+    if (t->n) t->n--;
+    if (t->calls.n) {
+        nx_err err = next_entry(&t->calls, &ret->entry);
         if (err) return err;
-        if (nx_slice_eq(a, b)) continue;
-        err = side_text(has_a, a, ret_text_a);
-        if (!err) err = side_text(has_b, b, ret_text_b);
-        if (!err) *ret_index = i;
-        return err;
+        ret->is_there = ret->has_mark = true;
+        ret->mark = mark_of((const uint8_t *)ret->entry.p, ret->entry.n);
+    } else if (ret->is_there && t->marks.n >= NX_RT_CALL_MARK_BYTES) {
+        ret->has_mark = true;
+        ret->mark = nx_rt_get_u32((const uint8_t *)t->marks.p);
+        t->marks = nx_slice_sub(t->marks, NX_RT_CALL_MARK_BYTES, t->marks.n - NX_RT_CALL_MARK_BYTES);
     }
-    *ret_index = -1;
     return NX_OK;
 }
 
-int64_t nx_rt_calls_first_mark(nx_slice calls, nx_slice marks_a, nx_slice marks_b)
+static nx_err side_text(const place *at, nx_buf *out)
 {
-    int64_t index = 0;
-    size_t same = 0, shorter = marks_a.n < marks_b.n ? marks_a.n : marks_b.n;
-    for (nx_slice entry_bytes; calls.n; index++)
-        if (next_entry(&calls, &entry_bytes) != NX_OK) return -1;
-    while (same + NX_RT_CALL_MARK_BYTES <= shorter && memcmp(marks_a.p + same, marks_b.p + same, NX_RT_CALL_MARK_BYTES) == 0)
-        same += NX_RT_CALL_MARK_BYTES;
-    return same == marks_a.n && same == marks_b.n ? -1 : index + (int64_t)(same / NX_RT_CALL_MARK_BYTES);
+    entry e;
+    if (!at->entry.n) return nx_buf_append_cstr(out, at->is_there ? NX_RT_CALL_NOT_KEPT : NX_RT_NO_FURTHER_CALL);
+    nx_err err = read_entry(at->entry, &e);
+    return err ? err : entry_text(&e, out);
+}
+
+/* Whether they are the same call; *ret_is_known false: too little is kept to say. */
+static bool same_place(const place *a, const place *b, bool *ret_is_known)
+{
+    *ret_is_known = a->is_there != b->is_there || (a->has_mark && b->has_mark);
+    if (a->is_there != b->is_there) return false;
+    return a->entry.n && b->entry.n ? nx_slice_eq(a->entry, b->entry) : a->mark == b->mark;
+}
+
+nx_err nx_rt_calls_first_difference(const nx_rt_trace *a, const nx_rt_trace *b, int64_t *ret_index, nx_buf *ret_text_a, nx_buf *ret_text_b)
+{
+    nx_rt_trace left = *a, right = *b;
+    *ret_index = -1;
+    for (int64_t i = 0; left.n || left.calls.n || right.n || right.calls.n; i++) {
+        place x, y;
+        bool is_known;
+        nx_err err = next_place(&left, &x);
+        if (!err) err = next_place(&right, &y);
+        if (err) return err;
+        if (same_place(&x, &y, &is_known) && is_known) continue;
+        if (!is_known) return NX_OK;
+        err = side_text(&x, ret_text_a);
+        if (!err) err = side_text(&y, ret_text_b);
+        if (!err) *ret_index = i;
+        return err;
+    }
+    return NX_OK;
 }
 
 nx_err nx_rt_calls_text(nx_slice calls, uint64_t index, nx_buf *out)
@@ -258,5 +288,5 @@ nx_err nx_rt_calls_text(nx_slice calls, uint64_t index, nx_buf *out)
     nx_slice bytes = NX_SLICE_NULL;
     for (uint64_t i = 0; i <= index; i++)
         if (next_entry(&calls, &bytes) != NX_OK) return NX_ENOENT;
-    return side_text(true, bytes, out);
+    return side_text(&(place){.is_there = true, .entry = bytes}, out);
 }

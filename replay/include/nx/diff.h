@@ -79,7 +79,6 @@ typedef struct nx_diff {
 
 nx_err nx_diff_make(const nx_diff_side *before, const nx_diff_side *after, nx_arena *a, nx_diff *ret);
 /* A plain sentence on the likely cause of two host calls (as text) that differ; "" where there are none. */
-#define NX_DIFF_CALL_NOT_KEPT "a call that is not kept"
 const char *nx_diff_cause(nx_slice before, nx_slice after);
 /* A member with the lines of a backtrace; nothing for an empty one. */
 void nx_diff_frames_to_json(nx_jw *w, const char *key, nx_slice frames);

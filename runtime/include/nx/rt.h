@@ -140,12 +140,17 @@ void nx_rt_depth(nx_rt *r, unsigned *ret_queued, unsigned *ret_running);
 nx_err nx_rt_symbolise(nx_rt *r, nx_slice module, nx_slice backtrace, nx_buf *out, nx_error *reterr);
 
 #define NX_RT_NO_FURTHER_CALL "no further call"
-/* Marks of two traces whose `calls` are equal: which call differs first, from 0 and from the run's begin; -1: none that has a mark. */
-int64_t nx_rt_calls_first_mark(nx_slice calls, nx_slice marks_a, nx_slice marks_b);
+#define NX_RT_CALL_NOT_KEPT "a call that is not kept"
 /* The text of call number `index`; NX_ENOENT: not in what was kept. */
 nx_err nx_rt_calls_text(nx_slice calls, uint64_t index, nx_buf *out);
-/* Text of one host call out of a recorded trace, for a divergence: where two traces first differ. *ret_index counts from 0; -1: they do not within what was kept. */
-nx_err nx_rt_calls_first_difference(nx_slice calls_a, nx_slice calls_b, int64_t *ret_index, nx_buf *ret_text_a, nx_buf *ret_text_b);
+/* What a record keeps of a host-call trace: `calls` are the first of `n`, `marks` stand for the next. */
+typedef struct nx_rt_trace {
+    nx_slice calls, marks;
+    uint64_t n;
+} nx_rt_trace;
+/* Where two traces first differ, and the text of both calls there, NX_RT_NO_FURTHER_CALL or NX_RT_CALL_NOT_KEPT. *ret_index counts from 0; -1: nowhere,
+ * as far as both are kept. */
+nx_err nx_rt_calls_first_difference(const nx_rt_trace *a, const nx_rt_trace *b, int64_t *ret_index, nx_buf *ret_text_a, nx_buf *ret_text_b);
 
 /* What a module is: imports, exports, entry, memory, problems with advice, whether it can run here. Needs no engine state beyond a config. */
 nx_err nx_rt_inspect(nx_slice bytes, nx_jw *w, nx_error *reterr);

@@ -157,7 +157,7 @@ static void test_verdict_tells_only_calls_that_were_kept(void **state)
     p->recorded.calls = p->replayed.calls = NX_SLICE("\5\0\0\0\0");
     assert_diverged(p, "host calls:");
     assert_int_equal(p->r.first_difference, 3);
-    assert_true(nx_slice_eq_cstr(p->r.recorded_call, NX_DIFF_CALL_NOT_KEPT) && nx_slice_eq_cstr(p->r.replayed_call, NX_DIFF_CALL_NOT_KEPT));
+    assert_true(nx_slice_eq_cstr(p->r.recorded_call, NX_RT_CALL_NOT_KEPT) && nx_slice_eq_cstr(p->r.replayed_call, NX_RT_CALL_NOT_KEPT));
     p = fresh(state);
     p->recorded.n_calls = p->replayed.n_calls = 900;
     p->replayed.calls_sha256 = nx_sha256_of(NX_SLICE("other"));

@@ -204,17 +204,17 @@ static void test_calls_first_difference_in_words(void **state)
     b.start_wall_ns = a.start_wall_ns + 1;
     rt_help_run(&a, p);
     rt_help_run(&b, p);
-    assert_int_equal(nx_rt_calls_first_difference(nx_buf_view(&a.out.calls), nx_buf_view(&b.out.calls), &index, &text_a, &text_b), NX_OK);
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = nx_buf_view(&b.out.calls)}, &index, &text_a, &text_b), NX_OK);
     assert_int_equal(index, 3);
     assert_string_equal(nx_buf_cstr(&text_a), "clock_time_get(realtime) -> 1764152625000001000");
     assert_string_equal(nx_buf_cstr(&text_b), "clock_time_get(realtime) -> 1764152625000001001");
-    assert_int_equal(nx_rt_calls_first_difference(nx_buf_view(&a.out.calls), nx_buf_view(&a.out.calls), &index, &text_a, &text_b), NX_OK);
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &index, &text_a, &text_b), NX_OK);
     assert_int_equal(index, -1);
     /* One side is shorter: its first two entries against none. */
     nx_buf_clear(&text_a);
     nx_buf_clear(&text_b);
     size_t first = (size_t)(uint8_t)a.out.calls.p[0];
-    assert_int_equal(nx_rt_calls_first_difference(nx_buf_view(&a.out.calls), nx_slice_make(a.out.calls.p, first), &index, &text_a, &text_b),
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = nx_slice_make(a.out.calls.p, first)}, &index, &text_a, &text_b),
                      NX_OK);
     assert_int_equal(index, 1);
     assert_string_equal(nx_buf_cstr(&text_a), "fd_write(fd 1, \"two\\nlines\") -> 9 bytes");
@@ -223,10 +223,10 @@ static void test_calls_first_difference_in_words(void **state)
     nx_buf_clear(&text_b);
     size_t second = (size_t)(uint8_t)a.out.calls.p[first];
     nx_slice rest = nx_slice_make(a.out.calls.p + first + second, a.out.calls.n - first - second);
-    assert_int_equal(nx_rt_calls_first_difference(rest, NX_SLICE_NULL, &index, &text_a, &text_b), NX_OK);
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = rest}, &(nx_rt_trace){.calls = NX_SLICE_NULL}, &index, &text_a, &text_b), NX_OK);
     assert_string_equal(nx_buf_cstr(&text_a), "fd_read(fd 5, at most ? bytes) -> EBADF");
-    assert_int_equal(nx_rt_calls_first_difference(NX_SLICE("\5"), NX_SLICE_NULL, &index, &text_a, &text_b), NX_ECORRUPT);
-    assert_int_equal(nx_rt_calls_first_difference(NX_SLICE("\7\0\x14\0\2\1\xff"), NX_SLICE_NULL, &index, &text_a, &text_b), NX_ECORRUPT);
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = NX_SLICE("\5")}, &(nx_rt_trace){.calls = NX_SLICE_NULL}, &index, &text_a, &text_b), NX_ECORRUPT);
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = NX_SLICE("\7\0\x14\0\2\1\xff")}, &(nx_rt_trace){.calls = NX_SLICE_NULL}, &index, &text_a, &text_b), NX_ECORRUPT);
     nx_attempt_done(&a);
     nx_attempt_done(&b);
     nx_rt_program_unref(p);
@@ -249,18 +249,40 @@ static void test_calls_marks_find_the_call(void **state)
         (void)snprintf(text, sizeof text, form, parts_at[i]);
         nx_rt_program *p = rt_help_load_wat(text);
         nx_attempt_init(&a[i]);
-        a[i].max_calls_bytes = 100;
+        a[i].max_calls_bytes = i == 2 ? 1u << 20 : 100; /* one keeps all: where the other was cut is no difference */
         rt_help_run(&a[i], p);
         nx_rt_program_unref(p);
     }
     const nx_outcome *plain = &a[NX_ARRAY_LEN(parts_at) - 1].out;
-    for (size_t i = 1; i + 1 < NX_ARRAY_LEN(parts_at); i++) {
-        nx_slice kept = nx_buf_view(&plain->calls);
-        assert_true(nx_slice_eq(kept, nx_buf_view(&a[i].out.calls)));
-        assert_int_equal(nx_rt_calls_first_mark(kept, nx_buf_view(&plain->call_marks), nx_buf_view(&a[i].out.call_marks)), 1500 - parts_at[i] + 1);
+    nx_rt_trace kept = {nx_buf_view(&plain->calls), nx_buf_view(&plain->call_marks), plain->n_calls};
+    int64_t index;
+    NX_CLEANUP(nx_buf_done)
+    nx_buf other = NX_BUF_INIT(4096);
+    for (size_t i = 0; i + 1 < NX_ARRAY_LEN(parts_at); i++) {
+        const nx_outcome *o = &a[i].out;
+        nx_rt_trace parted = {nx_buf_view(&o->calls), nx_buf_view(&o->call_marks), o->n_calls};
+        nx_buf_clear(&call);
+        nx_buf_clear(&other);
+        assert_int_equal(nx_rt_calls_first_difference(&kept, &parted, &index, &call, &other), NX_OK);
+        assert_int_equal(index, 1500 - parts_at[i] + 1);
+        if (i > 0) assert_string_equal(nx_buf_cstr(&call), parts_at[i] == 1 ? NX_RT_NO_FURTHER_CALL : NX_RT_CALL_NOT_KEPT);
+        assert_true(i == 0 || i == 2 ? nx_slice_starts(nx_buf_view(&other), NX_SLICE("random_get(")) : nx_slice_eq_cstr(nx_buf_view(&other), NX_RT_CALL_NOT_KEPT));
     }
-    nx_slice marks = nx_buf_view(&plain->call_marks);
-    assert_int_equal(nx_rt_calls_first_mark(nx_buf_view(&plain->calls), marks, marks), -1);
+    assert_int_equal(nx_rt_calls_first_difference(&kept, &kept, &index, &call, &other), NX_OK);
+    assert_int_equal(index, -1);
+    /* Behind the marks nobody knows, unless one ends before. */
+    kept.n = 5000;
+    kept.marks = nx_slice_sub(kept.marks, 0, 400);
+    nx_rt_trace longer = kept, shorter = kept;
+    longer.n = 5001;
+    shorter.n = 20;
+    assert_int_equal(nx_rt_calls_first_difference(&kept, &longer, &index, &call, &other), NX_OK);
+    assert_int_equal(index, -1);
+    nx_buf_clear(&other);
+    assert_int_equal(nx_rt_calls_first_difference(&kept, &shorter, &index, &call, &other), NX_OK);
+    assert_int_equal(index, 20);
+    assert_string_equal(nx_buf_cstr(&other), NX_RT_NO_FURTHER_CALL);
+    nx_buf_clear(&call);
     assert_int_equal(nx_rt_calls_text(nx_buf_view(&plain->calls), 0, &call), NX_OK);
     assert_true(nx_slice_starts(nx_buf_view(&call), NX_SLICE("clock_time_get(realtime) -> ")));
     assert_int_equal(nx_rt_calls_text(nx_buf_view(&plain->calls), 1000, &call), NX_ENOENT);
