@@ -116,8 +116,8 @@ static nx_err make_dirs(nx_fab_server *s, nx_error *reterr)
         return nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", s->o.data_dir, strerror(errno));
     if (!realpath(s->o.data_dir, base))
         return nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", s->o.data_dir, strerror(errno));
-    if ((size_t)snprintf(s->dir, sizeof s->dir, "%s/nats", base) >= sizeof s->dir || strpbrk(base, "\"\n\\"))
-        return nx_error_set(reterr, NX_EINVAL, "%s: unusable path", base);
+    if ((size_t)snprintf(s->dir, sizeof s->dir, "%s/nats", base) >= sizeof s->dir)
+        return nx_error_set(reterr, NX_ELIMIT, "%s: the path is too long (%zu bytes at most); give the node a shorter data_dir", base, sizeof s->dir - 6);
     snprintf(path, sizeof path, "%s/store", s->dir);
     if ((mkdir(s->dir, 0700) && errno != EEXIST) || (mkdir(path, 0700) && errno != EEXIST))
         return nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
@@ -128,10 +128,27 @@ static nx_err make_dirs(nx_fab_server *s, nx_error *reterr)
     return NX_OK;
 }
 
+/* Into double quotes of the server's configuration language. */
+static void quoted(const char *text, char *out)
+{
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            out += sprintf(out, "\\%c", *text);
+        else if ((unsigned char)*text < 0x20)
+            out += sprintf(out, "\\x%02x", (unsigned char)*text);
+        else
+            *out++ = *text;
+    }
+    *out = 0;
+}
+
 static nx_err write_conf(nx_fab_server *s, nx_error *reterr)
 {
-    nx_buf b = NX_BUF_INIT(16384);
+    nx_buf b = NX_BUF_INIT(65536);
+    char dir[4 * sizeof s->dir];
     int fd;
+
+    quoted(s->dir, dir);
     nx_err e = nx_buf_printf(&b,
                              "# Written by nexus at every start.\n"
                              "listen: \"127.0.0.1:%u\"\n"
@@ -145,8 +162,8 @@ static nx_err write_conf(nx_fab_server *s, nx_error *reterr)
                              "logfile: \"%s/server.log\"\n"
                              "logfile_size_limit: 8388608\n"
                              "logfile_max_num: 3\n",
-                             s->port, (unsigned long long)(s->o.max_payload_bytes ? s->o.max_payload_bytes : 8u << 20), s->user, s->password, s->dir,
-                             s->o.durability == NX_DURABILITY_PROCESS ? "" : ", sync_interval: always", s->dir);
+                             s->port, (unsigned long long)(s->o.max_payload_bytes ? s->o.max_payload_bytes : 8u << 20), s->user, s->password, dir,
+                             s->o.durability == NX_DURABILITY_PROCESS ? "" : ", sync_interval: always", dir);
 
     if (e) {
         nx_buf_done(&b);
