@@ -264,7 +264,7 @@ static void broken_request(nx_gw_conn *c)
         return;
     c->must_close = true;
     if (!c->is_answered) {
-        if (c->parser.fault.status != 413)
+        if (c->parser.fault.status != 413 && c->parser.fault.status != 503)
             NX_GW_COUNT(c->loop, malformed_total, 1);
         nx_gw_conn_refuse(c, &c->parser.fault, NX_SLICE_NULL);
     } else if (!nx_gw_conn_has_output(c)) {

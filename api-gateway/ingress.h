@@ -7,7 +7,7 @@
 #include "prefer.h"
 #include "server.h"
 
-#define NX_GW_SERIES 14
+#define NX_GW_SERIES 15
 
 /* A number of nx_gw_stats as a metric. */
 typedef struct nx_gw_series {

@@ -7,6 +7,8 @@ static double read_series(void *self)
     uint64_t sum = 0;
     if (s->index == NX_GW_STAT_INDEX(connections))
         return atomic_load(&s->server->n_conns);
+    if (s->index == NX_GW_STAT_INDEX(buffered_bytes))
+        return (double)atomic_load(&s->server->budget.used);
     for (unsigned i = 0; i < s->server->n_loops; i++)
         sum += atomic_load_explicit(&s->server->loops[i].stats[s->index], memory_order_relaxed);
     return (double)sum;
@@ -30,6 +32,7 @@ void nx_gw_metrics_register(nx_gw *gw)
     } table[] = {
         PLAIN(connections, true, "nexus_http_connections", "Open connections of the event listener."),
         PLAIN(requests_in_flight, true, "nexus_http_requests_in_flight", "Requests that wait for the log or a function."),
+        PLAIN(buffered_bytes, true, "nexus_http_buffered_bytes", "Bytes of request bodies that are held; bounded by max_buffered."),
         PLAIN(connections_total, false, "nexus_http_connections_total", "Connections accepted."),
         PLAIN(connections_refused, false, "nexus_http_connections_refused_total", "Connections over max_connections."),
         PLAIN(requests_total, false, "nexus_http_requests_total", "Requests whose head was read."),

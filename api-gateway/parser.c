@@ -230,6 +230,25 @@ static int on_headers_complete(llhttp_t *ll)
     return 0;
 }
 
+/* ---- the body */
+
+static bool budget_take(nx_gw_parser *p, size_t n)
+{
+    nx_gw_budget *b = p->limits.budget;
+    if (atomic_fetch_add(&b->used, n) + n <= b->max) {
+        p->held += n;
+        return true;
+    }
+    atomic_fetch_sub(&b->used, n);
+    return nx_gw_fault_set(&p->fault, 503, NX_EBUSY, "the bodies of all requests together are over %llu bytes", (unsigned long long)b->max);
+}
+
+static void budget_give_back(nx_gw_parser *p)
+{
+    atomic_fetch_sub(&p->limits.budget->used, p->held);
+    p->held = 0;
+}
+
 static int on_body(llhttp_t *ll, const char *at, size_t n)
 {
     nx_gw_parser *p = parser_of(ll);
@@ -240,6 +259,8 @@ static int on_body(llhttp_t *ll, const char *at, size_t n)
     p->body_seen += n;
     if (p->is_discarding)
         return 0;
+    if (!budget_take(p, n))
+        return HPE_USER;
     p->body.max = (size_t)p->body_max;
     if (nx_buf_append(&p->body, at, n) == NX_OK)
         return 0;
@@ -289,6 +310,7 @@ void nx_gw_parser_done(nx_gw_parser *p)
 {
     nx_buf_done(&p->raw);
     nx_buf_done(&p->body);
+    budget_give_back(p);
     free(p->spans);
     p->spans = NULL;
     p->spans_cap = 0;
@@ -356,6 +378,7 @@ void nx_gw_parser_next(nx_gw_parser *p)
 {
     shrink(&p->raw);
     shrink(&p->body);
+    budget_give_back(p);
     memset(&p->head, 0, sizeof p->head);
     p->url_n = p->header_n = p->extension_n = 0;
     p->protocol_n = 0;

@@ -6,15 +6,24 @@
 #ifndef NX_GW_PARSER_H
 #define NX_GW_PARSER_H
 #include <llhttp.h>
+#include <stdatomic.h>
 
 #include "fault.h"
 #include "nx/buf.h"
 #include "target.h"
 
+/* What the bodies of all connections of a listener may take together: many clients with large bodies that come slowly, or wait, would
+ * otherwise fill the memory. Any thread. */
+typedef struct nx_gw_budget {
+    _Atomic uint64_t used;
+    uint64_t max;
+} nx_gw_budget;
+
 typedef struct nx_gw_parser_limits {
     uint32_t url_bytes, header_bytes;
     unsigned headers;
     uint64_t body_bytes;
+    nx_gw_budget *budget; /* outlives the parser */
 } nx_gw_parser_limits;
 
 /* Offsets into the parser's raw bytes: they may move while a head grows. */
@@ -58,6 +67,7 @@ typedef struct nx_gw_parser {
     nx_buf body;
     uint64_t body_max;
     uint64_t body_seen; /* bytes, discarded ones too */
+    uint64_t held;      /* bytes of `body` in the budget */
     bool is_discarding; /* the answer is decided: take the body off the stream, up to body_max, without keeping it */
     nx_gw_fault fault;
     const char *feed_start; /* of the feed() in progress, to tell an unknown method from garbage */

@@ -43,7 +43,9 @@ static void fill_defaults(nx_gw_server *s, bool is_single)
     o->head_timeout_ms = (uint32_t)or_default(o->head_timeout_ms, 10000);
     o->body_timeout_ms = (uint32_t)or_default(o->body_timeout_ms, 30000);
     o->idle_timeout_ms = (uint32_t)or_default(o->idle_timeout_ms, 75000);
-    s->limits = (nx_gw_parser_limits){o->max_url_bytes, o->max_header_bytes, o->max_headers, o->max_body_bytes};
+    o->max_buffered_bytes = or_default(o->max_buffered_bytes, 256u << 20);
+    s->budget.max = o->max_buffered_bytes;
+    s->limits = (nx_gw_parser_limits){o->max_url_bytes, o->max_header_bytes, o->max_headers, o->max_body_bytes, &s->budget};
 }
 
 nx_err nx_gw_server_init(nx_gw_server *s, const nx_gw_listen *o, const char *thread_name, const nx_gw_app *app,
@@ -325,4 +327,5 @@ void nx_gw_server_stats(const nx_gw_server *s, nx_gw_stats *ret)
         for (size_t k = 0; k < NX_ARRAY_LEN(s->loops[i].stats); k++)
             sum[k] += atomic_load_explicit(&s->loops[i].stats[k], memory_order_relaxed);
     ret->connections = atomic_load(&s->n_conns);
+    ret->buffered_bytes = atomic_load(&s->budget.used);
 }

@@ -126,6 +126,7 @@ struct nx_gw_server {
     char *strings[3];
     nx_gw_address address;
     nx_gw_parser_limits limits;
+    nx_gw_budget budget;
     nx_gw_tls_ctx *tls;
     const nx_gw_app *app;
     void *app_self;

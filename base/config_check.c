@@ -84,6 +84,10 @@ static void check_node(nx_cfg_ctx *x)
         const char *path = is_set(x, "admin") ? "admin" : "listen";
         nx_cfg_issue(x, *mark_in(x->marks, path), path, "give them different ports", "listen and admin have the same address");
     }
+    if (c->max_buffered_bytes < c->max_body_bytes && !is_wrong(x, "http.max_buffered") && !is_wrong(x, "http.max_body")) {
+        const char *path = is_set(x, "http.max_buffered") ? "http.max_buffered" : "http.max_body";
+        nx_cfg_issue(x, *mark_in(x->marks, path), path, "give http.max_buffered room for many bodies", "http.max_buffered is less than http.max_body");
+    }
     if (c->dedupe_window_ns > c->events_max_age_ns && !is_wrong(x, "dedupe_window") && !is_wrong(x, "retention.events.max_age")) {
         const char *path = is_set(x, "dedupe_window") ? "dedupe_window" : "retention.events.max_age";
         nx_cfg_issue(x, *mark_in(x->marks, path), path, NULL, "dedupe_window is longer than retention.events.max_age");

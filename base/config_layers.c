@@ -32,6 +32,20 @@ void nx_config_unref(nx_config *c)
     free(box);
 }
 
+void nx_config_each_restart(const nx_config *a, const nx_config *b, void (*put)(void *self, const char *path), void *self)
+{
+    for (unsigned i = 0; i < nx_cfg_n_rows; i++) {
+        const nx_cfg_row *row = &nx_cfg_rows[i];
+        const char *x = (const char *)a + row->at, *y = (const char *)b + row->at;
+        if (row->is_live || nx_cfg_row_is_function(row) || !nx_cfg_row_is_scalar(row) || row->width == 0)
+            continue;
+        bool is_same = row->width == sizeof(nx_slice) ? nx_slice_eq(*(const nx_slice *)(const void *)x, *(const nx_slice *)(const void *)y)
+                                                      : memcmp(x, y, row->width) == 0;
+        if (!is_same)
+            put(self, row->path);
+    }
+}
+
 const nx_fn_config *nx_config_function(const nx_config *c, nx_slice name)
 {
     for (unsigned i = 0; i < c->n_functions; i++) {

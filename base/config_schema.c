@@ -424,6 +424,17 @@ static nx_err append_reference_row(const nx_cfg_row *row, nx_buf *out)
     return err ? err : nx_buf_printf(out, " | %s |\n", row->help);
 }
 
+/* "`name`, `log.level`, …": what a running node takes. */
+static nx_err append_live_keys(nx_buf *out)
+{
+    nx_err err = nx_buf_append_cstr(out, "- A running node takes changes of ");
+    unsigned n = 0;
+    for (unsigned i = 0; i < nx_cfg_n_rows && !err; i++)
+        if (nx_cfg_rows[i].is_live)
+            err = nx_buf_printf(out, "%s`%s`", n++ ? ", " : "", nx_cfg_rows[i].path);
+    return err ? err : nx_buf_append_cstr(out, "\n  at once (`nexus dev`: on a save, `nexus serve`: on SIGHUP). It names other keys that changed; they wait for its next start.\n\n");
+}
+
 static const char reference_head[] =
     "# Reference of `nexus.yaml`\n"
     "\n"
@@ -438,12 +449,13 @@ static const char reference_head[] =
     "  no setting needs them, and a small file cannot become a large one. JSON is accepted as well. A file has at most 1 MiB\n"
     "  and 16 levels.\n"
     "- Settings of the node come, strongest first, from flags, `NEXUS_…` variables, the project's `nexus.yaml`, the user's\n"
-    "  `~/.config/nexus/config.yaml` (without `name` and `functions`), and the defaults. An empty variable is one that is not set.\n"
-    "\n";
+    "  `~/.config/nexus/config.yaml` (without `name` and `functions`), and the defaults. An empty variable is one that is not set.\n";
 
 nx_err nx_config_reference_md(nx_buf *out)
 {
     nx_err err = nx_buf_append_cstr(out, reference_head);
+    if (!err)
+        err = append_live_keys(out);
     if (!err)
         err = nx_buf_append_cstr(out, "## Project and node\n\n| key | value | default | variable | meaning |\n| --- | --- | --- | --- | --- |\n");
     for (unsigned i = 0; i < nx_cfg_n_rows && !err; i++) {

@@ -29,7 +29,7 @@ static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", N
 const nx_cfg_row nx_cfg_rows[] = {
     {"version", NX_CFG_CONST, .choices = versions, .is_required = true, .example = "v1",
      .help = "Version of this file's format."},
-    {"name", NX_CFG_STRING, &nx_cfg_project, NODE(project), .is_project = true, .example = "my-app",
+    {"name", NX_CFG_STRING, &nx_cfg_project, NODE(project), .is_project = true, .is_live = true, .example = "my-app",
      .help = "Name of the project. Without it, the name of the folder."},
     {"namespace", NX_CFG_STRING, &nx_cfg_namespace, "default", NODE(ns),
      .help = "Namespace that events, functions and runs belong to."},
@@ -41,7 +41,7 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "Folder of the private event log, of caches and of the node's lock."},
 
     {"log", NX_CFG_SECTION, .help = "The node's log, which also carries what functions write to stderr."},
-    {"log.level", NX_CFG_ENUM, .def = "info", .choices = log_levels, NODE(log_level), .help = "Least severe level that is written."},
+    {"log.level", NX_CFG_ENUM, .def = "info", .choices = log_levels, NODE(log_level), .is_live = true, .help = "Least severe level that is written."},
     {"log.format", NX_CFG_ENUM, .def = "text", .choices = log_formats, NODE(log_json),
      .help = "`text` is one readable line each, `json` one object per line."},
 
@@ -52,10 +52,12 @@ const nx_cfg_row nx_cfg_rows[] = {
     {"http", NX_CFG_SECTION, .help = "Limits of the event listener."},
     {"http.max_body", NX_CFG_SIZE, .def = "1Mi", .min = "1Ki", .max = "8Mi", NODE(max_body_bytes),
      .help = "Largest request body; a larger one is answered 413. It must lie below the `max_payload` of an external NATS server."},
+    {"http.max_buffered", NX_CFG_SIZE, .def = "256Mi", .min = "1Mi", .max = "1Ti", NODE(max_buffered_bytes),
+     .help = "Request bodies of all connections together, until they are answered; a request that would take more is answered 503."},
     {"http.max_headers", NX_CFG_SIZE, .def = "16Ki", .min = "1Ki", .max = "256Ki", NODE(max_header_bytes),
      .help = "Largest request line and header fields together; more is answered 431."},
     {"http.max_connections", NX_CFG_INT, .def = "10000", .min = "1", .max = "1000000", .unit = "connections", NODE(max_connections),
-     .help = "Open connections; further ones wait in the system's queue."},
+     .help = "Open connections; further ones are answered 503 and closed."},
     {"http.head_timeout", NX_CFG_DURATION, .def = "10s", .min = "100ms", .max = "10m", NODE(head_timeout_ns),
      .help = "From the first byte of a request to the end of its header."},
     {"http.body_timeout", NX_CFG_DURATION, .def = "30s", .min = "100ms", .max = "1h", NODE(body_timeout_ns),
@@ -64,14 +66,14 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "How long a connection stays open between requests."},
 
     {"ingest", NX_CFG_SECTION, .help = "What is taken at `POST /events/{type}`."},
-    {"ingest.strict", NX_CFG_BOOL, .def = "false", NODE(ingest_strict),
+    {"ingest.strict", NX_CFG_BOOL, .def = "false", NODE(ingest_strict), .is_live = true,
      .help = "Answer 404 for a type that no function takes. Otherwise it is stored and answered 202."},
     {"ingest.batch", NX_CFG_BOOL, .def = "false", NODE(ingest_batch),
      .help = "Take CloudEvents in batches (`application/cloudevents-batch+json`)."},
     {"ingest.max_types", NX_CFG_INT, .def = "1000", .min = "1", .max = "100000", .unit = "types", NODE(ingest_max_types),
      .help = "Distinct event types of the namespace; a new one past that is answered 429."},
 
-    {"hop_limit", NX_CFG_INT, .def = "16", .min = "1", .max = "64", .unit = "hops", NODE(hop_limit),
+    {"hop_limit", NX_CFG_INT, .def = "16", .min = "1", .max = "64", .unit = "hops", NODE(hop_limit), .is_live = true,
      .help = "Longest chain of events that functions publish through `output.event`. It ends loops."},
 
     {"nats", NX_CFG_SECTION, .help = "An external NATS server or cluster with JetStream. Without `nats.url`, the node runs a private server."},
@@ -109,7 +111,7 @@ const nx_cfg_row nx_cfg_rows[] = {
     {"retention.runs.max_age", NX_CFG_DURATION, .def = "7d", .min = "1m", .max = "3650d", NODE(runs_max_age_ns), .help = "Age after which a record may go."},
     {"retention.runs.max_bytes", NX_CFG_SIZE, .def = "4Gi", .min = "16Mi", .max = "64Ti", NODE(runs_max_bytes), .help = "Size of the records' stream."},
     {"replay", NX_CFG_SECTION, .help = "Repeating runs."},
-    {"replay.audit", NX_CFG_STRING, &nx_cfg_share, "0%", NODE(audit), .example = "1%",
+    {"replay.audit", NX_CFG_STRING, &nx_cfg_share, "0%", NODE(audit), .is_live = true, .example = "1%",
      .help = "Share of live runs that the node repeats once more while it is idle, to see that they come out the same; see `nexus audit`."},
     {"dedupe_window", NX_CFG_DURATION, .def = "2m", .min = "1s", .max = "24h", NODE(dedupe_window_ns),
      .help = "How long an `Idempotency-Key`, or a producer's own source and id, is remembered. At most `retention.events.max_age`."},
@@ -121,16 +123,16 @@ const nx_cfg_row nx_cfg_rows[] = {
     {"outbound.max_in_flight", NX_CFG_INT, .def = "64", .min = "1", .max = "4096", .unit = "requests", NODE(outbound_max_in_flight),
      .help = "Requests at the same time on one node; four times as many may wait for a place, further ones are refused as unavailable."},
 
-    {"secrets", NX_CFG_SECRETS, .example = "{STRIPE_KEY: {file: ./stripe.key}}",
+    {"secrets", NX_CFG_SECRETS, .is_live = true, .example = "{STRIPE_KEY: {file: ./stripe.key}}",
      .help = "Where the node finds the values of secrets: each `{file: FILE}` or `{env: VARIABLE}` of the node's own environment. "
              "Those that stand nowhere here come from the node's store (`nexus secrets set`)."},
-    {"secret_key_file", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(secret_key_file), .example = "/etc/nexus/secret.key",
+    {"secret_key_file", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(secret_key_file), .is_live = true, .example = "/etc/nexus/secret.key",
      .help = "File of the key (32 bytes as base64) that seals secrets in the store; all nodes of a cluster need the same. "
              "Without it, `secret.key` in `data_dir`, made on first use."},
     {"workers", NX_CFG_INT, .def = "0", .min = "0", .max = "256", .unit = "slots", NODE(workers),
      .help = "Functions that run at the same time; 0 is one per core."},
 
-    {"functions", NX_CFG_FUNCTIONS, .is_required = true, .is_project = true,
+    {"functions", NX_CFG_FUNCTIONS, .is_required = true, .is_project = true, .is_live = true,
      .example = "[{name: hello, on: {http: {path: /hello}}, code: hello.wasm}]", .help = "The project's functions."},
     {"functions[].name", NX_CFG_STRING, &nx_cfg_function_name, FN(name), .is_required = true, .example = "user-welcome",
      .help = "Name, unique in the namespace: lower-case letters, digits and `-`, at most 63."},

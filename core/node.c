@@ -241,7 +241,7 @@ static nx_err start_gateway(nx_node *n, nx_error *reterr)
 {
     nx_config *c = n->cfg;
     nx_gw_options o = {
-        .listen = {.address = c->listen, .tls_cert = c->tls_cert, .tls_key = c->tls_key, .max_body_bytes = c->max_body_bytes, .max_header_bytes = (uint32_t)c->max_header_bytes, .max_connections = c->max_connections, .head_timeout_ms = ms_of(c->head_timeout_ns), .body_timeout_ms = ms_of(c->body_timeout_ns), .idle_timeout_ms = ms_of(c->idle_timeout_ns)},
+        .listen = {.address = c->listen, .tls_cert = c->tls_cert, .tls_key = c->tls_key, .max_body_bytes = c->max_body_bytes, .max_buffered_bytes = c->max_buffered_bytes, .max_header_bytes = (uint32_t)c->max_header_bytes, .max_connections = c->max_connections, .head_timeout_ms = ms_of(c->head_timeout_ns), .body_timeout_ms = ms_of(c->body_timeout_ns), .idle_timeout_ms = ms_of(c->idle_timeout_ns)},
         .ops = &nx_core_ingest_ops,
         .ops_self = n,
         .ns = c->ns,
@@ -404,30 +404,9 @@ nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx
 
 /* ---- apply ------------------------------------------------------------------------------------------------------------------------------ */
 
-/* Settings that only a restart changes. */
-static void note_restart(const nx_config *a, const nx_config *b, nx_buf *out)
+static void put_restart(void *self, const char *path)
 {
-    const struct {
-        const char *key;
-        bool is_same;
-    } k[] = {
-        {"listen", nx_slice_eq(a->listen, b->listen)},
-        {"admin", nx_slice_eq(a->admin, b->admin)},
-        {"data_dir", nx_slice_eq(a->data_dir, b->data_dir)},
-        {"namespace", nx_slice_eq(a->ns, b->ns)},
-        {"nats", nx_slice_eq(a->nats_url, b->nats_url)},
-        {"tls", nx_slice_eq(a->tls_cert, b->tls_cert) && nx_slice_eq(a->tls_key, b->tls_key)},
-        {"http", a->max_body_bytes == b->max_body_bytes && a->max_connections == b->max_connections},
-        {"durability", a->durability == b->durability},
-        {"workers", a->workers == b->workers},
-        {"outbound", nx_slice_eq(a->outbound_ca, b->outbound_ca) && a->outbound_connect_timeout_ns == b->outbound_connect_timeout_ns &&
-                         a->outbound_max_in_flight == b->outbound_max_in_flight},
-        {"retention", a->events_max_bytes == b->events_max_bytes && a->events_max_age_ns == b->events_max_age_ns &&
-                          a->runs_max_bytes == b->runs_max_bytes && a->runs_max_age_ns == b->runs_max_age_ns},
-    };
-    for (size_t i = 0; out && i < NX_ARRAY_LEN(k); i++)
-        if (!k[i].is_same)
-            nx_buf_printf(out, "%s changed: takes effect when the node is started again\n", k[i].key);
+    nx_buf_printf(self, "%s changed: takes effect when the node is started again\n", path);
 }
 
 nx_err nx_node_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr)
@@ -435,7 +414,8 @@ nx_err nx_node_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *
     pthread_mutex_lock(&n->apply_mu);
     nx_err err = nx_core_registry_apply(n, cfg, ret_changes, reterr);
     if (err == NX_OK) {
-        note_restart(n->cfg, cfg, ret_changes);
+        if (ret_changes)
+            nx_config_each_restart(n->cfg, cfg, put_restart, ret_changes);
         nx_log_set_level(cfg->log_level);
         nx_config *old = n->cfg;
         nx_config_ref(cfg);

@@ -22,17 +22,18 @@
 
 /* What both listeners have. A zero means the default in parentheses. */
 typedef struct nx_gw_listen {
-    nx_slice address;           /* "127.0.0.1:8080", "[::1]:0", "localhost:8080", ":8080" (all addresses); port 0: any free one */
-    unsigned loops;             /* (cores, at most 2; the admin listener always has 1) */
-    nx_slice tls_cert, tls_key; /* PEM files, chain first certificate first; empty: plain HTTP */
-    uint64_t max_body_bytes;    /* (1 MiB) */
-    uint32_t max_header_bytes;  /* names and values of one request, trailers too (16 KiB) */
-    uint32_t max_url_bytes;     /* (8 KiB) */
-    unsigned max_headers;       /* (100) */
-    unsigned max_connections;   /* over all loops (4096) */
-    uint32_t head_timeout_ms;   /* first byte to end of the head, and the TLS handshake (10 s) */
-    uint32_t body_timeout_ms;   /* whole body; also: an answer that the client does not take (30 s) */
-    uint32_t idle_timeout_ms;   /* connection without a request (75 s) */
+    nx_slice address;            /* "127.0.0.1:8080", "[::1]:0", "localhost:8080", ":8080" (all addresses); port 0: any free one */
+    unsigned loops;              /* (cores, at most 2; the admin listener always has 1) */
+    nx_slice tls_cert, tls_key;  /* PEM files, chain first certificate first; empty: plain HTTP */
+    uint64_t max_body_bytes;     /* (1 MiB) */
+    uint64_t max_buffered_bytes; /* bodies of all connections together; a piece over that is 503 (256 MiB) */
+    uint32_t max_header_bytes;   /* names and values of one request, trailers too (16 KiB) */
+    uint32_t max_url_bytes;      /* (8 KiB) */
+    unsigned max_headers;        /* (100) */
+    unsigned max_connections;    /* over all loops (4096) */
+    uint32_t head_timeout_ms;    /* first byte to end of the head, and the TLS handshake (10 s) */
+    uint32_t body_timeout_ms;    /* whole body; also: an answer that the client does not take (30 s) */
+    uint32_t idle_timeout_ms;    /* connection without a request (75 s) */
 } nx_gw_listen;
 
 /* ------------------------------------------------------------------ events in */
@@ -76,6 +77,7 @@ typedef struct nx_gw_stats {
     uint64_t malformed_total;                                   /* requests refused by the parser or the rules of RFC 9112 */
     uint64_t timeouts_total;                                    /* head, body, handshake and write deadlines */
     uint64_t aborted_total;                                     /* clients that left while a request waited */
+    uint64_t buffered_bytes;                                    /* of bodies, held now */
     uint64_t bytes_in, bytes_out;                               /* of the connection (ciphertext with TLS) */
 } nx_gw_stats;
 void nx_gw_get_stats(const nx_gw *gw, nx_gw_stats *ret);

@@ -98,7 +98,7 @@ typedef struct nx_config {
     nx_log_level log_level;
     bool log_json;
     nx_slice tls_cert, tls_key; /* PEM files; empty: plain HTTP */
-    uint64_t max_body_bytes, max_header_bytes;
+    uint64_t max_body_bytes, max_buffered_bytes, max_header_bytes;
     unsigned max_connections;
     uint64_t head_timeout_ns, body_timeout_ns, idle_timeout_ns;
     bool ingest_strict, ingest_batch; /* ingest.strict, ingest.batch */
@@ -180,6 +180,8 @@ void nx_config_issues_done(nx_config_issues *i);
 nx_err nx_config_issues_text(const nx_config_issues *all, nx_buf *out);
 /* One object: {"valid", "file", "is_cut", "issues": [{"source", "line", "column", "path", "reason", "suggestion"}]}. */
 nx_err nx_config_issues_json(const nx_config_issues *all, nx_buf *out);
+/* Calls put() with each setting of the node that differs and that a running node does not take ("http.max_body"); functions are no such. */
+void nx_config_each_restart(const nx_config *a, const nx_config *b, void (*put)(void *self, const char *path), void *self);
 const nx_fn_config *nx_config_function(const nx_config *c, nx_slice name);
 nx_grants nx_fn_config_grants(const nx_fn_config *f); /* lent by f */
 

@@ -109,7 +109,8 @@ static void on_request(fuzz_run *r)
 
 static void run(fuzz_run *r, const uint8_t *p, size_t n, size_t piece, bool is_batch_enabled)
 {
-    const nx_gw_parser_limits limits = {512, 2048, 40, 65536};
+    nx_gw_budget budget = {0, 1 << 20};
+    const nx_gw_parser_limits limits = {512, 2048, 40, 65536, &budget};
     memset(r, 0, sizeof *r);
     r->is_batch_enabled = is_batch_enabled;
     nx_arena_init(&r->arena, 4u << 20);
@@ -138,7 +139,9 @@ static void run(fuzz_run *r, const uint8_t *p, size_t n, size_t piece, bool is_b
         }
     }
     must(r->parser.body.n <= limits.body_bytes);
+    must(budget.used == r->parser.held);
     nx_gw_parser_done(&r->parser);
+    must(budget.used == 0);
     nx_arena_done(&r->arena);
 }
 

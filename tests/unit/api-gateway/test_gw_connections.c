@@ -303,6 +303,50 @@ static void test_gw_connections_over_the_limit_are_503(void **state)
     nx_gw_free(gw);
 }
 
+static uint64_t buffered_bytes(const nx_gw *gw)
+{
+    nx_gw_stats stats;
+    nx_gw_get_stats(gw, &stats);
+    return stats.buffered_bytes;
+}
+
+/* Many clients with large bodies that never end are no way to the node's memory; the next one is told to come back. */
+static void test_gw_bodies_of_all_connections_together_are_bounded(void **state)
+{
+    (void)state;
+    nx_gw *gw = start((nx_gw_listen){.max_body_bytes = 65536, .max_buffered_bytes = 100000});
+    static char body[60000];
+    const char *head = "POST /events/t HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n";
+    raw_conn slow, next;
+    raw_answer a;
+    char value[32];
+    memset(body, 'x', sizeof body);
+    raw_open(&slow, address);
+    assert_true(raw_puts(&slow, head) && raw_send(&slow, body, sizeof body - 1));
+    for (int i = 0; i < 5000 && buffered_bytes(gw) < sizeof body - 1; i++)
+        usleep(1000);
+    assert_int_equal(buffered_bytes(gw), sizeof body - 1);
+    raw_open(&next, address);
+    (void)(raw_puts(&next, head) && raw_send(&next, body, sizeof body));
+    raw_read(&next, false, &a);
+    assert_int_equal(a.status, 503);
+    assert_true(raw_header(&a, "retry-after", value, sizeof value));
+    assert_non_null(strstr(a.body, "over 100000 bytes"));
+    raw_answer_done(&a);
+    raw_close(&next);
+    assert_true(raw_send(&slow, body, 1));
+    assert_int_equal(read_status(&slow), 202);
+    for (int i = 0; i < 2; i++) { /* what was answered holds nothing any more */
+        assert_true(raw_puts(&slow, head) && raw_send(&slow, body, sizeof body));
+        assert_int_equal(read_status(&slow), 202);
+    }
+    raw_close(&slow);
+    for (int i = 0; i < 5000 && buffered_bytes(gw) > 0; i++)
+        usleep(1000);
+    assert_int_equal(buffered_bytes(gw), 0);
+    nx_gw_free(gw);
+}
+
 typedef struct drain_arg {
     nx_gw *gw;
     nx_err result;
@@ -564,6 +608,7 @@ int main(void)
         cmocka_unit_test(test_gw_half_closed_client_gets_its_acceptance),
         cmocka_unit_test(test_gw_reset_while_storing_is_survived),
         cmocka_unit_test(test_gw_connections_over_the_limit_are_503),
+        cmocka_unit_test(test_gw_bodies_of_all_connections_together_are_bounded),
         cmocka_unit_test(test_gw_drain_finishes_what_was_accepted),
         cmocka_unit_test(test_gw_drain_ends_at_its_deadline),
         cmocka_unit_test(test_gw_address_in_use_is_said),

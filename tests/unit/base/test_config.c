@@ -49,6 +49,7 @@ static void check_node_defaults(const nx_config *c)
     assert_false(c->log_json);
     assert_int_equal(c->tls_cert.n + c->tls_key.n, 0);
     assert_int_equal(c->max_body_bytes, 1u << 20);
+    assert_int_equal(c->max_buffered_bytes, 256u << 20);
     assert_int_equal(c->max_header_bytes, 16u << 10);
     assert_int_equal(c->max_connections, 10000);
     assert_int_equal(c->head_timeout_ns, 10000000000ull);
@@ -110,13 +111,36 @@ static void test_config_defaults(void **state)
     nx_config_unref(c);
 }
 
+static void put_path(void *self, const char *path)
+{
+    (void)nx_buf_printf(self, "%s ", path);
+}
+
+static void test_config_changes_that_wait_for_a_restart_are_named(void **state)
+{
+    (void)state;
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(4096);
+    parsed a = parse_good("version: v1\n" ONE_FUNCTION, 0), b = parse_good("version: v1\nname: other\nlog: {level: debug, format: json}\n"
+                                                                           "http: {max_headers: 32k, body_timeout: 2s}\ningest: {strict: true, batch: true}\nhop_limit: 3\n"
+                                                                           "nats: {url: 'nats://a:4222', token: t}\ndurability: quorum\nreplicas: 3\ndedupe_window: 30s\n"
+                                                                           "secret_key_file: ./k\nreplay: {audit: 1%}\n" ONE_FUNCTION,
+                                                                           0);
+    nx_config_each_restart(a.config, a.config, put_path, &out);
+    assert_int_equal(out.n, 0);
+    nx_config_each_restart(a.config, b.config, put_path, &out);
+    assert_string_equal(nx_buf_cstr(&out), "log.format http.max_headers http.body_timeout ingest.batch nats.url nats.token durability replicas dedupe_window ");
+    parsed_done(&a);
+    parsed_done(&b);
+}
+
 static void test_config_every_node_key(void **state)
 {
     (void)state;
     parsed p = parse_good("version: v1\nname: shop\nnamespace: team-a\nlisten: '[::1]:9000'\nadmin: ':0'\ndata_dir: ./state\n"
                           "log: {level: debug, format: json}\n"
                           "tls: {cert: tls/cert.pem, key: /etc/key.pem}\n"
-                          "http: {max_body: 2Mi, max_headers: 32k, max_connections: 5, head_timeout: 1s, body_timeout: 2s, idle_timeout: 1m30s}\n"
+                          "http: {max_body: 2Mi, max_buffered: 8Mi, max_headers: 32k, max_connections: 5, head_timeout: 1s, body_timeout: 2s, idle_timeout: 1m30s}\n"
                           "ingest: {strict: true, batch: True, max_types: 7}\n"
                           "hop_limit: 3\n"
                           "nats:\n"
@@ -140,6 +164,7 @@ static void test_config_every_node_key(void **state)
     assert_slice(c->tls_cert, "/nowhere/my-app/tls/cert.pem");
     assert_slice(c->tls_key, "/etc/key.pem");
     assert_int_equal(c->max_body_bytes, 2u << 20);
+    assert_int_equal(c->max_buffered_bytes, 8u << 20);
     assert_int_equal(c->max_header_bytes, 32000);
     assert_int_equal(c->max_connections, 5);
     assert_int_equal(c->idle_timeout_ns, 90000000000ull);
@@ -422,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config_mission_sample),
         cmocka_unit_test(test_config_defaults),
+        cmocka_unit_test(test_config_changes_that_wait_for_a_restart_are_named),
         cmocka_unit_test(test_config_every_node_key),
         cmocka_unit_test(test_config_every_function_key),
         cmocka_unit_test(test_config_secrets_say_where_values_are),

@@ -159,6 +159,7 @@ static void test_config_durations_and_sizes(void **state)
         {NODE("http: {max_body: 9Mi}"), 2, 18, "http.max_body", "\"9Mi\" is too large", "1Ki to 8Mi"},
         {NODE("dedupe_window: 8d"), 2, 16, "dedupe_window", "\"8d\" is too large", "1s to 24h"},
         {NODE("dedupe_window: 24h\nretention: {events: {max_age: 1h}}"), 2, 16, "dedupe_window", "longer than retention.events.max_age", ""},
+        {NODE("http: {max_body: 4Mi, max_buffered: 2Mi}"), 2, 37, "http.max_buffered", "http.max_buffered is less than http.max_body", "room for many bodies"},
         {NODE("retention: {events: {max_age: 1m}}"), 2, 31, "retention.events.max_age", "dedupe_window is longer", ""},
     };
     check_mistakes(all, NX_ARRAY_LEN(all), 0);
