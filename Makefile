@@ -11,9 +11,9 @@ help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Without the tests and benchmarks that `make build` also builds: whoever comes for the first time waits half as long.
-dev: setup build/build.ninja ## set up, build, and run a node on examples/hello-rust
+dev: setup build/build.ninja ## set up, build, and run a node on examples/hello-rust (ARGS: flags of nexus dev)
 	@$(call build_in,build,--target nexus)
-	@cd examples/hello-rust && exec ../../build/nexus dev
+	@exec build/nexus dev -f examples/hello-rust/nexus.yaml $(ARGS)
 
 setup: ## install what the build needs (test, check, bench, release: scripts/setup PROFILE)
 	@scripts/setup dev

@@ -2,15 +2,19 @@
 
 The real script, in a copy of the project's scripts with a cache of its own, in which every part but npm's is there already."""
 
+import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 
 import pytest
 
-from nexus.paths import ROOT
+from nexus.node import environment
+from nexus.paths import NEXUS, ROOT
+from nexus.wait import wait_until
 
 FAKE_NPM = """#!/bin/sh
 # The first $FAILURES calls fail with what $SAYS says; then a package is there.
@@ -102,3 +106,29 @@ def test_a_rust_that_can_not_link_is_missing_and_not_root_is_told_what_to_instal
     assert "setup: this is missing:\n    a Rust that compiles and links for WASI" in result.stderr
     assert re.search(r"sudo apt-get install -y --no-install-recommends .*\blld\b", result.stderr)
     assert not (project / ".deps").exists()
+
+
+@pytest.mark.skipif(NEXUS != ROOT / "build" / "nexus", reason="make dev runs build/nexus")
+def test_make_dev_runs_a_node_and_the_lines_it_prints_work_where_it_was_called(tmp_path):
+    flags = f"--listen 127.0.0.1:0 --admin 127.0.0.1:0 --data-dir {tmp_path / 'data'}"
+    with subprocess.Popen(["make", "dev", f"ARGS={flags}"], cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          start_new_session=True) as made:
+        try:
+            lines = []
+            for line in made.stdout:
+                lines.append(line)
+                if "Ctrl-C stops" in line:
+                    break
+            said = "".join(lines)
+            curl, events, replay = re.findall(r"^  (.*(?:curl|build/nexus) .*)$", said, re.M)
+            tried = {}
+            for command in (curl, events):
+                tried[command] = subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30, check=True)
+            event_id = json.loads(tried[curl].stdout)["event_id"]
+            assert event_id in tried[events].stdout
+            replayed = wait_until(lambda: (r := subprocess.run(["sh", "-c", replay], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30,
+                                                               check=False)).returncode == 0 and r.stdout, "a replay", on_failure=lambda: said)
+            assert f"OK Replaying event {event_id}" in replayed
+        finally:
+            os.killpg(made.pid, signal.SIGINT)
+            made.stdout.read()
