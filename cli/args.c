@@ -53,12 +53,16 @@ static nx_err usage(const nx_cli *c, FILE *err, const char *fmt, ...) __attribut
 
 static nx_err usage(const nx_cli *c, FILE *err, const char *fmt, ...)
 {
+    char text[1024];
     va_list ap;
-    fputs("nexus: ", err);
     va_start(ap, fmt);
-    vfprintf(err, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    fputc('\n', err);
+    if (c->is_json_asked) {
+        nx_cli_put_error_json(err, NX_EINVAL, text);
+        return NX_EINVAL;
+    }
+    fprintf(err, "nexus: %s\n", text);
     if (c->command) {
         fputs("usage: ", err);
         nx_cli_usage_line(c->command, err);
@@ -224,6 +228,8 @@ static nx_err check_args(nx_cli *c, FILE *err)
                 return usage(c, err, "missing argument <%s>: %s", a->name, a->help);
             continue;
         }
+        if (!a->is_many && !c->args[most][0]) /* of an empty variable in a script, most likely */
+            return usage(c, err, "<%s> is empty: %s", a->name, a->help);
         if (a->choices) {
             bool is_known = false;
             for (const char *const *p = a->choices; *p; p++)
@@ -249,6 +255,8 @@ nx_err nx_cli_parse(int argc, char *const *argv, nx_cli *c, const char **ret_gro
     const char *group = NULL;
     bool only_words = false;
     *ret_group = NULL;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        c->is_json_asked = c->is_json_asked || strcmp(argv[i], "--json") == 0;
     if (argc > NX_CLI_ARGS_MAX)
         return usage(c, err, "too many arguments (at most %d)", NX_CLI_ARGS_MAX);
     if (!(c->args = calloc((size_t)argc + 1, sizeof *c->args)))

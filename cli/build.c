@@ -1,4 +1,5 @@
 /* build.c: running build commands on a libuv loop. */
+#include "host.h"
 #include "nx/clock.h"
 #include "tools.h"
 #include <errno.h>
@@ -153,10 +154,11 @@ static void on_exit_status(uv_process_t *p, int64_t status, int signal_number)
 
 void nx_cli_build_cancel(nx_cli_build *b)
 {
+    bool is_again = b->is_canceled;
     b->is_canceled = true;
     /* The command is the leader of its own group, so this reaches what it started too. */
     if (!b->has_exited && uv_process_get_pid(&b->process) > 0)
-        kill(-uv_process_get_pid(&b->process), SIGTERM);
+        kill(-uv_process_get_pid(&b->process), is_again ? SIGKILL : SIGTERM);
 }
 
 void nx_cli_build_print(const nx_cli *c, const nx_cli_build_result *r)
@@ -325,33 +327,58 @@ nx_err nx_cli_build_start(struct uv_loop_s *loop, const nx_cli *c, const nx_cli_
 
 /* ---- all of them ------------------------------------------------------------------------------------------------ */
 
+/* One build that is waited for. The command is in a group of its own, so the terminal's Ctrl-C does not reach it. */
+typedef struct waited {
+    nx_cli_build *build; /* NULL: over */
+    nx_cli_signals *signals;
+    nx_cli_build_result result;
+    bool is_interrupted;
+} waited;
+
 static void take_result(void *self, const nx_cli_build_result *r)
 {
-    nx_cli_build_result *ret = self;
-    *ret = *r;
-    ret->function = NULL;
+    waited *w = self;
+    w->result = *r;
+    w->result.function = NULL;
+    w->build = NULL;
+    nx_cli_signals_free(w->signals);
+    w->signals = NULL;
+}
+
+static void on_interrupt(void *self)
+{
+    waited *w = self;
+    w->is_interrupted = true;
+    if (w->build)
+        nx_cli_build_cancel(w->build);
 }
 
 static int build_one(const nx_cli *c, const nx_cli_tools *tools, const nx_config *cfg, const nx_fn_config *f)
 {
     uv_loop_t loop;
     nx_error e = NX_ERROR_INIT;
-    nx_cli_build_result r = {0};
+    waited w = {0};
     char name[NX_FUNCTION_NAME_BYTES + 1], suspected[1536];
     if (uv_loop_init(&loop) != 0)
         return nx_cli_fail(c, NX_EIO, "cannot make an event loop");
     /* Many compilers say nothing for seconds. */
     if (c->err_is_tty && !c->json)
         fprintf(stderr, "%sbuilding%s %.*s\n", nx_cli_paint(c->err_has_colour, NX_CLI_DIM), nx_cli_paint(c->err_has_colour, NX_CLI_PLAIN), NX_SLICE_FMT(f->name));
-    e.code = nx_cli_build_start(&loop, c, tools, cfg, f, false, take_result, &r, NULL, &e);
+    e.code = nx_cli_signals_new(&loop, on_interrupt, NULL, &w, &w.signals);
+    if (e.code == NX_OK)
+        e.code = nx_cli_build_start(&loop, c, tools, cfg, f, false, take_result, &w, &w.build, &e);
+    if (e.code != NX_OK)
+        nx_cli_signals_free(w.signals);
     uv_run(&loop, UV_RUN_DEFAULT);
     uv_loop_close(&loop);
     if (e.code != NX_OK)
-        return nx_cli_fail(c, e.code, "%s", e.msg), NX_CLI_FAILED;
+        return nx_cli_fail(c, e.code, "%s", e.msg[0] ? e.msg : nx_err_text(e.code)), NX_CLI_FAILED;
     (void)nx_slice_to_cstr(f->name, name, sizeof name);
-    r.function = name;
-    nx_cli_build_print(c, &r);
-    if (r.is_ok)
+    if (w.is_interrupted)
+        return nx_cli_fail(c, NX_ECANCELED, "%s: the build was interrupted", name);
+    w.result.function = name;
+    nx_cli_build_print(c, &w.result);
+    if (w.result.is_ok)
         return NX_CLI_OK;
     nx_cli_tools_suspected(tools, f->build_command, suspected, sizeof suspected);
     if (suspected[0])
@@ -376,7 +403,10 @@ int nx_cli_build_all(const nx_cli *c, const nx_config *cfg, const char *const *n
             nx_cli_tools_link(&tools, cfg);
             has_tools = true;
         }
-        if (build_one(c, &tools, cfg, f) == NX_CLI_OK)
+        int code = build_one(c, &tools, cfg, f);
+        if (code == nx_err_exit_code(NX_ECANCELED))
+            return code;
+        if (code == NX_CLI_OK)
             built++;
         else
             failed++;

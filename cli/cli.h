@@ -100,6 +100,7 @@ struct nx_cli {
     unsigned n_args;
     const char *program; /* as it was called: for commands that are shown to be typed */
     bool json, wants_help;
+    bool is_json_asked;              /* --json stands somewhere: how a wrong use is told, before all flags are read */
     bool has_colour, err_has_colour; /* stdout, stderr */
     bool err_is_tty;
 };
@@ -153,9 +154,13 @@ const nx_cli_flag *nx_cli_each_flag(const nx_cli_command *command, unsigned inde
 const char *nx_cli_paint(bool with_colour, const char *code);
 /* Prints text of others: control characters (escape sequences among them) as \xNN, so that an event cannot drive the terminal. */
 void nx_cli_print_safe(FILE *out, nx_slice text);
+/* Prints a word of a command line that is shown to be typed: in the shell's quotes where it needs them. */
+void nx_cli_print_word(FILE *out, const char *word);
 /* Prints "nexus: message" (with --json an object {"error":{"code","message"}}) on stderr; returns the exit code of `code`. */
 int nx_cli_fail(const nx_cli *c, nx_err code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int nx_cli_fail_error(const nx_cli *c, const nx_error *e);
+/* The object alone, on a stream of the caller's. */
+void nx_cli_put_error_json(FILE *out, nx_err code, const char *text);
 /* A usage error: the message, and where to read on. Returns NX_CLI_USAGE. */
 int nx_cli_fail_usage(const nx_cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Words for people: to stdout, or nowhere with --json. */

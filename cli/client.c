@@ -158,7 +158,7 @@ int nx_cli_fail_problem(const nx_cli *c, const nx_httpc_resp *reply)
     if (detail.n > 0 || title.n > 0)
         snprintf(text, sizeof text, "%.*s", NX_SLICE_FMT(detail.n > 0 ? detail : title));
     else
-        snprintf(text, sizeof text, "the node answered with HTTP status %d", reply->status);
+        snprintf(text, sizeof text, "HTTP status %d without a reason: what answers is no node, or a proxy before one", reply->status);
     nx_slice run = parsed == NX_OK ? nx_json_get_str(problem, "run_id") : NX_SLICE_NULL;
     size_t n = strlen(text);
     if (run.n > 0)
@@ -174,7 +174,9 @@ static int fail_transport(const nx_cli_client *n, const nx_error *e)
         nx_cli_fail(n->cli, NX_EUNAVAIL, "no node answers at %s; start one with `nexus dev`", n->url);
         return NX_CLI_NO_NODE;
     }
-    return nx_cli_fail(n->cli, e->code, "%s: %s", n->url, e->msg[0] ? e->msg : nx_err_text(e->code));
+    if (e->msg[0]) /* it names the URL */
+        return nx_cli_fail_error(n->cli, e);
+    return nx_cli_fail(n->cli, e->code, "%s: %s", n->url, nx_err_text(e->code));
 }
 
 int nx_cli_call(nx_cli_client *n, const nx_cli_request *q, nx_httpc_resp *reply)
@@ -283,6 +285,8 @@ int nx_cli_follow(nx_cli_client *n, const char *path, int (*fn)(void *self, nx_s
     int code = NX_CLI_OK;
     if (f.is_over)
         code = NX_CLI_OK;
+    else if (e.code != NX_OK && reply.status > 0 && reply.status < 300)
+        code = nx_cli_fail(n->cli, NX_EUNAVAIL, "the node at %s went away in the middle of its answer", n->url);
     else if (e.code != NX_OK)
         code = fail_transport(n, &e);
     else if (reply.status >= 300)

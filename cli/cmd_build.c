@@ -5,15 +5,9 @@
 static void print_export(void *self, const char *name, const char *value)
 {
     (void)self;
-    /* In single quotes of the shell, where only the single quote itself needs care. */
-    printf("export %s='", name);
-    for (; *value; value++) {
-        if (*value == '\'')
-            fputs("'\\''", stdout);
-        else
-            putchar(*value);
-    }
-    fputs("'\n", stdout);
+    printf("export %s=", name);
+    nx_cli_print_word(stdout, value);
+    putchar('\n');
 }
 
 static void add_member(void *self, const char *name, const char *value)

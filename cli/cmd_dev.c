@@ -36,6 +36,7 @@ typedef struct dev {
     nx_config *next;           /* the file as it was read last; modules not looked at */
     uint64_t next_fingerprint; /* of the file as it was read last, good or not */
     bool is_refused;           /* it was not good: until it is saved again, nothing is taken */
+    bool is_told_refused;      /* the newest thing that was said of a reload is that it was refused */
     built *built;
     nx_cli_build *building;
     uint64_t build_started_ns;
@@ -139,8 +140,9 @@ static void log_lines(nx_log_level level, const char *event, const char *head, n
     }
 }
 
-static void log_refused(nx_slice problems, const nx_error *e)
+static void log_refused(dev *d, nx_slice problems, const nx_error *e)
 {
+    d->is_told_refused = true;
     nx_log(NX_LOG_ERROR, "config.refused", "not reloaded; the last good configuration goes on running:");
     log_lines(NX_LOG_ERROR, "config.refused", "  ", problems.n ? problems : nx_slice_cstr(e->msg[0] ? e->msg : nx_err_text(e->code)));
 }
@@ -166,11 +168,14 @@ static void take(dev *d)
         if (text.n > 0) {
             log_lines(NX_LOG_INFO, "config.applied", "", nx_buf_view(&text));
             nx_log(NX_LOG_INFO, "config.applied", "reloaded in %llums", (unsigned long long)((nx_clock_ns() - started) / NX_NS_PER_MS));
+        } else if (d->is_told_refused) {
+            nx_log(NX_LOG_INFO, "config.applied", "valid again, and the same as what runs: nothing changed");
         }
+        d->is_told_refused = false;
     } else if (d->building) {
         d->taken_fingerprint = 0; /* a module may be half written by the build: once more when it is over */
     } else {
-        log_refused(nx_buf_view(&text), &e);
+        log_refused(d, nx_buf_view(&text), &e);
     }
 }
 
@@ -253,7 +258,7 @@ static void reconcile(void *self)
         e.code = nx_cli_config_load(d->c, d->file, 0, &cfg, &problems, &e);
         d->is_refused = e.code != NX_OK;
         if (d->is_refused) {
-            log_refused(nx_buf_view(&problems), &e);
+            log_refused(d, nx_buf_view(&problems), &e);
             return;
         }
         nx_config_unref(d->next);

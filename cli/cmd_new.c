@@ -82,15 +82,16 @@ static int run(nx_cli *c)
 {
     const char *root = c->args[0], *lang = nx_cli_flag_text(c, "lang");
     const nx_cli_template *t = nx_cli_templates;
-    char name[64];
+    char name[64], folder[NX_CLI_PATH_BYTES];
     nx_error e = NX_ERROR_INIT;
     for (; t->lang && lang && strcmp(t->lang, lang) != 0; t++)
         ;
     if (!name_of(root, name))
         return nx_cli_fail_usage(c, "<folder>: \"%s\" makes no name; begin it with a letter", root);
     e.code = check_folder(root, &e);
-    if (e.code == NX_OK && mkdir(root, 0777) != 0 && errno != EEXIST)
-        e.code = nx_error_set(&e, nx_err_from_errno(errno), "%s: %s", root, strerror(errno));
+    if (e.code == NX_OK)
+        e.code = snprintf(folder, sizeof folder, "%s/", root) < (int)sizeof folder ? make_folders(folder, &e)
+                                                                                   : nx_error_set(&e, NX_ELIMIT, "%s: the path is too long", root);
     for (const nx_cli_template_file *f = t->files; e.code == NX_OK && f->path; f++)
         e.code = write_file(root, f, name, &e);
     if (e.code != NX_OK)
@@ -111,7 +112,9 @@ static int run(nx_cli *c)
     printf("made %s (%s):\n", root, t->says);
     for (const nx_cli_template_file *f = t->files; f->path; f++)
         printf("  %s/%s\n", root, f->path);
-    printf("\nNow:\n  cd %s\n  %s dev\n", root, c->program);
+    printf("\nNow:\n  cd ");
+    nx_cli_print_word(stdout, root);
+    printf("\n  %s dev\n", c->program);
     return NX_CLI_OK;
 }
 

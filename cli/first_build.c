@@ -107,7 +107,7 @@ int nx_cli_first_build(const nx_cli *c, const char *file, nx_config **cfg, uint6
     for (;;) {
         uint64_t seen = fingerprint(*fingerprint_of_file, *cfg);
         int code = is_good ? nx_cli_build_all(c, *cfg, NULL, 0, false, NULL) : NX_CLI_FAILED;
-        if (code == NX_CLI_OK || (is_good && lacks_tools(*cfg)))
+        if (code == NX_CLI_OK || code == nx_err_exit_code(NX_ECANCELED) || (is_good && lacks_tools(*cfg)))
             return code;
         code = wait_for_save(c, file, *cfg, seen);
         if (code != NX_CLI_OK)

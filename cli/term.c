@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,23 +32,43 @@ void nx_cli_print_safe(FILE *out, nx_slice text)
     }
 }
 
+void nx_cli_print_word(FILE *out, const char *word)
+{
+    bool is_plain = *word != 0;
+    for (const char *p = word; *p && is_plain; p++) /* bytes of UTF-8 mean nothing to a shell */
+        is_plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("-_./+,:@%=", *p) || (*p & 0x80);
+    if (is_plain) {
+        fputs(word, out);
+        return;
+    }
+    fputc('\'', out);
+    for (; *word; word++)
+        *word == '\'' ? fputs("'\\''", out) : fputc(*word, out);
+    fputc('\'', out);
+}
+
 /* ---- errors ----------------------------------------------------------------------------------------------------- */
+
+void nx_cli_put_error_json(FILE *out, nx_err code, const char *text)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf line = NX_BUF_INIT(1u << 16);
+    nx_jw w = NX_JW_INIT(&line);
+    nx_jw_object(&w);
+    nx_jw_key(&w, "error");
+    nx_jw_object(&w);
+    nx_jw_kcstr(&w, "code", nx_err_name(code));
+    nx_jw_kcstr(&w, "message", text);
+    nx_jw_object_end(&w);
+    nx_jw_object_end(&w);
+    if (nx_jw_err(&w) == NX_OK)
+        fprintf(out, "%.*s\n", NX_SLICE_FMT(nx_buf_view(&line)));
+}
 
 static int fail(const nx_cli *c, nx_err code, const char *text)
 {
     if (c->json) {
-        NX_CLEANUP(nx_buf_done)
-        nx_buf line = NX_BUF_INIT(1u << 16);
-        nx_jw w = NX_JW_INIT(&line);
-        nx_jw_object(&w);
-        nx_jw_key(&w, "error");
-        nx_jw_object(&w);
-        nx_jw_kcstr(&w, "code", nx_err_name(code));
-        nx_jw_kcstr(&w, "message", text);
-        nx_jw_object_end(&w);
-        nx_jw_object_end(&w);
-        if (nx_jw_err(&w) == NX_OK)
-            fprintf(stderr, "%.*s\n", NX_SLICE_FMT(nx_buf_view(&line)));
+        nx_cli_put_error_json(stderr, code, text);
         return nx_err_exit_code(code);
     }
     fprintf(stderr, "%snexus:%s ", nx_cli_paint(c->err_has_colour, NX_CLI_RED), nx_cli_paint(c->err_has_colour, NX_CLI_PLAIN));
@@ -240,6 +261,14 @@ struct nx_cli_progress {
 #define FIRST_AFTER_MS 1000
 #define STEP_MS 250
 
+/* Bytes of text that fit into a line of the terminal beside the rest of a progress line. */
+static int text_columns(void)
+{
+    struct winsize size = {0};
+    int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    return columns > 20 ? columns - 12 : 8;
+}
+
 static void *progress_main(void *self)
 {
     nx_cli_progress *p = self;
@@ -259,7 +288,8 @@ static void *progress_main(void *self)
             ;
         if (p->is_over)
             break;
-        fprintf(stderr, "\r\033[K%c %s (%us)", "|/-\\"[step % 4], p -> what, (unsigned)(at_ms / 1000));
+        /* A line that wraps could not be taken back. */
+        fprintf(stderr, "\r\033[K%c %.*s (%us)", "|/-\\"[step % 4], text_columns(), p -> what, (unsigned)(at_ms / 1000));
         fflush(stderr);
         p->has_line = true;
     }

@@ -75,11 +75,11 @@ typedef struct nx_cli_build_result {
  * which the build is gone. Where it cannot start, done() is not called and the reason is in reterr. Settings are copied. */
 nx_err nx_cli_build_start(struct uv_loop_s *loop, const nx_cli *c, const nx_cli_tools *tools, const nx_config *cfg, const nx_fn_config *f,
                           bool as_log, void (*done)(void *self, const nx_cli_build_result *r), void *self, nx_cli_build **ret, nx_error *reterr);
-/* Ends the command and all it started; done() still comes. */
+/* Ends the command and all it started, the second time at once; done() still comes. */
 void nx_cli_build_cancel(nx_cli_build *b);
 /* Prints "built user-welcome in 1.2s" or what failed. */
 void nx_cli_build_print(const nx_cli *c, const nx_cli_build_result *r);
 /* BLOCKING: builds the named functions (n_names 0: all) one after the other; those that are up to date only with `force`.
- * Returns the exit code; *ret_built counts. */
+ * Returns the exit code; *ret_built counts. A signal ends the build that runs, and no other is begun (NX_ECANCELED's exit code). */
 int nx_cli_build_all(const nx_cli *c, const nx_config *cfg, const char *const *names, unsigned n_names, bool force, unsigned *ret_built);
 #endif

@@ -235,6 +235,17 @@ def test_logs_of_the_past_and_of_now(node):
                                                                      if x["level"] == "ERROR"]
 
 
+def test_following_logs_of_a_node_that_dies_says_so(project, guests):
+    project.write({"functions": [function("any", project.module(guests.wat("answer.wat", TEXT="one", LENGTH=3)))]})
+    with Node(project) as node:
+        with Tail("logs", "-f", cwd=project.dir, env=environment()) as tail:
+            tail.wait_line("ready in")
+            node.kill()
+            assert tail.process.wait(20) == 69
+        assert tail.lines[-1] == f"nexus: the node at {node.admin_url} went away in the middle of its answer"
+        node.start()
+
+
 # ---- validate and schema
 
 

@@ -200,6 +200,14 @@ def test_new_refuses_an_existing_folder(tmp_path):
     assert (tmp_path / "app" / "nexus.yaml").read_text() == before
 
 
+def test_new_makes_folders_above_and_says_what_a_shell_understands(tmp_path):
+    said = nexus("new", "some where/it's mine", "--lang=c", cwd=tmp_path).stdout
+    (line,) = re.findall("^  (cd .*)$", said, re.M)
+    shell = subprocess.run(["sh", "-c", f"{line} && ls"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "nexus.yaml" in shell.stdout
+    assert "\n  cd plain\n" in nexus("new", "plain", "--lang=c", cwd=tmp_path).stdout
+
+
 def test_whole_demo_fits_its_time(tmp_path):
     """From nothing to a replayed event, as the mission's demo does it: well under 90 seconds."""
     with Stopwatch() as watch:

@@ -1,12 +1,17 @@
 """`nexus dev` follows the files: whole or not at all, quickly, and says what changed."""
 
 import os
+import pathlib
 import re
+import signal
 import statistics
+import subprocess
 
 import pytest
+import yaml
 from nexus import nats
-from nexus.node import SLOW, Node, function
+from nexus.node import SLOW, Node, Project, environment, function
+from nexus.paths import NEXUS
 from nexus.wait import SLOW, Stopwatch, pause, wait_until
 
 RELOAD_S = 1.0 * SLOW  # for one save, on a machine that may be busy
@@ -90,9 +95,21 @@ def test_broken_save_keeps_the_last_good_configuration(node):
     text = node.wait_log("timout") and node.log()
     assert "nexus.yaml:" in text and "sync" in text
     assert node.post("one", "").text == "one"
+    # What ran all the time is no change, but whoever mended the file wants to hear that it is mended.
+    node.project.write(good)
+    node.wait_log("valid again, and the same as what runs: nothing changed")
     # ... and the next good save is taken.
     node.project.write(good.replace("path: /events/one", "path: /fixed"))
     assert answered(node, "/fixed", "one") < RELOAD_S
+
+
+def test_settings_that_need_a_restart_are_named(node):
+    settings = yaml.safe_load(node.project.file.read_text())
+    node.project.write({**settings, "http": {"head_timeout": "3s"}, "dedupe_window": "5m", "ingest": {"strict": True}})
+    node.wait_log("http.head_timeout changed: takes effect when the node is started again")
+    node.wait_log("dedupe_window changed: takes effect when the node is started again")
+    assert "ingest.strict changed" not in node.log()
+    assert node.post("nobody.takes.this", "x").status_code == 404
 
 
 def test_broken_module_keeps_the_last_good_one(node, guests):
@@ -226,3 +243,49 @@ def test_waiting_for_a_save_ends_by_a_signal(project):
     node.launch()
     node.wait_log("waiting for the next save", 30)
     assert node.stop(expect=None) == 130
+
+
+@pytest.mark.parametrize("verb", [["build"], ["dev", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], ["deploy", "--admin-url", "http://127.0.0.1:9"]])
+def test_an_interrupted_build_ends_with_all_it_started(project, verb):
+    """The command is no part of the terminal's group, so Ctrl-C is handed on; a second one does not ask."""
+    # Each says that it is there when a signal finds it as it means to be: a shell forgets one that comes before its child has begun.
+    project.write({"functions": [function("slow", "./slow.wasm", build={
+        "command": "trap : TERM; sh -c 'echo $$ > child; exec tail -f /dev/null' &\n"
+                   "sh -c 'trap \"\" TERM; echo $$ > stubborn; exec tail -f /dev/null' & echo $$ > shell; until wait; do :; done"})]})
+    pids = {}
+    process = subprocess.Popen([str(NEXUS), *verb], cwd=project.dir, env=environment(), stderr=subprocess.PIPE, text=True)
+    try:
+        for name in ("child", "stubborn", "shell"):
+            pids[name] = int(wait_until(lambda: (project.dir / name).exists() and (project.dir / name).read_text().strip(), name, 30))
+        process.send_signal(signal.SIGINT)
+        wait_until(lambda: not is_running(pids["child"]), "the end of what the command started")
+        assert process.poll() is None and is_running(pids["stubborn"])
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        left = [pid for pid in pids.values() if is_running(pid)]
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+    assert process.returncode == 130, said
+    assert "slow: the build was interrupted" in said
+    assert not left
+
+
+def test_a_project_may_lie_anywhere(tmp_path, guests):
+    """Spaces, quotes, backslashes, other alphabets: folders are named so."""
+    project = Project(tmp_path / "o\"d 'n' \\ $HOME #{x}; %s ü")
+    project.write({"functions": [function("copied", "./copied.wasm", respond="sync", build={"command": "cp source.wasm copied.wasm", "watch": ["source.wasm"]})]})
+    project.module(guests.wat("answer.wat", TEXT="one", LENGTH=3), "source.wasm")
+    with Node(project) as node:
+        assert node.post("copied", "").text == "one"
+        assert [r["verdict"] for r in node.replay("@last")] == ["identical"]
+        node.restart()
+        assert node.post("copied", "").text == "one"
+
+
+def is_running(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -29,6 +29,16 @@ static void test_args_two_word_verb_with_flags_and_argument(void **state)
     nx_cli_done(&c);
 }
 
+static void test_args_wrong_use_is_told_as_json_where_that_is_asked(void **state)
+{
+    (void)state;
+    REFUSED("{\"error\":{\"code\":\"NX_EINVAL\",\"message\":\"unknown flag --bogus", "events", "list", "--bogus", "--json");
+    REFUSED("\"message\":\"unknown command 'evnts'", "--json", "evnts");
+    REFUSED("\"message\":\"missing argument <folder>", "new", "--json");
+    REFUSED("nexus: unknown command 'evnts'", "evnts", "--", "--json");
+    REFUSED("nexus: <event> is empty: Id of", "events", "show", "");
+}
+
 static void test_args_every_way_to_write_a_flag(void **state)
 {
     (void)state;
@@ -165,6 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_args_two_word_verb_with_flags_and_argument),
+        cmocka_unit_test(test_args_wrong_use_is_told_as_json_where_that_is_asked),
         cmocka_unit_test(test_args_every_way_to_write_a_flag),
         cmocka_unit_test(test_args_last_of_a_repeated_flag_counts_and_lists_keep_all),
         cmocka_unit_test(test_args_double_dash_ends_flags),
