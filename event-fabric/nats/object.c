@@ -1,7 +1,7 @@
 /* object.c: artifacts and large run records, in the published NATS Object Store layout (ADR-20): stream OBJ_<bucket>, chunks of 128 KiB on
  * $O.<bucket>.C.<nuid>, one metadata message on $O.<bucket>.M.<base64url(name)>. An object's name is the SHA-256 of its bytes, so it never
- * changes. */
-#include "fab_internal.h"
+ * changes; its metadata is stored anew when it is put once more, so that its time tells when somebody wanted it last. */
+#include "nats/lookup.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -194,8 +194,11 @@ nx_err nx_fab_obj_put(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *dig
         return nx_error_set(reterr, NX_EINVAL, "the bytes do not have the digest that was named");
     if (bytes.n > OBJECT_BYTES)
         return nx_error_set(reterr, NX_ELIMIT, "an artifact of %zu bytes (at most %u)", bytes.n, OBJECT_BYTES);
-    if (has(n, b, digest))
-        return NX_OK;
+    if (has(n, b, digest)) {
+        e = b == &n->artifacts ? nx_fab_artifact_touch(n, digest, reterr) : NX_OK;
+        if (e != NX_ENOENT)
+            return e;
+    }
     nx_sha256_hex(digest, name);
     new_nuid(nuid);
     snprintf(subject, sizeof subject, "$O.%s.C.%s", b->name, nuid);
@@ -302,4 +305,123 @@ nx_err nx_fab_obj_get(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *dig
 nx_err nx_fab_artifact_get(nx_fab_ns *n, const nx_sha256 *digest, nx_buf *out, nx_error *reterr)
 {
     return nx_fab_obj_get(n, &n->artifacts, digest, out, reterr);
+}
+
+/* ---- what nobody needs --------------------------------------------------------------------------------------------------------------------------- */
+
+nx_err nx_fab_artifact_touch(nx_fab_ns *n, const nx_sha256 *digest, nx_error *reterr)
+{
+    char name[NX_SHA256_HEX + 1], subject[256], text[64];
+    NX_CLEANUP(nx_buf_done)
+    nx_buf data = NX_BUF_INIT(1u << 16);
+    nx_fab_hdr h = {.p = text, .cap = sizeof text};
+    nx_json *meta = NULL;
+    nx_err e;
+
+    nx_sha256_hex(digest, name);
+    e = get_meta(n, &n->artifacts, name, &meta, reterr);
+    if (!e)
+        e = nx_json_dump(meta, &data);
+    nx_json_free(meta);
+    if (e)
+        return e;
+    meta_subject(&n->artifacts, name, subject, sizeof subject);
+    nx_fab_hdr_add(&h, "Nats-Rollup", NX_SLICE("sub"));
+    return nx_fab_publish_sync(n->f, subject, &h, nx_buf_view(&data), NULL, reterr);
+}
+
+struct listing {
+    nx_arena *a;
+    nx_fab_artifact *v;
+    unsigned n, cap;
+};
+
+static int list_one(void *self, nx_fab_stored *s)
+{
+    struct listing *l = self;
+    nx_fab_artifact x = {.seq = s->seq, .put_wall_ns = s->wall_ns};
+    nx_json *meta = NULL;
+    bool is_one;
+
+    if (nx_json_parse(nx_slice_make(natsMsg_GetData(s->m), (size_t)natsMsg_GetDataLength(s->m)), 1 << 16, &meta, NULL))
+        return 0;
+    is_one = !nx_json_get_bool(meta, "deleted", false) && !nx_sha256_parse_hex(nx_json_get_str(meta, "name"), &x.digest);
+    x.size_bytes = nx_json_get_u64(meta, "size", 0);
+    nx_json_free(meta);
+    if (!is_one)
+        return 0;
+    if (l->n == l->cap) {
+        unsigned cap = l->cap ? 2 * l->cap : 64;
+        nx_fab_artifact *v = nx_arena_calloc(l->a, cap, sizeof *v);
+
+        if (!v)
+            return NX_ENOMEM;
+        if (l->n)
+            memcpy(v, l->v, l->n * sizeof *v);
+        l->v = v;
+        l->cap = cap;
+    }
+    l->v[l->n++] = x;
+    return 0;
+}
+
+nx_err nx_fab_artifacts_list(nx_fab_ns *n, nx_arena *a, nx_fab_artifact **ret, unsigned *ret_n, nx_error *reterr)
+{
+    struct listing l = {.a = a};
+    char filter[160];
+    nx_err e;
+
+    snprintf(filter, sizeof filter, "$O.%s.M.>", n->artifacts.name);
+    e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->artifacts.stream, .filter = filter, .seq = 1, .batch = 64}, list_one, &l, reterr);
+    if (!e) {
+        *ret = l.v;
+        *ret_n = l.n;
+    }
+    return e;
+}
+
+static nx_err purge(nx_fab_ns *n, const char *subject, uint64_t up_to, nx_error *reterr)
+{
+    char api[160], body[400];
+    nx_json *j = NULL;
+    nx_err e;
+
+    snprintf(api, sizeof api, "STREAM.PURGE.%s", n->artifacts.stream);
+    snprintf(body, sizeof body, up_to ? "{\"filter\":\"%s\",\"seq\":%llu}" : "{\"filter\":\"%s\"}", subject, (unsigned long long)up_to + 1);
+    e = nx_fab_api(n->f, api, nx_slice_cstr(body), &j, NULL, reterr);
+    nx_json_free(j);
+    return e;
+}
+
+nx_err nx_fab_artifact_delete(nx_fab_ns *n, const nx_fab_artifact *x, nx_error *reterr)
+{
+    char name[NX_SHA256_HEX + 1], subject[256], chunks[256], meta[512], text[128], number[24];
+    nx_fab_hdr h = {.p = text, .cap = sizeof text};
+    nx_json *j = NULL;
+    uint64_t seq = 0;
+    nx_slice nuid;
+    nx_err e;
+
+    nx_sha256_hex(&x->digest, name);
+    e = get_meta(n, &n->artifacts, name, &j, reterr);
+    if (e)
+        return e == NX_ENOENT ? NX_OK : e;
+    nuid = nx_json_get_str(j, "nuid");
+    if (!nx_fab_name_is_valid(nuid, 64))
+        e = nx_error_set(reterr, NX_ECORRUPT, "the metadata of artifact %s is damaged", name);
+    snprintf(chunks, sizeof chunks, "$O.%s.C.%.*s", n->artifacts.name, NX_SLICE_FMT(nuid));
+    int len = snprintf(meta, sizeof meta, "{\"name\":\"%s\",\"bucket\":\"%s\",\"nuid\":\"%.*s\",\"size\":0,\"mtime\":\"0001-01-01T00:00:00Z\",\"chunks\":0,\"deleted\":true}",
+                       name, n->artifacts.name, NX_SLICE_FMT(nuid));
+    nx_json_free(j);
+    if (e)
+        return e;
+    meta_subject(&n->artifacts, name, subject, sizeof subject);
+    nx_fab_hdr_add(&h, "Nats-Rollup", NX_SLICE("sub"));
+    nx_fab_hdr_add(&h, "Nats-Expected-Last-Subject-Sequence", nx_slice_make(number, (size_t)snprintf(number, sizeof number, "%llu", (unsigned long long)x->seq)));
+    e = nx_fab_publish_sync(n->f, subject, &h, nx_slice_make(meta, (size_t)len), &seq, reterr);
+    if (!e)
+        e = purge(n, chunks, 0, reterr);
+    if (!e)
+        e = purge(n, subject, seq, reterr); /* the deletion has been told to whoever watches; kept, such words would fill the bucket */
+    return e;
 }

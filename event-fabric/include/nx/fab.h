@@ -264,10 +264,22 @@ nx_err nx_fab_store_get(nx_fab_ns *n, nx_slice store, nx_slice key, uint64_t dea
 nx_err nx_fab_store_put(nx_fab_ns *n, nx_slice store, nx_slice key, nx_slice value, int64_t expected, uint64_t deadline_ns, uint64_t *ret_revision, nx_error *reterr);
 nx_err nx_fab_store_delete(nx_fab_ns *n, nx_slice store, nx_slice key, int64_t expected, uint64_t deadline_ns, nx_error *reterr);
 
-/* Published NATS Object Store layout (ADR-20), bucket nx-artifacts-<ns>, name = SHA-256 hex. put of what is there already does nothing. */
+/* Published NATS Object Store layout (ADR-20), bucket nx-artifacts-<ns>, name = SHA-256 hex. put of what is there already touches it. */
 nx_err nx_fab_artifact_put(nx_fab_ns *n, const nx_sha256 *digest, nx_slice bytes, nx_error *reterr);
 nx_err nx_fab_artifact_get(nx_fab_ns *n, const nx_sha256 *digest, nx_buf *out, nx_error *reterr); /* digest checked: NX_ECORRUPT */
 bool nx_fab_artifact_has(nx_fab_ns *n, const nx_sha256 *digest);
+/* As if it had been put now, which a put of what is there already is too: by that time is told what nobody needs. NX_ENOENT. */
+nx_err nx_fab_artifact_touch(nx_fab_ns *n, const nx_sha256 *digest, nx_error *reterr);
+typedef struct nx_fab_artifact {
+    nx_sha256 digest;
+    uint64_t size_bytes, put_wall_ns, seq;
+} nx_fab_artifact;
+nx_err nx_fab_artifacts_list(nx_fab_ns *n, nx_arena *a, nx_fab_artifact **ret, unsigned *ret_n, nx_error *reterr);
+/* NX_ECONFLICT: it was put or touched since it was listed, and stays. */
+nx_err nx_fab_artifact_delete(nx_fab_ns *n, const nx_fab_artifact *x, nx_error *reterr);
+
+/* BLOCKING: every stored record of runs (or of replays), attempts too, oldest first, lent for the call; visit() returns false to stop. */
+nx_err nx_fab_records_visit(nx_fab_ns *n, bool replays, bool (*visit)(void *self, const nx_run *run), void *self, nx_error *reterr);
 
 /* ---- what is going on --------------------------------------------------------------------------------------------------------------- */
 typedef struct nx_fab_stats {

@@ -182,6 +182,52 @@ static void test_artifact_round_trip_of_5_mib(void **state)
 }
 
 /* The layout that others read (ADR-20), field by field. */
+static const nx_fab_artifact *listed(const nx_fab_artifact *v, unsigned n, const nx_sha256 *d)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (memcmp(&v[i].digest, d, sizeof *d) == 0)
+            return &v[i];
+    return NULL;
+}
+
+static void test_artifact_is_deleted_unless_it_was_put_again(void **state)
+{
+    fix fix_, *fx = &fix_;
+    nx_sha256 one = nx_sha256_of(NX_SLICE("one")), two = nx_sha256_of(NX_SLICE("two"));
+    nx_arena a = NX_ARENA_INIT(1 << 20);
+    nx_fab_artifact *v = NULL, *later = NULL;
+    nx_fab_stream_state st;
+    nx_buf out = NX_BUF_INIT(1 << 20);
+    unsigned n = 0;
+
+    (void)state;
+    fix_open(fx);
+    assert_int_equal(nx_fab_artifact_touch(fx->n, &one, &fx->err), NX_ENOENT);
+    ok(nx_fab_artifact_put(fx->n, &one, NX_SLICE("one"), &fx->err));
+    ok(nx_fab_artifact_put(fx->n, &two, NX_SLICE("two"), &fx->err));
+    ok(nx_fab_artifacts_list(fx->n, &a, &v, &n, &fx->err));
+    assert_int_equal(n, 2);
+    assert_int_equal(listed(v, n, &one)->size_bytes, 3);
+    /* Put once more by somebody who needs it: who saw it before may not take it away. */
+    ok(nx_fab_artifact_put(fx->n, &one, NX_SLICE("one"), &fx->err));
+    assert_int_equal(nx_fab_artifact_delete(fx->n, listed(v, n, &one), &fx->err), NX_ECONFLICT);
+    ok(nx_fab_artifact_get(fx->n, &one, &out, &fx->err));
+    assert_true(nx_slice_eq_cstr(nx_buf_view(&out), "one"));
+    ok(nx_fab_artifacts_list(fx->n, &a, &later, &n, &fx->err));
+    assert_true(listed(later, n, &one)->put_wall_ns >= listed(v, 2, &one)->put_wall_ns && listed(later, n, &one)->seq > listed(v, 2, &one)->seq);
+    ok(nx_fab_artifact_delete(fx->n, listed(later, n, &one), &fx->err));
+    ok(nx_fab_artifact_delete(fx->n, listed(later, n, &one), &fx->err)); /* gone already */
+    assert_false(nx_fab_artifact_has(fx->n, &one));
+    assert_true(nx_fab_artifact_has(fx->n, &two));
+    ok(nx_fab_stream_state_get(fx->f, fx->n->artifacts.stream, &st, &fx->err));
+    assert_int_equal(st.messages, 2); /* chunk and metadata of the other: nothing is left of this one */
+    ok(nx_fab_artifact_put(fx->n, &one, NX_SLICE("one"), &fx->err));
+    assert_true(nx_fab_artifact_has(fx->n, &one));
+    nx_buf_done(&out);
+    nx_arena_done(&a);
+    fix_close(fx);
+}
+
 static void test_artifact_metadata_is_the_published_layout(void **state)
 {
     fix fix_, *fx = &fix_;
@@ -732,6 +778,7 @@ int main(void)
         cmocka_unit_test(test_kv_list_of_many_keys_with_history),
         cmocka_unit_test(test_kv_watch_sees_changes_also_after_a_restart_of_the_server),
         cmocka_unit_test(test_artifact_round_trip_of_5_mib),
+        cmocka_unit_test(test_artifact_is_deleted_unless_it_was_put_again),
         cmocka_unit_test(test_artifact_metadata_is_the_published_layout),
         cmocka_unit_test(test_raw_messages_become_events),
         cmocka_unit_test(test_a_subject_of_another_stream_is_sourced),
