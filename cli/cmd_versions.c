@@ -1,6 +1,8 @@
-/* cmd_versions.c: nexus versions list, show, diff. */
+/* cmd_versions.c: nexus versions list, show, diff, prune. */
 #include "cmds.h"
 #include "compare.h"
+#include "follow_job.h"
+#include "nx/clock.h"
 #include "nx/diff.h"
 
 #define PATH_BYTES 4096
@@ -227,6 +229,88 @@ static int run_diff(nx_cli *c)
     return code;
 }
 
+/* ---- prune ------------------------------------------------------------------------------------------------------------- */
+
+static int write_prune(const nx_cli *c, nx_buf *spec)
+{
+    const char *older = nx_cli_flag_text(c, "older-than");
+    uint64_t keep, age_ns;
+    nx_jw w = NX_JW_INIT(spec);
+    if (nx_cli_flag_u64(c, "keep", 1, 1000000, 0, &keep) != NX_OK)
+        return NX_CLI_USAGE;
+    if (older && nx_duration_parse(nx_slice_cstr(older), &age_ns) != NX_OK)
+        return nx_cli_fail_usage(c, "flag --older-than: \"%s\" is not a duration (try 30d)", older);
+    nx_jw_object(&w);
+    if (c->n_args)
+        nx_jw_kcstr(&w, "function", c->args[0]);
+    if (older)
+        nx_jw_kcstr(&w, "older_than", older);
+    if (keep)
+        nx_jw_ku64(&w, "keep", keep);
+    nx_jw_kbool(&w, "dry_run", nx_cli_flag_is_set(c, "dry-run"));
+    nx_jw_object_end(&w);
+    return nx_jw_err(&w) == NX_OK ? NX_CLI_OK : nx_cli_fail(c, NX_ELIMIT, "the name is too long");
+}
+
+typedef struct kept_text {
+    nx_buf *out;
+} kept_text;
+
+static int add_kept(void *self, nx_slice why, const nx_json *count)
+{
+    kept_text *t = self;
+    if (nx_json_i64(count, 0))
+        nx_buf_printf(t->out, "%s%lld by %.*s", t->out->n ? ", " : "", (long long)nx_json_i64(count, 0), NX_SLICE_FMT(why));
+    return 0;
+}
+
+static void print_pruned(const nx_json *s)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf kept = NX_BUF_INIT(4096);
+    kept_text text = {&kept};
+    const nx_json *removed = nx_json_get(s, "removed");
+    bool is_dry = nx_json_get_bool(s, "dry_run", false);
+    uint64_t versions = nx_json_get_u64(s, "removed_versions", 0), artifacts = nx_json_get_u64(s, "freed_artifacts", 0);
+    for (size_t i = 0; i < nx_json_len(removed); i++)
+        printf("%.*s %.*s\n", NX_SLICE_FMT(nx_json_get_str(nx_json_at(removed, i), "function")), NX_SLICE_FMT(nx_json_get_str(nx_json_at(removed, i), "version")));
+    printf("%llu version%s %s removed, %llu artifact%s freed (%.1f MB)\n", (unsigned long long)versions, versions == 1 ? "" : "s",
+           is_dry ? "would be" : versions == 1 ? "is"
+                                               : "are",
+           (unsigned long long)artifacts, artifacts == 1 ? "" : "s", (double)nx_json_get_u64(s, "freed_bytes", 0) / 1e6);
+    nx_json_each(nx_json_get(s, "kept"), add_kept, &text);
+    if (kept.n)
+        printf("kept: %.*s\n", (int)kept.n, kept.p);
+}
+
+static int run_prune(nx_cli *c)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf spec = NX_BUF_INIT(64u << 10);
+    nx_cli_client node;
+    nx_json *job = NULL, *over = NULL;
+    int code = write_prune(c, &spec);
+    nx_err e = code == NX_CLI_OK ? nx_cli_client_open(c, &node) : NX_OK;
+    if (code != NX_CLI_OK || e != NX_OK)
+        return code != NX_CLI_OK ? code : nx_err_exit_code(e);
+    code = nx_cli_job_submit(&node, "prune", nx_buf_view(&spec), &job);
+    if (code == NX_CLI_OK) {
+        char id[64];
+        snprintf(id, sizeof id, "%.*s", NX_SLICE_FMT(nx_json_get_str(job, "job_id")));
+        code = nx_cli_job_follow(&node, id, &over);
+    }
+    nx_cli_client_close(&node);
+    if (code == NX_CLI_OK && nx_json_get_str(over, "error").n)
+        code = nx_cli_fail(c, NX_ECONFLICT, "%.*s", NX_SLICE_FMT(nx_json_get_str(over, "error")));
+    else if (code == NX_CLI_OK && c->json)
+        nx_cli_job_print_json(over);
+    else if (code == NX_CLI_OK)
+        print_pruned(nx_json_get(over, "summary"));
+    nx_json_free(job);
+    nx_json_free(over);
+    return code;
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------------------- */
 
 static const nx_cli_arg list_args[] = {
@@ -286,4 +370,33 @@ const nx_cli_command nx_cli_cmd_versions_diff = {
     .examples = diff_examples,
     .is_client = true,
     .run = run_diff,
+};
+
+static const nx_cli_arg prune_args[] = {
+    {.name = "function", .help = "Only this one's versions.", .kind = NX_CLI_FUNCTION, .is_optional = true},
+    {0},
+};
+static const nx_cli_flag prune_flags[] = {
+    {.name = "older-than", .value = "DURATION", .help = "Only what is older (default: retention.versions.max_age of the node, 30d)."},
+    {.name = "keep", .value = "N", .help = "So many of each function's newest stay (default: retention.versions.keep, 10)."},
+    {.name = "dry-run", .help = "Say what would go, and let it stay."},
+    {0},
+};
+static const nx_cli_example prune_examples[] = {
+    {"nexus versions prune --dry-run", "what would go, and how many versions something keeps"},
+    {"nexus versions prune user-welcome --older-than 7d --keep 3", "one function's, with other bounds than the node's"},
+    {0},
+};
+
+const nx_cli_command nx_cli_cmd_versions_prune = {
+    .verb = "versions prune",
+    .summary = "Remove old versions that nothing needs, and free their modules",
+    .text = "Never removes a version that an alias names or named before one of its last ten changes, that a stored recording was made by, that a\n"
+            "job or an event waiting to be redriven needs, or that is one of the function's newest. Nodes do the same by themselves, as\n"
+            "`retention.versions` says. It is a job: it goes on when the terminal is closed.",
+    .flags = prune_flags,
+    .args = prune_args,
+    .examples = prune_examples,
+    .is_client = true,
+    .run = run_prune,
 };

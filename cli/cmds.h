@@ -7,7 +7,7 @@ extern const nx_cli_command nx_cli_cmd_new, nx_cli_cmd_build, nx_cli_cmd_dev, nx
     nx_cli_cmd_invoke, nx_cli_cmd_functions_list, nx_cli_cmd_functions_pause, nx_cli_cmd_functions_resume, nx_cli_cmd_cron_list, nx_cli_cmd_events_list, nx_cli_cmd_events_show,
     nx_cli_cmd_runs_list, nx_cli_cmd_runs_show, nx_cli_cmd_dlq_list, nx_cli_cmd_dlq_show, nx_cli_cmd_dlq_redrive, nx_cli_cmd_dlq_purge, nx_cli_cmd_logs, nx_cli_cmd_replay, nx_cli_cmd_bundle, nx_cli_cmd_test, nx_cli_cmd_audit, nx_cli_cmd_inspect, nx_cli_cmd_doctor,
     nx_cli_cmd_schema, nx_cli_cmd_completion, nx_cli_cmd_man, nx_cli_cmd_reference, nx_cli_cmd_version;
-extern const nx_cli_command nx_cli_cmd_versions_list, nx_cli_cmd_versions_show, nx_cli_cmd_versions_diff;
+extern const nx_cli_command nx_cli_cmd_versions_list, nx_cli_cmd_versions_show, nx_cli_cmd_versions_diff, nx_cli_cmd_versions_prune;
 extern const nx_cli_command nx_cli_cmd_alias_list, nx_cli_cmd_alias_set, nx_cli_cmd_alias_rm, nx_cli_cmd_rollback;
 extern const nx_cli_command nx_cli_cmd_bisect, nx_cli_cmd_diff, nx_cli_cmd_run, nx_cli_cmd_sdk;
 extern const nx_cli_command nx_cli_cmd_secrets_set, nx_cli_cmd_secrets_list, nx_cli_cmd_secrets_rm;

@@ -22,6 +22,7 @@ const nx_cli_command *const nx_cli_commands[] = {
     &nx_cli_cmd_versions_list,
     &nx_cli_cmd_versions_show,
     &nx_cli_cmd_versions_diff,
+    &nx_cli_cmd_versions_prune,
     &nx_cli_cmd_alias_list,
     &nx_cli_cmd_alias_set,
     &nx_cli_cmd_alias_rm,

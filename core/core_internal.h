@@ -246,7 +246,8 @@ struct nx_node {
     nx_core_pauses *pauses;
     nx_core_dlq *dlq;
     atomic_bool is_pause_posted;
-    nx_core_job reload_job, pause_job, cron_job;
+    nx_core_job reload_job, pause_job, cron_job, prune_job;
+    _Atomic uint64_t prune_due_ns;  /* when old versions are looked for again */
     _Atomic uint64_t cron_due_ns;   /* when the schedules' timers are looked at again */
     _Atomic uint64_t reload_due_ns; /* when the tick posts it; 0: not at all */
     pthread_t tick_thread;
@@ -264,6 +265,7 @@ struct nx_node {
 
 void nx_core_lanes_tick(nx_node *n, uint64_t now_ns); /* nx-tick */
 void nx_core_cron_tick(nx_node *n, uint64_t now_ns);  /* nx-tick */
+void nx_core_prune_tick(nx_node *n, uint64_t now_ns); /* nx-tick */
 
 nx_err nx_core_admin_start(nx_node *n, nx_error *reterr);
 #endif

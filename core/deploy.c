@@ -50,7 +50,12 @@ static nx_err make(nx_node *n, const char *name, const char *alias, const nx_cor
     *ret_created = !is_there(n, name, alias, &d->artifact, &settings, ret_version);
     if (!*ret_created)
         return NX_OK;
-    err = nx_core_stored_put(n, name, &d->artifact, f, ret_version, reterr);
+    /* What was put long ago might be freed before the version has it. */
+    err = nx_fab_artifact_touch(n->ns, &d->artifact, reterr);
+    if (err == NX_ENOENT)
+        err = nx_error_set(reterr, NX_ECONFLICT, "the artifact was freed a moment ago, as one that nobody needed; deploy again");
+    if (err == NX_OK)
+        err = nx_core_stored_put(n, name, &d->artifact, f, ret_version, reterr);
     if (err == NX_OK && alias)
         err = nx_core_alias_give(n, name, alias, ret_version, d->share ? d->share : NX_CORE_SHARE_ALL, reterr);
     return err;

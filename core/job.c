@@ -3,6 +3,7 @@
  * place refused and stops. A node's own earlier life is known by the id of its data folder, which one node at a time can hold: what it had is
  * taken up at once. Another's is taken up when it has saved nothing for LEASE_NS. */
 #include "job_internal.h"
+#include "prune.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -220,6 +221,8 @@ const nx_job_kind *nx_job_board_kind(const nx_job_board *b, nx_slice name)
 {
     if (nx_slice_eq_cstr(name, nx_core_backfill_job.name))
         return &nx_core_backfill_job;
+    if (nx_slice_eq_cstr(name, nx_core_prune_job.name))
+        return &nx_core_prune_job;
     for (unsigned i = 0; i < b->n_kinds; i++)
         if (nx_slice_eq_cstr(name, b->kinds[i]->name))
             return b->kinds[i];

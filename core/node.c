@@ -79,6 +79,7 @@ static void *tick_main(void *arg)
         nx_core_waiters_tick(n->waiters, nx_clock_ns());
         reload_if_due(n, nx_clock_ns());
         nx_core_cron_tick(n, nx_clock_ns());
+        nx_core_prune_tick(n, nx_clock_ns());
         nx_core_lanes_tick(n, nx_clock_ns());
         pthread_mutex_lock(&n->tick_mu);
     }

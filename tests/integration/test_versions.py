@@ -4,10 +4,11 @@ import hashlib
 import itertools
 import json
 import re
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from nexus.node import Node, Project, function
-from nexus.wait import Stopwatch, wait_until
+from nexus.wait import Stopwatch, pause, wait_until
 
 KEYS = [f"user-{i}" for i in range(40)]
 
@@ -214,3 +215,104 @@ def test_replay_diff_and_redrive_by_alias(node):
     node.json("dlq", "redrive", "--function", "which", "--all", "--against", "new")
     wait_until(lambda: [r["version"] for r in node.runs(status="ok", limit=1)] == ["v2"], "the redriven run", on_failure=node.log)
     assert not node.json("dlq", "list")
+
+
+def prune(node, *flags):
+    (job,) = node.json("versions", "prune", "which", *flags)
+    assert job["status"] == "done", job
+    return job["summary"]
+
+
+def names(summary):
+    return [r["version"] for r in summary["removed"]]
+
+
+def stored(node):
+    return [v["version"] for v in node.json("versions", "list", "which")]
+
+
+def has_artifact(node, digest):
+    return node.client.get(f"{node.admin_url}/api/v1/artifacts/{digest}").status_code == 200
+
+
+def age():
+    """What was made before is older than a moment now."""
+    pause(0.05)
+
+
+def test_prune_removes_what_nothing_needs_and_frees_its_artifact(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"functions": []})
+    with Node(project, "--set", "log.level=info", verb="serve") as node:
+        node.modules = modules(guests)
+        for i, n in enumerate((1, 2, 3, 3, 3)):
+            assert deploy(node, node.modules[n], timeout=f"{5 + i}s") == f"v{i + 1}"
+        digests = {v["version"]: v["artifact"] for v in node.json("versions", "list", "which")}
+        age()
+        # All are named: by live, or by what can be rolled back to.
+        assert prune(node, "--older-than", "1ms", "--keep", "1")["kept"] == {"alias": 5, "newest": 0, "young": 0, "job": 0, "timer": 0, "recording": 0}
+        for i in range(11):
+            node.json("alias", "set", "which", "--to", f"v{4 + i % 2}")
+        assert prune(node, "--keep", "1")["removed"] == [], "nothing is a month old"
+        assert names(prune(node, "--older-than", "1ms", "--keep", "4")) == ["v1"] and stored(node) == ["v5", "v4", "v3", "v2"]
+        assert not has_artifact(node, digests["v1"]) and has_artifact(node, digests["v2"])
+        dry = prune(node, "--older-than", "1ms", "--keep", "1", "--dry-run")
+        assert names(dry) == ["v2", "v3"] and dry["freed_artifacts"] == 1 and stored(node) == ["v5", "v4", "v3", "v2"]
+        text = node.nexus("versions", "prune", "which", "--older-than", "1ms", "--keep", "1").stdout
+        assert "which v2" in text and "2 versions are removed, 1 artifact freed" in text and "kept: 2 by alias" in text
+        # Version 3 went, its module did not: versions 4 and 5 have the same.
+        assert stored(node) == ["v5", "v4"] and has_artifact(node, digests["v3"]) and not has_artifact(node, digests["v2"])
+        # No number is given twice, and what was freed can be deployed again.
+        assert deploy(node, node.modules[1]) == "v6" and answer_of(node) == "v1 v6"
+        assert node.nexus("alias", "set", "which", "--to", "v2", check=False).returncode == 4
+        assert node.nexus("versions", "prune", "--older-than", "soon", check=False).returncode == 2
+
+
+def answer_of(node, content=""):
+    got = node.call("which", content)
+    assert got.status_code == 200, got.text
+    return got.text
+
+
+def test_prune_keeps_what_recordings_jobs_aliases_and_timers_need(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"functions": []})
+    with Node(project, "--set", "log.level=info", verb="serve") as node:
+        node.modules = modules(guests)
+        for i in range(6):
+            assert deploy(node, node.modules[1 + i % 3], timeout=f"{5 + i}s") == f"v{i + 1}"
+            if i == 0:
+                failed = node.publish("which", "fail")
+                recorded = node.publish("which", "")
+                assert node.run_of(failed)["status"] == "error" and node.run_of(recorded)["version"] == "v1"
+        for i in range(11):
+            node.json("alias", "set", "which", "--to", f"v{5 + i % 2}")
+        node.json("alias", "set", "which", "old", "--to", "v2")
+        node.json("shadow", "start", "which", "v3")
+        later = (datetime.now(timezone.utc) + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+        got = node.client.post(f"{node.admin_url}/api/v1/dlq/redrive", json={"ids": [failed], "function": "which", "against": "v4", "not_before": later})
+        assert got.status_code == 200 and got.json()["events"][0]["result"] == "redriven", got.text
+        age()
+        summary = prune(node, "--older-than", "1ms", "--keep", "1")
+        assert summary["removed"] == [] and summary["kept"] == {"alias": 3, "newest": 0, "young": 0, "job": 1, "timer": 1, "recording": 1}
+        assert summary["freed_artifacts"] == 0
+        # Each goes once its reason has gone.
+        node.json("alias", "rm", "which", "old")
+        node.json("shadow", "stop", "which")
+        wait_until(lambda: names(prune(node, "--older-than", "1ms", "--keep", "1")) or stored(node) == ["v6", "v5", "v4", "v1"], "the rest to go")
+        wait_until(lambda: prune(node, "--older-than", "1ms", "--keep", "1") and stored(node) == ["v6", "v5", "v4", "v1"], "the shadow's version to go")
+        assert [v["verdict"] for v in node.replay(recorded)] == ["identical"]
+
+
+def test_old_versions_go_by_themselves(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"functions": []})
+    with Node(project, "--set", "log.level=info", "--set", "retention.versions.max_age=10s", "--set", "retention.versions.keep=1", verb="serve") as node:
+        node.modules = modules(guests)
+        for i, n in enumerate((1, 2, 3)):
+            deploy(node, node.modules[n], timeout=f"{5 + i}s")
+        for i in range(11):
+            node.json("alias", "set", "which", "--to", f"v{2 + i % 2}")
+        node.wait_log("1 old versions are removed, 1 artifacts", 60)
+        assert stored(node) == ["v3", "v2"]
+        assert answer(node) in ("v2", "v3")

@@ -107,6 +107,8 @@ typedef struct nx_config {
     nx_slice nats_credentials, nats_user, nats_password, nats_token, nats_tls_ca, nats_tls_cert, nats_tls_key, nats_js_prefix;
     nx_durability durability;
     unsigned replicas;
+    uint64_t versions_max_age_ns;
+    unsigned versions_keep;
     uint64_t events_max_age_ns, events_max_bytes, runs_max_age_ns, runs_max_bytes, dedupe_window_ns;
     nx_slice outbound_ca; /* PEM file; may be empty */
     uint64_t outbound_connect_timeout_ns;
