@@ -154,7 +154,7 @@ static void write_facts(nx_slice bytes, const nx_rt_facts *f, const nx_rt_tree *
     nx_jw_ku64(w, "functions", f->n_funcs > f->n_imported_funcs ? f->n_funcs - f->n_imported_funcs : 0);
     nx_jw_kbool(w, "has_start", f->has_start);
     nx_jw_kbool(w, "has_names", f->has_names);
-    nx_jw_kbool(w, "has_debug_info", f->has_dwarf);
+    nx_jw_kbool(w, "has_debug_info", f->has_dwarf || nx_slice_starts(f->source_map_url, NX_SLICE("data:")));
     write_imports(f, w);
     write_grants(f, w);
     write_exports(f, w);

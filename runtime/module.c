@@ -206,6 +206,10 @@ static void read_custom(reader *r, nx_rt_facts *f)
     if (nx_slice_eq_cstr(name, ".debug_line")) f->debug_line = payload;
     if (nx_slice_eq_cstr(name, ".debug_str")) f->debug_str = payload;
     if (nx_slice_eq_cstr(name, ".debug_line_str")) f->debug_line_str = payload;
+    if (nx_slice_eq_cstr(name, "sourceMappingURL")) {
+        f->source_map_url = read_name(r);
+        r->is_bad = false; /* as with all custom sections, damage is no reason to refuse the module */
+    }
 }
 
 enum { SEC_CUSTOM,
@@ -238,7 +242,10 @@ static nx_err read_section(uint8_t id, reader *r, nx_arena *a, nx_rt_facts *f, n
         break;
     case SEC_EXPORT: err = read_exports(r, a, f, reterr); break;
     case SEC_START: f->has_start = true; break;
-    case SEC_CODE: f->code_offset = (size_t)(r->p - r->start); break;
+    case SEC_CODE:
+        f->code = nx_slice_make(r->p, (size_t)(r->end - r->p));
+        f->code_offset = (size_t)(r->p - r->start);
+        break;
     default: break; /* code, data, elements, globals: the engine's business */
     }
     if (err == NX_ENOMEM) return nx_error_set(reterr, NX_ENOMEM, "out of memory while reading a module");

@@ -59,6 +59,8 @@ typedef struct nx_rt_facts {
     bool has_start, has_names, has_dwarf;
     nx_slice producers;                             /* payload of the custom section of that name */
     nx_slice debug_line, debug_str, debug_line_str; /* DWARF line tables and their strings */
+    nx_slice source_map_url;                        /* where the module's source map is, or the map itself as a data: URL */
+    nx_slice code;                                  /* the code section's payload */
     size_t code_offset;                             /* of the code section's payload: where DWARF's addresses begin */
 } nx_rt_facts;
 

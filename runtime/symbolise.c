@@ -7,6 +7,7 @@
 
 #include "dwarf_lines.h"
 #include "rt_internal.h"
+#include "source_map.h"
 
 #define FACTS_BYTES_MAX (64u << 20)
 #define ADDRESS_BYTES 20u
@@ -23,6 +24,7 @@ nx_err nx_rt_symbolise_in_child(nx_slice module, char *const *addresses, unsigne
     if (n > NX_RT_FRAMES_MAX) n = NX_RT_FRAMES_MAX;
     for (unsigned i = 0; i < n && !err; i++) places[i].address = strtoull(addresses[i], NULL, 16) - facts.code_offset;
     if (!err) nx_rt_lines_find(&facts, places, n);
+    if (!err) nx_rt_source_map_find(&facts, &arena, places, n);
     for (unsigned i = 0; i < n && !err; i++)
         if (places[i].line && dprintf(out_fd, "%u %s:%llu\n", i, places[i].file, (unsigned long long)places[i].line) < 0) err = NX_EIO;
     nx_arena_done(&arena);

@@ -92,11 +92,13 @@ static void append_panic(nx_rt_world *w, nx_slice text)
     w->panic[have + n] = '\0';
 }
 
-/* What Rust's runtime says before it traps is what a person wants to read beside "unreachable":
- * "thread '…' panicked at src/lib.rs:3:5:" and the message on the next line, or all on one line (before Rust 1.73). */
+/* What a language's runtime says before it traps is what a person wants to read beside "unreachable". Rust: "thread '…' panicked at src/lib.rs:3:5:"
+ * and the message on the next line, or all on one line (before Rust 1.73). AssemblyScript: "abort: … in assembly/index.ts(3:5)".
+ * C: "Assertion failed: … (welcome.c: main: 3)". Zig: "panic: …", or "thread 1 panic: …". */
 static void note_runtime_words(nx_rt_world *w, nx_slice line)
 {
     static const char thread[] = "thread '", panicked[] = "panicked at ", oom[] = "memory allocation of ";
+    static const char *const said[] = {"abort: ", "Assertion failed: ", "panic: ", "thread 1 panic: "};
     const char *at;
     if (w->is_panic_open) {
         append_panic(w, NX_SLICE(" "));
@@ -108,6 +110,12 @@ static void note_runtime_words(nx_rt_world *w, nx_slice line)
         w->panic[0] = '\0';
         append_panic(w, nx_slice_make(at, line.n - (size_t)(at - line.p)));
         w->is_panic_open = line.p[line.n - 1] == ':';
+    } else {
+        for (size_t i = 0; i < NX_ARRAY_LEN(said); i++) {
+            if (!nx_slice_starts(line, nx_slice_cstr(said[i]))) continue;
+            w->panic[0] = '\0';
+            append_panic(w, line);
+        }
     }
 }
 
