@@ -94,6 +94,10 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 static void check_artifact(nx_cli_build *b, nx_cli_build_result *r)
 {
     struct stat st;
+    nx_error why = NX_ERROR_INIT;
+    if (nx_cli_source_map_take(b->code_path, &why) != NX_OK &&
+        nx_buf_printf(&b->line, "backtraces will name no lines of the source: %s", why.msg) == NX_OK)
+        put_line(b);
     if (stat(b->code_path, &st) != 0) {
         r->is_ok = false;
         snprintf(r->why, sizeof r->why, "the command succeeded, but there is no %.600s; `code` and `build.command` have to name the same file",
@@ -283,7 +287,7 @@ nx_err nx_cli_build_start(struct uv_loop_s *loop, const nx_cli *c, const nx_cli_
                           bool as_log, void (*done)(void *self, const nx_cli_build_result *r), void *self, nx_cli_build **ret, nx_error *reterr)
 {
     char missing[768], workdir[NX_CLI_PATH_BYTES], *command = NULL;
-    nx_cli_tools_missing(tools, f->build_command, missing, sizeof missing);
+    nx_cli_tools_missing(tools, f->build_command, f->build_workdir, missing, sizeof missing);
     if (missing[0])
         return nx_error_set(reterr, NX_ENOENT, "%.*s: %s", NX_SLICE_FMT(f->name), missing);
     nx_cli_build *b = calloc(1, sizeof *b);

@@ -1,36 +1,9 @@
 /* cmd_bundle.c: nexus bundle. */
 #include "cmds.h"
 #include "offline.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define TIMEOUT_MS 120000
-
-/* By rename: nobody ever finds half a bundle. */
-static nx_err write_file(const char *path, nx_slice bytes, nx_error *reterr)
-{
-    char temporary[NX_CLI_PATH_BYTES];
-    if (snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, (int)getpid()) >= (int)sizeof temporary)
-        return nx_error_set(reterr, NX_EINVAL, "%s: the path is too long", path);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* it holds an event: not for everybody's eyes */
-    nx_err e = fd < 0 ? nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno)) : NX_OK;
-    while (e == NX_OK && bytes.n) {
-        ssize_t n = write(fd, bytes.p, bytes.n);
-        if (n > 0)
-            bytes = nx_slice_sub(bytes, (size_t)n, bytes.n);
-        else if (errno != EINTR)
-            e = nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
-    }
-    if (fd >= 0 && close(fd) != 0 && e == NX_OK)
-        e = nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
-    if (e == NX_OK && rename(temporary, path) != 0)
-        e = nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
-    if (e != NX_OK && fd >= 0)
-        unlink(temporary);
-    return e;
-}
 
 static nx_err build_request(const nx_cli *c, nx_buf *out)
 {
@@ -111,7 +84,7 @@ static int save(const nx_cli *c, nx_slice bytes)
         default_name(b, path + n, sizeof path - (size_t)n);
     } else if (snprintf(path, sizeof path, "%s", to) >= (int)sizeof path)
         return nx_cli_fail_usage(c, "flag --output: the path is too long");
-    e.code = write_file(path, bytes, &e);
+    e.code = nx_cli_write_file(path, bytes, 0600, &e); /* it holds an event: not for everybody's eyes */
     return e.code == NX_OK ? tell(c, b, path, bytes.n) : nx_cli_fail_error(c, &e);
 }
 

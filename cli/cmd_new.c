@@ -65,7 +65,7 @@ static nx_err write_file(const char *root, const nx_cli_template_file *f, const 
     nx_buf text = NX_BUF_INIT(1u << 20);
     if (snprintf(path, sizeof path, "%s/%s", root, f->path) >= (int)sizeof path)
         return nx_error_set(reterr, NX_ELIMIT, "%s: the path is too long", root);
-    nx_err e = nx_cli_template_render(f->text, name, &text);
+    nx_err e = nx_cli_template_render(f, name, &text);
     if (e == NX_OK)
         e = make_folders(path, reterr);
     if (e != NX_OK)
@@ -104,6 +104,7 @@ static int run(nx_cli *c)
         nx_jw_kcstr(&w, "folder", root);
         nx_jw_kcstr(&w, "name", name);
         nx_jw_kcstr(&w, "lang", t->lang);
+        nx_jw_kcstr(&w, "first", t->first);
         nx_jw_object_end(&w);
         if (nx_jw_err(&w) == NX_OK)
             printf("%.*s\n", NX_SLICE_FMT(nx_buf_view(&out)));
@@ -114,13 +115,15 @@ static int run(nx_cli *c)
         printf("  %s/%s\n", root, f->path);
     printf("\nNow:\n  cd ");
     nx_cli_print_word(stdout, root);
+    if (t->first)
+        printf("\n  %s", t->first);
     printf("\n  %s dev\n", c->program);
     return NX_CLI_OK;
 }
 
-static const char *const langs[] = {"rust", "c", NULL};
+static const char *const langs[] = {"rust", "c", "assemblyscript", NULL};
 static const nx_cli_flag flags[] = {
-    {.name = "lang", .letter = 'l', .value = "LANG", .choices = langs, .help = "Language of the function: rust (default) or c."},
+    {.name = "lang", .letter = 'l', .value = "LANG", .choices = langs, .help = "Language of the function: rust (default), c or assemblyscript."},
     {0},
 };
 static const nx_cli_arg args[] = {
@@ -130,6 +133,7 @@ static const nx_cli_arg args[] = {
 static const nx_cli_example examples[] = {
     {"nexus new my-app --lang=rust", "a project with one function in Rust; then: cd my-app; nexus dev"},
     {"nexus new my-app --lang=c", "the same in C"},
+    {"nexus new my-app --lang=assemblyscript", "the same in AssemblyScript; its compiler comes by `npm ci`"},
     {0},
 };
 

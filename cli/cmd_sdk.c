@@ -2,10 +2,23 @@
 #include "cmds.h"
 #include "sdk_files.h"
 
+static const struct {
+    const char *name;
+    const nx_slice *file;
+} languages[] = {
+    {"rust", &nx_cli_sdk_rust},
+    {"c", &nx_cli_sdk_c},
+    {"assemblyscript", &nx_cli_sdk_assemblyscript},
+    {0},
+};
+
 static int run(nx_cli *c)
 {
-    bool is_rust = strcmp(c->args[0], "rust") == 0;
-    nx_slice file = is_rust ? nx_cli_sdk_rust : nx_cli_sdk_c;
+    nx_slice file = *languages[0].file;
+    for (size_t i = 1; languages[i].name; i++) {
+        if (strcmp(c->args[0], languages[i].name) == 0)
+            file = *languages[i].file;
+    }
     if (c->json) {
         NX_CLEANUP(nx_buf_done)
         nx_buf out = NX_BUF_INIT(1u << 20);
@@ -24,14 +37,15 @@ static int run(nx_cli *c)
     return NX_CLI_OK;
 }
 
-static const char *const languages[] = {"rust", "c", NULL};
+static const char *const names[] = {"rust", "c", "assemblyscript", NULL};
 static const nx_cli_arg args[] = {
-    {.name = "language", .help = "rust or c.", .choices = languages},
+    {.name = "language", .help = "rust, c or assemblyscript.", .choices = names},
     {0},
 };
 static const nx_cli_example examples[] = {
     {"nexus sdk rust > src/nexus_sdk.rs", "then `mod nexus_sdk;` in src/lib.rs"},
     {"nexus sdk c > nexus.h", "then #include \"nexus.h\""},
+    {"nexus sdk assemblyscript > assembly/nexus.ts", "then import { Store, emit } from \"./nexus\""},
     {0},
 };
 

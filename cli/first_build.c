@@ -94,7 +94,7 @@ static bool lacks_tools(const nx_config *cfg)
     for (unsigned i = 0; i < cfg->n_functions && !missing[0]; i++) {
         nx_slice command = cfg->functions[i].build_command;
         if (command.n)
-            nx_cli_tools_missing(&tools, command, missing, sizeof missing);
+            nx_cli_tools_missing(&tools, command, cfg->functions[i].build_workdir, missing, sizeof missing);
         if (command.n && !missing[0])
             nx_cli_tools_suspected(&tools, command, missing, sizeof missing);
     }

@@ -33,6 +33,29 @@ nx_err nx_cli_read_file(const char *path, nx_buf *ret, nx_error *reterr)
     return e;
 }
 
+nx_err nx_cli_write_file(const char *path, nx_slice bytes, unsigned mode, nx_error *reterr)
+{
+    char temporary[NX_CLI_PATH_BYTES];
+    if (snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, (int)getpid()) >= (int)sizeof temporary)
+        return nx_error_set(reterr, NX_EINVAL, "%s: the path is too long", path);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    nx_err e = fd < 0 ? nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno)) : NX_OK;
+    while (e == NX_OK && bytes.n) {
+        ssize_t n = write(fd, bytes.p, bytes.n);
+        if (n > 0)
+            bytes = nx_slice_sub(bytes, (size_t)n, bytes.n);
+        else if (errno != EINTR)
+            e = nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
+    }
+    if (fd >= 0 && close(fd) != 0 && e == NX_OK)
+        e = nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
+    if (e == NX_OK && rename(temporary, path) != 0)
+        e = nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
+    if (e != NX_OK && fd >= 0)
+        unlink(temporary);
+    return e;
+}
+
 nx_err nx_cli_project_find(char *ret, size_t ret_bytes, nx_error *reterr)
 {
     char dir[NX_CLI_PATH_BYTES];

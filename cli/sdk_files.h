@@ -1,7 +1,9 @@
-/* sdk_files.h: the SDKs' files (sdk/), which the build puts into the program. */
+/* sdk_files.h: the SDKs' files (sdk/), which the build puts into the program. A NUL stands behind each. */
 #ifndef NX_CLI_SDK_FILES_H
 #define NX_CLI_SDK_FILES_H
 #include "nx/slice.h"
 
-extern const nx_slice nx_cli_sdk_rust, nx_cli_sdk_c;
+extern const nx_slice nx_cli_sdk_rust, nx_cli_sdk_c, nx_cli_sdk_assemblyscript;
+/* What the compiler of AssemblyScript needs in a project: its settings, its packages, and the lock file with their hashes. */
+extern const nx_slice nx_cli_sdk_asc_config, nx_cli_sdk_asc_package, nx_cli_sdk_asc_lock;
 #endif

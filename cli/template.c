@@ -1,10 +1,12 @@
-/* template.c: files of new projects. They build without a network: no packages beside the language's own library. */
+/* template.c: files of new projects. They build without a network once their toolchain is there: no packages beside the language's own library. */
 #include "template.h"
+#include "sdk_files.h"
 
 static const char gitignore[] = "# what a node and builds leave behind\n"
                                 ".nexus/\n"
                                 "build/\n"
-                                "target/\n";
+                                "target/\n"
+                                "node_modules/\n";
 
 /* ---- Rust ------------------------------------------------------------------------------------------------------- */
 
@@ -88,15 +90,38 @@ static const char readme_head[] =
     "nexus replay @last\n"
     "```\n"
     "\n"
+    "Its test builds the function, runs it without a node, and compares what it answers:\n"
+    "\n"
+    "```sh\n"
+    "sh test.sh\n"
+    "```\n"
+    "\n"
     "`nexus invoke user-welcome --data '{}'` prints what the function answers; `nexus deploy` makes a version on a running node.\n";
 
+static const char test_script[] =
+    "#!/bin/sh\n"
+    "# Builds the function and compares what it answers: sh test.sh\n"
+    "set -eu\n"
+    "cd \"$(dirname \"$0\")\"\n"
+    "nexus build --if-changed\n"
+    "\n"
+    "expect() { # expect ANSWER DATA\n"
+    "    answer=$(printf %s \"$2\" | nexus run build/welcome.wasm)\n"
+    "    [ \"$answer\" = \"$1\" ] || { echo \"not ok: $2 gave $answer, not $1\"; exit 1; }\n"
+    "    echo \"ok: $2\"\n"
+    "}\n"
+    "\n"
+    "expect 'Processed: {\"user_id\": \"u42\"}' '{\"user_id\": \"u42\"}'\n"
+    "expect 'Processed: ' ''\n";
+
 static const nx_cli_template_file rust_files[] = {
-    {"nexus.yaml", rust_yaml},
-    {"Cargo.toml", rust_cargo},
-    {".cargo/config.toml", rust_cargo_config},
-    {"src/lib.rs", rust_source},
-    {"README.md", readme_head},
-    {".gitignore", gitignore},
+    {"nexus.yaml", rust_yaml, NULL},
+    {"Cargo.toml", rust_cargo, NULL},
+    {".cargo/config.toml", rust_cargo_config, NULL},
+    {"src/lib.rs", rust_source, NULL},
+    {"test.sh", test_script, NULL},
+    {"README.md", readme_head, NULL},
+    {".gitignore", gitignore, NULL},
     {0},
 };
 
@@ -116,7 +141,7 @@ static const char c_yaml[] =
     "    code: ./build/welcome.wasm\n"
     "    build:\n"
     "      # $WASI_CC and $WASI_CFLAGS: clang for WASI as it is installed here.\n"
-    "      command: $WASI_CC $WASI_CFLAGS -Wall -mexec-model=reactor -o build/welcome.wasm src/welcome.c\n"
+    "      command: $WASI_CC $WASI_CFLAGS -g -Wall -mexec-model=reactor -o build/welcome.wasm src/welcome.c\n"
     "      watch: [src]\n"
     "    timeout: 5s\n"
     "    memory: 128Mi\n";
@@ -139,22 +164,80 @@ static const char c_source[] =
     "}\n";
 
 static const nx_cli_template_file c_files[] = {
-    {"nexus.yaml", c_yaml},
-    {"src/welcome.c", c_source},
-    {"README.md", readme_head},
-    {".gitignore", gitignore},
+    {"nexus.yaml", c_yaml, NULL},
+    {"src/welcome.c", c_source, NULL},
+    {"test.sh", test_script, NULL},
+    {"README.md", readme_head, NULL},
+    {".gitignore", gitignore, NULL},
+    {0},
+};
+
+/* ---- AssemblyScript --------------------------------------------------------------------------------------------- */
+
+static const char as_yaml[] =
+    "# Every key: nexus schema, or docs/CONFIG_REFERENCE.md of Nexus Functions\n"
+    "version: v1\n"
+    "name: {{name}}\n"
+    "functions:\n"
+    "  - name: user-welcome\n"
+    "    on:\n"
+    "      http:\n"
+    "        method: POST\n"
+    "        path: /events/user.created\n"
+    "    runtime: wasi-preview1\n"
+    "    code: ./build/welcome.wasm\n"
+    "    build:\n"
+    "      # Its settings stand in asconfig.json; `npm ci` brings it, in the version and with the hash of package-lock.json.\n"
+    "      command: node_modules/.bin/asc\n"
+    "      watch: [assembly, asconfig.json]\n"
+    "    timeout: 5s\n"
+    "    memory: 128Mi\n";
+
+static const char as_source[] =
+    "import { answer, inputText, log } from \"./nexus\";\n"
+    "\n"
+    "/** Called for every event: its data on stdin, the answer on stdout, log lines on stderr. */\n"
+    "export function handle_event(): void {\n"
+    "  const data = inputText();\n"
+    "\n"
+    "  log(\"Processing user event\");\n"
+    "\n"
+    "  answer(\"Processed: \" + data);\n"
+    "}\n";
+
+static const char as_tsconfig[] =
+    "{\n"
+    "  \"extends\": \"assemblyscript/std/assembly.json\",\n"
+    "  \"include\": [\"./**/*.ts\", \"../node_modules/@assemblyscript/wasi-shim/assembly/**/*.ts\"]\n"
+    "}\n";
+
+static const nx_cli_template_file as_files[] = {
+    {"nexus.yaml", as_yaml, NULL},
+    {"package.json", NULL, &nx_cli_sdk_asc_package},
+    {"package-lock.json", NULL, &nx_cli_sdk_asc_lock},
+    {"asconfig.json", NULL, &nx_cli_sdk_asc_config},
+    {"assembly/index.ts", as_source, NULL},
+    {"assembly/nexus.ts", NULL, &nx_cli_sdk_assemblyscript},
+    {"assembly/tsconfig.json", as_tsconfig, NULL},
+    {"test.sh", test_script, NULL},
+    {"README.md", readme_head, NULL},
+    {".gitignore", gitignore, NULL},
     {0},
 };
 
 const nx_cli_template nx_cli_templates[] = {
-    {"rust", "Rust, built by cargo", rust_files},
-    {"c", "C, built by clang", c_files},
+    {"rust", "Rust, built by cargo", NULL, rust_files},
+    {"c", "C, built by clang", NULL, c_files},
+    {"assemblyscript", "AssemblyScript, built by asc", "npm ci", as_files},
     {0},
 };
 
-nx_err nx_cli_template_render(const char *text, const char *name, nx_buf *out)
+nx_err nx_cli_template_render(const nx_cli_template_file *f, const char *name, nx_buf *out)
 {
+    const char *text = f->text;
     nx_err e = NX_OK;
+    if (f->file)
+        return nx_buf_append_slice(out, *f->file);
     while (*text && e == NX_OK) {
         const char *mark = strstr(text, "{{");
         e = nx_buf_append(out, text, mark ? (size_t)(mark - text) : strlen(text));

@@ -5,15 +5,17 @@
 
 typedef struct nx_cli_template_file {
     const char *path, *text; /* {{name}} in text stands for the project's name; path NULL ends a list */
+    const nx_slice *file;    /* in place of text: bytes that are taken as they are */
 } nx_cli_template_file;
 
 typedef struct nx_cli_template {
     const char *lang, *says;
+    const char *first; /* command that brings the project's own tools, before the first build; NULL: there are none */
     const nx_cli_template_file *files;
 } nx_cli_template;
 
 extern const nx_cli_template nx_cli_templates[]; /* ended by a NULL lang */
 
-/* The text with every {{name}} replaced; another {{…}} is our own bug (NX_EBUG). */
-nx_err nx_cli_template_render(const char *text, const char *name, nx_buf *out);
+/* The file with every {{name}} of its text replaced; another {{…}} is our own bug (NX_EBUG). */
+nx_err nx_cli_template_render(const nx_cli_template_file *f, const char *name, nx_buf *out);
 #endif

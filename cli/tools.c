@@ -201,6 +201,9 @@ void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret)
     }
     rust_advise(ret, places);
     c_find(ret, places);
+    char found[1024];
+    if (!find_in_path(places->path, "npm", found, sizeof found) && find_in_path(places->path, "apt-get", found, sizeof found))
+        snprintf(ret->npm_first, sizeof ret->npm_first, "%sapt-get install -y npm && ", sudo());
 }
 
 void nx_cli_tools_find(nx_cli_tools *ret)
@@ -284,7 +287,17 @@ static bool wants_rust(nx_slice command)
     return false;
 }
 
-void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, char *ret, size_t ret_bytes)
+/* A compiler that npm keeps in the project (node_modules/.bin): the lock file beside it says which version. */
+static bool lacks_packages(nx_slice command, nx_slice workdir)
+{
+    char path[NX_CLI_PATH_BYTES];
+    if (!mentions(command, "node_modules/.bin/"))
+        return false;
+    snprintf(path, sizeof path, "%.*s/node_modules/.bin", NX_SLICE_FMT(workdir));
+    return access(path, F_OK) != 0;
+}
+
+void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, nx_slice workdir, char *ret, size_t ret_bytes)
 {
     bool wants_cargo = mentions(command, "cargo") || mentions(command, "CARGO");
     bool wants_c = mentions(command, "WASI_CC") || mentions(command, "--target=wasm32-wasi");
@@ -295,6 +308,8 @@ void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, char *ret, si
         snprintf(ret, ret_bytes, "%s has the WASI target, but no cargo stands beside it; install one with:  %sapt-get install -y cargo", t->rustc, sudo());
     else if (wants_c && !t->has_c)
         snprintf(ret, ret_bytes, "no C compiler with a WASI library is installed; install one with:  %s", t->c_advice);
+    else if (lacks_packages(command, workdir))
+        snprintf(ret, ret_bytes, "the project's compiler is not installed; npm brings it, as package-lock.json pins it:  %snpm ci", t->npm_first);
 }
 
 void nx_cli_tools_suspected(const nx_cli_tools *t, nx_slice command, char *ret, size_t ret_bytes)

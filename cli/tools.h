@@ -14,6 +14,7 @@ typedef struct nx_cli_tools {
     char folder[1024];                     /* of links by which this program stands in for rustc (rustc.h); "": it does not */
     char wasi_cc[1024], wasi_cflags[1024]; /* compiler and its target; flags */
     char rust_advice[512], c_advice[512];  /* the one command that installs what is missing */
+    char npm_first[64];                    /* what brings npm, and " && "; "": it is there */
 } nx_cli_tools;
 
 /* Where compilers are looked for; a test gives its own. */
@@ -31,11 +32,16 @@ void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret);
 void nx_cli_tools_link(nx_cli_tools *t, const nx_config *cfg);
 /* NEXUS_WASI_TARGET=…, RUSTC=…, CARGO=…, WASI_CC=…, WASI_CFLAGS=…, PATH=…: calls put() for each that there is. */
 void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self);
-/* What a build command needs that is not there, as a sentence with the command that installs it; "" when nothing is missing. */
-void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, char *ret, size_t ret_bytes);
+/* What a build command (run in workdir) needs that is not there, as a sentence with the command that installs it; "" when nothing is missing. */
+void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, nx_slice workdir, char *ret, size_t ret_bytes);
 /* After a build that failed: what it may have failed for, in the same form; "" where nothing is suspected. A project may have set up
  * something else for it, so no build is refused for this. */
 void nx_cli_tools_suspected(const nx_cli_tools *t, nx_slice command, char *ret, size_t ret_bytes);
+
+/* ---- source maps (source_map.c) --------------------------------------------------------------------------------- */
+
+/* Where the module names a source map that lies beside it, puts that into the module. Nothing to do is NX_OK. */
+nx_err nx_cli_source_map_take(const char *code_path, nx_error *reterr);
 
 /* ---- sources (sources.c) ---------------------------------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from nexus import nats
 from nexus.documents import Shell, blocks
+from nexus.guests import with_packages
 from nexus.node import Node, Project
 from nexus.paths import EXAMPLES
 from nexus.wait import wait_until
@@ -17,8 +18,8 @@ PROJECTS = sorted(p.parent for p in EXAMPLES.glob("*/nexus.yaml"))
 
 def copy_of(example, folder):
     target = folder / example.name
-    shutil.copytree(example, target, ignore=shutil.ignore_patterns(".nexus", "build", "target"))
-    return Project(target)
+    shutil.copytree(example, target, ignore=shutil.ignore_patterns(".nexus", "build", "target", "node_modules"))
+    return Project(with_packages(target))
 
 
 def built(example, folder):

@@ -7,7 +7,7 @@ import subprocess
 from functools import lru_cache
 from pathlib import Path
 
-from .paths import GUESTS, NEXUS
+from .paths import GUESTS, NEXUS, ROOT
 
 
 @lru_cache(maxsize=1)
@@ -34,6 +34,13 @@ pub extern "C" fn __nexus_flush() {
 def run(command, **options):
     result = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, timeout=120, **options)
     assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+
+
+def with_packages(folder):
+    """Gives a project that has package.json what `npm ci` would bring, from set-up's cache; any other project stays as it is."""
+    if (Path(folder) / "package.json").exists():
+        (Path(folder) / "node_modules").symlink_to((ROOT / ".deps" / "node_modules").resolve())
+    return folder
 
 
 class Guests:

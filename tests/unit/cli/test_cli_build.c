@@ -342,9 +342,9 @@ static void test_template_replaces_the_name_only(void **state)
     (void)state;
     NX_CLEANUP(nx_buf_done)
     nx_buf out = NX_BUF_INIT(4096);
-    assert_int_equal(nx_cli_template_render("a {{name}} b{{name}}", "x-y", &out), NX_OK);
+    assert_int_equal(nx_cli_template_render(&(nx_cli_template_file){.text = "a {{name}} b{{name}}"}, "x-y", &out), NX_OK);
     assert_string_equal(nx_buf_cstr(&out), "a x-y bx-y");
-    assert_int_equal(nx_cli_template_render("{{other}}", "x", &out), NX_EBUG);
+    assert_int_equal(nx_cli_template_render(&(nx_cli_template_file){.text = "{{other}}"}, "x", &out), NX_EBUG);
 }
 
 static void test_template_projects_are_valid(void **state)
@@ -358,7 +358,7 @@ static void test_template_projects_are_valid(void **state)
         for (const nx_cli_template_file *f = t->files; f->path; f++) {
             NX_CLEANUP(nx_buf_done)
             nx_buf out = NX_BUF_INIT(65536);
-            assert_int_equal(nx_cli_template_render(f->text, "my-app", &out), NX_OK);
+            assert_int_equal(nx_cli_template_render(f, "my-app", &out), NX_OK);
             assert_null(strstr(nx_buf_cstr(&out), "{{"));
             const char *path = cli_test_write(root, f->path, nx_buf_cstr(&out));
             if (strcmp(f->path, "nexus.yaml") == 0)

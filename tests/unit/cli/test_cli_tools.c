@@ -81,9 +81,9 @@ static void test_tools_fallback_is_used_when_path_has_none(void **state)
     /* The cargo of another release would not do. */
     assert_string_equal(t.cargo, "");
     char missing[768];
-    nx_cli_tools_missing(&t, NX_SLICE("cargo build"), missing, sizeof missing);
+    nx_cli_tools_missing(&t, NX_SLICE("cargo build"), nx_slice_cstr(root), missing, sizeof missing);
     assert_non_null(strstr(missing, "no cargo stands beside it"));
-    nx_cli_tools_missing(&t, NX_SLICE("$RUSTC --target $NEXUS_WASI_TARGET"), missing, sizeof missing);
+    nx_cli_tools_missing(&t, NX_SLICE("$RUSTC --target $NEXUS_WASI_TARGET"), nx_slice_cstr(root), missing, sizeof missing);
     assert_string_equal(missing, "");
 }
 
@@ -96,20 +96,27 @@ static void test_tools_nothing_found_gives_the_one_command(void **state)
     find(path, none, &t);
     assert_false(t.has_rust);
     assert_false(t.has_c);
-    nx_cli_tools_missing(&t, NX_SLICE("cargo build --target x"), missing, sizeof missing);
+    nx_cli_tools_missing(&t, NX_SLICE("cargo build --target x"), nx_slice_cstr(root), missing, sizeof missing);
     assert_non_null(strstr(missing, "rustup target add wasm32-wasip1"));
-    nx_cli_tools_missing(&t, NX_SLICE("$WASI_CC -o a.wasm a.c"), missing, sizeof missing);
+    nx_cli_tools_missing(&t, NX_SLICE("$WASI_CC -o a.wasm a.c"), nx_slice_cstr(root), missing, sizeof missing);
     assert_non_null(strstr(missing, "WASI_SDK_PATH"));
-    nx_cli_tools_missing(&t, NX_SLICE("make module"), missing, sizeof missing);
+    nx_cli_tools_missing(&t, NX_SLICE("make module"), nx_slice_cstr(root), missing, sizeof missing);
     assert_string_equal(missing, "");
+    nx_cli_tools_missing(&t, NX_SLICE("node_modules/.bin/asc"), nx_slice_cstr(root), missing, sizeof missing);
+    assert_non_null(strstr(missing, ":  npm ci"));
     cli_test_write(root, "deb/apt-get", "#!/bin/sh\n");
     snprintf(path, sizeof path, "%s/deb", root);
     find(path, none, &t);
-    nx_cli_tools_missing(&t, NX_SLICE("cargo build"), missing, sizeof missing);
+    nx_cli_tools_missing(&t, NX_SLICE("cargo build"), nx_slice_cstr(root), missing, sizeof missing);
     assert_non_null(strstr(missing, "apt-get install -y cargo rustc libstd-rust-dev-wasm32 lld"));
+    nx_cli_tools_missing(&t, NX_SLICE("node_modules/.bin/asc"), nx_slice_cstr(root), missing, sizeof missing);
+    assert_non_null(strstr(missing, "apt-get install -y npm && npm ci"));
+    cli_test_write(root, "node_modules/.bin/asc", "#!/bin/sh\n");
+    nx_cli_tools_missing(&t, NX_SLICE("node_modules/.bin/asc"), nx_slice_cstr(root), missing, sizeof missing);
+    assert_string_equal(missing, "");
     cli_test_write(root, "deb/rustup", "#!/bin/sh\n");
     find(path, none, &t);
-    nx_cli_tools_missing(&t, NX_SLICE("cargo build"), missing, sizeof missing);
+    nx_cli_tools_missing(&t, NX_SLICE("cargo build"), nx_slice_cstr(root), missing, sizeof missing);
     assert_non_null(strstr(missing, "rustup target add wasm32-wasip1"));
 }
 

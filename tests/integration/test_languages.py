@@ -1,0 +1,129 @@
+"""Each language that `nexus new` knows: the project builds, its own test passes, its runs are repeated bit for bit, and a trap names lines of the source."""
+
+import json
+import re
+
+import pytest
+
+from nexus.documents import Shell, blocks
+from nexus.guests import with_packages
+from nexus.node import Node, Project, nexus
+from nexus.paths import EXAMPLES, ROOT
+from nexus.wait import wait_until
+
+SOURCES = {"rust": "src/lib.rs", "c": "src/welcome.c", "assemblyscript": "assembly/index.ts"}
+LANGUAGES = list(SOURCES)
+
+# In each: a trap in a function of its own, and the line on which it happens.
+TRAPS = {
+    "c": ("""#include <stdio.h>
+#include <stdlib.h>
+
+__attribute__((noinline)) static void check(int c)
+{
+    if (c == 'x')
+        abort();
+}
+
+__attribute__((export_name("handle_event"))) void handle_event(void)
+{
+    check(getchar());
+}
+""", {"check": 7, "handle_event": 12}),
+    "assemblyscript": ("""import { answer, inputText } from "./nexus";
+
+function wordOf(data: string, n: i32): string {
+  const words = data.split(" ");
+  if (words.length <= n) throw new Error("there is no such word");
+  return words[n];
+}
+
+export function handle_event(): void {
+  const first = inputText();
+  answer(wordOf(first, 1).length > 3 ? wordOf(first, 2) : wordOf(first, 3));
+}
+""", {"wordOf": 5, "handle_event": 11}),
+}
+
+# What the language's runtime said, as the run's message.
+WORDS = {"c": "^unreachable", "assemblyscript": r"^abort: there is no such word in assembly/index\.ts\(5:26\)$"}
+
+
+def made(folder, language):
+    """A project of `nexus new`, with what its package manager would bring."""
+    nexus("new", "my-app", f"--lang={language}", cwd=folder)
+    return Project(with_packages(folder / "my-app"))
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_projects_own_test_passes(tmp_path, language):
+    project = made(tmp_path, language)
+    with Shell(project.dir) as shell:
+        (block,) = (b for b in blocks(project.dir / "README.md") if "test.sh" in b.text)
+        said = shell.run(block, timeout=200)
+    assert 'ok: {"user_id": "u42"}' in said
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("language", list(TRAPS))
+def test_a_trap_names_lines_of_the_source(tmp_path, language):
+    project = made(tmp_path, language)
+    source, lines = TRAPS[language]
+    (project.dir / SOURCES[language]).write_text(source)
+    project.nexus("build", timeout=200)
+    with Node(project) as node:
+        event_id = node.publish("user.created", "x")
+        run = node.whole_run(node.run_of(event_id)["run_id"])
+        assert (run["status"], run["why"]) == ("error", "trap"), run
+        assert re.search(WORDS[language], run["message"])
+        for name, line in lines.items():
+            assert re.search(rf"{name}\S* at \S*{re.escape(SOURCES[language])}:{line}\n", run["backtrace"]), run["backtrace"]
+        assert [v["verdict"] for v in node.replay(event_id)] == ["identical"]
+        assert f"{SOURCES[language]}:" in node.nexus("runs", "show", run["run_id"]).stdout
+
+
+# ---- AssemblyScript
+
+
+def test_assemblyscript_asks_for_its_packages(tmp_path):
+    said = nexus("new", "my-app", "--lang=assemblyscript", cwd=tmp_path).stdout
+    assert "\n  npm ci\n" in said
+    built = nexus("build", cwd=tmp_path / "my-app", check=False)
+    assert built.returncode != 0
+    assert "package-lock.json" in built.stderr and built.stderr.rstrip().endswith("npm ci")
+
+
+@pytest.mark.timeout(240)
+def test_assemblyscript_makes_the_host_calls(tmp_path):
+    """The example: compare-and-set, an emitted event, a denied call, and a replay that asks nobody."""
+    project = made(tmp_path, "assemblyscript")
+    (project.dir / "assembly" / "index.ts").write_text((EXAMPLES / "votes" / "assembly" / "index.ts").read_text())
+    text = project.file.read_text()
+    project.nexus("build", timeout=200)
+    with Node(project) as node:
+        denied = node.whole_run(node.run_of(node.publish("user.created", "ada"))["run_id"])
+        assert (denied["status"], denied["why"]) == ("error", "exit")
+        node.wait_log(r"Denied: .*key_value_stores")
+        project.write(text + "    key_value_stores: [default]\n    emit: [vote.won]\n")
+        wait_until(lambda: node.call("user.created", "bob").status_code == 200, "the grant", 20, on_failure=node.log)
+        events = []
+        for count in range(1, 6):
+            answer = node.call("user.created", "ada")
+            assert answer.text == f"{count}\n"
+            events.append(answer.headers["nexus-event-id"])
+        assert [v["verdict"] for v in node.replay(events[0])] == ["identical"]
+        won = [e for e in node.api_list("events") if e["type"] == "vote.won"]
+        assert len(won) == 1
+        assert json.loads(node.api(f"events/{won[0]['event_id']}/data").text) == {"name": "ada"}
+
+
+def test_assemblyscript_files_are_the_sdks():
+    sdk, example = ROOT / "sdk" / "assemblyscript", EXAMPLES / "votes"
+    assert (example / "assembly" / "nexus.ts").read_text() == (sdk / "nexus.ts").read_text()
+    for name in ("package.json", "package-lock.json"):
+        assert (example / name).read_text() == (sdk / name).read_text()
+    pinned = json.loads((ROOT / "scripts" / "deps" / "npm" / "package-lock.json").read_text())["packages"]
+    for name, package in json.loads((sdk / "package-lock.json").read_text())["packages"].items():
+        if name:
+            assert package["integrity"] == pinned[name]["integrity"], f"{name}: what the tests use is not what new projects get"
