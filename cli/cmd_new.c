@@ -121,9 +121,9 @@ static int run(nx_cli *c)
     return NX_CLI_OK;
 }
 
-static const char *const langs[] = {"rust", "c", "assemblyscript", NULL};
+static const char *const langs[] = {"rust", "c", "assemblyscript", "zig", NULL};
 static const nx_cli_flag flags[] = {
-    {.name = "lang", .letter = 'l', .value = "LANG", .choices = langs, .help = "Language of the function: rust (default), c or assemblyscript."},
+    {.name = "lang", .letter = 'l', .value = "LANG", .choices = langs, .help = "Language of the function: rust (default), c, assemblyscript or zig."},
     {0},
 };
 static const nx_cli_arg args[] = {
@@ -134,6 +134,7 @@ static const nx_cli_example examples[] = {
     {"nexus new my-app --lang=rust", "a project with one function in Rust; then: cd my-app; nexus dev"},
     {"nexus new my-app --lang=c", "the same in C"},
     {"nexus new my-app --lang=assemblyscript", "the same in AssemblyScript; its compiler comes by `npm ci`"},
+    {"nexus new my-app --lang=zig", "the same in Zig"},
     {0},
 };
 

@@ -9,6 +9,7 @@ static const struct {
     {"rust", &nx_cli_sdk_rust},
     {"c", &nx_cli_sdk_c},
     {"assemblyscript", &nx_cli_sdk_assemblyscript},
+    {"zig", &nx_cli_sdk_zig},
     {0},
 };
 
@@ -37,15 +38,16 @@ static int run(nx_cli *c)
     return NX_CLI_OK;
 }
 
-static const char *const names[] = {"rust", "c", "assemblyscript", NULL};
+static const char *const names[] = {"rust", "c", "assemblyscript", "zig", NULL};
 static const nx_cli_arg args[] = {
-    {.name = "language", .help = "rust, c or assemblyscript.", .choices = names},
+    {.name = "language", .help = "rust, c, assemblyscript or zig.", .choices = names},
     {0},
 };
 static const nx_cli_example examples[] = {
     {"nexus sdk rust > src/nexus_sdk.rs", "then `mod nexus_sdk;` in src/lib.rs"},
     {"nexus sdk c > nexus.h", "then #include \"nexus.h\""},
     {"nexus sdk assemblyscript > assembly/nexus.ts", "then import { Store, emit } from \"./nexus\""},
+    {"nexus sdk zig > src/nexus.zig", "then const nexus = @import(\"nexus.zig\");"},
     {0},
 };
 

@@ -3,7 +3,7 @@
 #define NX_CLI_SDK_FILES_H
 #include "nx/slice.h"
 
-extern const nx_slice nx_cli_sdk_rust, nx_cli_sdk_c, nx_cli_sdk_assemblyscript;
+extern const nx_slice nx_cli_sdk_rust, nx_cli_sdk_c, nx_cli_sdk_assemblyscript, nx_cli_sdk_zig;
 /* What the compiler of AssemblyScript needs in a project: its settings, its packages, and the lock file with their hashes. */
 extern const nx_slice nx_cli_sdk_asc_config, nx_cli_sdk_asc_package, nx_cli_sdk_asc_lock;
 #endif

@@ -6,7 +6,8 @@ static const char gitignore[] = "# what a node and builds leave behind\n"
                                 ".nexus/\n"
                                 "build/\n"
                                 "target/\n"
-                                "node_modules/\n";
+                                "node_modules/\n"
+                                ".zig-cache/\n";
 
 /* ---- Rust ------------------------------------------------------------------------------------------------------- */
 
@@ -225,10 +226,60 @@ static const nx_cli_template_file as_files[] = {
     {0},
 };
 
+/* ---- Zig -------------------------------------------------------------------------------------------------------- */
+
+static const char zig_yaml[] =
+    "# Every key: nexus schema, or docs/CONFIG_REFERENCE.md of Nexus Functions\n"
+    "version: v1\n"
+    "name: {{name}}\n"
+    "functions:\n"
+    "  - name: user-welcome\n"
+    "    on:\n"
+    "      http:\n"
+    "        method: POST\n"
+    "        path: /events/user.created\n"
+    "    runtime: wasi-preview1\n"
+    "    code: ./build/welcome.wasm\n"
+    "    build:\n"
+    "      # $ZIG: the compiler as it is installed here. Its own stack of 16 MiB is more than most functions need.\n"
+    "      command: >\n"
+    "        \"$ZIG\" build-exe src/welcome.zig -target wasm32-wasi -fno-entry -rdynamic --stack 262144\n"
+    "        -O ReleaseSafe -femit-bin=build/welcome.wasm\n"
+    "      watch: [src]\n"
+    "    timeout: 5s\n"
+    "    memory: 128Mi\n";
+
+static const char zig_source[] =
+    "const std = @import(\"std\");\n"
+    "const nexus = @import(\"nexus.zig\");\n"
+    "\n"
+    "pub const panic = std.debug.FullPanic(nexus.panic);\n"
+    "\n"
+    "/// Called for every event: its data on stdin, the answer on stdout, log lines on stderr.\n"
+    "export fn handle_event() void {\n"
+    "    const data = nexus.input() catch |e| @panic(@errorName(e));\n"
+    "\n"
+    "    nexus.log(\"Processing user event\");\n"
+    "\n"
+    "    nexus.answer(\"Processed: \");\n"
+    "    nexus.answer(data);\n"
+    "}\n";
+
+static const nx_cli_template_file zig_files[] = {
+    {"nexus.yaml", zig_yaml, NULL},
+    {"src/welcome.zig", zig_source, NULL},
+    {"src/nexus.zig", NULL, &nx_cli_sdk_zig},
+    {"test.sh", test_script, NULL},
+    {"README.md", readme_head, NULL},
+    {".gitignore", gitignore, NULL},
+    {0},
+};
+
 const nx_cli_template nx_cli_templates[] = {
     {"rust", "Rust, built by cargo", NULL, rust_files},
     {"c", "C, built by clang", NULL, c_files},
     {"assemblyscript", "AssemblyScript, built by asc", "npm ci", as_files},
+    {"zig", "Zig", NULL, zig_files},
     {0},
 };
 

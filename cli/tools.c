@@ -183,6 +183,28 @@ static void c_find(nx_cli_tools *t, const nx_cli_tools_places *places)
         snprintf(t->c_advice, sizeof t->c_advice, "export WASI_SDK_PATH=/path/to/wasi-sdk   (https://github.com/WebAssembly/wasi-sdk)");
 }
 
+/* ---- Zig and npm ------------------------------------------------------------------------------------------------ */
+
+static void zig_find(nx_cli_tools *t, const nx_cli_tools_places *places)
+{
+    static const char install[] = "pipx install ziglang==" NX_CLI_ZIG_VERSION;
+    char found[1024];
+    /* The package `ziglang` of Python brings the compiler under the second name. */
+    if (find_in_path(places->path, "zig", t->zig, sizeof t->zig) || find_in_path(places->path, "python-zig", t->zig, sizeof t->zig))
+        return;
+    if (!find_in_path(places->path, "pipx", found, sizeof found) && find_in_path(places->path, "apt-get", found, sizeof found))
+        snprintf(t->zig_advice, sizeof t->zig_advice, "%sapt-get install -y pipx && %s", sudo(), install);
+    else
+        snprintf(t->zig_advice, sizeof t->zig_advice, "%s", install);
+}
+
+static void npm_advise(nx_cli_tools *t, const nx_cli_tools_places *places)
+{
+    char found[1024];
+    if (!find_in_path(places->path, "npm", found, sizeof found) && find_in_path(places->path, "apt-get", found, sizeof found))
+        snprintf(t->npm_first, sizeof t->npm_first, "%sapt-get install -y npm && ", sudo());
+}
+
 void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret)
 {
     char rustc[1024];
@@ -201,9 +223,8 @@ void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret)
     }
     rust_advise(ret, places);
     c_find(ret, places);
-    char found[1024];
-    if (!find_in_path(places->path, "npm", found, sizeof found) && find_in_path(places->path, "apt-get", found, sizeof found))
-        snprintf(ret->npm_first, sizeof ret->npm_first, "%sapt-get install -y npm && ", sudo());
+    zig_find(ret, places);
+    npm_advise(ret, places);
 }
 
 void nx_cli_tools_find(nx_cli_tools *ret)
@@ -264,6 +285,8 @@ void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, c
         put(self, "WASI_CC", t->wasi_cc);
         put(self, "WASI_CFLAGS", t->wasi_cflags);
     }
+    if (t->zig[0])
+        put(self, "ZIG", t->zig);
     if (t->path_first[0]) {
         const char *path = getenv("PATH");
         char *value = NULL;
@@ -308,6 +331,8 @@ void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, nx_slice work
         snprintf(ret, ret_bytes, "%s has the WASI target, but no cargo stands beside it; install one with:  %sapt-get install -y cargo", t->rustc, sudo());
     else if (wants_c && !t->has_c)
         snprintf(ret, ret_bytes, "no C compiler with a WASI library is installed; install one with:  %s", t->c_advice);
+    else if (mentions(command, "$ZIG") && !t->zig[0])
+        snprintf(ret, ret_bytes, "no Zig is installed; install it with:  %s", t->zig_advice);
     else if (lacks_packages(command, workdir))
         snprintf(ret, ret_bytes, "the project's compiler is not installed; npm brings it, as package-lock.json pins it:  %snpm ci", t->npm_first);
 }

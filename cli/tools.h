@@ -5,15 +5,19 @@
 
 /* ---- compilers (tools.c) ---------------------------------------------------------------------------------------- */
 
+#define NX_CLI_ZIG_VERSION "0.17.1" /* new projects and the SDK are written for it: Zig's library changes with every release */
+
 typedef struct nx_cli_tools {
     bool has_rust, has_c;
     bool has_rust_linker;                  /* rustc's own linker for WebAssembly; Debian's rustc comes without */
+    char zig[1024];                        /* "": there is none */
     char rust_target[32];                  /* "wasm32-wasip1" or "wasm32-wasi" */
     char rustc[1024], cargo[1024];         /* cargo: "" where none stands beside that rustc */
     char path_first[1024];                 /* folder that has to come first in PATH, so that plain `cargo` is the right one; "" */
     char folder[1024];                     /* of links by which this program stands in for rustc (rustc.h); "": it does not */
     char wasi_cc[1024], wasi_cflags[1024]; /* compiler and its target; flags */
     char rust_advice[512], c_advice[512];  /* the one command that installs what is missing */
+    char zig_advice[512];
     char npm_first[64];                    /* what brings npm, and " && "; "": it is there */
 } nx_cli_tools;
 
@@ -30,7 +34,7 @@ void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret);
 /* Makes data_dir/tools with the links by which builds get rustc with one function added (rustc.h). Where it cannot be made, builds use the
  * compiler itself. */
 void nx_cli_tools_link(nx_cli_tools *t, const nx_config *cfg);
-/* NEXUS_WASI_TARGET=…, RUSTC=…, CARGO=…, WASI_CC=…, WASI_CFLAGS=…, PATH=…: calls put() for each that there is. */
+/* NEXUS_WASI_TARGET=…, RUSTC=…, CARGO=…, WASI_CC=…, WASI_CFLAGS=…, ZIG=…, PATH=…: calls put() for each that there is. */
 void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self);
 /* What a build command (run in workdir) needs that is not there, as a sentence with the command that installs it; "" when nothing is missing. */
 void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, nx_slice workdir, char *ret, size_t ret_bytes);

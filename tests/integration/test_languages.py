@@ -1,17 +1,18 @@
 """Each language that `nexus new` knows: the project builds, its own test passes, its runs are repeated bit for bit, and a trap names lines of the source."""
 
 import json
+import os
 import re
 
 import pytest
 
 from nexus.documents import Shell, blocks
 from nexus.guests import with_packages
-from nexus.node import Node, Project, nexus
+from nexus.node import Node, Project, environment, nexus
 from nexus.paths import EXAMPLES, ROOT
 from nexus.wait import wait_until
 
-SOURCES = {"rust": "src/lib.rs", "c": "src/welcome.c", "assemblyscript": "assembly/index.ts"}
+SOURCES = {"rust": "src/lib.rs", "c": "src/welcome.c", "assemblyscript": "assembly/index.ts", "zig": "src/welcome.zig"}
 LANGUAGES = list(SOURCES)
 
 # In each: a trap in a function of its own, and the line on which it happens.
@@ -43,10 +44,31 @@ export function handle_event(): void {
   answer(wordOf(first, 1).length > 3 ? wordOf(first, 2) : wordOf(first, 3));
 }
 """, {"wordOf": 5, "handle_event": 11}),
+    "zig": ("""const std = @import("std");
+const nexus = @import("nexus.zig");
+
+pub const panic = std.debug.FullPanic(nexus.panic);
+
+noinline fn third(data: []const u8) u8 {
+    return data[2];
+}
+
+export fn handle_event() void {
+    const data = nexus.input() catch unreachable;
+    nexus.answer(&.{third(data)});
+}
+""", {"third": 7, "handle_event": 12}),
 }
 
 # What the language's runtime said, as the run's message.
-WORDS = {"c": "^unreachable", "assemblyscript": r"^abort: there is no such word in assembly/index\.ts\(5:26\)$"}
+WORDS = {"c": "^unreachable", "assemblyscript": r"^abort: there is no such word in assembly/index\.ts\(5:26\)$",
+         "zig": "^panic: index out of bounds: index 2, len 1$"}
+
+
+@pytest.fixture(autouse=True)
+def zig_on_path(monkeypatch):
+    """Set-up keeps it among Python's packages. Its cache of compiled parts of its own library outlasts a test."""
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{ROOT}/.deps/venv/bin")
 
 
 def made(folder, language):
@@ -127,3 +149,59 @@ def test_assemblyscript_files_are_the_sdks():
     for name, package in json.loads((sdk / "package-lock.json").read_text())["packages"].items():
         if name:
             assert package["integrity"] == pinned[name]["integrity"], f"{name}: what the tests use is not what new projects get"
+
+
+# ---- Zig
+
+
+ZIG_CALLS = """const std = @import("std");
+const nexus = @import("nexus.zig");
+
+pub const panic = std.debug.FullPanic(nexus.panic);
+
+export fn handle_event() i32 {
+    count() catch |e| {
+        nexus.log(@errorName(e));
+        nexus.log(nexus.reason());
+        return 1;
+    };
+    return 0;
+}
+
+fn count() !void {
+    const store = nexus.Store{};
+    const page = try nexus.input();
+    const now = try store.get(page);
+    const visits = 1 + if (now) |entry| try std.fmt.parseInt(u32, entry.value, 10) else 0;
+    const text = try std.fmt.allocPrint(nexus.allocator, "{d}", .{visits});
+    _ = try store.put(page, text, if (now) |entry| @intCast(entry.revision) else nexus.absent);
+    try nexus.emit("page.visited", text, .{ .subject = page });
+    nexus.answer(text);
+}
+"""
+
+
+def test_zig_makes_the_host_calls(tmp_path):
+    project = made(tmp_path, "zig")
+    (project.dir / SOURCES["zig"]).write_text(ZIG_CALLS)
+    text = project.file.read_text()
+    project.nexus("build", timeout=200)
+    with Node(project) as node:
+        denied = node.run_of(node.publish("user.created", "home"))
+        assert (denied["status"], denied["why"]) == ("error", "exit")
+        node.wait_log(r"\] Denied")
+        node.wait_log(r"user-welcome\] .*key_value_stores")
+        project.write(text + "    key_value_stores: [default]\n    emit: [page.visited]\n")
+        wait_until(lambda: node.call("user.created", "other").status_code == 200, "the grant", 20, on_failure=node.log)
+        assert [node.call("user.created", "home").text for _ in range(3)] == ["1", "2", "3"]
+        answer = node.call("user.created", "home")
+        assert answer.text == "4"
+        assert [v["verdict"] for v in node.replay(answer.headers["nexus-event-id"])] == ["identical"]
+        assert {e["subject"] for e in node.api_list("events") if e["type"] == "page.visited"} == {"home", "other"}
+
+
+def test_zig_is_the_version_that_is_advised(tmp_path):
+    nexus("new", "my-app", "--lang=zig", cwd=tmp_path)
+    built = nexus("build", cwd=tmp_path / "my-app", check=False, env=environment(PATH="/nonexistent"))
+    advised = re.search(r"ziglang==(\S+)", built.stderr).group(1)
+    assert f"ziglang=={advised} " in (ROOT / "scripts" / "deps" / "test.lock").read_text()

@@ -100,6 +100,8 @@ static void test_tools_nothing_found_gives_the_one_command(void **state)
     assert_non_null(strstr(missing, "rustup target add wasm32-wasip1"));
     nx_cli_tools_missing(&t, NX_SLICE("$WASI_CC -o a.wasm a.c"), nx_slice_cstr(root), missing, sizeof missing);
     assert_non_null(strstr(missing, "WASI_SDK_PATH"));
+    nx_cli_tools_missing(&t, NX_SLICE("\"$ZIG\" build-exe a.zig"), nx_slice_cstr(root), missing, sizeof missing);
+    assert_non_null(strstr(missing, ":  pipx install ziglang==" NX_CLI_ZIG_VERSION));
     nx_cli_tools_missing(&t, NX_SLICE("make module"), nx_slice_cstr(root), missing, sizeof missing);
     assert_string_equal(missing, "");
     nx_cli_tools_missing(&t, NX_SLICE("node_modules/.bin/asc"), nx_slice_cstr(root), missing, sizeof missing);
@@ -111,6 +113,12 @@ static void test_tools_nothing_found_gives_the_one_command(void **state)
     assert_non_null(strstr(missing, "apt-get install -y cargo rustc libstd-rust-dev-wasm32 lld"));
     nx_cli_tools_missing(&t, NX_SLICE("node_modules/.bin/asc"), nx_slice_cstr(root), missing, sizeof missing);
     assert_non_null(strstr(missing, "apt-get install -y npm && npm ci"));
+    nx_cli_tools_missing(&t, NX_SLICE("\"$ZIG\" build-exe a.zig"), nx_slice_cstr(root), missing, sizeof missing);
+    assert_non_null(strstr(missing, "apt-get install -y pipx && pipx install ziglang"));
+    cli_test_write(root, "deb/python-zig", "#!/bin/sh\n");
+    find(path, none, &t);
+    nx_cli_tools_missing(&t, NX_SLICE("\"$ZIG\" build-exe a.zig"), nx_slice_cstr(root), missing, sizeof missing);
+    assert_string_equal(missing, "");
     cli_test_write(root, "node_modules/.bin/asc", "#!/bin/sh\n");
     nx_cli_tools_missing(&t, NX_SLICE("node_modules/.bin/asc"), nx_slice_cstr(root), missing, sizeof missing);
     assert_string_equal(missing, "");
@@ -130,7 +138,7 @@ static void test_tools_rust_without_a_linker_is_suspected_not_refused(void **sta
     find(path, none, &t);
     assert_true(t.has_rust);
     assert_false(t.has_rust_linker);
-    nx_cli_tools_missing(&t, NX_SLICE("cargo build"), said, sizeof said);
+    nx_cli_tools_missing(&t, NX_SLICE("cargo build"), nx_slice_cstr(root), said, sizeof said);
     assert_string_equal(said, "");
     nx_cli_tools_suspected(&t, NX_SLICE("cargo build"), said, sizeof said);
     assert_non_null(strstr(said, "rust-lld"));
