@@ -4,6 +4,8 @@
 #include "nx/slice.h"
 
 extern const nx_slice nx_cli_sdk_rust, nx_cli_sdk_c, nx_cli_sdk_assemblyscript, nx_cli_sdk_zig;
+/* Included before every C file of a function. */
+extern const nx_slice nx_cli_sdk_c_flush;
 /* What the compiler of AssemblyScript needs in a project: its settings, its packages, and the lock file with their hashes. */
 extern const nx_slice nx_cli_sdk_asc_config, nx_cli_sdk_asc_package, nx_cli_sdk_asc_lock;
 #endif

@@ -161,7 +161,6 @@ static const char c_source[] =
     "    fputs(\"Processed: \", stdout);\n"
     "    while ((n = fread(piece, 1, sizeof piece, stdin)) > 0)\n"
     "        fwrite(piece, 1, n, stdout);\n"
-    "    fflush(stdout);\n"
     "}\n";
 
 static const nx_cli_template_file c_files[] = {

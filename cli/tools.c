@@ -3,6 +3,7 @@
 #include "tools.h"
 #include "nx/clock.h"
 #include "rustc.h"
+#include "sdk_files.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -249,21 +250,42 @@ static bool link_to(const char *folder, const char *name, const char *target)
     return symlink(target, temporary) == 0 && rename(temporary, path) == 0;
 }
 
-void nx_cli_tools_link(nx_cli_tools *t, const nx_config *cfg)
+static void link_rustc(nx_cli_tools *t, const char *folder)
 {
-    char folder[1024], self[1024];
+    char self[1024];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (!t->has_rust || n <= 0 || cfg->data_dir.n + 8 > sizeof folder)
+    if (!t->has_rust || n <= 0)
         return;
     self[n] = 0;
-    snprintf(folder, sizeof folder, "%.*s", NX_SLICE_FMT(cfg->data_dir));
-    (void)mkdir(folder, 0700);
-    snprintf(folder, sizeof folder, "%.*s/tools", NX_SLICE_FMT(cfg->data_dir));
-    (void)mkdir(folder, 0700);
     if (!link_to(folder, "rustc", self) || (t->cargo[0] && !link_to(folder, "cargo", t->cargo)))
         return;
     snprintf(t->folder, sizeof t->folder, "%s", folder);
     snprintf(t->path_first, sizeof t->path_first, "%s", folder);
+}
+
+/* $WASI_CFLAGS is split at spaces, so a folder with one in its name goes without. */
+static void include_flush(nx_cli_tools *t, const char *folder)
+{
+    char path[1200];
+    size_t have = strlen(t->wasi_cflags);
+    snprintf(path, sizeof path, "%s/nexus_flush.h", folder);
+    if (!t->has_c || strpbrk(path, " \t\n'\"\\$`*?[") || have + strlen(path) + sizeof " -include " > sizeof t->wasi_cflags ||
+        nx_cli_write_file(path, nx_cli_sdk_c_flush, 0666, NULL) != NX_OK)
+        return;
+    snprintf(t->wasi_cflags + have, sizeof t->wasi_cflags - have, " -include %s", path);
+}
+
+void nx_cli_tools_link(nx_cli_tools *t, const nx_config *cfg)
+{
+    char folder[1024];
+    if (cfg->data_dir.n + 8 > sizeof folder)
+        return;
+    snprintf(folder, sizeof folder, "%.*s", NX_SLICE_FMT(cfg->data_dir));
+    (void)mkdir(folder, 0700);
+    snprintf(folder, sizeof folder, "%.*s/tools", NX_SLICE_FMT(cfg->data_dir));
+    (void)mkdir(folder, 0700);
+    link_rustc(t, folder);
+    include_flush(t, folder);
 }
 
 void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self)

@@ -18,7 +18,7 @@ typedef struct nx_cli_tools {
     char wasi_cc[1024], wasi_cflags[1024]; /* compiler and its target; flags */
     char rust_advice[512], c_advice[512];  /* the one command that installs what is missing */
     char zig_advice[512];
-    char npm_first[64];                    /* what brings npm, and " && "; "": it is there */
+    char npm_first[64]; /* what brings npm, and " && "; "": it is there */
 } nx_cli_tools;
 
 /* Where compilers are looked for; a test gives its own. */
@@ -31,8 +31,8 @@ typedef struct nx_cli_tools_places {
 
 void nx_cli_tools_find(nx_cli_tools *ret); /* in the usual places; runs rustc, tens of milliseconds */
 void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret);
-/* Makes data_dir/tools with the links by which builds get rustc with one function added (rustc.h). Where it cannot be made, builds use the
- * compiler itself. */
+/* Makes data_dir/tools with what adds one function to a module, the flush of stdout: links by which builds get rustc with it (rustc.h), and a header
+ * that $WASI_CFLAGS includes. Where it cannot be made, builds do without. */
 void nx_cli_tools_link(nx_cli_tools *t, const nx_config *cfg);
 /* NEXUS_WASI_TARGET=…, RUSTC=…, CARGO=…, WASI_CC=…, WASI_CFLAGS=…, ZIG=…, PATH=…: calls put() for each that there is. */
 void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self);

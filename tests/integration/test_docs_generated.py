@@ -129,7 +129,8 @@ def test_settings_shown_are_valid(tmp_path):
 def test_c_function_shown_answers_what_it_was_sent(project, guests, tmp_path):
     ((_, text),) = [(name, text) for name, text in samples("c") if "handle_event" in text]
     (tmp_path / "shown.c").write_text(text)
-    project.write({"functions": [function("shown", project.module(guests.c(tmp_path / "shown.c")))]})
+    built = guests.c(tmp_path / "shown.c", "-include", str(ROOT / "sdk" / "c" / "nexus_flush.h"))  # as in WASI_CFLAGS of `nexus build`
+    project.write({"functions": [function("shown", project.module(built))]})
     with Node(project) as node:
         assert node.call("shown", b"as it was sent").content == b"as it was sent"
 
