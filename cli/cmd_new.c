@@ -121,9 +121,9 @@ static int run(nx_cli *c)
     return NX_CLI_OK;
 }
 
-static const char *const langs[] = {"rust", "c", "assemblyscript", "zig", NULL};
+static const char *const langs[] = {"rust", "c", "assemblyscript", "zig", "javascript", NULL};
 static const nx_cli_flag flags[] = {
-    {.name = "lang", .letter = 'l', .value = "LANG", .choices = langs, .help = "Language of the function: rust (default), c, assemblyscript or zig."},
+    {.name = "lang", .letter = 'l', .value = "LANG", .choices = langs, .help = "Language of the function: rust (default), c, assemblyscript, zig or javascript."},
     {0},
 };
 static const nx_cli_arg args[] = {
@@ -135,6 +135,7 @@ static const nx_cli_example examples[] = {
     {"nexus new my-app --lang=c", "the same in C"},
     {"nexus new my-app --lang=assemblyscript", "the same in AssemblyScript; its compiler comes by `npm ci`"},
     {"nexus new my-app --lang=zig", "the same in Zig"},
+    {"nexus new my-app --lang=javascript", "the same in JavaScript; its engine, QuickJS, comes by `npm ci`"},
     {0},
 };
 

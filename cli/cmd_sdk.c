@@ -10,6 +10,7 @@ static const struct {
     {"c", &nx_cli_sdk_c},
     {"assemblyscript", &nx_cli_sdk_assemblyscript},
     {"zig", &nx_cli_sdk_zig},
+    {"javascript", &nx_cli_sdk_javascript},
     {0},
 };
 
@@ -38,9 +39,9 @@ static int run(nx_cli *c)
     return NX_CLI_OK;
 }
 
-static const char *const names[] = {"rust", "c", "assemblyscript", "zig", NULL};
+static const char *const names[] = {"rust", "c", "assemblyscript", "zig", "javascript", NULL};
 static const nx_cli_arg args[] = {
-    {.name = "language", .help = "rust, c, assemblyscript or zig.", .choices = names},
+    {.name = "language", .help = "rust, c, assemblyscript, zig or javascript.", .choices = names},
     {0},
 };
 static const nx_cli_example examples[] = {

@@ -274,11 +274,55 @@ static const nx_cli_template_file zig_files[] = {
     {0},
 };
 
+/* ---- JavaScript ------------------------------------------------------------------------------------------------- */
+
+static const char js_yaml[] =
+    "# Every key: nexus schema, or docs/CONFIG_REFERENCE.md of Nexus Functions\n"
+    "version: v1\n"
+    "name: {{name}}\n"
+    "functions:\n"
+    "  - name: user-welcome\n"
+    "    on:\n"
+    "      http:\n"
+    "        method: POST\n"
+    "        path: /events/user.created\n"
+    "    runtime: wasi-preview1\n"
+    "    code: ./build/welcome.wasm\n"
+    "    build:\n"
+    "      # Joins the source with QuickJS, which `npm ci` brings in the version and with the hash of package-lock.json.\n"
+    "      command: node nexus/build.js src/index.js build/welcome.wasm\n"
+    "      watch: [src, nexus]\n"
+    "    timeout: 5s\n"
+    "    memory: 128Mi\n";
+
+static const char js_source[] =
+    "// Called for every event, with its data. What it returns is the answer; console.log writes to the function's log.\n"
+    "function handle(data) {\n"
+    "  console.log(\"Processing user event\");\n"
+    "\n"
+    "  return \"Processed: \" + data;\n"
+    "}\n";
+
+static const nx_cli_template_file js_files[] = {
+    {"nexus.yaml", js_yaml, NULL},
+    {"package.json", NULL, &nx_cli_sdk_js_package},
+    {"package-lock.json", NULL, &nx_cli_sdk_js_lock},
+    {"src/index.js", js_source, NULL},
+    {"nexus/nexus.js", NULL, &nx_cli_sdk_javascript},
+    {"nexus/build.js", NULL, &nx_cli_sdk_js_build},
+    {"nexus/glue.wat", NULL, &nx_cli_sdk_js_glue},
+    {"test.sh", test_script, NULL},
+    {"README.md", readme_head, NULL},
+    {".gitignore", gitignore, NULL},
+    {0},
+};
+
 const nx_cli_template nx_cli_templates[] = {
     {"rust", "Rust, built by cargo", NULL, rust_files},
     {"c", "C, built by clang", NULL, c_files},
     {"assemblyscript", "AssemblyScript, built by asc", "npm ci", as_files},
     {"zig", "Zig", NULL, zig_files},
+    {"javascript", "JavaScript, run by QuickJS", "npm ci", js_files},
     {0},
 };
 

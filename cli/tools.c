@@ -332,14 +332,15 @@ static bool wants_rust(nx_slice command)
     return false;
 }
 
-/* A compiler that npm keeps in the project (node_modules/.bin): the lock file beside it says which version. */
+/* What npm keeps in the project (node_modules): the lock file beside it says which versions. */
 static bool lacks_packages(nx_slice command, nx_slice workdir)
 {
-    char path[NX_CLI_PATH_BYTES];
-    if (!mentions(command, "node_modules/.bin/"))
+    char lock[NX_CLI_PATH_BYTES], packages[NX_CLI_PATH_BYTES];
+    if (!mentions(command, "node") && !mentions(command, "npx") && !mentions(command, "npm run"))
         return false;
-    snprintf(path, sizeof path, "%.*s/node_modules/.bin", NX_SLICE_FMT(workdir));
-    return access(path, F_OK) != 0;
+    snprintf(lock, sizeof lock, "%.*s/package-lock.json", NX_SLICE_FMT(workdir));
+    snprintf(packages, sizeof packages, "%.*s/node_modules", NX_SLICE_FMT(workdir));
+    return access(lock, F_OK) == 0 && access(packages, F_OK) != 0;
 }
 
 void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, nx_slice workdir, char *ret, size_t ret_bytes)
@@ -356,7 +357,7 @@ void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, nx_slice work
     else if (mentions(command, "$ZIG") && !t->zig[0])
         snprintf(ret, ret_bytes, "no Zig is installed; install it with:  %s", t->zig_advice);
     else if (lacks_packages(command, workdir))
-        snprintf(ret, ret_bytes, "the project's compiler is not installed; npm brings it, as package-lock.json pins it:  %snpm ci", t->npm_first);
+        snprintf(ret, ret_bytes, "the project's packages are not installed; npm brings them, as package-lock.json pins them:  %snpm ci", t->npm_first);
 }
 
 void nx_cli_tools_suspected(const nx_cli_tools *t, nx_slice command, char *ret, size_t ret_bytes)

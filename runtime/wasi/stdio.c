@@ -94,15 +94,16 @@ static void append_panic(nx_rt_world *w, nx_slice text)
 
 /* What a language's runtime says before it traps is what a person wants to read beside "unreachable". Rust: "thread '…' panicked at src/lib.rs:3:5:"
  * and the message on the next line, or all on one line (before Rust 1.73). AssemblyScript: "abort: … in assembly/index.ts(3:5)".
- * C: "Assertion failed: … (welcome.c: main: 3)". Zig: "panic: …", or "thread 1 panic: …". */
+ * C: "Assertion failed: … (welcome.c: main: 3)". Zig: "panic: …", or "thread 1 panic: …". JavaScript: "Uncaught …",
+ * and the place on the next line. */
 static void note_runtime_words(nx_rt_world *w, nx_slice line)
 {
     static const char thread[] = "thread '", panicked[] = "panicked at ", oom[] = "memory allocation of ";
-    static const char *const said[] = {"abort: ", "Assertion failed: ", "panic: ", "thread 1 panic: "};
+    static const char *const said[] = {"abort: ", "Assertion failed: ", "panic: ", "thread 1 panic: ", "Uncaught "};
     const char *at;
     if (w->is_panic_open) {
         append_panic(w, NX_SLICE(" "));
-        append_panic(w, line);
+        append_panic(w, nx_slice_trim(line));
         w->is_panic_open = false;
     } else if (nx_slice_starts(line, nx_slice_cstr(oom))) {
         w->said_out_of_memory = true;
@@ -115,6 +116,7 @@ static void note_runtime_words(nx_rt_world *w, nx_slice line)
             if (!nx_slice_starts(line, nx_slice_cstr(said[i]))) continue;
             w->panic[0] = '\0';
             append_panic(w, line);
+            w->is_panic_open = line.p[0] == 'U';
         }
     }
 }

@@ -12,7 +12,7 @@ from nexus.node import Node, Project, environment, nexus
 from nexus.paths import EXAMPLES, ROOT
 from nexus.wait import wait_until
 
-SOURCES = {"rust": "src/lib.rs", "c": "src/welcome.c", "assemblyscript": "assembly/index.ts", "zig": "src/welcome.zig"}
+SOURCES = {"rust": "src/lib.rs", "c": "src/welcome.c", "assemblyscript": "assembly/index.ts", "zig": "src/welcome.zig", "javascript": "src/index.js"}
 LANGUAGES = list(SOURCES)
 
 # In each: a trap in a function of its own, and the line on which it happens.
@@ -145,10 +145,15 @@ def test_assemblyscript_files_are_the_sdks():
     assert (example / "assembly" / "nexus.ts").read_text() == (sdk / "nexus.ts").read_text()
     for name in ("package.json", "package-lock.json"):
         assert (example / name).read_text() == (sdk / name).read_text()
+
+
+@pytest.mark.parametrize("language", ["assemblyscript", "javascript"])
+def test_what_new_projects_pin_is_what_is_tested(language):
     pinned = json.loads((ROOT / "scripts" / "deps" / "npm" / "package-lock.json").read_text())["packages"]
-    for name, package in json.loads((sdk / "package-lock.json").read_text())["packages"].items():
+    for name, package in json.loads((ROOT / "sdk" / language / "package-lock.json").read_text())["packages"].items():
         if name:
-            assert package["integrity"] == pinned[name]["integrity"], f"{name}: what the tests use is not what new projects get"
+            assert package["integrity"] == pinned[name]["integrity"], name
+
 
 
 # ---- Zig
@@ -205,3 +210,44 @@ def test_zig_is_the_version_that_is_advised(tmp_path):
     built = nexus("build", cwd=tmp_path / "my-app", check=False, env=environment(PATH="/nonexistent"))
     advised = re.search(r"ziglang==(\S+)", built.stderr).group(1)
     assert f"ziglang=={advised} " in (ROOT / "scripts" / "deps" / "test.lock").read_text()
+
+
+# ---- JavaScript: the engine is the module, so lines of the source stand in what it says, not in the backtrace
+
+
+JS_CALLS = """function third(words) {
+  return words[2].length;
+}
+
+async function handle(page) {
+  if (page === "boom") return third([page]);
+  const visits = new Store().update(page, (now) => Number(now ?? 0) + 1);
+  await Promise.resolve();
+  emit("page.visited", { page, visits }, { subject: page });
+  return { page, visits };
+}
+"""
+
+
+@pytest.mark.timeout(240)
+def test_javascript_makes_the_host_calls_and_says_where_it_threw(tmp_path):
+    project = made(tmp_path, "javascript")
+    (project.dir / SOURCES["javascript"]).write_text(JS_CALLS)
+    text = project.file.read_text()
+    project.nexus("build", timeout=200)
+    with Node(project) as node:
+        denied = node.whole_run(node.run_of(node.publish("user.created", "home"))["run_id"])
+        assert (denied["status"], denied["why"]) == ("error", "trap")
+        assert re.match(r"Uncaught Denied: .*key_value_stores", denied["message"]), denied["message"]
+        project.write(text + "    key_value_stores: [default]\n    emit: [page.visited]\n")
+        wait_until(lambda: node.call("user.created", "other").status_code == 200, "the grant", 20, on_failure=node.log)
+        answers = [node.call("user.created", "home") for _ in range(3)]
+        assert [a.json() for a in answers] == [{"page": "home", "visits": str(n)} for n in (1, 2, 3)]
+        assert [v["verdict"] for v in node.replay(answers[0].headers["nexus-event-id"])] == ["identical"]
+        assert {e["subject"] for e in node.api_list("events") if e["type"] == "page.visited"} == {"home", "other"}
+        event_id = node.publish("user.created", "boom")
+        run = node.whole_run(node.run_of(event_id)["run_id"])
+        assert (run["status"], run["why"]) == ("error", "trap")
+        assert run["message"] == "Uncaught TypeError: cannot read property 'length' of undefined at third (src/index.js:2:10)"
+        node.wait_log(r"at handle \(src/index\.js:6:\d+\)")
+        assert [v["verdict"] for v in node.replay(event_id)] == ["identical"]

@@ -104,7 +104,10 @@ static void test_tools_nothing_found_gives_the_one_command(void **state)
     assert_non_null(strstr(missing, ":  pipx install ziglang==" NX_CLI_ZIG_VERSION));
     nx_cli_tools_missing(&t, NX_SLICE("make module"), nx_slice_cstr(root), missing, sizeof missing);
     assert_string_equal(missing, "");
+    cli_test_write(root, "package-lock.json", "{}");
     nx_cli_tools_missing(&t, NX_SLICE("node_modules/.bin/asc"), nx_slice_cstr(root), missing, sizeof missing);
+    assert_non_null(strstr(missing, ":  npm ci"));
+    nx_cli_tools_missing(&t, NX_SLICE("node build.js"), nx_slice_cstr(root), missing, sizeof missing);
     assert_non_null(strstr(missing, ":  npm ci"));
     cli_test_write(root, "deb/apt-get", "#!/bin/sh\n");
     snprintf(path, sizeof path, "%s/deb", root);
