@@ -47,10 +47,10 @@ test-release: ## the release, the suite against its binary, and a run in a minim
 	@scripts/test-release
 
 # make test runs the same tests with fewer rounds.
-soak: ## fault tests and the proof at full length: 50 kills, 50 restarts, a million stored events, 10,000 random runs repeated
+soak: ## fault tests and the proof at full length: 50 kills, 50 restarts, 5 minutes of kills in a cluster, a million stored events, 10,000 random runs repeated
 	@scripts/setup dev test
 	@$(MAKE) build
-	@NX_KILLS=50 NX_RESTARTS=50 NX_STORED=1000000 NX_PROOF=10000 scripts/run-tests --integration tests/fault tests/integration/test_proof.py
+	@NX_KILLS=50 NX_RESTARTS=50 NX_CLUSTER_S=300 NX_STORED=1000000 NX_PROOF=10000 scripts/run-tests --integration tests/fault tests/integration/test_proof.py
 
 bench: ## the table of measured figures beside their limits
 	@scripts/setup dev test bench release

@@ -309,6 +309,24 @@ static void module_job(nx_core_job *job)
         nx_core_run_later(r, err == NX_OK ? 0 : NX_NS_PER_S);
 }
 
+/* The node was stopped, or cut off from the log, for longer than an event is given to it: another one may have run it meanwhile. What that one
+ * recorded first is the run's. Should both record at one moment, readers see by the delivery that there may be an earlier record. */
+static void overdue_job(nx_core_job *job)
+{
+    nx_core_run *r = (nx_core_run *)(void *)((char *)job - offsetof(nx_core_run, job));
+    nx_run first;
+    nx_err err = nx_fab_run_final(r->d->node->ns, &r->event, nx_slice_cstr(r->fn->name), r->rec.generation, &r->arena, &first, NULL);
+    if (err == NX_OK) {
+        log_run(r, NX_LOG_WARN, "run.overtaken", NX_SLICE("nexus"), NX_SLICE("another node has recorded this run meanwhile; this outcome is dropped"));
+        r->rec = first;
+        nx_core_run_finish(r);
+    } else if (err == NX_ENOENT || err == NX_ETIMEOUT) {
+        nx_core_run_settle(r);
+    } else {
+        nx_core_run_drop(r);
+    }
+}
+
 static void on_done(nx_attempt *a)
 {
     nx_core_run *r = a->owner;
@@ -325,6 +343,13 @@ static void on_done(nx_attempt *a)
         return;
     }
     nx_outcome_to_run(o, rec);
+    if (nx_fab_msg_is_overdue(r->msg)) {
+        rec->delivery++;
+        r->job.run = overdue_job;
+        if (nx_core_jobs_post(r->d->node->jobs, &r->job) != NX_OK)
+            nx_core_run_drop(r);
+        return;
+    }
     r->job.run = module_job;
     if (rec->status != NX_RUN_DEAD || rec->why != NX_WHY_NO_MODULE)
         nx_core_run_settle(r);

@@ -214,11 +214,15 @@ static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
         .replicas = c->replicas,
         .max_types = c->ingest_max_types,
     };
-    err = nx_fab_ns_open(n->fab, c->ns, &no, &n->ns, reterr);
-    if (err != NX_OK)
-        return err;
-    nx_core_crashes_share(n);
-    return nx_fab_kv_watch(n->ns, on_kv_change, n, reterr);
+    uint64_t end = nx_clock_ns() + NX_FAB_ELECTION_NS;
+    do {
+        err = n->ns ? NX_OK : nx_fab_ns_open(n->fab, c->ns, &no, &n->ns, reterr);
+        if (err == NX_OK)
+            err = nx_fab_kv_watch(n->ns, on_kv_change, n, reterr);
+    } while (nx_fab_is_electing(n->fab, err, end));
+    if (err == NX_OK)
+        nx_core_crashes_share(n);
+    return err;
 }
 
 static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
@@ -334,9 +338,12 @@ static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
     if (err != NX_OK)
         return err;
     set_state(n, "loading functions");
-    pthread_mutex_lock(&n->apply_mu);
-    err = nx_core_registry_apply(n, n->cfg, NULL, reterr);
-    pthread_mutex_unlock(&n->apply_mu);
+    uint64_t end = nx_clock_ns() + NX_FAB_ELECTION_NS;
+    do {
+        pthread_mutex_lock(&n->apply_mu);
+        err = nx_core_registry_apply(n, n->cfg, NULL, reterr);
+        pthread_mutex_unlock(&n->apply_mu);
+    } while (nx_fab_is_electing(n->fab, err, end));
     if (err == NX_OK) {
         nx_core_secrets_remind(n);
         err = start_gateway(n, reterr);

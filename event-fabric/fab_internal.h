@@ -20,9 +20,11 @@
 #define NX_FAB_SUBJECT_BYTES 1024 /* longest subject we build: a type of 200 bytes, each percent-encoded, plus the rest */
 #define NX_FAB_PUBLISH_NS (5 * NX_NS_PER_S)
 #define NX_FAB_REQUEST_NS (5 * NX_NS_PER_S)
-#define NX_FAB_REQUESTS 64       /* blocking requests under way */
-#define NX_FAB_DIRECT_INFLIGHT 8 /* up to so many publishes in flight, the caller's thread writes the socket itself */
-#define NX_FAB_TOKEN_BYTES 13    /* kind, slot (4 hex), generation (8 hex): the last token of our reply subjects */
+#define NX_FAB_LATE_NS (1 * NX_NS_PER_S) /* an event that waits so long for its acknowledgement: its log has no leader that works */
+#define NX_FAB_REQUESTS 64               /* blocking requests under way */
+#define NX_FAB_DIRECT_INFLIGHT 8         /* up to so many publishes in flight, the caller's thread writes the socket itself */
+#define NX_FAB_INBOX_LETTER 4            /* of "_NX.H…" */
+#define NX_FAB_TOKEN_BYTES 13            /* kind, slot (4 hex), generation (8 hex): the last token of our reply subjects */
 #define NX_FAB_CONSUMERS_MAX 16384
 #define NX_FAB_JSON_BYTES (8u << 20) /* largest API answer that is parsed */
 
@@ -42,7 +44,8 @@ typedef struct nx_fab_link {
     uint32_t life; /* counts links of this kind; in epoll's data */
     natsConnection *nc;
     natsSubscription *inbox, *replies;
-    int fd; /* -1 until nats.c attaches it */
+    natsSubscription *event_acks; /* hot: of events' publishes, apart: nats.c does not say of which request it is that nobody listens */
+    int fd;                       /* -1 until nats.c attaches it */
     bool is_tls;
     atomic_bool is_dead, wants_write, is_blocked; /* blocked: waits for EPOLLOUT */
     pthread_mutex_t io_mu;                        /* nats.c 3.4.1 reads without its own lock: one thread at a time in its I/O calls */
@@ -50,6 +53,7 @@ typedef struct nx_fab_link {
 
 nx_err nx_fab_link_open(nx_fab *f, int kind, nx_fab_link **ret, nx_error *reterr); /* BLOCKING; not installed yet */
 void nx_fab_link_free(nx_fab_link *l);
+bool nx_fab_has_servers(const nx_fab *f);              /* the URL names several */
 nx_err nx_fab_link_install(nx_fab *f, nx_fab_link *l); /* nx-fab serves it from now on */
 /* Flush what was published: by this thread when `now` (and nobody else is in I/O), else by nx-fab. f->mu need not be held. */
 void nx_fab_link_flush(nx_fab *f, nx_fab_link *l, bool now);
@@ -83,6 +87,7 @@ typedef struct nx_fab_ask {
     bool is_batch;               /* answers until one without data but with a status (end of batch) */
     bool *ret_is_refused;        /* may be NULL: set where the server says at once that nobody listens (503) */
     bool is_hot;                 /* asked over the hot link, so behind what was published there; the answer comes over the other */
+    bool is_echo;                /* no subject: the message itself comes back, over the link that it went out by */
     uint64_t timeout_ns;         /* 0: NX_FAB_REQUEST_NS */
 } nx_fab_ask;
 
@@ -99,6 +104,7 @@ nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_
 void nx_fab_replies_done(nx_fab_replies *r);
 /* BLOCKING. Request to <js prefix>.<subject>; parses the answer. An API error becomes an nx_err; *ret_api_code (may be NULL) is its err_code. */
 nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, int *ret_api_code, nx_error *reterr);
+nx_err nx_fab_api_within(nx_fab *f, const char *subject, nx_slice body, uint64_t timeout_ns, nx_json **ret, int *ret_api_code, nx_error *reterr); /* 0: NX_FAB_REQUEST_NS */
 nx_err nx_fab_api_error(int code, int err_code, nx_slice why);
 void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab */
 void nx_fab_reqs_fail(nx_fab *f);                                            /* nx-fab: the aux link is gone */
@@ -111,7 +117,8 @@ typedef struct nx_fab_kept {
 } nx_fab_kept;
 /* BLOCKING. `request`: the body of STREAM.MSG.GET. NX_ENOENT: there is none. */
 nx_err nx_fab_leader_get(nx_fab *f, const char *stream, const char *request, nx_arena *a, nx_fab_kept *ret, nx_error *reterr);
-bool nx_fab_kept_is_tombstone(const nx_fab_kept *k); /* of a key-value bucket */
+nx_err nx_fab_leader_get_within(nx_fab *f, const char *stream, const char *request, uint64_t timeout_ns, nx_arena *a, nx_fab_kept *ret, nx_error *reterr); /* 0: NX_FAB_REQUEST_NS */
+bool nx_fab_kept_is_tombstone(const nx_fab_kept *k);                                                                                                       /* of a key-value bucket */
 
 typedef struct nx_fab_stream_state {
     uint64_t messages, bytes, first_seq, last_seq, max_bytes, first_wall_ns;
@@ -132,6 +139,7 @@ typedef struct nx_fab_slot {
     uint32_t prev, next; /* in-flight list, oldest first; next is the free list's link too */
     size_t bytes;
     uint64_t deadline_ns;
+    bool is_event; /* it goes to a namespace's log of events */
 } nx_fab_slot;
 
 /* Header lines in one natsMsgHeader_Set(): nats.c writes the key bytes as they are, so "a: 1\r\nb: 2\r\nc" with value "3" are three
@@ -211,6 +219,7 @@ struct nx_fab_msg {
     nx_fab_consumer *c;
     struct nx_fab_msg *prev, *next; /* the consumer's list of messages in hand, oldest sign of life first */
     uint64_t alive_ns;              /* last delivery or +WPI */
+    bool is_overdue;                /* see nx_fab_msg_is_overdue() */
     uint64_t term;                  /* of ordered consumers */
     size_t bytes;                   /* as it is counted */
     nx_fab_meta meta;
@@ -284,7 +293,7 @@ struct nx_fab_ns {
     char name[NX_NAMESPACE_BYTES + 1];
     nx_slice ns;
     nx_fab_ns_options o;
-    char events[64], runs[64], replays[64], timers[64], marks[64]; /* stream names */
+    char events[64], runs[64], replays[64], timers[64], marks[64], spare[64]; /* stream names */
     char kv_bucket[64], kv_stream[72];
     nx_fab_bucket artifacts, spills;
     char ready_stores[NX_FAB_STORES_KNOWN][NX_KV_STORE_BYTES + 1]; /* under mu: buckets of functions that are known to be there */
@@ -293,10 +302,13 @@ struct nx_fab_ns {
     size_t ev_prefix_n;
     pthread_mutex_t mu;
     nx_fab_types types;
-    atomic_bool is_full;     /* the last publish was refused for lack of room */
-    atomic_bool is_pressed;  /* trim soon */
-    atomic_bool is_stuck;    /* the server answers, this log's publishes are not acknowledged */
-    uint64_t unstick_due_ns; /* nx-fab-up, as is_healing */
+    atomic_bool is_full;                 /* the last publish was refused for lack of room */
+    atomic_bool is_pressed;              /* trim soon */
+    atomic_bool is_stuck;                /* the server answers, this log's publishes are not acknowledged */
+    atomic_bool is_leaderless;           /* of several copies of the log none takes what is published: events go to the spare log */
+    _Atomic uint64_t late_ns;            /* when an event's acknowledgement was last found late */
+    uint64_t spare_due_ns, apart_due_ns; /* nx-fab-up */
+    uint64_t unstick_due_ns;             /* nx-fab-up, as is_healing */
     bool is_healing;
     uint64_t trim_due_ns, trimmed_ns; /* nx-fab-up */
     bool is_held;                     /* a consumer so far behind that it holds up trimming: said once */
@@ -331,6 +343,16 @@ uint64_t nx_fab_kv_revision(natsMsg *m);
 /* operation: NULL, "DEL". NX_ECONFLICT: the newest message of the key is not the expected one (0: there is one). */
 nx_err nx_fab_kv_write(nx_fab *f, const char *bucket, nx_slice key, nx_slice value, uint64_t expected, const char *operation, uint64_t timeout_ns,
                        uint64_t *ret_revision, nx_error *reterr);
+/* ---- the spare log: nats/spare.c ---- */
+nx_err nx_fab_spare_ensure(nx_fab_ns *n, nx_error *reterr);
+bool nx_fab_spare_takes(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key); /* this event goes there now */
+void nx_fab_spare_open(nx_fab_ns *n);                                          /* any thread: the log has no leader */
+void nx_fab_spare_shut(nx_fab_ns *n);                                          /* it has one */
+void nx_fab_spares(nx_fab *f, uint64_t now_ns);                                /* nx-fab-up: moves what is there into the log, keeps the leaders apart */
+static inline bool nx_fab_is_copied(const nx_fab_ns *n)                        /* streams have several copies */
+{
+    return n->o.replicas > 1;
+}
 nx_err nx_fab_marks_ensure(nx_fab_ns *n, nx_error *reterr);
 nx_err nx_fab_obj_ensure(nx_fab_ns *n, nx_error *reterr);
 nx_err nx_fab_obj_put(nx_fab_ns *n, const nx_fab_bucket *b, const nx_sha256 *digest, nx_slice bytes, nx_error *reterr);

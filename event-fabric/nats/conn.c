@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 nx_err nx_fab_from_nats(natsStatus s, const char *what, nx_error *reterr)
@@ -197,6 +198,11 @@ nx_err nx_fab_link_open(nx_fab *f, int kind, nx_fab_link **ret, nx_error *reterr
         snprintf(subject, sizeof subject, "%s.>", f->reply_inbox);
         s = subscribe(l, &l->replies, subject);
     }
+    if (s == NATS_OK && kind == NX_FAB_HOT) {
+        snprintf(subject, sizeof subject, "%s.*", f->inbox[kind]);
+        subject[NX_FAB_INBOX_LETTER] = 'E';
+        s = subscribe(l, &l->event_acks, subject);
+    }
     if (s == NATS_OK)
         natsConnection_ProcessWriteEvent(l->nc); /* the subscriptions go out before anything that needs them */
     e = nx_fab_from_nats(s, "cannot connect to NATS", reterr);
@@ -222,6 +228,8 @@ void nx_fab_link_free(nx_fab_link *l)
         natsSubscription_Destroy(l->inbox);
     if (l->replies)
         natsSubscription_Destroy(l->replies);
+    if (l->event_acks)
+        natsSubscription_Destroy(l->event_acks);
     if (l->nc)
         natsConnection_Destroy(l->nc);
     pthread_mutex_destroy(&l->io_mu);
@@ -351,13 +359,30 @@ static void destroy(nx_fab *f)
 
 static nx_err check_jetstream(nx_fab *f, nx_error *reterr)
 {
+    uint64_t end = nx_clock_ns() + NX_FAB_ELECTION_NS;
     nx_json *j = NULL;
-    nx_err e = nx_fab_api(f, "INFO", NX_SLICE_NULL, &j, NULL, reterr);
+    nx_err e;
 
+    do
+        e = nx_fab_api(f, "INFO", NX_SLICE_NULL, &j, NULL, reterr);
+    while (nx_fab_is_electing(f, e, end));
     nx_json_free(j);
     if (e == NX_EUNAVAIL)
         nx_error_prefix(reterr, "the NATS server has no JetStream (or it is not ready)");
     return e;
+}
+
+bool nx_fab_has_servers(const nx_fab *f)
+{
+    return strchr(f->o.url, ',') != NULL;
+}
+
+bool nx_fab_is_electing(const nx_fab *f, nx_err e, uint64_t until_ns)
+{
+    if (e != NX_EUNAVAIL || !nx_fab_has_servers(f) || nx_clock_ns() > until_ns)
+        return false;
+    nanosleep(&(struct timespec){.tv_nsec = 200 * (long)NX_NS_PER_MS}, NULL);
+    return true;
 }
 
 static nx_err start(nx_fab *f, nx_error *reterr)
@@ -431,9 +456,11 @@ void nx_fab_close(nx_fab *f)
 
 bool nx_fab_is_ready(nx_fab *f, nx_error *ret_why)
 {
-    bool ok = true;
+    bool ok = true, has_spare = false;
 
     pthread_mutex_lock(&f->mu);
+    for (unsigned i = 0; i < f->n_ns; i++)
+        has_spare |= f->ns[i] && nx_fab_is_copied(f->ns[i]);
     if (!atomic_load(&f->link[NX_FAB_HOT]) || !atomic_load(&f->link[NX_FAB_AUX])) {
         nx_error_set(ret_why, NX_EUNAVAIL, "reconnecting to the NATS server%s%s", f->why[0] ? ": " : "", f->why);
         ok = false;
@@ -448,7 +475,7 @@ bool nx_fab_is_ready(nx_fab *f, nx_error *ret_why)
             nx_error_set(ret_why, NX_EUNAVAIL, "the event log of namespace %s does not acknowledge what is written", f->ns[i]->name);
             ok = false;
         }
-    if (ok && f->is_silent) {
+    if (ok && f->is_silent && !has_spare) { /* else events have somewhere to go, and a publish that has not is refused at once */
         nx_error_set(ret_why, NX_EUNAVAIL, "JetStream does not answer");
         ok = false;
     }

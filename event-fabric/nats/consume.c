@@ -9,10 +9,10 @@
 #include <stdlib.h>
 
 #define PULL_EXPIRES_NS (30 * NX_NS_PER_S)
-#define PULL_HEARTBEAT_NS (10 * NX_NS_PER_S)
-#define PULL_SILENCE_NS (25 * NX_NS_PER_S) /* two heartbeats missed: the pull is lost */
-#define MSG_OVERHEAD_BYTES 1024u           /* counted for a message beside its data: headers, our own state of it */
-#define LARGE_TARGET 64u                   /* from here on a consumer waits until it may ask for a quarter of its target */
+#define HEARTBEAT_MAX_NS (10 * NX_NS_PER_S)
+#define HEARTBEAT_MIN_NS (1 * NX_NS_PER_S)
+#define MSG_OVERHEAD_BYTES 1024u /* counted for a message beside its data: headers, our own state of it */
+#define LARGE_TARGET 64u         /* from here on a consumer waits until it may ask for a quarter of its target */
 
 /* ---- sending (cmu held) ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -30,6 +30,17 @@ bool nx_fab_say(nx_fab *f, const char *subject, const char *reply, const char *t
     }
     pthread_mutex_unlock(&f->mu);
     return s == NATS_OK;
+}
+
+/* A pull dies with the leader that holds it, without a word: only missing heartbeats tell. They come often on servers that others elect another
+ * leader for, but not more than about 200 a second for all consumers of the node; of a private server the connection tells. */
+uint64_t nx_fab_heartbeat_ns(const nx_fab *f)
+{
+    uint64_t all = f->n_open * 5 * NX_NS_PER_MS;
+
+    if (f->o.private_server || all > HEARTBEAT_MAX_NS)
+        return HEARTBEAT_MAX_NS;
+    return all < HEARTBEAT_MIN_NS ? HEARTBEAT_MIN_NS : all;
 }
 
 unsigned nx_fab_base_target(const nx_fab *f)
@@ -125,7 +136,7 @@ void nx_fab_pull(nx_fab *f, nx_fab_consumer *c)
     nx_fab_token_format(f, NX_FAB_HOT, 'm', c->slot, c->gen, reply);
     snprintf(subject, sizeof subject, "%s.CONSUMER.MSG.NEXT.%s", f->js_prefix, c->stream_consumer);
     snprintf(body, sizeof body, "{\"batch\":%u,\"expires\":%llu,\"idle_heartbeat\":%llu%s}", want, (unsigned long long)PULL_EXPIRES_NS,
-             (unsigned long long)PULL_HEARTBEAT_NS, bound);
+             (unsigned long long)nx_fab_heartbeat_ns(f), bound);
     if (!nx_fab_say(f, subject, reply, body))
         return; /* no connection: asked again when there is one */
     c->is_next_large = false;
@@ -470,7 +481,10 @@ void nx_fab_functions_of(nx_fab_ns *n, const nx_event *e, nx_fab_functions *ret)
 
 void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
 {
+    uint64_t silence_ns;
+
     pthread_mutex_lock(&f->cmu);
+    silence_ns = nx_fab_heartbeat_ns(f) / 2 * 5; /* two heartbeats missed: the pull is lost */
     for (unsigned i = 0; i < f->n_consumers; i++) {
         nx_fab_consumer *c = f->consumers[i];
 
@@ -479,13 +493,14 @@ void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
         for (unsigned n = c->inflight; n && c->oldest && now_ns - c->oldest->alive_ns >= c->o.ack_wait_ns / 2; n--) {
             nx_fab_msg *m = c->oldest;
 
+            m->is_overdue |= now_ns - m->alive_ns >= c->o.ack_wait_ns;
             if (!nx_fab_say(f, natsMsg_GetReply(m->nm), NULL, "+WPI"))
                 break; /* no connection; tried again at the next tick */
             unlink_msg(c, m);
             m->alive_ns = now_ns;
             link_msg(c, m);
         }
-        if (c->is_open && !c->needs_repair && c->granted && now_ns - c->heard_ns > PULL_SILENCE_NS) {
+        if (c->is_open && !c->needs_repair && c->granted && now_ns - c->heard_ns > silence_ns) {
             nx_fab_ungrant(f, c, c->granted, c->granted_bytes);
             c->gen++;
             nx_fab_pull(f, c);
@@ -536,6 +551,17 @@ static void finish(nx_fab_msg *m, const char *answer)
     pthread_mutex_unlock(&f->cmu);
     nx_fab_trash_add(f, m->nm);
     free(m);
+}
+
+bool nx_fab_msg_is_overdue(const nx_fab_msg *m)
+{
+    nx_fab *f = m->c->f;
+    bool is_so;
+
+    pthread_mutex_lock(&f->cmu);
+    is_so = m->is_overdue || nx_clock_ns() - m->alive_ns >= m->c->o.ack_wait_ns;
+    pthread_mutex_unlock(&f->cmu);
+    return is_so;
 }
 
 void nx_fab_msg_ack(nx_fab_msg *take_m)

@@ -159,7 +159,7 @@ nx_err nx_fab_run_redriven(nx_fab_ns *n, const nx_event *e, const nx_run *failed
     if (!nx_fab_name_is_valid(failed->function, 128))
         return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a function name", NX_SLICE_FMT(failed->function));
     snprintf(filter, sizeof filter, "nx.%s.run.%.*s.mark.%02u.redriven", n->name, NX_SLICE_FMT(failed->function), nx_id_shard(&failed->event_id));
-    err = nx_fab_visit(n->f, (nx_fab_query){.stream = n->runs, .filter = filter, .seq = failed->record_seq + 1, .batch = 64}, visit_mark_of, &w, reterr);
+    err = nx_fab_visit(n->f, (nx_fab_query){.stream = n->runs, .filter = filter, .seq = failed->record_seq + 1, .batch = 64, .is_exact = nx_fab_is_copied(n)}, visit_mark_of, &w, reterr);
     if (!err && !w.wall_ns)
         err = nx_error_set(reterr, NX_ENOENT, "run %s was not redriven", failed->run_id.s);
     if (err)
@@ -172,7 +172,7 @@ nx_err nx_fab_run_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_run *ret, 
 {
     nx_fab_replies got = {0};
     nx_fab_stored s;
-    nx_err e = nx_fab_get_seq(n->f, n->runs, "record", seq, &got, &s, reterr);
+    nx_err e = nx_fab_get_seq(n, n->runs, "record", seq, &got, &s, reterr);
 
     if (e)
         return e;

@@ -94,6 +94,8 @@ static natsStatus send_locked(nx_fab_link *l, const nx_fab_ask *ask, const char 
     natsMsg *m = NULL;
     natsStatus s;
 
+    if (ask->is_echo)
+        return natsConnection_Publish(l->nc, reply, NULL, 0);
     if (!ask->hdr_key.n)
         return natsConnection_PublishRequest(l->nc, ask->subject, reply, ask->body.p, (int)ask->body.n);
     s = natsMsg_Create(&m, ask->subject, reply, ask->body.p, (int)ask->body.n);
@@ -118,7 +120,7 @@ nx_err nx_fab_ask_begin(nx_fab *f, const nx_fab_ask *ask, nx_fab_pending *ret, n
         if (!f->reqs[i].is_used) {
             r = &f->reqs[i];
             r->gen++;
-            nx_fab_token_format(f, NX_FAB_AUX, 'q', i, r->gen, reply);
+            nx_fab_token_format(f, ask->is_echo && ask->is_hot ? NX_FAB_HOT : NX_FAB_AUX, 'q', i, r->gen, reply);
         }
     if (!r) {
         pthread_mutex_unlock(&f->mu);
@@ -131,7 +133,7 @@ nx_err nx_fab_ask_begin(nx_fab *f, const nx_fab_ask *ask, nx_fab_pending *ret, n
     r->is_used = s == NATS_OK;
     pthread_mutex_unlock(&f->mu);
     if (s != NATS_OK)
-        return nx_fab_from_nats(s, ask->subject, reterr);
+        return nx_fab_from_nats(s, ask->is_echo ? "echo" : ask->subject, reterr);
     ret->req = r;
     ret->end_ns = nx_clock_ns() + (ask->timeout_ns ? ask->timeout_ns : NX_FAB_REQUEST_NS);
     nx_fab_loop_kick(f); /* not by this thread: without f->mu the link may go */
@@ -158,7 +160,7 @@ nx_err nx_fab_ask_end(nx_fab *f, const nx_fab_ask *ask, nx_fab_pending *p, nx_fa
     p->req = NULL;
     if (e) {
         nx_fab_replies_done(ret);
-        nx_error_set(reterr, e, "%s: %s", ask->subject, timed_out ? "no answer in time" : nx_err_text(e));
+        nx_error_set(reterr, e, "%s: %s", ask->is_echo ? "echo" : ask->subject, timed_out ? "no answer in time" : nx_err_text(e));
     }
     return e;
 }
@@ -206,7 +208,7 @@ nx_err nx_fab_api_error(int code, int err_code, nx_slice why)
                                                  : NX_EUNAVAIL;
 }
 
-nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, int *ret_api_code, nx_error *reterr)
+nx_err nx_fab_api_within(nx_fab *f, const char *subject, nx_slice body, uint64_t timeout_ns, nx_json **ret, int *ret_api_code, nx_error *reterr)
 {
     char full[NX_FAB_SUBJECT_BYTES];
     nx_fab_replies got = {0};
@@ -216,7 +218,7 @@ nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, 
 
     if ((size_t)snprintf(full, sizeof full, "%s.%s", f->js_prefix, subject) >= sizeof full)
         return nx_error_set(reterr, NX_ELIMIT, "API subject too long");
-    e = nx_fab_request(f, &(nx_fab_ask){.subject = full, .body = body}, &got, reterr);
+    e = nx_fab_request(f, &(nx_fab_ask){.subject = full, .body = body, .timeout_ns = timeout_ns}, &got, reterr);
     if (e)
         return e;
     e = nx_json_parse(nx_slice_make(natsMsg_GetData(got.v[0]), (size_t)natsMsg_GetDataLength(got.v[0])), NX_FAB_JSON_BYTES, &j, reterr);
@@ -241,6 +243,11 @@ nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, 
     return NX_OK;
 }
 
+nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, int *ret_api_code, nx_error *reterr)
+{
+    return nx_fab_api_within(f, subject, body, 0, ret, ret_api_code, reterr);
+}
+
 /* An absent member is empty. */
 static nx_err decoded(const nx_json *message, const char *key, nx_arena *a, nx_slice *ret)
 {
@@ -252,6 +259,11 @@ static nx_err decoded(const nx_json *message, const char *key, nx_arena *a, nx_s
 
 nx_err nx_fab_leader_get(nx_fab *f, const char *stream, const char *request, nx_arena *a, nx_fab_kept *ret, nx_error *reterr)
 {
+    return nx_fab_leader_get_within(f, stream, request, 0, a, ret, reterr);
+}
+
+nx_err nx_fab_leader_get_within(nx_fab *f, const char *stream, const char *request, uint64_t timeout_ns, nx_arena *a, nx_fab_kept *ret, nx_error *reterr)
+{
     char subject[128];
     nx_json *j = NULL;
     const nx_json *message;
@@ -259,7 +271,7 @@ nx_err nx_fab_leader_get(nx_fab *f, const char *stream, const char *request, nx_
     nx_err e;
 
     snprintf(subject, sizeof subject, "STREAM.MSG.GET.%s", stream);
-    e = nx_fab_api(f, subject, nx_slice_cstr(request), &j, NULL, reterr);
+    e = nx_fab_api_within(f, subject, nx_slice_cstr(request), timeout_ns, &j, NULL, reterr);
     if (e)
         return e;
     message = nx_json_get(j, "message");

@@ -421,8 +421,14 @@ nx_err nx_fab_kv_watch(nx_fab_ns *n, void (*on_change)(void *self, nx_slice key)
         n->watch_fn = on_change;
     }
     pthread_mutex_unlock(&n->mu);
-    if (!e)
+    if (!e) {
         e = open_watch(n, reterr);
+        if (e) {
+            pthread_mutex_lock(&n->mu);
+            n->watch_fn = NULL; /* it may be tried again */
+            pthread_mutex_unlock(&n->mu);
+        }
+    }
     pthread_mutex_unlock(&n->f->upkeep_mu);
     return e;
 }

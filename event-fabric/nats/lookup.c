@@ -8,8 +8,10 @@
 #define RUNS_QUIET_NS (60 * NX_NS_PER_S) /* no further record of an event for so long: there are no more */
 #define SINGLES 8                        /* first messages that are asked for one by one */
 #define PAGE_BYTES (4u << 20)
+#define BEHIND_NS (5 * (long)NX_NS_PER_MS) /* between two looks at a copy that is behind */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* ---- scanning ----------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -24,31 +26,54 @@ bool nx_fab_stored_read(natsMsg *m, nx_fab_stored *ret)
     return nx_fab_msg_header(m, "Nats-Time-Stamp", &text) && !nx_clock_parse_rfc3339(text, &ret->wall_ns);
 }
 
-nx_err nx_fab_page(nx_fab *f, const nx_fab_query *q, nx_fab_replies *ret, nx_error *reterr)
+/* Where the query begins and what it selects: members of a request. */
+static void where(const nx_fab_query *q, char *out, size_t out_bytes)
 {
-    char subject[192], body[NX_FAB_SUBJECT_BYTES + 256], from[64], only[NX_FAB_SUBJECT_BYTES + 32] = "", page[64] = "";
+    char text[NX_RFC3339_MAX + 1];
+    int k;
 
     if (q->seq) {
-        snprintf(from, sizeof from, "\"seq\":%llu", (unsigned long long)q->seq);
+        k = snprintf(out, out_bytes, "\"seq\":%llu", (unsigned long long)q->seq);
     } else {
-        char text[NX_RFC3339_MAX + 1];
-
         text[nx_clock_rfc3339(q->wall_ns, 9, text)] = 0;
-        snprintf(from, sizeof from, "\"start_time\":\"%s\"", text);
+        k = snprintf(out, out_bytes, "\"start_time\":\"%s\"", text);
     }
     if (q->filter)
-        snprintf(only, sizeof only, ",\"next_by_subj\":\"%s\"", q->filter);
+        snprintf(out + k, out_bytes - (size_t)k, ",\"next_by_subj\":\"%s\"", q->filter);
+}
+
+nx_err nx_fab_page(nx_fab *f, const nx_fab_query *q, nx_fab_replies *ret, nx_error *reterr)
+{
+    char subject[192], from[NX_FAB_SUBJECT_BYTES + 96], body[sizeof from + 96], page[64] = "";
+
+    where(q, from, sizeof from);
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", f->js_prefix, q->stream);
     if (!q->singles)
         snprintf(page, sizeof page, ",\"batch\":%u,\"max_bytes\":%u", q->batch, PAGE_BYTES);
-    snprintf(body, sizeof body, "{%s%s%s}", from, only, page);
+    snprintf(body, sizeof body, "{%s%s}", from, page);
     return nx_fab_request(f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = !q->singles}, ret, reterr);
+}
+
+/* Whether the leader has no more than what was visited. A copy answers direct gets while it still catches up: what it has not is not yet missing. */
+static nx_err is_all(nx_fab *f, const nx_fab_query *q, bool *ret, nx_error *reterr)
+{
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(64u << 20);
+    char from[NX_FAB_SUBJECT_BYTES + 96], body[sizeof from + 8];
+    nx_fab_kept next;
+    nx_err e;
+
+    where(q, from, sizeof from);
+    snprintf(body, sizeof body, "{%s}", from);
+    e = nx_fab_leader_get(f, q->stream, body, &a, &next, reterr);
+    *ret = e == NX_ENOENT;
+    return *ret ? NX_OK : e;
 }
 
 nx_err nx_fab_visit(nx_fab *f, nx_fab_query q, nx_fab_visit_fn visit, void *self, nx_error *reterr)
 {
     uint64_t end = nx_clock_ns() + LOOKUP_NS;
-    bool is_last = false;
+    bool is_last = false, is_behind = false;
 
     while (!is_last) {
         nx_fab_replies got = {0};
@@ -64,7 +89,7 @@ nx_err nx_fab_visit(nx_fab *f, nx_fab_query q, nx_fab_visit_fn visit, void *self
 
             if (nx_fab_stored_read(got.v[i], &s)) {
                 q.seq = s.seq + 1;
-                is_last = false;
+                is_last = is_behind = false;
                 r = visit(self, &s);
                 got.v[i] = s.m;
             } else if (nx_fab_msg_header(got.v[i], "Nats-Num-Pending", &left) && nx_slice_eq_cstr(left, "0")) {
@@ -74,8 +99,17 @@ nx_err nx_fab_visit(nx_fab *f, nx_fab_query q, nx_fab_visit_fn visit, void *self
         nx_fab_replies_done(&got);
         if (r)
             return r < 0 ? nx_error_set(reterr, r, "look-up: %s", nx_err_text(r)) : NX_OK;
+        if (is_last && q.is_exact) {
+            e = is_all(f, &q, &is_last, reterr);
+            if (e)
+                return e;
+            is_behind = !is_last;
+        }
         if (!is_last && nx_clock_ns() > end)
-            return nx_error_set(reterr, NX_ETIMEOUT, "the look-up takes too long");
+            return is_behind ? nx_error_set(reterr, NX_EUNAVAIL, "a copy of the stream %s is behind its leader", q.stream)
+                             : nx_error_set(reterr, NX_ETIMEOUT, "the look-up takes too long");
+        if (is_behind)
+            nanosleep(&(struct timespec){.tv_nsec = BEHIND_NS}, NULL);
         if (q.singles) {
             q.singles--;
             continue;
@@ -133,18 +167,33 @@ static int visit_event(void *self, nx_fab_stored *s)
     return e ? e : 1;
 }
 
-nx_err nx_fab_get_seq(nx_fab *f, const char *stream, const char *what, uint64_t seq, nx_fab_replies *got, nx_fab_stored *ret, nx_error *reterr)
+/* What to make of a copy that has no message of that sequence: NX_ENOENT, the leader has none either; NX_EUNAVAIL, the copy is behind. */
+static nx_err missing(nx_fab_ns *n, const char *stream, uint64_t seq)
+{
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(64u << 20);
+    nx_fab_kept there;
+    char body[64];
+    nx_err e = NX_ENOENT;
+
+    snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)seq);
+    if (nx_fab_is_copied(n))
+        e = nx_fab_leader_get(n->f, stream, body, &a, &there, NULL);
+    return e ? e : NX_EUNAVAIL;
+}
+
+nx_err nx_fab_get_seq(nx_fab_ns *n, const char *stream, const char *what, uint64_t seq, nx_fab_replies *got, nx_fab_stored *ret, nx_error *reterr)
 {
     char subject[192], body[64];
     nx_err e;
 
-    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", f->js_prefix, stream);
+    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, stream);
     snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)seq);
-    e = nx_fab_request(f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, got, reterr);
+    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, got, reterr);
     if (e || nx_fab_stored_read(got->v[0], ret))
         return e;
     nx_fab_replies_done(got);
-    return nx_error_set(reterr, NX_ENOENT, "no %s has sequence %llu (any more)", what, (unsigned long long)seq);
+    return nx_error_set(reterr, missing(n, stream, seq), "no %s has sequence %llu (any more)", what, (unsigned long long)seq);
 }
 
 nx_err nx_fab_event_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_event *ret, nx_error *reterr)
@@ -155,7 +204,7 @@ nx_err nx_fab_event_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_event *r
 
     if (!seq)
         return nx_error_set(reterr, NX_ENOENT, "no event has sequence 0");
-    e = nx_fab_get_seq(n->f, n->events, "event", seq, &got, &s, reterr);
+    e = nx_fab_get_seq(n, n->events, "event", seq, &got, &s, reterr);
     if (e)
         return e;
     e = nx_fab_stored_event(n, &s, a, ret, reterr);
@@ -192,7 +241,7 @@ nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *re
     snprintf(filter, sizeof filter, "%s%02u.>", n->ev_prefix, nx_id_shard(id));
     /* Stored after it was accepted, by clocks that agree: the usual case, found within the first page. */
     w.until_wall_ns = wall_ns + SKEW_AHEAD_NS;
-    e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .wall_ns = wall_ns, .singles = SINGLES, .batch = 64}, visit_event, &w, reterr);
+    e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .wall_ns = wall_ns, .singles = SINGLES, .batch = 64, .is_exact = nx_fab_is_copied(n)}, visit_event, &w, reterr);
     if (!e && !w.found && wall_ns > SKEW_BACK_NS) {
         w.until_wall_ns = wall_ns;
         e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .wall_ns = wall_ns - SKEW_BACK_NS, .batch = 64}, visit_event, &w, reterr);
@@ -201,7 +250,7 @@ nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *re
         w.until_wall_ns = UINT64_MAX;
         e = nx_fab_newest_from(n, n->events, &seq, reterr);
         if (!e && seq)
-            e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .seq = seq, .batch = 256}, visit_event, &w, reterr);
+            e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .seq = seq, .batch = 256, .is_exact = nx_fab_is_copied(n)}, visit_event, &w, reterr);
     }
     if (!e && !w.found && nx_id_may_be_late(id)) { /* an emitted event has the time of its source's acceptance, a tick its own */
         e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .wall_ns = wall_ns, .batch = 256}, visit_event, &w, reterr);
@@ -316,7 +365,7 @@ static int visit_run(void *self, nx_fab_stored *s)
 /* From the event's time on; where that finds nothing, also from a little before it. */
 static nx_err scan_runs(struct collect_runs *w, const char *stream, const char *filter, uint64_t wall_ns, nx_error *reterr)
 {
-    nx_fab_query q = {.stream = stream, .filter = filter, .wall_ns = wall_ns ? wall_ns : 1, .singles = SINGLES, .batch = 64};
+    nx_fab_query q = {.stream = stream, .filter = filter, .wall_ns = wall_ns ? wall_ns : 1, .singles = SINGLES, .batch = 64, .is_exact = nx_fab_is_copied(w->n)};
     nx_err e;
 
     w->seen_wall_ns = wall_ns;

@@ -18,6 +18,7 @@ typedef struct nx_fab_query {
     uint64_t seq, wall_ns;       /* where to begin: the sequence, or where 0 the time */
     unsigned singles;            /* so many messages are asked for one by one first: a batch makes the server count all that match */
     unsigned batch;              /* size of the first page after them; later ones grow */
+    bool is_exact;               /* nx_fab_visit(): to the end as the leader has it; else as the copy has it that answers, which may be a moment behind */
 } nx_fab_query;
 
 /* Less than 0: error; 0: go on; more: enough. A visitor that keeps the message sets s->m to NULL. */
@@ -26,8 +27,8 @@ typedef int (*nx_fab_visit_fn)(void *self, nx_fab_stored *s);
 bool nx_fab_stored_read(natsMsg *m, nx_fab_stored *ret);
 nx_err nx_fab_page(nx_fab *f, const nx_fab_query *q, nx_fab_replies *ret, nx_error *reterr); /* one batched direct get */
 /* One message by its sequence; *ret lies in `got`, which the caller ends. NX_ENOENT: "no `what` has sequence …". */
-nx_err nx_fab_get_seq(nx_fab *f, const char *stream, const char *what, uint64_t seq, nx_fab_replies *got, nx_fab_stored *ret, nx_error *reterr);
-/* Visits from where the query begins to the end of the stream, at most 5 s (NX_ETIMEOUT). */
+nx_err nx_fab_get_seq(nx_fab_ns *n, const char *stream, const char *what, uint64_t seq, nx_fab_replies *got, nx_fab_stored *ret, nx_error *reterr);
+/* Visits from where the query begins to the end of the stream, at most 5 s (NX_ETIMEOUT). is_exact: NX_EUNAVAIL where the copy that answers stays behind. */
 nx_err nx_fab_visit(nx_fab *f, nx_fab_query q, nx_fab_visit_fn visit, void *self, nx_error *reterr);
 nx_err nx_fab_newest_from(nx_fab_ns *n, const char *stream, uint64_t *ret_seq, nx_error *reterr); /* where the newest NX_FAB_NEWEST begin */
 /* Sequence where the time begins, UINT64_MAX where it has not; `otherwise` where no time is given. */

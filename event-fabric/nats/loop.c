@@ -31,6 +31,8 @@ void nx_fab_token_format(const nx_fab *f, int link, char kind, unsigned slot, ui
     char *p = out;
 
     memcpy(p, f->inbox[link], f->inbox_n[link]);
+    if (kind == 'e') /* an inbox of its own: see nx_fab_link.event_acks */
+        p[NX_FAB_INBOX_LETTER] = 'E';
     p += f->inbox_n[link];
     *p++ = '.';
     *p++ = kind;
@@ -107,7 +109,8 @@ void nx_fab_link_flush(nx_fab *f, nx_fab_link *l, bool now)
 static void on_inbox(nx_fab *f, int kind, natsMsg *m)
 {
     const char *subject = natsMsg_GetSubject(m), *reply = natsMsg_GetReply(m);
-    nx_slice s = nx_slice_cstr(subject), prefix = nx_slice_make(f->inbox[kind], f->inbox_n[kind]);
+    nx_slice s = nx_slice_cstr(subject);
+    size_t prefix_n = f->inbox_n[kind]; /* what comes here has it */
     unsigned slot;
     uint32_t gen;
     char what;
@@ -118,9 +121,9 @@ static void on_inbox(nx_fab *f, int kind, natsMsg *m)
             return;
         }
         nx_fab_kv_watch_by_stream(f, m);
-    } else if (nx_slice_starts(s, prefix) && s.n > prefix.n &&
-               nx_fab_token_parse(nx_slice_sub(s, prefix.n + 1, s.n), &what, &slot, &gen)) {
+    } else if (s.n > prefix_n && nx_fab_token_parse(nx_slice_sub(s, prefix_n + 1, s.n), &what, &slot, &gen)) {
         switch (what) {
+        case 'e':
         case 'p': nx_fab_pub_deliver(f, slot, gen, m); break;
         case 'm': nx_fab_consumer_status(f, slot, gen, m); break;
         case 'w': nx_fab_kv_watch_status(f, slot, gen, m); break;
@@ -146,15 +149,42 @@ static void on_reply(nx_fab *f, natsMsg *m)
     natsMsg_Destroy(m);
 }
 
+/* The next message that came; false: no more. nats.c keeps the server's word that nobody listens to itself (NATS_NO_RESPONDERS): of which request
+ * it is is lost, and what lies behind it is not. */
+static bool next_msg(natsSubscription *sub, natsMsg **ret, bool *ret_is_homeless)
+{
+    natsStatus s;
+
+    while ((s = natsSubscription_NextMsg(ret, sub, 0)) == NATS_NO_RESPONDERS)
+        *ret_is_homeless = true;
+    return s == NATS_OK;
+}
+
+/* An event found nobody who takes it. */
+static void on_homeless_event(nx_fab *f)
+{
+    nx_fab_ns *n;
+
+    for (unsigned i = 0; nx_fab_ns_at(f, i, &n); i++)
+        if (n) /* nx_fab_ns_forget() waits for this thread to pass */
+            nx_fab_spare_open(n);
+}
+
 static void drain(nx_fab *f, nx_fab_link *l)
 {
+    bool is_homeless = false, ignored = false;
     natsMsg *m;
 
-    while (natsSubscription_NextMsg(&m, l->inbox, 0) == NATS_OK)
+    while (next_msg(l->inbox, &m, &ignored))
         on_inbox(f, l->kind, m);
-    if (l->replies)
-        while (natsSubscription_NextMsg(&m, l->replies, 0) == NATS_OK)
-            on_reply(f, m);
+    if (l->kind != NX_FAB_HOT)
+        return;
+    while (next_msg(l->event_acks, &m, &is_homeless))
+        on_inbox(f, l->kind, m);
+    if (is_homeless)
+        on_homeless_event(f);
+    while (next_msg(l->replies, &m, &ignored))
+        on_reply(f, m);
 }
 
 static void on_socket(nx_fab *f, uint64_t data, uint32_t events)

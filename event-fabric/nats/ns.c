@@ -177,6 +177,7 @@ static nx_err name_all(nx_fab_ns *n, nx_slice ns)
     snprintf(n->replays, sizeof n->replays, "NX_REPLAYS_%s", n->name);
     snprintf(n->timers, sizeof n->timers, "NX_TIMERS_%s", n->name);
     snprintf(n->marks, sizeof n->marks, "NX_MARKS_%s", n->name);
+    snprintf(n->spare, sizeof n->spare, "NX_SPARE_%s", n->name);
     snprintf(n->kv_bucket, sizeof n->kv_bucket, "nx-registry-%s", n->name);
     snprintf(n->kv_stream, sizeof n->kv_stream, "KV_%.60s", n->kv_bucket);
     name_bucket(&n->artifacts, "artifacts", n->name);
@@ -198,6 +199,8 @@ static nx_err ensure_all(nx_fab_ns *n, nx_error *reterr)
         e = nx_fab_timers_ensure(n, reterr);
     if (!e)
         e = nx_fab_marks_ensure(n, reterr);
+    if (!e)
+        e = nx_fab_spare_ensure(n, reterr);
     if (!e)
         e = nx_fab_kv_ensure(n, reterr);
     if (!e)

@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #define EXPIRES_NS (30 * NX_NS_PER_S)
-#define HEARTBEAT_NS (10 * NX_NS_PER_S)
 #define PINNED_EXPIRES_NS (2 * NX_FAB_PIN_ASK_NS)
 #define BYTES_MAX (32u << 20) /* of a pull, and in hand before no more than one message is asked for */
 
@@ -66,7 +65,7 @@ void nx_fab_pull_ordered(nx_fab *f, nx_fab_consumer *c)
                  (unsigned long long)PINNED_EXPIRES_NS, id);
     else
         snprintf(body, sizeof body, "{\"batch\":%u,\"max_bytes\":%zu,\"expires\":%llu,\"idle_heartbeat\":%llu,\"group\":\"" NX_FAB_PIN_GROUP "\"}", want, bytes,
-                 (unsigned long long)EXPIRES_NS, (unsigned long long)HEARTBEAT_NS);
+                 (unsigned long long)EXPIRES_NS, (unsigned long long)nx_fab_heartbeat_ns(f));
     if (!nx_fab_say(f, subject, reply, body))
         return;
     if (!c->granted)

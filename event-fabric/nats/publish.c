@@ -99,6 +99,7 @@ nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fa
     natsMsg *m = NULL;
     unsigned slot;
     uint32_t gen;
+    bool is_event = ns && !strncmp(subject, ns->ev_prefix, ns->ev_prefix_n);
     nx_err e = NX_OK;
 
     pub->err = NX_OK;
@@ -121,10 +122,11 @@ nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fa
     f->slots[slot].pub = pub;
     f->slots[slot].ns = ns;
     f->slots[slot].bytes = bytes;
+    f->slots[slot].is_event = is_event;
     f->inflight_bytes += bytes;
     pthread_mutex_unlock(&f->mu);
 
-    nx_fab_token_format(f, NX_FAB_HOT, 'p', slot, gen, reply);
+    nx_fab_token_format(f, NX_FAB_HOT, is_event ? 'e' : 'p', slot, gen, reply);
     e = build(subject, reply, hdr, data, &m);
     if (e) {
         pthread_mutex_lock(&f->mu);
@@ -202,8 +204,24 @@ void nx_fab_pubs_fail(nx_fab *f)
     }
 }
 
+/* A leader that is paused or cut off keeps an event waiting; the next ones need not wait with it. */
+static void note_late(nx_fab *f, uint64_t now_ns)
+{
+    nx_fab_ns *late = NULL;
+
+    pthread_mutex_lock(&f->mu);
+    if (f->oldest != NX_FAB_NIL && f->slots[f->oldest].is_event && f->slots[f->oldest].deadline_ns - NX_FAB_PUBLISH_NS + NX_FAB_LATE_NS <= now_ns)
+        late = f->slots[f->oldest].ns;
+    pthread_mutex_unlock(&f->mu);
+    if (!late)
+        return;
+    atomic_store(&late->late_ns, now_ns);
+    nx_fab_spare_open(late);
+}
+
 void nx_fab_pubs_expire(nx_fab *f, uint64_t now_ns)
 {
+    note_late(f, now_ns);
     for (;;) {
         nx_fab_pub *pub = NULL;
         bool is_first = false;
@@ -212,7 +230,7 @@ void nx_fab_pubs_expire(nx_fab *f, uint64_t now_ns)
         if (f->oldest != NX_FAB_NIL && f->slots[f->oldest].deadline_ns <= now_ns) {
             nx_fab_ns *ns = f->slots[f->oldest].ns;
 
-            is_first = ns && !atomic_exchange(&ns->is_stuck, true);
+            is_first = ns && !nx_fab_is_copied(ns) && !atomic_exchange(&ns->is_stuck, true);
             pub = free_slot(f, f->oldest);
         }
         pthread_mutex_unlock(&f->mu);
@@ -247,18 +265,24 @@ nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key
     char subject[NX_FAB_SUBJECT_BYTES], small[4096];
     nx_fab_hdr h = {.p = small, .cap = sizeof small};
     char *large = NULL;
-    size_t type_n = 0;
+    size_t type_n = 0, at;
     unsigned shard = nx_id_shard(&e->event_id);
     nx_err err;
 
-    memcpy(subject, n->ev_prefix, n->ev_prefix_n);
-    subject[n->ev_prefix_n] = (char)('0' + shard / 10);
-    subject[n->ev_prefix_n + 1] = (char)('0' + shard % 10);
-    subject[n->ev_prefix_n + 2] = '.';
-    err = e->type.n && e->event_id.s[0] ? nx_fab_type_encode(e->type, subject + n->ev_prefix_n + 3, sizeof subject - n->ev_prefix_n - 3, &type_n) : NX_EINVAL;
+    at = nx_fab_spare_takes(n, e, dedupe_key) ? (size_t)snprintf(subject, sizeof subject, "nx.%s.spare.", n->name) : 0;
+    if (at) { /* its id keeps it from being stored twice */
+        dedupe_key = nx_id_slice(&e->event_id);
+    } else {
+        memcpy(subject, n->ev_prefix, n->ev_prefix_n);
+        at = n->ev_prefix_n;
+    }
+    subject[at++] = (char)('0' + shard / 10);
+    subject[at++] = (char)('0' + shard % 10);
+    subject[at++] = '.';
+    err = e->type.n && e->event_id.s[0] ? nx_fab_type_encode(e->type, subject + at, sizeof subject - at, &type_n) : NX_EINVAL;
     if (err)
         return nx_error_set(reterr, err, "the event has no usable type or id");
-    err = admit(n, e->type, nx_slice_make(subject + n->ev_prefix_n + 3, type_n), reterr);
+    err = admit(n, e->type, nx_slice_make(subject + at, type_n), reterr);
     if (err)
         return err;
     err = nx_fab_event_encode(e, dedupe_key, reply, &h);

@@ -66,12 +66,47 @@ static void forget(nx_fab_ns *n, nx_slice store)
     pthread_mutex_unlock(&n->mu);
 }
 
-/* NX_ENOENT: no message. */
-static nx_err last_of(nx_fab_ns *n, const char *bucket, nx_slice key, uint64_t deadline_ns, nx_fab_replies *ret, nx_error *reterr)
+/* The newest message of a key. NX_ENOENT: none. */
+typedef struct newest {
+    uint64_t revision;
+    nx_slice value; /* in the arena */
+    bool is_deletion;
+} newest;
+
+/* From the leader where there are several copies: the one that answers a direct get may not have yet what this function wrote a moment ago. */
+static nx_err from_leader(nx_fab_ns *n, const char *bucket, nx_slice key, uint64_t left_ns, nx_arena *a, newest *ret, nx_error *reterr)
+{
+    char stream[BUCKET_BYTES + 4], body[768];
+    nx_fab_kept k;
+    nx_err e;
+
+    snprintf(stream, sizeof stream, "KV_%s", bucket);
+    snprintf(body, sizeof body, "{\"last_by_subj\":\"$KV.%s.%.*s\"}", bucket, NX_SLICE_FMT(key));
+    e = nx_fab_leader_get_within(n->f, stream, body, left_ns, a, &k, reterr);
+    if (!e)
+        *ret = (newest){k.seq, k.data, nx_fab_kept_is_tombstone(&k)};
+    return e;
+}
+
+static nx_err last_of(nx_fab_ns *n, const char *bucket, nx_slice key, uint64_t deadline_ns, nx_arena *a, newest *ret, nx_error *reterr)
 {
     uint64_t left = time_left(deadline_ns);
+    nx_fab_replies got = {0};
+    nx_err e;
 
-    return left ? nx_fab_kv_last(n->f, bucket, key, left, ret, reterr) : late(reterr);
+    if (!left)
+        return late(reterr);
+    if (nx_fab_is_copied(n))
+        return from_leader(n, bucket, key, left, a, ret, reterr);
+    e = nx_fab_kv_last(n->f, bucket, key, left, &got, reterr);
+    if (!e) {
+        *ret = (newest){nx_fab_kv_revision(got.v[0]),
+                        nx_arena_dup(a, nx_slice_make(natsMsg_GetData(got.v[0]), (size_t)natsMsg_GetDataLength(got.v[0]))), nx_fab_kv_is_deleted(got.v[0])};
+        if (!ret->value.p)
+            e = nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    }
+    nx_fab_replies_done(&got);
+    return e;
 }
 
 static nx_err open_store(nx_fab_ns *n, nx_slice store, char bucket[BUCKET_BYTES], nx_error *reterr)
@@ -101,44 +136,38 @@ static nx_err open_store(nx_fab_ns *n, nx_slice store, char bucket[BUCKET_BYTES]
 nx_err nx_fab_store_get(nx_fab_ns *n, nx_slice store, nx_slice key, uint64_t deadline_ns, nx_arena *a, nx_slice *ret, uint64_t *ret_revision, nx_error *reterr)
 {
     char bucket[BUCKET_BYTES];
-    nx_fab_replies got = {0};
+    newest last;
     nx_err e = open_store(n, store, bucket, reterr);
 
     if (!e)
-        e = last_of(n, bucket, key, deadline_ns, &got, reterr);
+        e = last_of(n, bucket, key, deadline_ns, a, &last, reterr);
     if (e == NX_EUNAVAIL)
         forget(n, store);
-    if (!e && nx_fab_kv_is_deleted(got.v[0]))
+    if (!e && last.is_deletion)
         e = NX_ENOENT;
     if (e == NX_ENOENT)
         nx_error_set(reterr, e, "store %.*s has no key %.*s", NX_SLICE_FMT(store), NX_SLICE_FMT(key));
     if (!e) {
-        nx_slice v = nx_arena_dup(a, nx_slice_make(natsMsg_GetData(got.v[0]), (size_t)natsMsg_GetDataLength(got.v[0])));
-
-        if (v.p) {
-            *ret = v;
-            *ret_revision = nx_fab_kv_revision(got.v[0]);
-        } else {
-            e = nx_error_set(reterr, NX_ENOMEM, "out of memory");
-        }
+        *ret = last.value;
+        *ret_revision = last.revision;
     }
-    nx_fab_replies_done(&got);
     return ended(e, deadline_ns, reterr);
 }
 
 /* The revision of a deletion, where that is the newest; else NX_ECONFLICT. */
 static nx_err deleted_at(nx_fab_ns *n, const char *bucket, nx_slice key, uint64_t deadline_ns, uint64_t *ret, nx_error *reterr)
 {
-    nx_fab_replies got = {0};
-    nx_err e = last_of(n, bucket, key, deadline_ns, &got, reterr);
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(64u << 20);
+    newest last;
+    nx_err e = last_of(n, bucket, key, deadline_ns, &a, &last, reterr);
 
     if (e == NX_ENOENT) /* purged meanwhile */
         *ret = 0;
-    else if (!e && !nx_fab_kv_is_deleted(got.v[0]))
+    else if (!e && !last.is_deletion)
         e = NX_ECONFLICT;
     else if (!e)
-        *ret = nx_fab_kv_revision(got.v[0]);
-    nx_fab_replies_done(&got);
+        *ret = last.revision;
     return e == NX_ENOENT ? NX_OK : e;
 }
 

@@ -14,25 +14,16 @@
 
 /* ---- what is old ---------------------------------------------------------------------------------------------------------------------------------- */
 
-/* Sequence of the first message that a direct get finds; 0: none. */
+/* Sequence of the first message that the leader finds; 0: none. Nothing may be purged on the word of a copy that is behind. */
 static nx_err first_match(nx_fab *f, const char *stream, const char *request, uint64_t *ret_seq)
 {
-    char subject[192];
-    nx_fab_replies got = {0};
-    nx_slice text;
-    nx_err e;
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(64u << 20);
+    nx_fab_kept first;
+    nx_err e = nx_fab_leader_get(f, stream, request, &a, &first, NULL);
 
-    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", f->js_prefix, stream);
-    e = nx_fab_request(f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(request)}, &got, NULL);
-    if (e)
-        return e;
-    *ret_seq = 0;
-    if (nx_fab_msg_header(got.v[0], "Nats-Sequence", &text))
-        e = nx_slice_u64(text, UINT64_MAX, ret_seq) ? NX_EUNAVAIL : NX_OK;
-    else if (!nx_fab_msg_header(got.v[0], "Status", &text) || !nx_slice_eq_cstr(text, "404"))
-        e = NX_EUNAVAIL; /* not "there is none": nothing may be purged on its word */
-    nx_fab_replies_done(&got);
-    return e;
+    *ret_seq = e ? 0 : first.seq;
+    return e == NX_ENOENT ? NX_OK : e;
 }
 
 /* First sequence stored at that time or later. */

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-#define PROBE_NS (2 * NX_NS_PER_S) /* between two, and for an answer */
-#define DEAD_AFTER 6               /* probes in a row without an answer: the connection is given up */
+#define PROBE_NS (2 * NX_NS_PER_S)    /* between two, and for an answer */
+#define DEAD_AFTER 6                  /* probes in a row without an answer: the connection is given up */
+#define PING_NS (1500 * NX_NS_PER_MS) /* for an answer of one of several servers */
+#define AGAIN_NS (200 * NX_NS_PER_MS) /* between two probes of a cluster that elects a leader */
 #define BACKOFF_MIN_NS (20 * NX_NS_PER_MS)
 #define BACKOFF_MAX_NS (2 * NX_NS_PER_S)
 
@@ -112,40 +114,87 @@ static void set_silent(nx_fab *f, bool is_silent)
                is_silent ? "JetStream does not answer" : "JetStream answers again");
 }
 
+static void give_up_link(nx_fab *f, int kind)
+{
+    nx_fab_link *l;
+
+    pthread_mutex_lock(&f->mu);
+    l = atomic_load(&f->link[kind]);
+    if (l)
+        atomic_store(&l->is_dead, true); /* nx-fab takes it down */
+    pthread_mutex_unlock(&f->mu);
+    nx_fab_loop_kick(f);
+}
+
+/* Of several servers one that is paused, or cut off, is left for another. An echo asks neither JetStream nor a leader. */
+static bool leave_hung_server(nx_fab *f)
+{
+    for (int k = 0; k < NX_FAB_LINKS; k++) {
+        nx_fab_replies got = {0};
+        nx_err e = nx_fab_request(f, &(nx_fab_ask){.is_echo = true, .is_hot = k == NX_FAB_HOT, .timeout_ns = PING_NS}, &got, NULL);
+
+        nx_fab_replies_done(&got);
+        if (e != NX_EUNAVAIL || !atomic_load(&f->link[NX_FAB_AUX]) || !atomic_load(&f->link[k]))
+            continue; /* without the aux link nothing is asked */
+        nx_log(NX_LOG_WARN, "fabric.hung", "a NATS server does not answer; turning to another one");
+        give_up_link(f, k);
+        return true;
+    }
+    return false;
+}
+
+/* Whether the log answers: its leader on an external server, where JetStream itself may be without one while all streams go on. */
+static bool log_answers(nx_fab *f, bool *ret_is_refused)
+{
+    char subject[160];
+    nx_fab_replies got = {0};
+    nx_json *info = NULL;
+    nx_fab_ns *n = NULL;
+    nx_err e;
+
+    for (unsigned i = 0; !f->o.private_server && !n && nx_fab_ns_at(f, i, &n); i++)
+        ;
+    if (n) {
+        snprintf(subject, sizeof subject, "STREAM.INFO.%s", n->events);
+        e = nx_fab_api_within(f, subject, NX_SLICE_NULL, PROBE_NS, &info, NULL, NULL);
+        nx_json_free(info);
+        if (nx_fab_is_copied(n) && e == NX_EUNAVAIL)
+            nx_fab_spare_open(n);
+        else
+            nx_fab_spare_shut(n);
+        return e != NX_EUNAVAIL;
+    }
+    snprintf(subject, sizeof subject, "%s.INFO", f->js_prefix);
+    e = nx_fab_request(f, &(nx_fab_ask){.subject = subject, .timeout_ns = PROBE_NS, .ret_is_refused = ret_is_refused}, &got, NULL);
+    nx_fab_replies_done(&got);
+    return !e;
+}
+
 /* A paused server or a lost route closes nothing: only an answer shows that somebody is there. */
 static void probe(struct upkeep *u, uint64_t now)
 {
     nx_fab *f = u->f;
-    nx_fab_replies got = {0};
-    bool is_refused = false;
-    char subject[160];
+    bool is_refused = false, has_several = nx_fab_has_servers(f);
 
-    if (now < u->probe_due_ns)
+    if (now < u->probe_due_ns || (has_several && leave_hung_server(f)))
         return;
-    snprintf(subject, sizeof subject, "%s.INFO", f->js_prefix);
-    if (!nx_fab_request(f, &(nx_fab_ask){.subject = subject, .timeout_ns = PROBE_NS, .ret_is_refused = &is_refused}, &got, NULL)) {
+    if (log_answers(f, &is_refused)) {
         u->unanswered = 0;
         set_silent(f, false);
     } else {
         set_silent(f, true);
+        u->unanswered++;
         if (is_refused) { /* nats-server has switched its JetStream off; it does so after some errors */
-            if (++u->unanswered >= 2 && f->o.private_server)
+            if (u->unanswered >= 2 && f->o.private_server)
                 nx_fab_server_heal(f->o.private_server);
-        } else if (++u->unanswered >= DEAD_AFTER) {
+        } else if (u->unanswered >= DEAD_AFTER && !has_several) {
             u->unanswered = 0;
-            pthread_mutex_lock(&f->mu);
-            for (int k = 0; k < NX_FAB_LINKS; k++) {
-                nx_fab_link *l = atomic_load(&f->link[k]);
-
-                if (l)
-                    atomic_store(&l->is_dead, true); /* nx-fab takes it down */
-            }
-            pthread_mutex_unlock(&f->mu);
-            nx_fab_loop_kick(f);
+            for (int k = 0; k < NX_FAB_LINKS; k++)
+                give_up_link(f, k);
         }
     }
-    nx_fab_replies_done(&got);
-    u->probe_due_ns = nx_clock_ns() + (u->unanswered ? NX_NS_PER_S : PROBE_NS);
+    u->probe_due_ns = nx_clock_ns() + (has_several ? u->unanswered ? AGAIN_NS : NX_NS_PER_S : u->unanswered ? NX_NS_PER_S
+                                                                                                            : PROBE_NS);
 }
 
 void nx_fab_spills_run(nx_fab *f)
@@ -235,9 +284,11 @@ void *nx_fab_upkeep_main(void *self)
             nx_fab_spills_run(f);
             nx_fab_consumers_repair(f);
             nx_fab_kv_watches_repair(f, nx_clock_ns());
+            nx_fab_spares(f, nx_clock_ns());
             nx_fab_trim(f, nx_clock_ns());
             nx_fab_ns_unstick(f, nx_clock_ns());
             pthread_mutex_unlock(&f->upkeep_mu);
+            next = u.probe_due_ns < next ? u.probe_due_ns : next;
         } else if (u.connect_due_ns && u.connect_due_ns < next) {
             next = u.connect_due_ns;
         }

@@ -63,8 +63,13 @@ typedef struct nx_fab_options {
 } nx_fab_options;
 
 nx_err nx_fab_open(const nx_fab_options *o, nx_fab **ret, nx_error *reterr); /* BLOCKING */
-void nx_fab_close(nx_fab *f);                                                /* BLOCKING: flushes; consumers and namespaces must be closed */
-bool nx_fab_is_ready(nx_fab *f, nx_error *ret_why);                          /* cheap: connected, JetStream answering, streams writable */
+/* A cluster without a leader (its server has just died) has one again within that time, most often within half of it. */
+#define NX_FAB_ELECTION_NS (20 * NX_NS_PER_S)
+/* BLOCKING for 0.2 s where it is true: `e` may come of an election (the URL names several servers), `until_ns` (nx_clock_ns()) is not over, and what failed
+ * should be tried again. */
+bool nx_fab_is_electing(const nx_fab *f, nx_err e, uint64_t until_ns);
+void nx_fab_close(nx_fab *f);                       /* BLOCKING: flushes; consumers and namespaces must be closed */
+bool nx_fab_is_ready(nx_fab *f, nx_error *ret_why); /* cheap: connected, JetStream answering, streams writable */
 uint64_t nx_fab_max_payload(nx_fab *f);
 const char *nx_fab_server_version(nx_fab *f);
 const char *nx_fab_inbox(nx_fab *f); /* prefix of this node's reply subjects, "_NX.R.<node>": a waiting caller's nx-reply is "<inbox>.<token>" */
@@ -164,6 +169,8 @@ nx_err nx_fab_msg_event(nx_fab_msg *m, nx_arena *a, nx_event *ret, nx_error *ret
 uint64_t nx_fab_msg_seq(const nx_fab_msg *m);                                         /* in its stream: of a timer this is not the event's */
 unsigned nx_fab_msg_delivery(const nx_fab_msg *m);                                    /* 1 on the first */
 nx_slice nx_fab_msg_reply(nx_fab_msg *m);                                             /* nx-reply, may be empty; lent by the message */
+/* ack_wait has passed at some time without a sign of life to the server (this process was stopped, or cut off): another node may have it too. Any thread. */
+bool nx_fab_msg_is_overdue(const nx_fab_msg *m);
 void nx_fab_msg_ack(nx_fab_msg *take_m);
 void nx_fab_msg_nak(nx_fab_msg *take_m, uint64_t delay_ns);
 void nx_fab_msg_drop(nx_fab_msg *take_m); /* frees without a word: redelivered after ack_wait */
@@ -257,8 +264,8 @@ nx_err nx_fab_kv_list(nx_fab_ns *n, const char *prefix, nx_arena *a, nx_kv **ret
 nx_err nx_fab_kv_watch(nx_fab_ns *n, void (*on_change)(void *self, nx_slice key), void *self, nx_error *reterr);
 
 /* ---- key-value stores of functions (nx/effect.h), all BLOCKING until deadline_ns (nx_clock_ns()) at most: bucket nx-kv-<ns>_<store> in the NATS
- * layout, made at its first use. Names and keys were checked before. NX_ETIMEOUT: the deadline. Reads of a replicated store may be a moment old;
- * compare-and-set is exact. */
+ * layout, made at its first use. Names and keys were checked before. NX_ETIMEOUT: the deadline. A read sees every write that
+ * was answered before it, on whichever node. */
 nx_err nx_fab_store_get(nx_fab_ns *n, nx_slice store, nx_slice key, uint64_t deadline_ns, nx_arena *a, nx_slice *ret, uint64_t *ret_revision, nx_error *reterr);
 /* expected: NX_KV_ANY, 0 (there must be none), or the revision that is there. NX_ECONFLICT. */
 nx_err nx_fab_store_put(nx_fab_ns *n, nx_slice store, nx_slice key, nx_slice value, int64_t expected, uint64_t deadline_ns, uint64_t *ret_revision, nx_error *reterr);

@@ -27,9 +27,24 @@ def private_url(data_dir):
     return f"nats://{user}:{password}@{listen}"
 
 
+async def connect(url):
+    """url may be a list: the first server that lets us in."""
+    *others, last = [url] if isinstance(url, str) else url
+    for one in others:
+        try:
+            return await nats.connect(one, connect_timeout=1, max_reconnect_attempts=1, allow_reconnect=False, error_cb=_ignore)
+        except Exception:  # noqa: BLE001: whatever it is, the next one is tried
+            pass
+    return await nats.connect(last, connect_timeout=5, max_reconnect_attempts=1, allow_reconnect=False)
+
+
+async def _ignore(_):
+    pass
+
+
 @asynccontextmanager
 async def connected(url):
-    connection = await nats.connect(url, connect_timeout=5, max_reconnect_attempts=1, allow_reconnect=False)
+    connection = await connect(url)
     try:
         yield connection
     finally:

@@ -1,0 +1,223 @@
+"""Three nodes on three servers with three copies of everything: whichever dies, at any moment, nothing that was accepted is lost, each run ends
+once, the events of a key stay in order, and somebody serves.
+
+NX_CLUSTER_S: how long test_any_of_them_may_die goes on (25 s; a soak takes 300). NX_SEED repeats its choices."""
+
+import os
+import time
+
+import pytest
+from nexus import nats
+from nexus.cluster import Clients, Cluster, Fleet, Killer
+from nexus.node import function
+from nexus.wait import SLOW, pause, wait_until
+
+SECONDS = float(os.environ.get("NX_CLUSTER_S", "25"))
+SEED = int(os.environ.get("NX_SEED", str(int(time.time()))))
+GAP_S = 5.0
+KEYS = 6
+
+
+def functions(guests):
+    def settings(project):
+        probe = project.module(guests.rust("probe.rs"))
+        return {"functions": [function("load", probe), function("step", probe, on={"event": "step"}, ordering="key"),
+                              function("store", project.module(guests.rust("effects.rs")), key_value_stores=["default"])]}
+
+    return settings
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with Cluster(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def fleet(tmp_path, cluster, guests):
+    with Fleet(tmp_path, cluster, functions(guests)) as fleet:
+        yield fleet
+
+
+def plain(i):
+    return "/events/load", "sleep 30" if i % 10 == 0 else f"event {i}", {}
+
+
+def waiting(i):
+    return "/events/load", f"answer {i}", {"Prefer": "wait=10"}
+
+
+def keyed(i):
+    headers = {"ce-specversion": "1.0", "ce-source": "/test", "ce-type": "step", "ce-partitionkey": f"k{i % KEYS}", "ce-id": f"{i}"}
+    return "/events/step", f"sleep {i % 3}", headers
+
+
+class Book:
+    """What the log holds, read past the nodes: events in order, final records in order."""
+
+    def __init__(self, urls):
+        self.events, self.keys, self.finals, self.repeated = {}, {}, {}, []
+        for seq, subject, headers in nats.read_stream(urls, "NX_EVENTS_default"):
+            event_id = headers.get("nx-event-id") or headers.get("ce-id")
+            self.events[event_id] = (subject.split(".", 4)[4], seq)
+            if headers.get("ce-partitionkey"):
+                self.keys.setdefault(headers["ce-partitionkey"], []).append(event_id)
+        for seq, subject, headers in nats.read_stream(urls, "NX_RUNS_default"):
+            if not headers.get("Nats-Msg-Id", "").endswith("/final"):
+                continue
+            key = (headers["nx-event-id"], subject.split(".")[3])
+            if key in self.finals:
+                self.repeated.append(key)
+            else:
+                self.finals[key] = (seq, headers["nx-run-id"], subject.split(".")[4])
+
+    def expect_order(self):
+        """The final records of a key stand in the order of its events."""
+        for key, events in self.keys.items():
+            places = [self.finals[(e, "step")][0] for e in events]
+            wrong = [(a, b) for a, b in zip(range(len(places)), range(1, len(places))) if places[a] > places[b]]
+            assert not wrong, f"key {key}: out of order at {[(events[a], events[b]) for a, b in wrong[:3]]}"
+
+
+def settled(cluster, fleet, accepted, deadline=90):
+    """The Book once every stored event has its final run; nothing accepted is missing."""
+    seen = {}
+
+    def complete():
+        if cluster.messages("NX_SPARE_default") != 0:
+            return None  # they are on their way into the log
+        book = seen["book"] = Book(cluster.urls)
+        lost = [e for e in accepted if e not in book.events]
+        assert not lost, f"{len(lost)} of {len(accepted)} accepted events are not in the log: {lost[:5]}"
+        return all((e, kind) in book.finals for e, (kind, _) in book.events.items()) and book
+
+    def unfinished():
+        book = seen.get("book")
+        if not book:
+            return f"{cluster.messages('NX_SPARE_default')} events are still in the spare log\n{fleet.log()}"
+        return f"{[(e, k) for e, (k, _) in book.events.items() if (e, k) not in book.finals][:10]}\n{fleet.log()}"
+
+    return wait_until(complete, "a final run of every event", deadline, every=0.5, on_failure=unfinished)
+
+
+def expect_one_run_each(fleet, book, sample):
+    """As users see it, on every node: one final run of each event, the first that was recorded."""
+    for number, event_id in enumerate(sample):
+        node = fleet.nodes[number % len(fleet.nodes)]
+        kind = book.events[event_id][0]
+        runs = node.runs(event=event_id)
+        assert [(r["run_id"], r["status"]) for r in runs] == [book.finals[(event_id, kind)][1:]], runs
+
+
+def near(moment, record):
+    return [f"{kind}{i} {moment - when:+.1f} s" for kind, i, when in record if -1 < moment - when < 20]
+
+
+@pytest.mark.timeout(240 + 2 * SECONDS)
+def test_any_of_them_may_die(cluster, fleet):
+    """kill -9 of nodes and of servers, at most one of each kind at a time, while events are accepted, answered, and ordered."""
+    print(f"seed {SEED}, {SECONDS:.0f} s")
+    record = []
+    events, calls, steps = Clients(fleet.urls, plain, 4, 0.005), Clients(fleet.urls, waiting, 2, 0.01, 12), Clients(fleet.urls, keyed, 1, 0.01)
+    nodes = Killer("node", 3, fleet.kill, fleet.start, lambda: all(n.is_ready() for n in fleet.nodes), record, SEED, on_failure=fleet.log)
+    servers = Killer("server", 3, lambda i: cluster.servers[i].kill(), lambda i: cluster.servers[i].start(), cluster.is_whole, record, SEED,
+                     on_failure=fleet.log)
+    with events, calls, steps:
+        wait_until(lambda: events.count > 100 and calls.count > 20 and steps.count > 20, "the load", 30, on_failure=fleet.log)
+        with nodes, servers:
+            pause(SECONDS)
+        wait_until(lambda: all(n.is_ready() for n in fleet.nodes), "all nodes to be ready", 60, every=0.1, on_failure=fleet.log)
+        pause(1)
+    accepted = {**events.accepted, **calls.accepted, **steps.accepted}
+    for name, clients in ("202", events), ("200", calls), ("ordered", steps):
+        print(f"{name}: {clients.count} accepted, {len(clients.refused)} refused, {clients.broken} broken, longest gaps "
+              + "; ".join(f"{gap:.2f} s {near(at, record)}" for gap, at in clients.gaps()))
+    print(f"{len(record)} kills: {sum(kind == 'node' for kind, _, _ in record)} of nodes, {sum(kind == 'server' for kind, _, _ in record)} of servers")
+    assert {kind for kind, _, _ in record} == {"node", "server"}
+    book = settled(cluster, fleet, accepted)
+    print(f"{len(book.events)} events, {len(book.finals)} runs, {len(book.repeated)} of them recorded more than once")
+    book.expect_order()
+    assert {status for _, _, status in book.finals.values()} <= {"ok", "dead"}
+    expect_one_run_each(fleet, book, list(accepted)[:: max(1, len(accepted) // 60)])
+    for event_id, body in calls.bodies.items():
+        assert body == calls.accepted[event_id][1], "a caller got another one's answer"
+    assert events.gaps()[0][0] <= GAP_S * SLOW, f"nobody took events for {events.gaps()[0][0]:.1f} s"
+
+
+@pytest.mark.timeout(240)
+def test_leaders_step_down(cluster, fleet):
+    """The leaders of the log, of the records and of a consumer give way one after the other: nobody notices."""
+    events, calls = Clients(fleet.urls, plain, 3, 0.005), Clients(fleet.urls, waiting, 2, 0.01, 12)
+    with events, calls:
+        wait_until(lambda: events.count > 100 and calls.count > 20, "the load", 30, on_failure=fleet.log)
+        for what in ("STREAM.LEADER.STEPDOWN.NX_EVENTS_default", "STREAM.LEADER.STEPDOWN.NX_RUNS_default",
+                     "CONSUMER.LEADER.STEPDOWN.NX_EVENTS_default.fn-load"):
+            assert cluster.ask(what)["success"]
+            before = calls.count
+            wait_until(lambda before=before: calls.count > before + 20, f"answers after {what}", 30, on_failure=fleet.log)
+            wait_until(cluster.is_whole, "the copies", 30, every=0.1)
+    print(f"longest gaps: {events.gaps()[0][0]:.2f} s (202), {calls.gaps()[0][0]:.2f} s (200)")
+    book = settled(cluster, fleet, {**events.accepted, **calls.accepted})
+    assert not book.repeated
+    expect_one_run_each(fleet, book, list(calls.accepted)[:30])
+    assert events.gaps()[0][0] <= GAP_S * SLOW
+
+
+@pytest.mark.timeout(240)
+def test_a_paused_server_is_left(cluster, fleet):
+    """The server that leads the log stops without a word (SIGSTOP): its connections stay open, and nobody hears from it for 12 s."""
+    events = Clients(fleet.urls, plain, 3, 0.005)
+    with events:
+        wait_until(lambda: events.count > 100, "the load", 30, on_failure=fleet.log)
+        wait_until(lambda: cluster.leader_of("NX_SPARE_default") not in (None, cluster.leader_of("NX_EVENTS_default")), "two leaders", 30, every=0.2)
+        victim = cluster.leader_of("NX_EVENTS_default")
+        os.kill(victim.process.pid, 19)
+        try:
+            pause(12)
+        finally:
+            os.kill(victim.process.pid, 18)
+        before = events.count
+        wait_until(lambda: events.count > before + 50, "events afterwards", 30, on_failure=fleet.log)
+    print(f"longest gap: {events.gaps()[0][0]:.2f} s")
+    book = settled(cluster, fleet, events.accepted)
+    expect_one_run_each(fleet, book, list(events.accepted)[::50])
+    assert events.gaps()[0][0] <= GAP_S * SLOW
+
+
+@pytest.mark.timeout(240)
+def test_a_late_record_does_not_win(cluster, fleet):
+    """A node that sleeps through ack_wait in the middle of a run (SIGSTOP): another one runs the event, and what the sleeper records when it
+    wakes up is not the run's."""
+    caller = fleet.nodes[0]
+    started = {node: node.log().count("Function 'load' started") for node in fleet.nodes}
+    event_id = caller.publish("load", "sleep 1500")
+
+    def executing():
+        return next((node for node in fleet.nodes if node.log().count("Function 'load' started") > started[node]), None)
+
+    sleeper = wait_until(executing, "the event to execute", 20, on_failure=fleet.log)
+    others = [node for node in fleet.nodes if node is not sleeper]
+    os.kill(sleeper.pid, 19)
+    try:
+        first = others[0].run_of(event_id, deadline=30)
+        assert others[0].whole_run(first["run_id"])["node"] != sleeper.info["node"]
+        pause(3)  # past the time in which the server itself drops a second record
+    finally:
+        os.kill(sleeper.pid, 18)
+    wait_until(lambda: "another node has recorded this run" in sleeper.log(), "the sleeper to find out", 30, on_failure=fleet.log)
+    for node in fleet.nodes:
+        assert [(r["run_id"], r["status"]) for r in node.runs(event=event_id)] == [(first["run_id"], "ok")]
+        assert node.whole_run(first["run_id"])["node"] != sleeper.info["node"]
+        assert [r["run_id"] for r in node.runs(function="load") if r["event_id"] == event_id] == [first["run_id"]]
+    assert not Book(cluster.urls).repeated
+    assert [v["verdict"] for v in others[0].replay(event_id)] == ["identical"]
+
+
+@pytest.mark.timeout(180)
+def test_a_write_is_read_at_once_on_any_node(cluster, fleet):
+    """Key-value stores with three copies: what one run has written, the next one reads, whichever server its node asks."""
+    for i in range(60):
+        put = fleet.nodes[i % 3].call("store", f"put key value-{i} any")
+        assert put.status_code == 200, put.text
+        got = fleet.nodes[(i + 1) % 3].call("store", "get default key")
+        assert f"value-{i}" in got.text, (i, got.text)

@@ -1,0 +1,250 @@
+"""Three servers that know each other, nodes that share them, clients that turn to another node, and who kills one of them now and then."""
+
+import http.client
+import json
+import random
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+from . import nats
+from .node import Node, Project
+from .wait import SLOW, pause, wait_until
+
+STREAMS = ("NX_EVENTS_default", "NX_SPARE_default", "NX_RUNS_default", "NX_TIMERS_default", "NX_MARKS_default", "KV_nx-registry-default")
+
+
+class Cluster:
+    """nats-servers, each with its own store. Use as a context manager: starts them and waits for their leader."""
+
+    def __init__(self, folder, count=3):
+        with ExitStack() as held:  # all at once, so that no two are the same
+            probes = [held.enter_context(socket.socket()) for _ in range(count)]
+            for probe in probes:
+                probe.bind(("127.0.0.1", 0))
+            ports = [probe.getsockname()[1] for probe in probes]
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+        self.servers = [nats.Server(folder / f"server{i}", f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}')
+                        for i, port in enumerate(ports)]
+        for i, server in enumerate(self.servers):
+            server.conf.write_text(server.conf.read_text().replace('server_name: "external"', f'server_name: "s{i}"'))
+
+    @property
+    def url(self):
+        return ",".join(s.url for s in self.servers)
+
+    @property
+    def urls(self):
+        return [s.url for s in self.servers]
+
+    def named(self, name):
+        return self.servers[int(name.removeprefix("s"))]
+
+    def ask(self, subject, body=b"", url=None):
+        """One request to JetStream's API; None where nobody answers (yet)."""
+        async def job(connection):
+            return json.loads((await connection.request(f"$JS.API.{subject}", body, timeout=2)).data)
+
+        try:
+            return nats.run(url or self.urls, job)
+        except Exception:  # noqa: BLE001: no responders, a time-out, no server yet
+            return None
+
+    def has_leader(self):
+        answer = self.ask("INFO")
+        return answer is not None and "error" not in answer
+
+    def leader_of(self, stream, consumer=None):
+        """The server that leads the stream (or the consumer); None while there is none."""
+        answer = self.ask(f"CONSUMER.INFO.{stream}.{consumer}" if consumer else f"STREAM.INFO.{stream}")
+        name = (answer or {}).get("cluster", {}).get("leader")
+        return self.named(name) if name else None
+
+    def messages(self, stream):
+        """How many it holds; None while nobody says."""
+        return (self.ask(f"STREAM.INFO.{stream}") or {}).get("state", {}).get("messages")
+
+    def is_whole(self, streams=STREAMS):
+        """Every copy of these streams is there and up to date, so that any one server can be spared."""
+        for stream in streams:
+            info = (self.ask(f"STREAM.INFO.{stream}") or {}).get("cluster", {})
+            copies = info.get("replicas") or []
+            if not info.get("leader") or len(copies) != len(self.servers) - 1 or not all(c["current"] and not c.get("offline") for c in copies):
+                return False
+        return True
+
+    def __enter__(self):
+        self._stack = ExitStack()
+        for server in self.servers:
+            self._stack.enter_context(server)
+        wait_until(self.has_leader, "a leader of the cluster", 60)
+        return self
+
+    def __exit__(self, *trouble):
+        return self._stack.__exit__(*trouble)
+
+
+class Fleet:
+    """Nodes on one cluster. settings(project): what stands in nexus.yaml beside `nats`."""
+
+    def __init__(self, folder, cluster, settings, count=3):
+        self.nodes = []
+        for i in range(count):
+            project = Project(folder / f"node{i}")
+            project.write({"nats": {"url": cluster.url}, "durability": "quorum", "replicas": 3, **settings(project)})
+            self.nodes.append(Node(project))
+        self.urls = [None] * count
+
+    def start(self, i):
+        self.nodes[i].start(60)
+        self.urls[i] = self.nodes[i].url
+
+    def kill(self, i):
+        self.nodes[i].kill()
+
+    def stop(self):
+        for node in self.nodes:
+            node.stop(expect=None)
+
+    def log(self):
+        """What the nodes said beside their runs."""
+        def rest(node):
+            return "\n".join([line for line in node.log_file.read_text(errors="replace").splitlines() if "] Function " not in line][-60:])
+
+        return "\n".join(f"--- node{i}\n{rest(node)}" for i, node in enumerate(self.nodes) if node.starts)
+
+    def __enter__(self):
+        try:
+            for i in range(len(self.nodes)):
+                self.start(i)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Clients:
+    """Threads that post until stopped, one request after the other, and turn to the next node after any trouble.
+
+    next_request(i): (path, body, headers) of the i-th. accepted: event id -> (thread, body) of every 200 and 202, in the order of the answers.
+    times: when each of them was given. patience: seconds for one answer; after that, as after a broken connection, nobody knows."""
+
+    def __init__(self, urls, next_request, threads=4, rest=0.0, patience=2.0):
+        self.urls, self.next_request, self.rest, self.patience = urls, next_request, rest, patience
+        self.accepted, self.bodies, self.refused, self.times, self.broken = {}, {}, [], [time.monotonic()], 0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._next = 0
+        self._threads = [threading.Thread(target=self._work, args=(i,), daemon=True) for i in range(threads)]
+
+    def _post(self, connection, thread):
+        with self._lock:
+            self._next += 1
+            number = self._next
+        path, body, headers = self.next_request(number)
+        connection.request("POST", path, body=body.encode(), headers={"Content-Type": "text/plain", **headers})
+        answer = connection.getresponse()
+        content = answer.read()
+        with self._lock:
+            if answer.status in (200, 202):
+                event_id = answer.getheader("nexus-event-id") or json.loads(content)["event_id"]
+                self.accepted[event_id] = (thread, body)
+                if answer.status == 200:
+                    self.bodies[event_id] = content.decode()
+                self.times.append(time.monotonic())
+            else:
+                self.refused.append((answer.status, time.monotonic(), content[:200]))
+        return answer.status in (200, 202)
+
+    def _work(self, thread):
+        at, connection = thread, None
+        while not self._stop.is_set():
+            try:
+                if connection is None:
+                    place = urlsplit(self.urls[at % len(self.urls)])
+                    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=self.patience * SLOW)
+                    connection.connect()
+                    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._post(connection, thread):
+                    pause(self.rest)
+                    continue
+            except (OSError, http.client.HTTPException, KeyError, ValueError):
+                with self._lock:
+                    self.broken += 1
+            if connection:
+                connection.close()
+            connection = None
+            at += 1
+            pause(0.02)
+        if connection:
+            connection.close()
+
+    def __enter__(self):
+        self.times = [time.monotonic()]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(self.patience * SLOW + 10)
+            assert not thread.is_alive(), "a client got no answer"
+
+    @property
+    def count(self):
+        return len(self.accepted)
+
+    def gaps(self):
+        """The longest times without any answer, longest first: (seconds, when it began)."""
+        return sorted(((b - a, a) for a, b in zip(self.times, self.times[1:])), reverse=True)[:5]
+
+
+class Killer:
+    """Ends one of `count` things at a time, at random, and brings it back: kill(i), revive(i), and is_whole() before the next.
+
+    Runs until stopped, or for `rounds`. `record` gets (kind, index, when)."""
+
+    def __init__(self, kind, count, kill, revive, is_whole, record, seed, rounds=None, on_failure=None):
+        self.kind, self.count, self.kill, self.revive, self.is_whole, self.record = kind, count, kill, revive, is_whole, record
+        self.rounds, self.on_failure, self.failure = rounds, on_failure, None
+        self._chance = random.Random(f"{seed} {kind}")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        done = 0
+        try:
+            while not self._stop.is_set() and (self.rounds is None or done < self.rounds):
+                wait_until(lambda: self._stop.is_set() or self.is_whole(), f"all of kind {self.kind} to be there", 60, every=0.1, on_failure=self.on_failure)
+                self._stop.wait(self._chance.uniform(0.2, 2.0))
+                if self._stop.is_set():
+                    return
+                i = self._chance.randrange(self.count)
+                self.record.append((self.kind, i, time.monotonic()))
+                self.kill(i)
+                self._stop.wait(self._chance.uniform(0.2, 3.0))
+                self.revive(i)
+                done += 1
+        except BaseException as trouble:  # noqa: BLE001: told to the test by __exit__
+            self.failure = trouble
+
+    def wait(self, seconds):
+        """Until its rounds are over, or so long."""
+        self._thread.join(seconds)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(180)
+        assert not self._thread.is_alive(), f"the killer of kind {self.kind} hangs"
+        if self.failure:
+            raise self.failure
