@@ -121,6 +121,7 @@ struct nx_core_fn {
 
 #define NX_CORE_LANES 4 /* ranges of shards of an ordered function */
 typedef struct nx_core_lane nx_core_lane;
+void nx_core_due_durable(const char *function, char out[NX_FUNCTION_NAME_BYTES + 8]); /* of its timers */
 void nx_core_lane_durable(const char *function, unsigned lane, char out[NX_FUNCTION_NAME_BYTES + 16]);
 
 struct nx_core_run;

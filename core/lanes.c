@@ -11,8 +11,11 @@
 
 #define BUCKETS 256u
 #define LOOK_NS (100 * NX_NS_PER_MS)
-#define SETTLE_NS (5 * NX_NS_PER_S) /* longer than ack_wait: by then all that is left over has been delivered again */
-#define LAGS_MAX 3                  /* so many looks with fewer in hand than delivered, and it is not just on its way */
+/* Longer than ack_wait: by then all that is left over has been delivered again. A node that died gave its last sign of life before its term ended, one
+ * that lives gives back what it held when it hears that its term is over. */
+#define SETTLE_NS (NX_FAB_ORDERED_ACK_NS + 300 * NX_NS_PER_MS)
+#define BALANCE_NS (5 * NX_NS_PER_S)
+#define LAGS_MAX 3 /* so many looks with fewer in hand than delivered, and it is not just on its way */
 
 typedef enum { KEY_FREE,     /* nothing of it runs: the term is not settled yet */
                KEY_RUNS,     /* the event of sequence `seq` */
@@ -41,6 +44,7 @@ struct nx_core_lane {
     nx_core_slot *slot; /* NULL: closed */
     uint64_t term;      /* 0: not pinned */
     uint64_t begun_ns, look_ns;
+    uint64_t balance_ns; /* of a slot's first lane: when its ranges are counted next */
     bool is_settled, is_looking, has_left_over;
     unsigned n_lags, n_in_hand, n_backing_off;
     nx_core_job job;
@@ -189,7 +193,9 @@ static void on_unpinned(void *self, uint64_t term)
     if (l->term == term)
         v = empty(l, &n);
     pthread_mutex_unlock(&l->mu);
-    drop_all(v, n);
+    for (unsigned i = 0; i < n; i++) /* whoever is pinned now waits for them */
+        nx_fab_msg_nak(v[i], 0);
+    free(v);
 }
 
 static void term_begin(nx_core_lane *l, uint64_t term)
@@ -278,6 +284,65 @@ static void look_job(nx_core_job *job)
     unref(l);
 }
 
+/* ---- as many ranges on each node ------------------------------------------------------------------------------------------------------------------ */
+
+/* How many ranges of the slot this node has, all settled, or 0; *ret_last: one of them, a reference. */
+static unsigned count_settled(nx_core_slot *s, nx_core_lane **ret_last)
+{
+    nx_core_lane *v[NX_CORE_LANES];
+    unsigned n = 0;
+    bool is_moving = false;
+    *ret_last = NULL;
+    pthread_mutex_lock(&s->mu);
+    for (unsigned i = 0; i < NX_CORE_LANES; i++) {
+        v[i] = s->lanes[i];
+        if (v[i])
+            atomic_fetch_add(&v[i]->refs, 1);
+    }
+    pthread_mutex_unlock(&s->mu); /* a lane's lock is taken before the slot's elsewhere */
+    for (unsigned i = 0; i < NX_CORE_LANES; i++) {
+        if (!v[i])
+            continue;
+        pthread_mutex_lock(&v[i]->mu);
+        bool is_ours = v[i]->term != 0;
+        is_moving |= is_ours && !v[i]->is_settled;
+        pthread_mutex_unlock(&v[i]->mu);
+        n += is_ours;
+        nx_core_lane *drop = is_ours ? *ret_last : v[i];
+        *ret_last = is_ours ? v[i] : *ret_last;
+        if (drop)
+            unref(drop);
+    }
+    return is_moving ? 0 : n;
+}
+
+/* A node that has more ranges than its share gives one up, one at a time: what of it waits is given back, what runs is finished first. The slot lives
+ * until is_looking ends (nx_core_lanes_close). */
+static void balance_job(nx_core_job *job)
+{
+    nx_core_lane *l = (nx_core_lane *)(void *)((char *)job - offsetof(nx_core_lane, job)), *last = NULL;
+    char due[NX_FUNCTION_NAME_BYTES + 8];
+    unsigned nodes = 0;
+    pthread_mutex_lock(&l->mu);
+    nx_core_slot *s = l->slot;
+    pthread_mutex_unlock(&l->mu);
+    unsigned n = s ? count_settled(s, &last) : 0;
+    if (n > 1 && last) {
+        nx_core_due_durable(s->name, due);
+        nx_err err = nx_fab_timers_askers(l->node->ns, due, &nodes, NULL);
+        if (err == NX_OK && nodes > 1 && n > (NX_CORE_LANES + nodes - 1) / nodes && nx_fab_consumer_yield(atomic_load(&last->consumer), NULL) == NX_OK)
+            nx_log(NX_LOG_DEBUG, "lanes.yield", "function '%s': one of %u ranges of keys goes to another of %u nodes", s->name, n, nodes);
+    }
+    if (last)
+        unref(last);
+    pthread_mutex_lock(&l->mu);
+    l->balance_ns = nx_clock_ns() + BALANCE_NS;
+    l->is_looking = false;
+    pthread_cond_broadcast(&l->cv);
+    pthread_mutex_unlock(&l->mu);
+    unref(l);
+}
+
 /* ---- the end of runs ----------------------------------------------------------------------------------------------------------------------------- */
 
 void nx_core_lane_leave(nx_core_place *p, bool is_done)
@@ -344,7 +409,19 @@ static bool next_due(nx_core_lane *l, uint64_t now_wall_ns, start *ret)
     return false;
 }
 
-static void lane_tick(nx_core_lane *l, uint64_t now_ns)
+/* mu held. */
+static void post_job(nx_core_lane *l, void (*run)(nx_core_job *job))
+{
+    l->is_looking = true;
+    l->job.run = run;
+    atomic_fetch_add(&l->refs, 1);
+    if (nx_core_jobs_post(l->node->jobs, &l->job) != NX_OK) {
+        l->is_looking = false;
+        atomic_fetch_sub(&l->refs, 1); /* never the last: the slot has one */
+    }
+}
+
+static void lane_tick(nx_core_lane *l, bool is_first, uint64_t now_ns)
 {
     start s;
     bool has_one = true;
@@ -356,15 +433,10 @@ static void lane_tick(nx_core_lane *l, uint64_t now_ns)
             begin(&s);
     }
     pthread_mutex_lock(&l->mu);
-    if (l->slot && l->term && !l->is_settled && !l->is_looking && l->look_ns <= now_ns) {
-        l->is_looking = true;
-        l->job.run = look_job;
-        atomic_fetch_add(&l->refs, 1);
-        if (nx_core_jobs_post(l->node->jobs, &l->job) != NX_OK) {
-            l->is_looking = false;
-            atomic_fetch_sub(&l->refs, 1); /* never the last: the slot has one */
-        }
-    }
+    if (l->slot && l->term && !l->is_settled && !l->is_looking && l->look_ns <= now_ns)
+        post_job(l, look_job);
+    else if (l->slot && is_first && !l->is_looking && l->balance_ns <= now_ns)
+        post_job(l, balance_job);
     pthread_mutex_unlock(&l->mu);
 }
 
@@ -380,7 +452,7 @@ void nx_core_lanes_tick(nx_node *n, uint64_t now_ns)
             pthread_mutex_unlock(&s->mu);
             if (!l)
                 break;
-            lane_tick(l, now_ns);
+            lane_tick(l, i == 0, now_ns);
             unref(l);
         }
     pthread_rwlock_unlock(&n->snap_mu);
@@ -407,6 +479,7 @@ static nx_core_lane *lane_new(nx_core_slot *s)
     pthread_cond_init(&l->cv, NULL);
     l->node = s->node;
     l->slot = s;
+    l->balance_ns = nx_clock_ns() + BALANCE_NS;
     return l;
 }
 

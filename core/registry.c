@@ -163,11 +163,13 @@ static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paus
     return err;
 }
 
+void nx_core_due_durable(const char *function, char out[NX_FUNCTION_NAME_BYTES + 8]) { snprintf(out, NX_FUNCTION_NAME_BYTES + 8, "due-%s", function); }
+
 /* The consumers of the slot: of events and of timers. */
 static nx_err slot_consume(nx_core_slot *s, nx_core_fn *fn, nx_error *reterr)
 {
     char due[NX_FUNCTION_NAME_BYTES + 8];
-    snprintf(due, sizeof due, "due-%s", fn->name);
+    nx_core_due_durable(fn->name, due);
     bool is_paused = nx_core_pause_get(s->node->pauses, fn->name, NULL);
     nx_fab_consumer_options timers = {
         .durable = due,

@@ -7,7 +7,7 @@
 /* A client that does not ask for so long is no longer the pinned one; longer than ack_wait, so that what a dead client had is delivered again
  * before or with what is new. It asks several times meanwhile, and is sure of its term for a part of it. */
 #define NX_FAB_PIN_GROUP "nx"
-#define NX_FAB_PIN_NS (6 * NX_NS_PER_S)
+#define NX_FAB_PIN_NS (2400 * NX_NS_PER_MS)
 #define NX_FAB_PIN_ASK_NS (NX_FAB_PIN_NS / 4)
 #define NX_FAB_PIN_SURE_NS (NX_FAB_PIN_NS / 3 * 2)
 

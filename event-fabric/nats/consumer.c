@@ -225,7 +225,7 @@ static nx_err prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_con
     c->o = *o;
     c->refs = 1;
     if (!c->o.ack_wait_ns)
-        c->o.ack_wait_ns = 4 * NX_NS_PER_S;
+        c->o.ack_wait_ns = o->n_shards ? NX_FAB_ORDERED_ACK_NS : 4 * NX_NS_PER_S;
     c->is_paused = o->is_paused;
     c->is_of_timers = o->timers_of.n > 0;
     if (nx_slice_to_cstr(o->timers_of, c->function, sizeof c->function))
@@ -360,6 +360,32 @@ nx_err nx_fab_consumer_unacked(nx_fab_consumer *c, uint64_t *ret, nx_error *rete
     if (!e)
         *ret = nx_json_get_u64(info, "num_ack_pending", 0);
     nx_json_free(info);
+    return e;
+}
+
+nx_err nx_fab_timers_askers(nx_fab_ns *n, const char *durable, unsigned *ret, nx_error *reterr)
+{
+    char subject[NX_FAB_SUBJECT_BYTES];
+    nx_json *info = NULL;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "CONSUMER.INFO.%s.%s", n->timers, durable);
+    e = nx_fab_api(n->f, subject, NX_SLICE_NULL, &info, NULL, reterr);
+    if (!e)
+        *ret = (unsigned)nx_json_get_u64(info, "num_waiting", 0);
+    nx_json_free(info);
+    return e;
+}
+
+nx_err nx_fab_consumer_yield(nx_fab_consumer *c, nx_error *reterr)
+{
+    char subject[NX_FAB_SUBJECT_BYTES];
+    nx_json *answer = NULL;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "CONSUMER.UNPIN.%s", c->stream_consumer);
+    e = nx_fab_api(c->f, subject, NX_SLICE("{\"group\":\"" NX_FAB_PIN_GROUP "\"}"), &answer, NULL, reterr);
+    nx_json_free(answer);
     return e;
 }
 

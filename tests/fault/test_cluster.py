@@ -14,7 +14,7 @@ from nexus.wait import SLOW, pause, wait_until
 
 SECONDS = float(os.environ.get("NX_CLUSTER_S", "25"))
 SEED = int(os.environ.get("NX_SEED", str(int(time.time()))))
-GAP_S = 5.0
+GAP_S = 5.0 if SECONDS >= 300 else 10.0  # beside other tests the servers themselves are late
 KEYS = 6
 
 
@@ -79,14 +79,17 @@ class Book:
             assert not wrong, f"key {key}: out of order at {[(events[a], events[b]) for a, b in wrong[:3]]}"
 
 
-def settled(cluster, fleet, accepted, deadline=90):
+def settled(cluster, fleet, accepted, deadline=120):
     """The Book once every stored event has its final run; nothing accepted is missing."""
     seen = {}
 
     def complete():
         if cluster.messages("NX_SPARE_default") != 0:
             return None  # they are on their way into the log
-        book = seen["book"] = Book(cluster.urls)
+        try:
+            book = seen["book"] = Book(cluster.urls)
+        except nats.Error:
+            return None  # a server that was away is not yet up to date
         lost = [e for e in accepted if e not in book.events]
         assert not lost, f"{len(lost)} of {len(accepted)} accepted events are not in the log: {lost[:5]}"
         return all((e, kind) in book.finals for e, (kind, _) in book.events.items()) and book
@@ -113,12 +116,12 @@ def near(moment, record):
     return [f"{kind}{i} {moment - when:+.1f} s" for kind, i, when in record if -1 < moment - when < 20]
 
 
-@pytest.mark.timeout(240 + 2 * SECONDS)
+@pytest.mark.timeout(360 + 2 * SECONDS)
 def test_any_of_them_may_die(cluster, fleet):
     """kill -9 of nodes and of servers, at most one of each kind at a time, while events are accepted, answered, and ordered."""
     print(f"seed {SEED}, {SECONDS:.0f} s")
     record = []
-    events, calls, steps = Clients(fleet.urls, plain, 4, 0.005), Clients(fleet.urls, waiting, 2, 0.01, 12), Clients(fleet.urls, keyed, 1, 0.01)
+    events, calls, steps = Clients(fleet.urls, plain, 4, 0.02), Clients(fleet.urls, waiting, 2, 0.02, 12), Clients(fleet.urls, keyed, 1, 0.02)
     nodes = Killer("node", 3, fleet.kill, fleet.start, lambda: all(n.is_ready() for n in fleet.nodes), record, SEED, on_failure=fleet.log)
     servers = Killer("server", 3, lambda i: cluster.servers[i].kill(), lambda i: cluster.servers[i].start(), cluster.is_whole, record, SEED,
                      on_failure=fleet.log)

@@ -1,11 +1,12 @@
 """`ordering: key`: events of one key one at a time and in the order of the log, over retries, on several nodes, and when one of them dies."""
 
+import time
 from datetime import datetime
 
 import pytest
 from nexus import nats
 from nexus.node import Node, Project, function
-from nexus.wait import wait_until
+from nexus.wait import SLOW, wait_until
 
 PROBE = "probe.rs"
 
@@ -140,3 +141,61 @@ def test_what_is_refused(project, guests, settings, says):
     project.write({"functions": [function("step", project.module(guests.rust(PROBE)), **settings)]})
     result = project.nexus("validate", check=False)
     assert result.returncode == 2 and "functions[0].ordering" in result.stdout and says in result.stdout
+
+
+@pytest.mark.timeout(120)
+def test_another_node_takes_over_soon_after_a_kill(tmp_path, guests):
+    """Events in hand, delivered and unfinished, of the node that dies: the other one runs them, and what came after them, in order."""
+    with nats.Server(tmp_path / "server") as server:
+        projects = [ordered(guests, Project(tmp_path / name), server.url) for name in "ab"]
+        with Node(projects[0]) as a, Node(projects[1]) as b:
+            sent = [publish(b, "k", i, "sleep 400") for i in range(3)]
+            wait_until(lambda: len(recorded(server.url)) == 1, "the first record", 20, every=0.02, on_failure=a.log)
+            holder = a.whole_run(a.runs(event=sent[0])[0]["run_id"])["node"]
+            victim, other = (a, b) if holder == a.api("node").json()["node"] else (b, a)
+            killed_at = time.monotonic()
+            victim.kill()
+            victim.process = None
+            sent.append(publish(other, "k", 3, "after"))
+            wait_until(lambda: "Function 'step' started" in other.log(), "the other node to go on", 20, on_failure=other.log)
+            took_s = time.monotonic() - killed_at
+            print(f"taken over after {took_s:.1f} s")
+            ids = wait_until(lambda: (r := recorded(server.url)) and len(r) == 4 and r, "four records", 20, every=0.1, on_failure=other.log)
+            assert ids == sent
+            assert took_s <= 8 * SLOW  # up to 4.7 s where nothing else runs
+
+
+@pytest.mark.timeout(180)
+def test_ranges_are_shared_out_to_a_node_that_joins(tmp_path, guests):
+    """One node has all keys; another one joins and gets its half, while events go on and stay in order."""
+    with nats.Server(tmp_path / "server") as server:
+        projects = [ordered(guests, Project(tmp_path / name), server.url) for name in "ab"]
+        keys = [f"key-{i}" for i in range(40)]
+        sent, number = {key: [] for key in keys}, 0
+        with Node(projects[0]) as a:
+
+            def send():
+                nonlocal number
+                for key in keys:
+                    sent[key].append(publish(a, key, number, "x"))
+                number += 1
+
+            send()
+            wait_until(lambda: len(recorded(server.url)) == len(keys), "the first node to run all", 30, every=0.1, on_failure=a.log)
+            with Node(projects[1]) as b:
+                names = {node.api("node").json()["node"]: 0 for node in (a, b)}
+
+                def shared():
+                    send()
+                    newest = [sent[key][-1] for key in keys]
+                    for name in names:
+                        names[name] = 0
+                    for event_id in newest:
+                        names[a.whole_run(a.run_of(event_id, deadline=15)["run_id"])["node"]] += 1
+                    return min(names.values()) >= len(keys) // 5
+
+                wait_until(shared, "both nodes to have keys", 40, every=0.5, on_failure=lambda: f"{names}\n{b.log()}")
+                print(names)
+                total = sum(map(len, sent.values()))
+                ids = wait_until(lambda: (r := recorded(server.url)) and len(r) == total and r, f"{total} records", 45, every=0.2, on_failure=a.log)
+                expect_order(sent, ids)

@@ -119,7 +119,7 @@ typedef struct nx_fab_consumer_options {
     unsigned n_types; /* event type patterns (nx_event_type_matches) */
     const nx_slice *subjects;
     unsigned n_subjects;   /* raw subjects */
-    uint64_t ack_wait_ns;  /* 0: 4 s. Longer work is kept alive by the fabric (+WPI) until the message is finished */
+    uint64_t ack_wait_ns;  /* 0: 4 s, NX_FAB_ORDERED_ACK_NS of ordered ones. Longer work is kept alive by the fabric (+WPI) until the message is finished */
     unsigned max_inflight; /* on this node; 0: no bound of its own */
     bool is_paused;        /* see nx_fab_consumer_pause() */
     bool from_start;       /* deliver all stored events; else only those stored after the consumer was made */
@@ -143,6 +143,11 @@ void nx_fab_consumer_close(nx_fab_consumer *c, bool remove);
 nx_err nx_fab_consumer_pause(nx_fab_consumer *c, bool is_paused, nx_error *reterr);
 /* The most messages of an ordered consumer that may be delivered and not acknowledged; all of them are in the hands of the pinned client. */
 #define NX_FAB_ORDERED_MAX 1000
+#define NX_FAB_ORDERED_ACK_NS (2 * NX_NS_PER_S)
+/* BLOCKING: gives up the term of whoever is pinned, which is this client as far as it knows; another one that asks gets it. */
+nx_err nx_fab_consumer_yield(nx_fab_consumer *c, nx_error *reterr);
+/* BLOCKING: on how many nodes a durable consumer of timers is open: each of them asks once. One that died is counted for up to 30 s. */
+nx_err nx_fab_timers_askers(nx_fab_ns *n, const char *durable, unsigned *ret, nx_error *reterr);
 /* Whether the term that a message of an ordered consumer came in still lasts, for certain. Cheap; any thread. */
 bool nx_fab_msg_is_pinned(const nx_fab_msg *m);
 uint64_t nx_fab_msg_term(const nx_fab_msg *m);

@@ -26,7 +26,7 @@ class Cluster:
                 probe.bind(("127.0.0.1", 0))
             ports = [probe.getsockname()[1] for probe in probes]
         routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
-        self.servers = [nats.Server(folder / f"server{i}", f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}')
+        self.servers = [nats.Server(folder / f"server{i}", f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}' if count > 1 else "")
                         for i, port in enumerate(ports)]
         for i, server in enumerate(self.servers):
             server.conf.write_text(server.conf.read_text().replace('server_name: "external"', f'server_name: "s{i}"'))
@@ -89,11 +89,12 @@ class Cluster:
 class Fleet:
     """Nodes on one cluster. settings(project): what stands in nexus.yaml beside `nats`."""
 
-    def __init__(self, folder, cluster, settings, count=3):
+    def __init__(self, folder, cluster, settings, count=3, replicas=3):
         self.nodes = []
+        copies = {"durability": "quorum", "replicas": replicas} if replicas > 1 else {}
         for i in range(count):
             project = Project(folder / f"node{i}")
-            project.write({"nats": {"url": cluster.url}, "durability": "quorum", "replicas": 3, **settings(project)})
+            project.write({"nats": {"url": cluster.url}, **copies, **settings(project)})
             self.nodes.append(Node(project))
         self.urls = [None] * count
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import nats
+from nats.errors import Error  # noqa: F401: for those who read while servers die
 from nats.js.api import ConsumerConfig, AckPolicy, DeliverPolicy
 
 from . import processes
