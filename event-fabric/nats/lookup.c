@@ -225,6 +225,33 @@ nx_err nx_fab_newest_from(nx_fab_ns *n, const char *stream, uint64_t *ret_seq, n
     return e;
 }
 
+/* One that waits in the spare log: as it will stand in the log, without a sequence yet. */
+static int visit_spare_event(void *self, nx_fab_stored *s)
+{
+    struct find_event *w = self;
+    char subject[NX_FAB_SUBJECT_BYTES];
+    size_t skip = strlen("nx..spare.") + strlen(w->n->name);
+    nx_fab_stored moved = *s;
+    int r;
+
+    if (s->subject.n <= skip)
+        return 0;
+    moved.subject = nx_slice_make(subject, (size_t)snprintf(subject, sizeof subject, "%s%.*s", w->n->ev_prefix, (int)(s->subject.n - skip), s->subject.p + skip));
+    moved.seq = 0;
+    r = visit_event(w, &moved);
+    s->m = moved.m;
+    return r;
+}
+
+static nx_err get_spare(nx_fab_ns *n, struct find_event *w, nx_error *reterr)
+{
+    char filter[128];
+
+    snprintf(filter, sizeof filter, "nx.%s.spare.%02u.>", n->name, nx_id_shard(w->id));
+    w->until_wall_ns = UINT64_MAX;
+    return nx_fab_visit(n->f, (nx_fab_query){.stream = n->spare, .filter = filter, .seq = 1, .batch = 256, .is_exact = true}, visit_spare_event, w, reterr);
+}
+
 nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *ret, nx_error *reterr)
 {
     uint64_t seq, wall_ns = nx_id_time_ms(id) * NX_NS_PER_MS;
@@ -242,6 +269,8 @@ nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *re
     /* Stored after it was accepted, by clocks that agree: the usual case, found within the first page. */
     w.until_wall_ns = wall_ns + SKEW_AHEAD_NS;
     e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .wall_ns = wall_ns, .singles = SINGLES, .batch = 64, .is_exact = nx_fab_is_copied(n)}, visit_event, &w, reterr);
+    if (nx_fab_is_copied(n) && (e == NX_EUNAVAIL || (!e && !w.found)) && !get_spare(n, &w, NULL) && w.found)
+        return NX_OK; /* one that is moved at this moment is found below */
     if (!e && !w.found && wall_ns > SKEW_BACK_NS) {
         w.until_wall_ns = wall_ns;
         e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .wall_ns = wall_ns - SKEW_BACK_NS, .batch = 64}, visit_event, &w, reterr);

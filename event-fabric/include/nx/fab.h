@@ -63,8 +63,8 @@ typedef struct nx_fab_options {
 } nx_fab_options;
 
 nx_err nx_fab_open(const nx_fab_options *o, nx_fab **ret, nx_error *reterr); /* BLOCKING */
-/* A cluster without a leader (its server has just died) has one again within that time, most often within half of it. */
-#define NX_FAB_ELECTION_NS (20 * NX_NS_PER_S)
+/* A cluster without a leader (its server has just died) has one again within that time, most often within a quarter of it. */
+#define NX_FAB_ELECTION_NS (45 * NX_NS_PER_S)
 /* BLOCKING for 0.2 s where it is true: `e` may come of an election (the URL names several servers), `until_ns` (nx_clock_ns()) is not over, and what failed
  * should be tried again. */
 bool nx_fab_is_electing(const nx_fab *f, nx_err e, uint64_t until_ns);
