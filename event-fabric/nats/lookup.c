@@ -320,7 +320,7 @@ bool nx_fab_stored_is_final(natsMsg *m)
 {
     nx_slice v;
 
-    return nx_fab_msg_header(m, "Nats-Msg-Id", &v) && nx_slice_ends(v, NX_SLICE("/final"));
+    return nx_fab_msg_header(m, "nx-final", &v);
 }
 
 struct collect_runs {

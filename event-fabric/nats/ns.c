@@ -5,9 +5,7 @@
 
 #define TYPES_DEFAULT 1000
 #define TYPES_MAX 65536
-/* A remembered id costs the server about 250 bytes, and a server near its memory limit spends its time collecting garbage. Ids are only for two
- * nodes that record one run at the same moment: a redelivery comes after ack_wait, and looks for the final record first. */
-#define RUNS_DEDUPE_NS (2 * NX_NS_PER_S)
+#define RUNS_DEDUPE_NS (2 * NX_NS_PER_S) /* records have no ids (README); the server wants a window all the same */
 
 /* ---- distinct types --------------------------------------------------------------------------------------------------------------------------- */
 

@@ -336,7 +336,7 @@ static nx_err spill(nx_fab_ns *n, const char *subject, const nx_fab_hdr *h, nx_s
 
 nx_err nx_fab_publish_run(nx_fab_ns *n, const nx_run *run, nx_slice encoded, nx_fab_pub *pub, nx_error *reterr)
 {
-    char subject[NX_FAB_SUBJECT_BYTES], text[1024], id[256];
+    char subject[NX_FAB_SUBJECT_BYTES], text[1024], generation[16];
     nx_fab_hdr h = {.p = text, .cap = sizeof text - 128};
 
     if (!nx_fab_name_is_valid(run->function, 128) || !run->event_id.s[0])
@@ -344,9 +344,9 @@ nx_err nx_fab_publish_run(nx_fab_ns *n, const nx_run *run, nx_slice encoded, nx_
     snprintf(subject, sizeof subject, "nx.%s.%s.%.*s.%s.%02u", n->name, run->is_replay ? "replay" : "run", NX_SLICE_FMT(run->function),
              run->is_final || run->is_replay ? nx_run_status_name(run->status) : "retry", nx_id_shard(&run->event_id));
     if (run->is_final && !run->is_replay) {
-        int len = snprintf(id, sizeof id, "%s/%.*s/%u/final", run->event_id.s, NX_SLICE_FMT(run->function), run->generation);
+        int len = snprintf(generation, sizeof generation, "%u", run->generation);
 
-        nx_fab_hdr_add(&h, "Nats-Msg-Id", nx_slice_make(id, (size_t)len));
+        nx_fab_hdr_add(&h, "nx-final", nx_slice_make(generation, (size_t)len));
     }
     nx_fab_hdr_add(&h, "nx-event-id", nx_id_slice(&run->event_id));
     nx_fab_hdr_add(&h, "nx-run-id", nx_id_slice(&run->run_id));

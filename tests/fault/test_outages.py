@@ -170,9 +170,9 @@ def test_handled_events_make_room_for_new_ones(project, guests):
 def nats_runs(project):
     """event id -> functions whose final record is in the log."""
     found = {}
-    for _, _, headers in nats.read_stream(nats.private_url(project.data_dir), "NX_RUNS_default"):
-        if headers.get("Nats-Msg-Id"):
-            found.setdefault(headers["nx-event-id"], set()).add(headers["Nats-Msg-Id"])
+    for _, subject, headers in nats.read_stream(nats.private_url(project.data_dir), "NX_RUNS_default"):
+        if "nx-final" in headers:
+            found.setdefault(headers["nx-event-id"], set()).add(subject.split(".")[3])
     return {event: len(ids) for event, ids in found.items()}
 
 

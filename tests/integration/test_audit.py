@@ -81,8 +81,7 @@ def falsify(node, function_name):
         fuel = int.from_bytes(body[at:at + 8], "little")
         assert 0 < fuel < 1 << 40
         body = body[:at] + (fuel + 1).to_bytes(8, "little") + body[at + 8:]
-        headers = {**message.headers, "Nats-Msg-Id": "falsified/final"}
-        await js.publish(message.subject, body, headers=headers)
+        await js.publish(message.subject, body, headers=message.headers)
         assert await js.delete_msg("NX_RUNS_default", info.state.last_seq)
 
     nats.run(nats.private_url(node.project.data_dir), job)

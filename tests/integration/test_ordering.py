@@ -21,7 +21,7 @@ def publish(node, key, index, content):
 
 def recorded(url):
     """Event ids in the order in which their final records were stored; each once."""
-    ids = [headers["nx-event-id"] for _, subject, headers in nats.read_stream(url, "NX_RUNS_default") if headers.get("Nats-Msg-Id", "").endswith("/final")]
+    ids = [headers["nx-event-id"] for _, subject, headers in nats.read_stream(url, "NX_RUNS_default") if "nx-final" in headers]
     return list(dict.fromkeys(ids))
 
 

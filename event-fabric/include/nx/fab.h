@@ -105,7 +105,8 @@ nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key
 /* Whether an event of this type would be taken; counts it from now on. For what publishes several events, all or none. NX_EMANY, NX_EINVAL. */
 nx_err nx_fab_type_admit(nx_fab_ns *n, nx_slice type, nx_error *reterr);
 /* Stores a run record: `encoded` = nx_run_encode(run). is_replay goes to NX_REPLAYS_NS; of others, one that is not final has the subject token
- * "retry" in place of its status. Final records carry Nats-Msg-Id event/function/generation/final.
+ * "retry" in place of its status. Final records carry the header nx-final with the generation. They are
+ * not deduplicated (ids would cost the server memory and time for each): of a run the first one by sequence counts, and readers leave out later ones.
  * A record over max_payload has its body in a bucket of its own, which retention reaches too. */
 nx_err nx_fab_publish_run(nx_fab_ns *n, const nx_run *run, nx_slice encoded, nx_fab_pub *pub, nx_error *reterr);
 /* Publishes the outcome to a waiting caller anywhere: core NATS, no acknowledgement. */

@@ -98,7 +98,7 @@ class Ledger:
             if event_id:
                 self.events[event_id] = subject
         for _, subject, headers in nats.read_stream(url, f"NX_RUNS_{namespace}"):
-            if not headers.get("Nats-Msg-Id"):
+            if "nx-final" not in headers:
                 continue  # an attempt that did not end its run
             _, _, _, function, status, _ = subject.split(".")
             key = (headers["nx-event-id"], function)
