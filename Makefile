@@ -1,7 +1,7 @@
 # The goals of every day; what they do is in scripts/ and CMakePresets.json.
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
-.PHONY: help dev build test test-unit test-integration release test-release soak bench check check-quick fmt setup clean
+.PHONY: help dev build test test-unit test-integration release test-release soak bench bench-growth check check-quick fmt setup clean
 
 # One build at a time per folder: a second `make build` waits for the first instead of writing into the same files.
 build_in = mkdir -p $(1) && flock $(1)/.lock cmake -E env NINJA_STATUS='[%f/%t %es] ' cmake --build $(1) $(2)
@@ -47,14 +47,19 @@ test-release: ## the release, the suite against its binary, and a run in a minim
 	@scripts/test-release
 
 # make test runs the same tests with fewer rounds.
-soak: ## fault tests and the proof at full length: 50 kills, 50 restarts, 5 minutes of kills in a cluster, a million stored events, 10,000 random runs repeated
-	@scripts/setup dev test
+soak: ## fault tests and the proof at full length (50 kills, 50 restarts, 5 minutes of kills in a cluster, ...), then SOAK_MINUTES (30) of load with memory that must stay flat
+	@scripts/setup dev test bench
 	@$(MAKE) build
 	@NX_KILLS=50 NX_RESTARTS=50 NX_CLUSTER_S=300 NX_STORED=1000000 NX_PROOF=10000 scripts/run-tests --integration tests/fault tests/integration/test_proof.py
+	@.deps/venv/bin/python bench/soak.py build --minutes $${SOAK_MINUTES:-30} --svg build/soak.svg
 
 bench: ## the table of measured figures beside their limits
 	@scripts/setup dev test bench release
 	@scripts/bench
+
+bench-growth: ## the cost of an event at up to 10 million stored events and 1,000 functions (20 minutes, 10 GB of disk)
+	@scripts/setup dev test bench release
+	@scripts/bench --growth
 
 check: ## clang-tidy, layers, format, ASan+UBSan suite, TSan suite, every fuzzer for FUZZ_SECONDS (60)
 	@scripts/setup dev test check

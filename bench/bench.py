@@ -82,8 +82,17 @@ def rss(pid):
     return 0
 
 
-def wrk(url, connections, seconds, lua="event.lua"):
-    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / lua), url], capture_output=True, text=True, timeout=seconds + 30)
+def cpu_s(pid):
+    """Processor time that the process has taken."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wrk(url, connections, seconds, functions=None, pause_ms=None):
+    """One event per request; with `functions`, to one of so many paths /fn/N each; with `pause_ms`, connections pause so long before each."""
+    environment = {**os.environ, **({"FUNCTIONS": str(functions)} if functions else {}), **({"PAUSE_MS": str(pause_ms)} if pause_ms else {})}
+    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "event.lua"), url], capture_output=True, text=True,
+                         timeout=seconds + 30, env=environment)
     m = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", out.stdout)
     if not m:
         raise SystemExit("bench: wrk said: " + out.stdout + out.stderr)
@@ -165,15 +174,17 @@ functions:
     on: {event: bench.build}
     code: ./NAME.wasm
     build:
-      command: '"$RUSTC" --edition 2021 --target "$NEXUS_WASI_TARGET" --crate-type cdylib -C opt-level=3 FLAGS -o NAME.wasm echo.rs'
+      command: '"$RUSTC" --edition 2021 --target "$NEXUS_WASI_TARGET" --crate-type cdylib -C opt-level=3 FLAGS -o NAME.wasm source.rs'
 """
 
+SMALL_STACK = "-C link-arg=-zstack-size=262144"  # as a new Rust project has it
 
-def build_echo(nexus, folder, name, flags):
+
+def build_module(nexus, folder, name, flags, source=ECHO):
     """The function as a project would build it."""
     project = folder / ("build-" + name)
     project.mkdir()
-    (project / "echo.rs").write_text(ECHO)
+    (project / "source.rs").write_text(source)
     (project / "nexus.yaml").write_text(BUILD.replace("NAME", name).replace("FLAGS", flags))
     done = subprocess.run([nexus, "build"], cwd=project, capture_output=True, text=True)
     if done.returncode:
@@ -217,11 +228,16 @@ def main():
 
 
 def measure(build, nexus, folder, seconds, table):
-    echo = build_echo(nexus, folder, "echo", "-C link-arg=-zstack-size=262144")
-    large = build_echo(nexus, folder, "large", "")  # Rust's default stack of 1 MiB, which every run resets
+    import durability  # it uses what is defined here
+
+    echo = build_module(nexus, folder, "echo", SMALL_STACK)
+    large = build_module(nexus, folder, "large", "")  # Rust's default stack of 1 MiB, which every run resets
     for module, kind in ((echo, "256 KiB stack"), (large, "1 MiB stack")):
         for what, value, unit, must, beside in figures(program(build, "rt_bench", str(module))):
             table.add(f"{what}, {kind}", value, unit, must, True, beside)
+    compute = build_module(nexus, folder, "compute", SMALL_STACK, (HERE / "compute.rs").read_text())
+    for what, value, unit, must, beside in figures(program(build, "compute_bench", str(compute))):
+        table.add(what, value, unit, must, True, beside)
     floor = subprocess.Popen([str(build / "bench" / "http_floor")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     port = floor.stdout.readline().strip()
     http_floor = wrk(f"http://127.0.0.1:{port}/", 64, seconds)["rate"]
@@ -245,11 +261,9 @@ def measure(build, nexus, folder, seconds, table):
     node = Node(nexus, node_folder, CONFIG.format(level="warn"))
     table.add("nexus dev to ready, warm", node.ready_s, "s", 1, True)
     node.stop()
-    shutil.rmtree(node_folder / ".nexus")
-    node = Node(nexus, node_folder, "durability: power\n" + CONFIG.format(level="warn"))
-    table.add("durable sync events, durability power (fsync), 64 conn.", wrk(node.url + "/sync", 64, seconds)["rate"], "events/s")
-    table.add("ingest alone, durability power (fsync), 64 connections", wrk(node.url + "/events/bench.nobody", 64, seconds)["rate"], "events/s")
-    node.stop()
+    shutil.rmtree(node_folder)
+    for what, value, unit in durability.rows(nexus, folder, echo, seconds):
+        table.add(what, value, unit)
     release = ROOT / "build-release" / "dist" / "bin" / "nexus"
     if release.exists():
         table.add("release binary, engine and libraries linked in", release.stat().st_size / 1e6, "MB", 16, True)
