@@ -88,10 +88,10 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wrk(url, connections, seconds, functions=None, pause_ms=None):
+def wrk(url, connections, seconds, lua="event.lua", functions=None, pause_ms=None):
     """One event per request; with `functions`, to one of so many paths /fn/N each; with `pause_ms`, connections pause so long before each."""
     environment = {**os.environ, **({"FUNCTIONS": str(functions)} if functions else {}), **({"PAUSE_MS": str(pause_ms)} if pause_ms else {})}
-    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "event.lua"), url], capture_output=True, text=True,
+    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / lua), url], capture_output=True, text=True,
                          timeout=seconds + 30, env=environment)
     m = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", out.stdout)
     if not m:

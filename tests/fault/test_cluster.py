@@ -63,7 +63,7 @@ class Book:
             if headers.get("ce-partitionkey"):
                 self.keys.setdefault(headers["ce-partitionkey"], []).append(event_id)
         for seq, subject, headers in nats.read_stream(urls, "NX_RUNS_default"):
-            if not headers.get("Nats-Msg-Id", "").endswith("/final"):
+            if "nx-final" not in headers:
                 continue
             key = (headers["nx-event-id"], subject.split(".")[3])
             if key in self.finals:
