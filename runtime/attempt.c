@@ -104,9 +104,15 @@ static void outcome_end(nx_rt_exec *x, int32_t returned, nx_error *reterr)
         nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_OUTPUT_LIMIT, "wrote more than %llu bytes to stdout (max_output)",
                           (unsigned long long)a->max_output_bytes);
         break;
+    case NX_RT_END_INTERRUPTED:
     case NX_RT_END_DEADLINE:
         if (atomic_load(&x->rt->workers.is_canceled)) { /* the wait was cut short, not over */
             o->err = NX_ECANCELED;
+            break;
+        }
+        if (x->world.end == NX_RT_END_INTERRUPTED && a->is_proof) {
+            o->err = nx_error_set(reterr, NX_ETIMEOUT, "after %llu ms it was not where the recorded run ended: this machine is too busy, or too slow",
+                                  (unsigned long long)((nx_clock_ns() - x->world.begin_ns) / NX_NS_PER_MS));
             break;
         }
         nx_rt_outcome_set(o, NX_RUN_TIMEOUT, NX_WHY_DEADLINE, "did not finish within %llu ms%s", (unsigned long long)(a->timeout_ns / NX_NS_PER_MS),
@@ -128,11 +134,11 @@ static bool ended(nx_rt_exec *x, wasmtime_error_t *error, wasm_trap_t *trap, nx_
     if (!error && !trap) return false;
     if (x->world.end != NX_RT_END_NONE) {
         outcome_end(x, 0, reterr);
-        if (x->world.end == NX_RT_END_STOPPED) nx_rt_outcome_frames(o, error, trap);
+        if (x->world.end == NX_RT_END_STOPPED || x->world.end == NX_RT_END_INTERRUPTED) nx_rt_outcome_frames(o, error, trap);
         if (error) wasmtime_error_delete(error);
         if (trap) wasm_trap_delete(trap);
     } else if (trap) {
-        nx_rt_outcome_trap(x, trap, reterr);
+        nx_rt_outcome_trap(x, trap);
     } else {
         o->err = nx_rt_engine_error(reterr, NX_EBUSY, "no instance", error);
     }
@@ -217,6 +223,23 @@ static void measure(nx_rt_exec *x, wasmtime_context_t *context, uint64_t fuel_gi
     blame_memory(x);
 }
 
+/* The engine's epoch has moved on since the guest's last check. */
+static wasmtime_error_t *on_epoch(wasmtime_context_t *context, void *self, uint64_t *ret_ticks, wasmtime_update_deadline_kind_t *ret_kind)
+{
+    nx_rt_exec *x = self;
+    (void)context;
+    uint64_t lost_ns = atomic_load(&x->rt->epoch.lost_ns) - x->lost_before_ns;
+    bool is_over = nx_clock_ns() >= (lost_ns > UINT64_MAX - x->world.deadline_ns ? UINT64_MAX : x->world.deadline_ns + lost_ns);
+    if (!is_over && !atomic_load(&x->rt->workers.is_canceled)) nx_rt_pause_if_due(x);
+    if (is_over || atomic_load(&x->rt->workers.is_canceled)) {
+        x->world.end = NX_RT_END_INTERRUPTED;
+        return wasmtime_error_new("interrupted");
+    }
+    *ret_ticks = 1;
+    *ret_kind = WASMTIME_UPDATE_DEADLINE_CONTINUE;
+    return NULL;
+}
+
 static void run_in_store(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr)
 {
     nx_attempt *a = x->world.attempt;
@@ -233,7 +256,8 @@ static void run_in_store(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr
     wasmtime_context_t *context = wasmtime_store_context(store);
     x->context = context;
     wasmtime_store_limiter(store, a->memory_bytes > INT64_MAX ? INT64_MAX : (int64_t)a->memory_bytes, NX_RT_TABLE_ELEMENTS, 1, 4, 1);
-    wasmtime_context_set_epoch_deadline(context, nx_rt_epoch_ticks(allowed_ns));
+    wasmtime_store_epoch_deadline_callback(store, on_epoch, x, NULL);
+    wasmtime_context_set_epoch_deadline(context, 1);
     if (atomic_load(&x->rt->workers.is_canceled)) wasmtime_context_set_epoch_deadline(context, 0); /* canceled since the look above */
     wasmtime_error_t *error = wasmtime_context_set_fuel(context, fuel);
     if (error) {
@@ -241,6 +265,7 @@ static void run_in_store(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr
     } else {
         uint64_t now_ns = nx_clock_ns();
         x->world.begin_ns = now_ns;
+        x->lost_before_ns = atomic_load(&x->rt->epoch.lost_ns);
         x->world.deadline_ns = allowed_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + allowed_ns;
         nx_rt_epoch_enter(&x->rt->epoch);
         run_guest(x, p, context, reterr);
@@ -261,34 +286,32 @@ static bool is_too_small(const nx_rt_program *p, nx_attempt *a)
     return true;
 }
 
-nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, bool has_slot, nx_error *reterr)
+nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, nx_rt_exec *x, nx_error *reterr)
 {
-    nx_rt_exec x;
     uint64_t begin_ns = nx_clock_ns(), queued_ns = a->out.queued_ns;
     clear_outcome(&a->out);
     a->out.queued_ns = queued_ns;
-    x.rt = r;
-    x.has_memory = x.is_stopped_at_fuel = false;
-    x.has_slot = has_slot;
-    nx_rt_world_init(&x.world, a, s);
-    x.world.wait = nx_rt_wait_outside;
-    x.world.leave_slot = nx_rt_leave_slot;
-    x.world.resume_slot = nx_rt_resume_slot;
-    x.world.wait_self = &x;
+    x->rt = r;
+    x->has_memory = x->is_stopped_at_fuel = false;
+    nx_rt_world_init(&x->world, a, s);
+    x->world.wait = nx_rt_wait_outside;
+    x->world.leave_slot = nx_rt_leave_slot;
+    x->world.resume_slot = nx_rt_resume_slot;
+    x->world.wait_self = x;
     nx_error detail = NX_ERROR_INIT;
     bool is_canceled = atomic_load(&r->workers.is_canceled);
     nx_err err = is_canceled ? NX_ECANCELED : nx_rt_program_acquire(a->program, &a->out.is_cold, &detail);
     if (err == NX_OK) {
-        if (!x.world.files) x.world.files = a->program->own.tree;
-        if (!is_too_small(a->program, a)) run_in_store(&x, a->program, &detail);
+        if (!x->world.files) x->world.files = a->program->own.tree;
+        if (!is_too_small(a->program, a)) run_in_store(x, a->program, &detail);
         nx_rt_program_release(a->program);
         err = a->out.err;
     } else if (err == NX_ENOENT || err == NX_EMODULE || err == NX_ECORRUPT) {
         nx_rt_outcome_set(&a->out, NX_RUN_DEAD, NX_WHY_NO_MODULE, "%.200s", detail.msg);
         err = NX_OK;
     }
-    nx_rt_world_finish(&x.world);
-    nx_rt_world_done(&x.world);
+    nx_rt_world_finish(&x->world);
+    nx_rt_world_done(&x->world);
     a->out.duration_ns = nx_clock_ns() - begin_ns;
     a->out.err = err;
     if (err) {

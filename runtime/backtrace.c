@@ -76,23 +76,11 @@ static void set_by_text(nx_outcome *o, nx_slice text)
 
 static uint64_t ms(uint64_t ns) { return ns / 1000000; }
 
-static void set_by_code(nx_rt_exec *x, wasmtime_trap_code_t code, nx_slice text, nx_error *reterr)
+static void set_by_code(nx_rt_exec *x, wasmtime_trap_code_t code, nx_slice text)
 {
     const nx_attempt *a = x->world.attempt;
     nx_outcome *o = &x->world.attempt->out;
     switch (code) {
-    case WASMTIME_TRAP_CODE_INTERRUPT:
-        if (atomic_load(&x->rt->workers.is_canceled)) {
-            o->err = NX_ECANCELED;
-            return;
-        }
-        if (a->is_proof) {
-            o->err = nx_error_set(reterr, NX_ETIMEOUT, "after %llu ms it was not where the recorded run ended: this machine is too busy, or too slow",
-                                  (unsigned long long)ms(nx_clock_ns() - x->world.begin_ns));
-            return;
-        }
-        nx_rt_outcome_set(o, NX_RUN_TIMEOUT, NX_WHY_DEADLINE, "did not finish within %llu ms", (unsigned long long)ms(a->timeout_ns));
-        return;
     case WASMTIME_TRAP_CODE_OUT_OF_FUEL:
         x->is_stopped_at_fuel = a->stop_at_fuel && (!a->fuel || a->stop_at_fuel <= a->fuel);
         if (x->is_stopped_at_fuel)
@@ -125,13 +113,13 @@ void nx_rt_outcome_frames(nx_outcome *o, const wasmtime_error_t *error, const wa
     wasm_byte_vec_delete(&text);
 }
 
-void nx_rt_outcome_trap(nx_rt_exec *x, wasm_trap_t *trap, nx_error *reterr)
+void nx_rt_outcome_trap(nx_rt_exec *x, wasm_trap_t *trap)
 {
     wasm_message_t text;
     wasmtime_trap_code_t code;
     wasm_trap_message(trap, &text);
     nx_slice said = nx_slice_make(text.data, text.size ? text.size - 1 : 0); /* the NUL is counted */
-    if (wasmtime_trap_code(trap, &code)) set_by_code(x, code, said, reterr);
+    if (wasmtime_trap_code(trap, &code)) set_by_code(x, code, said);
     else set_by_text(&x->world.attempt->out, said);
     append_frames(said, &x->world.attempt->out.backtrace);
     wasm_byte_vec_delete(&text);

@@ -1,5 +1,5 @@
-/* epoch.c: deadlines. One thread moves the engines' epochs on every 5 ms while anything runs; compiled code looks at the epoch in loops and at
- * function entries. After a second in which nothing ran the thread sleeps until something does, so that an idle node does not wake. */
+/* epoch.c: checks. One thread moves the engines' epochs on every 5 ms while anything runs; compiled code looks at the epoch in loops and at
+ * function entries, and calls back once it has moved: is the deadline over, is it somebody else's turn (attempt.c)? After a second in which nothing ran the thread sleeps until something does, so that an idle node does not wake. */
 #include <time.h>
 
 #include "nx/clock.h"
@@ -8,21 +8,13 @@
 #define TICK_NS (5 * NX_NS_PER_MS)
 #define QUIET_TICKS 200u
 /* After a pause of the whole process (a suspended machine, SIGSTOP) guests are not charged for more than this. */
-#define CATCH_UP_TICKS 40u
+#define CATCH_UP_NS (200 * NX_NS_PER_MS)
 
-uint64_t nx_rt_epoch_ticks(uint64_t timeout_ns)
+void nx_rt_epoch_kick(nx_rt_epoch *e)
 {
-    /* The tick in progress may end at once, so one more is due. */
-    return timeout_ns / TICK_NS + 2;
-}
-
-static void tick(nx_rt_epoch *e, uint64_t n)
-{
-    for (; n > 0; n--) {
-        for (unsigned i = 0; i < NX_RT_CLASSES; i++) {
-            wasm_engine_t *engine = atomic_load_explicit(&e->engines[i], memory_order_acquire);
-            if (engine) wasmtime_engine_increment_epoch(engine);
-        }
+    for (unsigned i = 0; i < NX_RT_CLASSES; i++) {
+        wasm_engine_t *engine = atomic_load_explicit(&e->engines[i], memory_order_acquire);
+        if (engine) wasmtime_engine_increment_epoch(engine);
     }
 }
 
@@ -36,7 +28,8 @@ static void park_locked(nx_rt_epoch *e)
 
 static void *ticker(void *self)
 {
-    nx_rt_epoch *e = self;
+    nx_rt *r = self;
+    nx_rt_epoch *e = &r->epoch;
     unsigned quiet = 0;
     uint64_t last_ns = nx_clock_ns();
     (void)pthread_mutex_lock(&e->mu);
@@ -46,9 +39,12 @@ static void *ticker(void *self)
         (void)pthread_cond_timedwait(&e->wake, &e->mu, &due);
         uint64_t now_ns = nx_clock_ns();
         if (now_ns < due_ns) continue; /* woken to stop, or for nothing */
-        uint64_t n = (now_ns - last_ns) / TICK_NS;
-        last_ns += n * TICK_NS;
-        tick(e, n < CATCH_UP_TICKS ? n : CATCH_UP_TICKS);
+        if (now_ns - last_ns > CATCH_UP_NS) atomic_fetch_add(&e->lost_ns, now_ns - last_ns - CATCH_UP_NS);
+        last_ns += (now_ns - last_ns) / TICK_NS * TICK_NS;
+        nx_rt_epoch_kick(e);
+        (void)pthread_mutex_unlock(&e->mu);
+        nx_rt_slots_tick(r, now_ns);
+        (void)pthread_mutex_lock(&e->mu);
         quiet = atomic_load(&e->running) ? 0 : quiet + 1;
         if (quiet >= QUIET_TICKS) {
             park_locked(e);
@@ -60,15 +56,16 @@ static void *ticker(void *self)
     return NULL;
 }
 
-nx_err nx_rt_epoch_start(nx_rt_epoch *e, nx_error *reterr)
+nx_err nx_rt_epoch_start(nx_rt *r, nx_error *reterr)
 {
+    nx_rt_epoch *e = &r->epoch;
     pthread_condattr_t attr;
     (void)pthread_mutex_init(&e->mu, NULL);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the clock of nx_clock_ns() */
     (void)pthread_cond_init(&e->wake, &attr);
     (void)pthread_condattr_destroy(&attr);
-    int rc = pthread_create(&e->thread, NULL, ticker, e);
+    int rc = pthread_create(&e->thread, NULL, ticker, r);
     if (rc) return nx_error_set(reterr, nx_err_from_errno(rc), "the deadline thread could not be started");
     e->has_thread = true;
     (void)pthread_setname_np(e->thread, "nx-epoch");
@@ -97,7 +94,5 @@ void nx_rt_epoch_enter(nx_rt_epoch *e)
     (void)pthread_cond_signal(&e->wake);
     (void)pthread_mutex_unlock(&e->mu);
 }
-
-void nx_rt_epoch_expire(nx_rt_epoch *e, uint64_t ns) { tick(e, nx_rt_epoch_ticks(ns)); }
 
 void nx_rt_epoch_leave(nx_rt_epoch *e) { atomic_fetch_sub(&e->running, 1); }

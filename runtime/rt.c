@@ -37,9 +37,9 @@ nx_err nx_rt_new(const nx_rt_options *o, nx_rt **ret, nx_error *reterr)
     (void)pthread_cond_init(&r->loaded, NULL);
     (void)snprintf(r->identity, sizeof r->identity, "wasmtime-48 fuel-1 nan-canonical simd-deterministic stack-%uk",
                    NX_RT_WASM_STACK_BYTES >> 10);
-    nx_err err = nx_rt_epoch_start(&r->epoch, reterr);
-    nx_err err_workers = nx_rt_workers_start(r, o, reterr);
-    if (!err) err = err_workers;
+    nx_err err = nx_rt_workers_start(r, o, reterr);
+    nx_err err_epoch = nx_rt_epoch_start(r, reterr);
+    if (!err) err = err_epoch;
     if (!err) err = open_all(r, o, reterr);
     if (!err) nx_rt_metrics_open(r, o->metrics);
     if (err) {
@@ -54,8 +54,8 @@ void nx_rt_free(nx_rt *r)
 {
     if (!r) return;
     nx_rt_metrics_close(r);
+    nx_rt_epoch_stop(&r->epoch); /* its thread asks the workers */
     nx_rt_workers_stop(r);
-    nx_rt_epoch_stop(&r->epoch);
     nx_rt_programs_free(r);
     for (unsigned i = 0; i < NX_RT_CLASSES; i++) nx_rt_class_close(&r->classes[i]);
     if (r->cache_fd >= 0) (void)close(r->cache_fd);

@@ -47,22 +47,30 @@ typedef struct nx_rt_epoch {
     bool has_thread, is_stopping;
     pthread_mutex_t mu;
     pthread_cond_t wake;
-    atomic_uint running;   /* attempts that a deadline may have to end */
-    atomic_bool is_parked; /* the ticker sleeps until something runs */
+    atomic_uint running;      /* attempts that a deadline may have to end, and shares whose pause it has to end */
+    atomic_bool is_parked;    /* the ticker sleeps until something runs */
+    _Atomic uint64_t lost_ns; /* in which the whole process stood still: deadlines move on by it */
     _Atomic(wasm_engine_t *) engines[NX_RT_CLASSES];
 } nx_rt_epoch;
 
-nx_err nx_rt_epoch_start(nx_rt_epoch *e, nx_error *reterr);
+nx_err nx_rt_epoch_start(nx_rt *r, nx_error *reterr); /* the workers are there */
 void nx_rt_epoch_stop(nx_rt_epoch *e);
 void nx_rt_epoch_enter(nx_rt_epoch *e); /* something runs now */
 void nx_rt_epoch_leave(nx_rt_epoch *e);
-void nx_rt_epoch_expire(nx_rt_epoch *e, uint64_t ns); /* every deadline of the next `ns` is over now */
-uint64_t nx_rt_epoch_ticks(uint64_t timeout_ns);      /* for wasmtime_context_set_epoch_deadline() */
+void nx_rt_epoch_kick(nx_rt_epoch *e); /* every guest that runs comes to its next check now */
 
 /* ---- hostcalls.c: between the engine and wasi/ */
 typedef struct nx_rt_exec {
     nx_rt_world world;
     nx_rt *rt;
+    nx_rt_share *share;              /* whose slot it has; of its attempt */
+    uint64_t slot_since_ns;          /* charged up to here, while it is in a slot */
+    bool is_metered;                 /* its share has a CPU limit */
+    uint64_t cpu_since_ns;           /* the same by the thread's clock; where is_metered */
+    uint64_t lost_before_ns;         /* epoch.lost_ns when it began */
+    struct nx_rt_exec *next_waiting; /* for a slot */
+    pthread_cond_t *granted;         /* signalled when has_grant is set */
+    bool has_grant;
     wasmtime_context_t *context; /* while the guest runs */
     wasmtime_memory_t memory;
     bool has_memory;         /* `memory` is known */
@@ -138,27 +146,48 @@ enum { NX_RT_CHILD_OK = 0,
 nx_err nx_rt_symbolise_in_child(nx_slice module, char *const *addresses, unsigned n, int out_fd);
 
 /* ---- attempt.c */
-nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, bool has_slot, nx_error *reterr);
+/* `x`: its has_slot, share, slot_since_ns and cpu_since_ns are filled in. */
+nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, nx_rt_exec *x, nx_error *reterr);
 
 /* ---- backtrace.c */
 #define NX_RT_FRAMES_MAX 32u
 /* Fills status, why, message and backtrace from a trap, which is deleted. */
-void nx_rt_outcome_trap(nx_rt_exec *x, wasm_trap_t *trap, nx_error *reterr);
+void nx_rt_outcome_trap(nx_rt_exec *x, wasm_trap_t *trap);
 /* The backtrace alone, of whichever of the two is not NULL; both stay. */
 void nx_rt_outcome_frames(nx_outcome *o, const wasmtime_error_t *error, const wasm_trap_t *trap);
 void nx_rt_outcome_set(nx_outcome *o, nx_run_status status, nx_run_why why, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* ---- share.c: see there. Of nx_rt_workers, whose lock is held where it says so. */
+#define NX_RT_WEIGHT 100u /* of a share that has no other */
+struct nx_rt_share {
+    nx_rt *rt;
+    unsigned refs, weight;
+    uint64_t vtime;                      /* ns in slots, by weight */
+    nx_attempt *head, **tail;            /* submitted, not begun */
+    nx_rt_exec *waiting, **waiting_tail; /* begun, and want a slot again: go before what has not begun */
+    unsigned queued, running;
+    unsigned heap_at;   /* 0: not in the heap */
+    unsigned cpu_milli; /* 0: no limit */
+    int64_t budget_ns;  /* of CPU time, now; below 0 it has overdrawn */
+    uint64_t refilled_ns;
+    bool is_throttled; /* nothing of it enters a slot */
+    nx_rt_share *next_throttled;
+};
+
 /* ---- worker.c */
 typedef struct nx_rt_workers {
     pthread_mutex_t mu;
-    pthread_cond_t work, slot; /* something to run; a slot for one that waited */
-    pthread_cond_t nap;        /* of guests that wait, on the monotonic clock; broadcast by a cancel */
+    pthread_cond_t work; /* something to run */
+    pthread_cond_t nap;  /* of guests that wait, on the monotonic clock; broadcast by a cancel */
     atomic_bool is_canceled;
-    nx_attempt *head, **tail;
+    nx_rt_share common; /* of attempts that name none */
+    nx_rt_share **heap, *throttled;
+    unsigned n_heap, heap_max, n_shares;
+    uint64_t vnow, asked_ns; /* vtime of the share served last; when slots were asked for */
     unsigned queued, queue_max;
-    unsigned slots, running;  /* in a slot */
-    unsigned resuming;        /* waited, and want a slot again */
-    unsigned idle, signalled; /* threads without work; of them, already woken */
+    unsigned slots, running;     /* in a slot */
+    unsigned paused, paused_max; /* guests that gave their slot up for others; a thread each */
+    unsigned idle, signalled;    /* threads without work; of them, already woken */
     unsigned n_threads, max_threads;
     unsigned starting; /* made, and not yet looking for work: a burst does not make one for each attempt */
     pthread_t *threads;
@@ -168,11 +197,34 @@ typedef struct nx_rt_workers {
 } nx_rt_workers;
 nx_err nx_rt_workers_start(nx_rt *r, const nx_rt_options *o, nx_error *reterr);
 void nx_rt_workers_stop(nx_rt *r);
+void nx_rt_call_thread_locked(nx_rt *r); /* a thread for what is queued, where a slot is free */
+
+/* ---- slot.c */
+void nx_rt_slot_begin(nx_rt_exec *x, uint64_t now_ns); /* it is in a slot since then */
+void nx_rt_slot_leave_locked(nx_rt_exec *x, uint64_t now_ns);
+nx_rt_share *nx_rt_slots_resume_locked(nx_rt_workers *w);
+void nx_rt_slots_ask_locked(nx_rt *r, const nx_rt_share *for_s, uint64_t now_ns); /* guests that have had their slice may give their slot up for it */
+void nx_rt_slots_tick(nx_rt *r, uint64_t now_ns);                                 /* nx-epoch */
 /* Waits up to `ns` or until the deadline without a slot. */
 void nx_rt_wait_outside(void *exec, uint64_t ns);
 /* Around a host call that blocks. The guest is interrupted at its next check where its deadline passed meanwhile. */
 void nx_rt_leave_slot(void *exec);
 void nx_rt_resume_slot(void *exec);
+/* The guest is at a check: gives its slot up for others where it is their turn, and comes back with one. Its deadline moves on by the pause. */
+void nx_rt_pause_if_due(nx_rt_exec *x);
+
+nx_err nx_rt_shares_start(nx_rt *r);
+void nx_rt_shares_stop(nx_rt *r);
+nx_err nx_rt_share_push_locked(nx_rt_workers *w, nx_attempt *a);         /* NX_EBUSY */
+void nx_rt_share_take_back_locked(nx_rt_workers *w, nx_attempt *a);      /* what was just pushed */
+void nx_rt_share_await_locked(nx_rt_workers *w, nx_rt_exec *x);          /* it wants a slot again */
+nx_rt_share *nx_rt_share_next_locked(nx_rt_workers *w);                  /* whose turn it is; NULL: nobody wants a slot */
+nx_rt_exec *nx_rt_share_resume_locked(nx_rt_workers *w, nx_rt_share *s); /* the first that waits, in a slot now */
+nx_attempt *nx_rt_share_pop_locked(nx_rt_workers *w, nx_rt_share *s);    /* the first that has not begun, in a slot now */
+void nx_rt_share_enter_locked(nx_rt_workers *w, nx_rt_share *s);         /* one more of it is in a slot */
+void nx_rt_share_charge_locked(nx_rt *r, nx_rt_share *s, uint64_t slot_ns, uint64_t cpu_ns, uint64_t now_ns);
+void nx_rt_share_leave_locked(nx_rt *r, nx_rt_share *s, uint64_t slot_ns, uint64_t cpu_ns, uint64_t now_ns); /* s may be gone then */
+bool nx_rt_shares_tick_locked(nx_rt *r, uint64_t now_ns);                                                    /* ends pauses of CPU limits; true: of some */
 
 /* ---- metrics.c */
 typedef struct nx_rt_metrics {

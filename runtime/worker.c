@@ -1,7 +1,7 @@
-/* worker.c: running slots and the threads that fill them.
+/* worker.c: the threads that fill the running slots.
  * A slot is the right to use a core; there are as many as `slots`. A thread is a stack; there are more, started when they are first needed, so
- * that a guest that waits in a host call gives its slot to another. A wake-up is sent only where a thread idles and a slot is free: under load
- * a worker that ends one attempt takes the next itself. */
+ * that a guest that waits in a host call, or is paused, gives its slot to another (slot.c). A wake-up is sent only where a thread idles and a slot is
+ * free: under load a worker that ends one attempt takes the next itself. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,6 @@
 #define SPARE_DEFAULT 32u
 #define QUEUE_DEFAULT 4096u
 #define SCRATCHES_KEPT 64u
-#define CANCEL_NS (3ull * 3600 * NX_NS_PER_S) /* longer than any attempt may run, replays too */
 
 /* ---- scratches: of workers and of callers of nx_rt_run() */
 
@@ -43,23 +42,23 @@ static void scratch_give(nx_rt_workers *w, nx_rt_scratch *s)
     if (!is_kept) nx_rt_scratch_free(s);
 }
 
-/* ---- slots */
+/* ---- threads */
 
-static bool has_free_slot_locked(const nx_rt_workers *w) { return w->running + w->resuming < w->slots; }
+static bool has_free_slot_locked(const nx_rt_workers *w) { return w->running < w->slots; }
 
 static void *worker_main(void *self);
 
 /* A thread for queued work: an idle one is woken, else a new one is started where that is allowed. */
-static void call_thread_locked(nx_rt *r)
+void nx_rt_call_thread_locked(nx_rt *r)
 {
     nx_rt_workers *w = &r->workers;
     if (w->idle > w->signalled) {
-        if (w->running + w->resuming + w->signalled >= w->slots) return; /* whoever is awake will take it */
+        if (w->running + w->signalled >= w->slots) return; /* whoever is awake will take it */
         w->signalled++;
         (void)pthread_cond_signal(&w->work);
         return;
     }
-    if (w->idle || w->n_threads == w->max_threads || w->running + w->resuming + w->starting >= w->slots) return;
+    if (w->idle || w->n_threads == w->max_threads || w->running + w->starting >= w->slots) return;
     pthread_attr_t attr;
     (void)pthread_attr_init(&attr);
     /* A guest that recurses reaches the engine's limit long before the end of this stack. */
@@ -73,83 +72,12 @@ static void call_thread_locked(nx_rt *r)
     (void)pthread_attr_destroy(&attr);
 }
 
-static void leave_slot_locked(nx_rt *r)
-{
-    nx_rt_workers *w = &r->workers;
-    w->running--;
-    if (w->resuming) (void)pthread_cond_signal(&w->slot);
-}
-
-static void give_slot_locked(nx_rt_exec *x)
-{
-    if (!x->has_slot) return;
-    leave_slot_locked(x->rt);
-    if (x->rt->workers.queued) call_thread_locked(x->rt);
-}
-
-static void take_slot_locked(nx_rt_exec *x)
-{
-    nx_rt_workers *w = &x->rt->workers;
-    if (!x->has_slot) return;
-    w->resuming++;
-    while (w->running >= w->slots) (void)pthread_cond_wait(&w->slot, &w->mu);
-    w->resuming--;
-    w->running++;
-}
-
-/* The guest is interrupted at its very next check, not at the epoch's next tick: it may need no more than that to end as if in time. */
-static void interrupt_if(nx_rt_exec *x, bool is_over)
-{
-    if (is_over || atomic_load(&x->rt->workers.is_canceled)) wasmtime_context_set_epoch_deadline(x->context, 0);
-}
-
-void nx_rt_wait_outside(void *exec, uint64_t ns)
-{
-    nx_rt_exec *x = exec;
-    nx_rt_workers *w = &x->rt->workers;
-    uint64_t now_ns = nx_clock_ns(), until_ns = ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + ns;
-    bool is_cut = until_ns >= x->world.deadline_ns;
-    if (is_cut) until_ns = x->world.deadline_ns;
-    (void)pthread_mutex_lock(&w->mu);
-    give_slot_locked(x);
-    struct timespec until = {.tv_sec = (time_t)(until_ns / NX_NS_PER_S), .tv_nsec = (long)(until_ns % NX_NS_PER_S)};
-    while (nx_clock_ns() < until_ns && !atomic_load(&w->is_canceled)) (void)pthread_cond_timedwait(&w->nap, &w->mu, &until);
-    take_slot_locked(x);
-    (void)pthread_mutex_unlock(&w->mu);
-    interrupt_if(x, is_cut);
-}
-
-void nx_rt_leave_slot(void *exec)
-{
-    nx_rt_exec *x = exec;
-    (void)pthread_mutex_lock(&x->rt->workers.mu);
-    give_slot_locked(x);
-    (void)pthread_mutex_unlock(&x->rt->workers.mu);
-}
-
-void nx_rt_resume_slot(void *exec)
-{
-    nx_rt_exec *x = exec;
-    (void)pthread_mutex_lock(&x->rt->workers.mu);
-    take_slot_locked(x);
-    (void)pthread_mutex_unlock(&x->rt->workers.mu);
-    interrupt_if(x, nx_clock_ns() >= x->world.deadline_ns);
-}
-
-/* ---- threads */
-
 /* NULL: the pool is stopping. */
 static nx_attempt *next_attempt_locked(nx_rt_workers *w)
 {
     for (;;) {
-        if (w->queued && has_free_slot_locked(w)) {
-            nx_attempt *a = w->head;
-            w->head = (nx_attempt *)a->mail.next;
-            if (!w->head) w->tail = &w->head;
-            w->queued--;
-            w->running++;
-            return a;
-        }
+        nx_rt_share *s = nx_rt_slots_resume_locked(w);
+        if (s) return nx_rt_share_pop_locked(w, s);
         if (w->is_stopping) return NULL;
         w->idle++;
         (void)pthread_cond_wait(&w->work, &w->mu);
@@ -166,17 +94,23 @@ static void *worker_main(void *self)
     (void)pthread_mutex_lock(&w->mu);
     w->starting--;
     for (nx_attempt *a = next_attempt_locked(w); a; a = next_attempt_locked(w)) {
+        nx_rt_exec x;
+        x.rt = r;
+        x.share = a->share;
+        x.has_slot = true;
         /* More is queued and another slot is free: a burst that came before any thread was awake. */
-        if (w->queued && has_free_slot_locked(w)) call_thread_locked(r);
+        if (w->n_heap && has_free_slot_locked(w)) nx_rt_call_thread_locked(r);
         (void)pthread_mutex_unlock(&w->mu);
-        a->out.queued_ns = nx_clock_ns() - a->rt_private[0];
+        nx_rt_slot_begin(&x, nx_clock_ns());
+        a->out.queued_ns = x.slot_since_ns - a->rt_private[0];
         if (a->on_start) a->on_start(a);
         if (!s) s = nx_rt_scratch_new();
-        if (s) (void)nx_rt_execute(r, a, s, true, NULL);
+        if (s) (void)nx_rt_execute(r, a, s, &x, NULL);
         else a->out.err = NX_ENOMEM;
         a->done(a);
+        uint64_t now_ns = nx_clock_ns();
         (void)pthread_mutex_lock(&w->mu);
-        leave_slot_locked(r);
+        nx_rt_slot_leave_locked(&x, now_ns);
     }
     (void)pthread_mutex_unlock(&w->mu);
     nx_rt_scratch_free(s);
@@ -186,22 +120,17 @@ static void *worker_main(void *self)
 nx_err nx_rt_submit(nx_rt *r, nx_attempt *a, nx_error *reterr)
 {
     nx_rt_workers *w = &r->workers;
-    nx_err err = NX_OK;
-    a->rt_private[0] = nx_clock_ns();
-    a->mail.next = NULL;
+    uint64_t now_ns = nx_clock_ns();
+    a->rt_private[0] = now_ns;
+    if (!a->share) a->share = &w->common;
     (void)pthread_mutex_lock(&w->mu);
-    if (w->is_stopping) err = NX_ECLOSED;
-    else if (w->queued >= w->queue_max) err = NX_EBUSY;
+    nx_err err = w->is_stopping ? NX_ECLOSED : nx_rt_share_push_locked(w, a);
     if (!err) {
-        *w->tail = a;
-        w->tail = (nx_attempt **)&a->mail.next;
-        w->queued++;
-        call_thread_locked(r);
+        nx_rt_call_thread_locked(r);
+        nx_rt_slots_ask_locked(r, a->share, now_ns);
         /* Without a single thread nothing would ever run it; with one, it waits for that. */
         if (w->n_threads == 0) {
-            w->head = NULL;
-            w->tail = &w->head;
-            w->queued = 0;
+            nx_rt_share_take_back_locked(w, a);
             err = NX_ENOMEM;
         }
     }
@@ -233,7 +162,10 @@ nx_err nx_rt_run(nx_rt *r, nx_attempt *a, nx_error *reterr)
     nx_rt_scratch *s = scratch_take(&r->workers);
     if (!s) return nx_error_set(reterr, NX_ENOMEM, "out of memory");
     a->out.queued_ns = 0;
-    nx_err err = nx_rt_execute(r, a, s, false, reterr);
+    nx_rt_exec x;
+    x.share = &r->workers.common;
+    x.has_slot = false;
+    nx_err err = nx_rt_execute(r, a, s, &x, reterr);
     scratch_give(&r->workers, s);
     return err;
 }
@@ -245,7 +177,8 @@ void nx_rt_cancel(nx_rt *r)
     atomic_store(&w->is_canceled, true);
     (void)pthread_cond_broadcast(&w->nap);
     (void)pthread_mutex_unlock(&w->mu);
-    nx_rt_epoch_expire(&r->epoch, CANCEL_NS);
+    nx_rt_epoch_kick(&r->epoch);
+    nx_rt_slots_tick(r, nx_clock_ns()); /* what is paused by its CPU limit ends too */
 }
 
 void nx_rt_depth(nx_rt *r, unsigned *ret_queued, unsigned *ret_running)
@@ -262,19 +195,18 @@ nx_err nx_rt_workers_start(nx_rt *r, const nx_rt_options *o, nx_error *reterr)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     (void)pthread_mutex_init(&w->mu, NULL);
     (void)pthread_cond_init(&w->work, NULL);
-    (void)pthread_cond_init(&w->slot, NULL);
     pthread_condattr_t attr;
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the clock of nx_clock_ns() */
     (void)pthread_cond_init(&w->nap, &attr);
     (void)pthread_condattr_destroy(&attr);
-    w->tail = &w->head;
     w->slots = o->slots ? o->slots : cores > 0 ? (unsigned)cores
                                                : 1;
     w->queue_max = o->queue_max ? o->queue_max : QUEUE_DEFAULT;
     w->max_threads = w->slots + (o->spare_threads ? o->spare_threads : SPARE_DEFAULT);
+    w->paused_max = (w->max_threads - w->slots + 1) / 2; /* the others are for host calls that wait */
     w->threads = calloc(w->max_threads, sizeof *w->threads);
-    return w->threads ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    return nx_rt_shares_start(r) == NX_OK && w->threads ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory");
 }
 
 void nx_rt_workers_stop(nx_rt *r)
@@ -291,8 +223,8 @@ void nx_rt_workers_stop(nx_rt *r)
         nx_rt_scratch_free(s);
     }
     free(w->threads);
+    nx_rt_shares_stop(r);
     (void)pthread_cond_destroy(&w->work);
-    (void)pthread_cond_destroy(&w->slot);
     (void)pthread_cond_destroy(&w->nap);
     (void)pthread_mutex_destroy(&w->mu);
 }

@@ -17,6 +17,7 @@
 
 typedef struct nx_rt nx_rt;
 typedef struct nx_rt_program nx_rt_program;
+typedef struct nx_rt_share nx_rt_share;
 struct nx_metrics;
 
 typedef struct nx_rt_options {
@@ -49,6 +50,15 @@ nx_rt_program *nx_rt_program_ref(nx_rt_program *p);
 void nx_rt_program_unref(nx_rt_program *p); /* NULL allowed */
 
 #define NX_RT_CALL_MARKS 2048u
+
+/* A function's share of the running slots. Those who want slots get them in proportion to their weights; what nobody else wants is anybody's.
+ * Reference-counted; whoever submits holds a reference until done(). */
+nx_err nx_rt_share_new(nx_rt *r, nx_rt_share **ret); /* NX_ENOMEM */
+nx_rt_share *nx_rt_share_ref(nx_rt_share *s);
+void nx_rt_share_unref(nx_rt_share *s); /* NULL allowed */
+/* weight: 100 is usual; 0 stands for it. cpu_milli: thousandths of a core that it may use, averaged over 100 ms; 0: no limit. A guest that has
+ * used them up is paused without a slot, and its deadline moves on by the pause. */
+void nx_rt_share_set(nx_rt_share *s, unsigned weight, unsigned cpu_milli);
 
 typedef struct nx_outcome {
     nx_err err;           /* not NX_OK: the node failed (memory, instances), there is no outcome: try again elsewhere or later */
@@ -84,7 +94,9 @@ typedef struct nx_attempt {
     nx_mail mail;
     /* in: all lent until done() */
     nx_rt_program *program;
-    nx_slice input; /* stdin */
+    nx_rt_share *share; /* NULL: one that all such attempts have in common */
+    uint64_t rank_ns;   /* place among those of its share that have not begun, lowest first; 0: behind all that are there */
+    nx_slice input;     /* stdin */
     const nx_kv *env;
     unsigned n_env;
     const nx_slice *args; /* with the program's name in front; none: only that, "function" */
