@@ -85,8 +85,13 @@ static unsigned room_of(const nx_fab *f)
 static unsigned share_of(const nx_fab *f, const nx_fab_consumer *c, bool *ret_is_short)
 {
     unsigned most = c->o.max_inflight && c->target > c->o.max_inflight ? c->o.max_inflight : c->target;
-    unsigned least = most >= LARGE_TARGET ? most / 4 : 1, want = c->inflight < most ? most - c->inflight : 0, room = room_of(f);
+    unsigned room = room_of(f), fair = (7 * (room + c->inflight) + 7) / 8, least, want;
 
+    /* Of what the others leave free it takes seven eighths at most: however long its backlog is, another one's messages find room. */
+    if (most > fair)
+        most = fair ? fair : 1;
+    least = most >= LARGE_TARGET ? most / 4 : 1;
+    want = c->inflight < most ? most - c->inflight : 0;
     *ret_is_short = false;
     if (want < least)
         return 0;
