@@ -6,6 +6,7 @@
 #include "nx/cron.h"
 #include "nx/effect.h"
 #include "nx/event.h"
+#include "nx/event_key.h"
 #include "nx/outbound.h"
 #include "nx/redact.h"
 #include "nx/run.h"
@@ -357,6 +358,42 @@ static bool check_share(nx_slice s, nx_cfg_why *why)
     return refuse(why, "%s is not a share from 0%% to 100%%, with at most four decimals", nx_cfg_show(s, shown));
 }
 
+nx_err nx_config_cpu_milli(nx_slice text, unsigned *ret)
+{
+    uint64_t whole, milli = 0;
+    bool is_milli = nx_slice_ends(text, NX_SLICE("m"));
+    nx_slice rest, digits = nx_slice_split(is_milli ? nx_slice_sub(text, 0, text.n - 1) : text, '.', &rest);
+    bool has_point = text.n && memchr(text.p, '.', text.n);
+    if (nx_slice_u64(digits, 256000, &whole) != NX_OK || (has_point && (is_milli || rest.n == 0 || rest.n > 3 || nx_slice_u64(rest, 999, &milli) != NX_OK)))
+        return NX_EPARSE;
+    for (size_t i = rest.n; i < 3; i++)
+        milli *= 10;
+    milli += is_milli ? whole : whole * 1000;
+    if (milli < 10 || milli > 256000)
+        return NX_EPARSE;
+    *ret = (unsigned)milli;
+    return NX_OK;
+}
+
+static bool check_cpu(nx_slice s, nx_cfg_why *why)
+{
+    unsigned milli;
+    char shown[NX_CFG_SHOW_BYTES];
+    if (nx_config_cpu_milli(s, &milli) == NX_OK)
+        return true;
+    advise(why, "try 250m, or 0.25");
+    return refuse(why, "%s is not an amount of cores from 10m to 256", nx_cfg_show(s, shown));
+}
+
+static bool check_event_key(nx_slice s, nx_cfg_why *why)
+{
+    nx_error e = NX_ERROR_INIT;
+    if (nx_event_key_check(s, &e) == NX_OK)
+        return true;
+    advise(why, "try data.customer_id, or subject");
+    return refuse(why, "is not a path into an event: %.200s", e.msg);
+}
+
 /* ---- HTTP paths. The gateway compares with the request's path after percent-decoding, without the query. */
 
 static bool check_path_segments(nx_slice s, nx_cfg_why *why)
@@ -561,4 +598,6 @@ const nx_cfg_format nx_cfg_event_type = {"an event type", "^[^*>\\u0000-\\u001f\
 const nx_cfg_format nx_cfg_why_name = {"a reason of failures", "^[a-z_]+$", 32, false, check_why_name};
 const nx_cfg_format nx_cfg_type_pattern = {"an event type or pattern", "^[^\\u0000-\\u001f\\u007f]+$", NX_EVENT_TYPE_BYTES, false, check_type_pattern};
 const nx_cfg_format nx_cfg_redact_path = {"a path into the event", "^(subject$|data)", NX_REDACT_PATH_BYTES, false, check_redact_path};
+const nx_cfg_format nx_cfg_event_key = {"a path into the event", "^(subject|type|source|partitionkey|data.*)$", NX_EVENT_KEY_PATH_BYTES, false, check_event_key};
+const nx_cfg_format nx_cfg_cpu = {"an amount of cores", "^([0-9]{1,6}m|[0-9]{1,3}(\\.[0-9]{1,3})?)$", 8, false, check_cpu};
 const nx_cfg_format nx_cfg_share = {"a share", "^[0-9]{1,3}(\\.[0-9]{1,4})?%$", 9, false, check_share};

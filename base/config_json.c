@@ -44,6 +44,21 @@ static void put_retry(const nx_fn_config *f, nx_jw *w)
     nx_jw_object_end(w);
 }
 
+/* Only what is set: a version that was deployed before these keys existed has the same settings still. */
+static void put_flow(const nx_fn_config *f, nx_jw *w)
+{
+    if (f->priority_run.n || f->weight != 100) {
+        nx_jw_key(w, "priority");
+        nx_jw_object(w);
+        if (f->priority_run.n)
+            nx_jw_kstr(w, "run", f->priority_run);
+        nx_jw_ku64(w, "weight", f->weight);
+        nx_jw_object_end(w);
+    }
+    if (f->cpu.n)
+        nx_jw_kstr(w, "cpu", f->cpu);
+}
+
 static void put_map(nx_jw *w, const char *key, const nx_kv *items, unsigned n)
 {
     if (n == 0)
@@ -109,6 +124,7 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w)
         nx_jw_kcstr(w, "recording", nx_recording_name(f->recording));
     put_list(w, "redact", f->redact, f->n_redact);
     nx_jw_ku64(w, "concurrency", f->concurrency);
+    put_flow(f, w);
     if (f->ordering == NX_ORDERING_KEY)
         nx_jw_kcstr(w, "ordering", "key");
     if (f->from.n) {

@@ -211,6 +211,15 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "`key`: events with the same `partitionkey` are run one at a time, in the order of the log, also over retries and on many nodes. Not with `on.nats`."},
     {"functions[].concurrency", NX_CFG_INT, .def = "0", .min = "0", .max = "1024", .unit = "attempts", FN(concurrency),
      .help = "Attempts that one node runs at the same time; 0 is as many as there are slots."},
+    {"functions[].priority", NX_CFG_SECTION, .help = "Who goes first where more wants to run than there are slots. See [FLOW](FLOW.md)."},
+    {"functions[].priority.run", NX_CFG_STRING, &nx_cfg_event_key, FN(priority_run), .example = "data.urgency",
+     .help = "Path to a number in the event, -600 to 600: by so many seconds it goes before, or behind, the function's other events that wait on the node. "
+             "Without a number there, 0."},
+    {"functions[].priority.weight", NX_CFG_INT, .def = "100", .min = "1", .max = "10000", .unit = "parts", FN(weight),
+     .help = "The function's part of the slots while others want them too: twice the weight is twice the time."},
+    {"functions[].cpu", NX_CFG_STRING, &nx_cfg_cpu, FN(cpu), .example = "250m",
+     .help = "CPU time that the function's attempts together may use on one node, in cores (`250m` or `0.25` is a quarter of one), averaged over 100 ms. Past it they "
+             "are paused, without a slot; `timeout` does not count pauses. Without it, no limit."},
     {"functions[].from", NX_CFG_STRING, &nx_cfg_moment, FN(from), .example = "2026-01-01T00:00:00Z",
      .help = "A new function gets the stored events since then too, in the order of the log, beside new ones: once in its life, by a job "
              "(`nexus jobs list --kind backfill`)."},

@@ -245,6 +245,22 @@ static nx_err whole_value(nx_slice document, nx_slice *ret, nx_error *reterr)
     return NX_OK;
 }
 
+nx_err nx_json_path_get(nx_slice document, const nx_json_path *path, unsigned skip, nx_slice *ret)
+{
+    nx_error unused = NX_ERROR_INIT;
+    setting s = {.path = path, .at = skip, .reterr = &unused};
+    nx_slice here = NX_SLICE_NULL;
+    place p = {0};
+    nx_err err = whole_value(document, &here, &unused);
+    if (err) return err;
+    if (!here.n) return NX_ENOENT;
+    err = follow(&s, &here, &p);
+    if (err == NX_ENOMEM) return err;
+    if (err || s.at < path->n) return NX_ENOENT;
+    *ret = here;
+    return NX_OK;
+}
+
 nx_err nx_json_path_set(nx_slice document, const nx_json_path *path, unsigned skip, nx_slice value, nx_buf *out, nx_error *reterr)
 {
     setting s = {.path = path, .at = skip, .value = value, .out = out, .reterr = reterr};

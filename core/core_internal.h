@@ -110,6 +110,7 @@ struct nx_core_fn {
     const nx_fn_config *settings;
     nx_grants grants;                           /* lent by settings */
     nx_rt_program *program;                     /* reference */
+    nx_rt_share *share;                         /* reference: of the slot's, or its own; NULL before it is in a slot */
     char type[NX_EVENT_TYPE_BYTES + 32];        /* of events from its own route; "" without one */
     char cron_type[NX_EVENT_TYPE_BYTES + 32];   /* of its schedules' ticks; "" without one */
     char invoke_type[NX_EVENT_TYPE_BYTES + 32]; /* of events from `nexus invoke` */
@@ -142,6 +143,7 @@ typedef struct nx_core_slot {
     nx_core_fn *fn;                     /* reference; NULL while it is being removed */
     nx_fab_consumer *consumer, *timers; /* of its events, of its due timers */
     nx_core_gate *gate;                 /* what its `concurrency` lets through */
+    nx_rt_share *share;                 /* reference: all its versions' part of the node's slots */
     nx_core_lane *lanes[NX_CORE_LANES]; /* instead of `consumer` with `ordering: key`; changed under mu */
     nx_core_fn *opened_for;             /* reference: whose filters the consumer has; NULL without one. Under apply_mu */
     nx_metric *m_pending, *m_paused, *m_dlq;

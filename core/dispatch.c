@@ -3,6 +3,7 @@
  * anywhere before the acknowledgement drops the message: JetStream delivers it again, and `nx_fab_run_latest` finds out how far it was.
  * A failed attempt that is tried again leaves its record too, and its event is put off (retry.c, backoff.c). */
 #include "dispatch.h"
+#include "nx/event_key.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -446,6 +447,19 @@ void nx_core_run_execute(nx_core_run *r)
         nx_core_run_begin(r, r->rec.env);
 }
 
+#define PRIORITY_MOST_S 600
+
+/* When it would have come, had it come by its priority; 0: in turn. */
+static uint64_t rank_of(nx_core_run *r)
+{
+    const nx_fn_config *f = r->fn->settings;
+    int64_t seconds = 0;
+    if (!f->priority_run.n)
+        return 0;
+    (void)nx_event_key_number(&r->event, f->priority_run, &r->arena, PRIORITY_MOST_S, &seconds);
+    return nx_event_start_wall_ns(&r->event) - (uint64_t)(seconds * (int64_t)NX_NS_PER_S);
+}
+
 void nx_core_run_begin(nx_core_run *r, const nx_kv *env)
 {
     nx_node *n = r->d->node;
@@ -457,6 +471,8 @@ void nx_core_run_begin(nx_core_run *r, const nx_kv *env)
     }
     nx_attempt *a = &r->attempt;
     a->program = r->fn->program;
+    a->share = r->fn->share;
+    a->rank_ns = rank_of(r);
     a->input = input;
     a->env = env;
     a->n_env = r->rec.n_env;

@@ -21,6 +21,7 @@ void nx_core_fn_unref(nx_core_fn *fn)
         nx_core_fn_unref(fn->others->v[i]);
     free(fn->others);
     nx_rt_program_unref(fn->program);
+    nx_rt_share_unref(fn->share);
     nx_config_unref(fn->cfg);
     free(fn->types);
     free(fn);

@@ -137,6 +137,8 @@ nx_err nx_core_redrive_prepare(nx_core_run *r, nx_error *reterr)
             return err;
         fn->m = r->fn->m; /* counted with the function, and not with the version that it would have got */
         memset(fn->m.of_version, 0, sizeof fn->m.of_version);
+        if (!fn->share && r->fn->share)
+            fn->share = nx_rt_share_ref(r->fn->share);
         nx_core_fn_unref(r->fn);
         r->fn = fn;
     }

@@ -64,8 +64,25 @@ nx_core_fn *nx_core_slot_fn(nx_core_slot *s)
     return fn;
 }
 
+static void take_share(nx_core_fn *fn, nx_rt_share *share)
+{
+    if (!fn->share) /* nobody else has it yet */
+        fn->share = nx_rt_share_ref(share);
+}
+
+/* From now on the function's settings say how large the slot's share is. */
 static void slot_set(nx_core_slot *s, nx_core_fn *take_fn)
 {
+    if (take_fn) {
+        unsigned cpu_milli = 0;
+        (void)nx_config_cpu_milli(take_fn->settings->cpu, &cpu_milli);
+        nx_rt_share_set(s->share, take_fn->settings->weight, cpu_milli);
+    }
+    if (take_fn)
+        take_share(take_fn, s->share);
+    for (unsigned i = 0; take_fn && take_fn->others && i < take_fn->others->split.n; i++)
+        if (take_fn->others->v[i])
+            take_share(take_fn->others->v[i], s->share);
     pthread_mutex_lock(&s->mu);
     nx_core_fn *old = s->fn;
     s->fn = take_fn;
@@ -123,6 +140,7 @@ static void slot_free(nx_core_slot *s)
     nx_obs_set(s->m_dlq, 0);
     slot_set(s, NULL);
     nx_core_gate_unref(s->gate);
+    nx_rt_share_unref(s->share);
     pthread_mutex_destroy(&s->mu);
     free(s);
 }
@@ -200,9 +218,14 @@ static nx_err slot_open(nx_node *n, nx_core_fn *fn, nx_core_slot **ret, nx_error
     pthread_mutex_init(&s->mu, NULL);
     s->node = n;
     snprintf(s->name, sizeof s->name, "%s", fn->name);
-    s->fn = nx_core_fn_ref(fn);
     s->gate = nx_core_gate_new();
-    nx_err err = s->gate ? slot_consume(s, fn, reterr) : nx_error_set(reterr, NX_ENOMEM, "function '%s'", fn->name);
+    nx_err err = s->gate ? nx_rt_share_new(n->rt, &s->share) : NX_ENOMEM;
+    if (err == NX_OK) {
+        slot_set(s, nx_core_fn_ref(fn));
+        err = slot_consume(s, fn, reterr);
+    } else {
+        nx_error_set(reterr, err, "function '%s'", fn->name);
+    }
     if (err != NX_OK) {
         slot_free(s);
         return err;

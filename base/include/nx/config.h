@@ -67,6 +67,9 @@ typedef struct nx_fn_config {
     nx_slice from;               /* RFC 3339: stored events since then are for it too, when it is new; empty: none */
     unsigned from_rate;          /* of them, a second; 0: as fast as it goes */
     unsigned concurrency;        /* running attempts on one node; 0: as many as there are slots */
+    nx_slice priority_run;       /* path (nx/event_key.h) of seconds by which an event goes before others of the function; empty: none */
+    unsigned weight;             /* of the function, where slots are short; 100 is usual */
+    nx_slice cpu;                /* "250m"; empty: no limit; nx_config_cpu_milli() */
     unsigned retry_max_attempts; /* the first one counts; 1: a failure is final */
     unsigned retry_factor_milli; /* thousandths */
     uint64_t retry_initial_ns, retry_max_ns;
@@ -169,6 +172,9 @@ nx_err nx_config_load_layers(const nx_config_layers *layers, unsigned flags, nx_
 
 /* "1%", "0.05%", "100%" in millionths; at most four decimals. NX_EPARSE. */
 nx_err nx_config_share_ppm(nx_slice text, uint32_t *ret);
+
+/* "250m", "0.5", "2" in thousandths of a core: 10m to 256 cores. NX_EPARSE. */
+nx_err nx_config_cpu_milli(nx_slice text, unsigned *ret);
 
 /* Overrides from an environment block (`environ`): NEXUS_ + the path in capitals, '.' as '_': log.level is NEXUS_LOG_LEVEL.
  * Only names made from the table are taken (not NEXUS_ADMIN_URL, NEXUS_CACHE, …, which belong to other programs). The list lies in `a` and borrows from env. */

@@ -26,6 +26,9 @@ typedef struct nx_json_path {
 nx_err nx_json_path_parse(nx_slice text, nx_arena *a, nx_json_path *ret, nx_error *reterr);
 /* One step as it would be written behind others: ".name", "[3]", "[\"a.b\"]"; without the dot where `is_first`. */
 nx_err nx_json_step_print(const nx_json_step *s, bool is_first, nx_buf *out);
+/* The JSON text of the value at the path, its first `skip` steps left out, without the white space around it: a slice of `document`. NX_ENOENT: there is
+ * none, or an array or object on the way is something else. NX_EPARSE, NX_ELIMIT: the document. */
+nx_err nx_json_path_get(nx_slice document, const nx_json_path *path, unsigned skip, nx_slice *ret);
 /* Appends `document` with `value` (JSON text) at the path to `out`. Members, and the element behind an array's last, are made where they
  * are missing, with the containers around them; an empty document and `null` count as missing. The first `skip` steps are only for messages. */
 nx_err nx_json_path_set(nx_slice document, const nx_json_path *path, unsigned skip, nx_slice value, nx_buf *out, nx_error *reterr);
