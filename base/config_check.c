@@ -207,6 +207,25 @@ static void check_secret_env(nx_cfg_ctx *x, unsigned i)
                              "%.*s is set by env already", NX_SLICE_FMT(f->env[j].key));
 }
 
+static void check_flow(nx_cfg_ctx *x, unsigned i)
+{
+    static const char *const keys[] = {"rate_limit", "throttle", "singleton"};
+    const nx_fn_config *f = &x->config->functions[i];
+    const nx_cfg_mark *marks = nx_cfg_fn_marks(x, i);
+    char path[160], row[64];
+    for (unsigned k = 0; k < NX_ARRAY_LEN(keys) && f->ordering == NX_ORDERING_KEY; k++) {
+        snprintf(row, sizeof row, "functions[].%s", keys[k]);
+        if (nx_cfg_is_set(mark_in(marks, row)))
+            nx_cfg_issue(x, *mark_in(marks, row), fn_path(i, keys[k], path), "remove ordering, or this",
+                         "does not go with ordering: an event that is skipped or waits would break the order of its key");
+    }
+    if (f->concurrency_key.n && !f->concurrency)
+        nx_cfg_issue(x, *mark_in(marks, "functions[].concurrency.key"), fn_path(i, "concurrency.key", path), "add concurrency.limit", "has no effect without a limit");
+    if (f->singleton.n && f->concurrency)
+        nx_cfg_issue(x, *mark_in(marks, "functions[].singleton"), fn_path(i, "singleton", path), "remove concurrency",
+                     "does not go with concurrency: it is one at a time already");
+}
+
 static void check_function(nx_cfg_ctx *x, unsigned i)
 {
     const nx_fn_config *f = &x->config->functions[i];
@@ -223,6 +242,7 @@ static void check_function(nx_cfg_ctx *x, unsigned i)
     if (f->ordering == NX_ORDERING_KEY && f->from.n)
         nx_cfg_issue(x, *ordering, fn_path(i, "ordering", path), "remove from, or ordering",
                      "does not go with `from`: old events beside new ones would break the order of a key");
+    check_flow(x, i);
     if (f->ordering == NX_ORDERING_KEY && f->concurrency)
         nx_cfg_issue(x, *ordering, fn_path(i, "ordering", path), "remove concurrency, or ordering",
                      "does not go with concurrency: as many run as there are keys and slots");

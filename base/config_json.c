@@ -44,15 +44,44 @@ static void put_retry(const nx_fn_config *f, nx_jw *w)
     nx_jw_object_end(w);
 }
 
+static void put_limit(nx_jw *w, const char *name, unsigned limit, uint64_t period_ns, unsigned burst, nx_slice key)
+{
+    nx_jw_key(w, name);
+    nx_jw_object(w);
+    nx_jw_ku64(w, "limit", limit);
+    if (period_ns)
+        put_duration(w, "period", period_ns);
+    if (burst)
+        nx_jw_ku64(w, "burst", burst);
+    if (key.n)
+        nx_jw_kstr(w, "key", key);
+    nx_jw_object_end(w);
+}
+
 /* Only what is set: a version that was deployed before these keys existed has the same settings still. */
 static void put_flow(const nx_fn_config *f, nx_jw *w)
 {
-    if (f->priority_run.n || f->weight != 100) {
+    unsigned weight = f->weight ? f->weight : 100;
+    if (f->concurrency_key.n)
+        put_limit(w, "concurrency", f->concurrency, 0, 0, f->concurrency_key);
+    if (f->rate_limit)
+        put_limit(w, "rate_limit", f->rate_limit, f->rate_period_ns, 0, f->rate_key);
+    if (f->throttle)
+        put_limit(w, "throttle", f->throttle, f->throttle_period_ns, f->throttle_burst, f->throttle_key);
+    if (f->singleton.n) {
+        nx_jw_key(w, "singleton");
+        nx_jw_object(w);
+        nx_jw_kstr(w, "mode", f->singleton);
+        if (f->singleton_key.n)
+            nx_jw_kstr(w, "key", f->singleton_key);
+        nx_jw_object_end(w);
+    }
+    if (f->priority_run.n || weight != 100) {
         nx_jw_key(w, "priority");
         nx_jw_object(w);
         if (f->priority_run.n)
             nx_jw_kstr(w, "run", f->priority_run);
-        nx_jw_ku64(w, "weight", f->weight);
+        nx_jw_ku64(w, "weight", weight);
         nx_jw_object_end(w);
     }
     if (f->cpu.n)
@@ -123,7 +152,8 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w)
     if (f->recording != NX_RECORDING_FULL)
         nx_jw_kcstr(w, "recording", nx_recording_name(f->recording));
     put_list(w, "redact", f->redact, f->n_redact);
-    nx_jw_ku64(w, "concurrency", f->concurrency);
+    if (!f->concurrency_key.n)
+        nx_jw_ku64(w, "concurrency", f->concurrency);
     put_flow(f, w);
     if (f->ordering == NX_ORDERING_KEY)
         nx_jw_kcstr(w, "ordering", "key");

@@ -191,6 +191,13 @@ static void put_description(nx_jw *w, const nx_cfg_row *row, nx_err *err)
 
 static void put_object(nx_jw *w, const char *prefix, nx_err *err);
 
+static void put_int_schema(nx_jw *w, const nx_cfg_row *row)
+{
+    nx_jw_kcstr(w, "type", "integer");
+    put_uint_text(w, row, "minimum", row->min);
+    put_uint_text(w, row, "maximum", row->max);
+}
+
 /* A section, or the short form of one of its keys. */
 static void put_section(nx_jw *w, const nx_cfg_row *row, nx_err *err)
 {
@@ -202,10 +209,14 @@ static void put_section(nx_jw *w, const nx_cfg_row *row, nx_err *err)
     nx_jw_key(w, "oneOf");
     nx_jw_array(w);
     nx_jw_object(w);
-    put_string_schema(w, listed->format);
-    nx_jw_object_end(w);
-    nx_jw_object(w);
-    put_array_schema(w, listed->format);
+    if (listed->shape == NX_CFG_INT) {
+        put_int_schema(w, listed);
+    } else {
+        put_string_schema(w, listed->format);
+        nx_jw_object_end(w);
+        nx_jw_object(w);
+        put_array_schema(w, listed->format);
+    }
     nx_jw_object_end(w);
     nx_jw_object(w);
     put_object(w, row->path, err);
@@ -253,9 +264,7 @@ static void put_row(nx_jw *w, const nx_cfg_row *row, nx_err *err)
         put_uint_text(w, row, "maximum", row->max);
         break;
     case NX_CFG_INT:
-        nx_jw_kcstr(w, "type", "integer");
-        put_uint_text(w, row, "minimum", row->min);
-        put_uint_text(w, row, "maximum", row->max);
+        put_int_schema(w, row);
         break;
     case NX_CFG_DECIMAL:
         nx_jw_kcstr(w, "type", "number");
@@ -374,9 +383,12 @@ nx_err nx_config_schema_json(nx_buf *out)
 static nx_err append_value(const nx_cfg_row *row, nx_buf *out)
 {
     nx_err err = NX_OK;
+    const nx_cfg_row *listed = row->list_row ? nx_cfg_row_find(row->list_row) : NULL;
     switch (row->shape) {
     case NX_CFG_SECTION:
-        return nx_buf_append_cstr(out, row->list_row ? "mapping, or a list" : "mapping");
+        if (listed && listed->shape == NX_CFG_INT)
+            return nx_buf_printf(out, "%s, %s to %s, or a mapping", listed->unit, listed->min, listed->max);
+        return nx_buf_append_cstr(out, listed ? "mapping, or a list" : "mapping");
     case NX_CFG_FUNCTIONS:
         return nx_buf_append_cstr(out, "list of functions");
     case NX_CFG_CONST:
@@ -415,8 +427,9 @@ static nx_err append_reference_row(const nx_cfg_row *row, nx_buf *out)
     nx_err err = nx_buf_printf(out, "| `%s` | ", name);
     if (!err)
         err = append_value(row, out);
-    if (!err && row->def)
-        err = nx_buf_printf(out, " | `%s`", row->def);
+    const char *def = row->list_row ? nx_cfg_row_find(row->list_row)->def : row->def;
+    if (!err && def)
+        err = nx_buf_printf(out, " | `%s`", def);
     else if (!err)
         err = nx_buf_append_cstr(out, row->is_required ? " | *required*" : " |");
     if (!err && !nx_cfg_row_is_function(row))

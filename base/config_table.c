@@ -16,6 +16,7 @@ static const char *const orderings[] = {"none", "key", NULL};            /* orde
 static const char *const jitters[] = {"none", "full", "equal", NULL};    /* order of nx_jitter */
 static const char *const exhausteds[] = {"dlq", "pause", "drop", NULL};  /* order of nx_on_exhausted */
 static const char *const recordings[] = {"full", "digest", "off", NULL}; /* order of nx_recording */
+static const char *const singletons[] = {"skip", NULL};
 static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};
 
 #define WIDTH(type, field) ((unsigned)sizeof(((type *)0)->field))
@@ -209,8 +210,29 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "Bytes of files in `/tmp`, which lies in memory and goes with the attempt; 0: there is no `/tmp`."},
     {"functions[].ordering", NX_CFG_ENUM, .def = "none", .choices = orderings, FN(ordering),
      .help = "`key`: events with the same `partitionkey` are run one at a time, in the order of the log, also over retries and on many nodes. Not with `on.nats`."},
-    {"functions[].concurrency", NX_CFG_INT, .def = "0", .min = "0", .max = "1024", .unit = "attempts", FN(concurrency),
-     .help = "Attempts that one node runs at the same time; 0 is as many as there are slots."},
+    {"functions[].concurrency", NX_CFG_SECTION, .list_row = "functions[].concurrency.limit",
+     .help = "Attempts that one node runs at the same time. A plain number stands for `limit`."},
+    {"functions[].concurrency.limit", NX_CFG_INT, .def = "0", .min = "0", .max = "1024", .unit = "attempts", FN(concurrency),
+     .help = "How many; 0 is as many as there are slots."},
+    {"functions[].concurrency.key", NX_CFG_STRING, &nx_cfg_event_key, FN(concurrency_key), .example = "data.customer_id",
+     .help = "Path into the event: the limit is one of each value there, not of all events together."},
+    {"functions[].rate_limit", NX_CFG_SECTION, .example = "{limit: 10, period: 1m}",
+     .help = "At most so many runs start in a time, over all nodes; further events are skipped, which a record says. See [FLOW](FLOW.md)."},
+    {"functions[].rate_limit.limit", NX_CFG_INT, .min = "1", .max = "1000000", .unit = "runs", FN(rate_limit), .is_required = true, .example = "10", .help = "How many."},
+    {"functions[].rate_limit.period", NX_CFG_DURATION, .def = "1m", .min = "1s", .max = "24h", FN(rate_period_ns), .help = "In this time, which begins with the first of them."},
+    {"functions[].rate_limit.key", NX_CFG_STRING, &nx_cfg_event_key, FN(rate_key), .example = "data.customer_id", .help = "Of each value at this path."},
+    {"functions[].throttle", NX_CFG_SECTION, .example = "{limit: 10, period: 1m}",
+     .help = "At most so many runs start in a time, over all nodes; further events wait for their turn in the log."},
+    {"functions[].throttle.limit", NX_CFG_INT, .min = "1", .max = "1000000", .unit = "runs", FN(throttle), .is_required = true, .example = "10",
+     .help = "How many: one every `period` / `limit`."},
+    {"functions[].throttle.period", NX_CFG_DURATION, .def = "1m", .min = "1s", .max = "24h", FN(throttle_period_ns), .help = "In this time."},
+    {"functions[].throttle.burst", NX_CFG_INT, .def = "1", .min = "1", .max = "1000000", .unit = "runs", FN(throttle_burst),
+     .help = "So many may start at once after a quiet time."},
+    {"functions[].throttle.key", NX_CFG_STRING, &nx_cfg_event_key, FN(throttle_key), .example = "data.customer_id", .help = "Of each value at this path."},
+    {"functions[].singleton", NX_CFG_SECTION, .example = "{mode: skip, key: data.customer_id}",
+     .help = "One run at a time on a node; what comes meanwhile is skipped, which a record says."},
+    {"functions[].singleton.mode", NX_CFG_ENUM, .choices = singletons, FN(singleton), .is_required = true, .example = "skip", .help = "What becomes of an event that comes meanwhile."},
+    {"functions[].singleton.key", NX_CFG_STRING, &nx_cfg_event_key, FN(singleton_key), .example = "data.customer_id", .help = "One of each value at this path."},
     {"functions[].priority", NX_CFG_SECTION, .help = "Who goes first where more wants to run than there are slots. See [FLOW](FLOW.md)."},
     {"functions[].priority.run", NX_CFG_STRING, &nx_cfg_event_key, FN(priority_run), .example = "data.urgency",
      .help = "Path to a number in the event, -600 to 600: by so many seconds it goes before, or behind, the function's other events that wait on the node. "

@@ -19,6 +19,11 @@ static void give_back(nx_core_run *r, const nx_core_backoff *b)
     nx_core_run_release(r);
 }
 
+void nx_core_run_put_back(nx_core_run *r, uint64_t wall_ns, bool is_admitted)
+{
+    give_back(r, &(nx_core_backoff){.next_wall_ns = wall_ns, .attempt = r->rec.attempt - 1, .delivery = nx_fab_msg_delivery(r->msg), .is_admitted = is_admitted});
+}
+
 static void on_timer_set(nx_fab_pub *pub)
 {
     nx_core_run *r = pub->owner;
@@ -94,7 +99,8 @@ bool nx_core_run_go_on_as_remembered(nx_core_run *r)
         return true;
     }
     r->rec.attempt = b.attempt + 1;
-    nx_core_run_execute(r);
+    r->is_admitted |= b.is_admitted;
+    nx_core_run_admit(r);
     return true;
 }
 

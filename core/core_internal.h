@@ -82,6 +82,7 @@ typedef struct nx_core_backoff {
     uint64_t next_wall_ns;
     unsigned attempt, delivery; /* the last ones */
     bool is_timer;              /* put off by a timer, not by giving its message back */
+    bool is_admitted;           /* flow.c has let it in */
 } nx_core_backoff;
 typedef struct nx_core_backoffs nx_core_backoffs;
 nx_err nx_core_backoffs_new(nx_core_backoffs **ret);
@@ -93,9 +94,9 @@ unsigned nx_core_backoffs_count(nx_core_backoffs *t); /* messages that were give
 /* ---- the registry ------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct nx_core_fn_metrics {
-    nx_metric *runs[4]; /* by nx_run_status */
+    nx_metric *runs[5]; /* by nx_run_status */
     nx_metric *duration, *fuel, *memory, *cold, *retries;
-    nx_metric *of_version[4]; /* by nx_run_status, while several versions share the function's events; else NULL */
+    nx_metric *of_version[5]; /* by nx_run_status, while several versions share the function's events; else NULL */
 } nx_core_fn_metrics;
 
 /* One function at one version, as it runs on this node. */
@@ -127,11 +128,17 @@ void nx_core_lane_durable(const char *function, unsigned lane, char out[NX_FUNCT
 
 struct nx_core_run;
 typedef struct nx_core_gate nx_core_gate; /* gate.c */
+typedef struct nx_core_gate_rule {
+    unsigned limit;    /* attempts at once; 0: no limit */
+    bool is_keyed;     /* of each key, not of all */
+    bool is_singleton; /* what would have to wait is skipped */
+} nx_core_gate_rule;
+#define NX_CORE_GATE_KEY_BYTES 16u
 nx_core_gate *nx_core_gate_new(void);
-void nx_core_gate_unref(nx_core_gate *g);                      /* NULL allowed */
-void nx_core_gate_limit(nx_core_gate *g, unsigned limit);      /* attempts at once; 0: no limit */
+void nx_core_gate_unref(nx_core_gate *g); /* NULL allowed */
+void nx_core_gate_set_rule(nx_core_gate *g, const nx_core_gate_rule *rule);
 void nx_core_gate_set(nx_core_gate *g, struct nx_core_run *r); /* the run will have to pass it */
-bool nx_core_gate_enter(struct nx_core_run *r);                /* false: it waits, and nx_core_run_execute() is called once there is room */
+bool nx_core_gate_enter(struct nx_core_run *r);                /* false: it waits, and nx_core_run_execute() is called once there is room; or it has ended, or was given back */
 void nx_core_gate_leave(struct nx_core_run *r);
 
 /* A function's name: its consumer, and which version handles what the consumer brings. Lives until the node ends or the function goes. */

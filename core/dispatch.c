@@ -210,6 +210,8 @@ static void count(const nx_core_run *r)
     nx_obs_add(r->rec.is_final ? m->runs[r->rec.status] : m->retries, 1);
     if (m->of_version[0] && r->rec.is_final)
         nx_obs_add(m->of_version[r->rec.status], 1);
+    if (r->rec.status == NX_RUN_SKIPPED)
+        return;
     nx_obs_observe(m->duration, (double)r->rec.duration_ns / 1e9);
     nx_obs_add(m->fuel, r->rec.fuel);
     nx_obs_observe(m->memory, (double)r->rec.memory_bytes);
@@ -233,6 +235,11 @@ static void log_outcome(nx_core_run *r)
     if (r->rec.status == NX_RUN_OK) {
         int k = snprintf(text, sizeof text, "Function completed in %.*fms", ms < 1 ? 2 : 1, ms);
         log_run(r, NX_LOG_INFO, "run.completed", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k));
+        return;
+    }
+    if (r->rec.status == NX_RUN_SKIPPED) {
+        int k = snprintf(text, sizeof text, "Function '%s' skipped the event: %.*s", r->fn->name, NX_SLICE_FMT(r->rec.message));
+        log_run(r, NX_LOG_INFO, "run.skipped", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
         return;
     }
     nx_slice message = nx_core_privacy_line(r, r->rec.message, &r->arena);

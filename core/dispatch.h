@@ -18,6 +18,8 @@ typedef struct nx_core_run {
     nx_core_gate *gate; /* reference; NULL: nothing to pass */
     struct nx_core_run *gate_next;
     bool is_inside;
+    uint8_t gate_key[NX_CORE_GATE_KEY_BYTES];
+    bool is_admitted;    /* flow.c has let it in */
     nx_core_place place; /* in a lane; its key lies in the arena */
     nx_core_fn *fn;      /* reference */
     nx_effects_policy effects;
@@ -68,6 +70,14 @@ void nx_core_run_finish(nx_core_run *r);                  /* its final record is
 nx_err nx_core_privacy_record(nx_core_run *r, const nx_run **ret);
 /* A line of the guest, or about its end, as the node's log may show it; a copy lies in `a`. */
 nx_slice nx_core_privacy_line(nx_core_run *r, nx_slice line, nx_arena *a);
+
+/* flow.c, gate.c */
+#define NX_CORE_FLOW_NOTE NX_SLICE("admitted")                                 /* of a timer: flow.c has let its event in */
+void nx_core_run_admit(nx_core_run *r);                                        /* executes it, or what its function's limits make of it */
+void nx_core_run_skip(nx_core_run *r, nx_run_why why, const char *text);       /* its final record: it was not executed */
+void nx_core_run_put_back(nx_core_run *r, uint64_t wall_ns, bool is_admitted); /* backoff.c: its message comes again then; no attempt was made */
+/* Digest of what stands at the path; zeros without a path, or where nothing does. */
+void nx_core_flow_key(nx_core_run *r, nx_slice path, uint8_t key[NX_CORE_GATE_KEY_BYTES]);
 
 /* An event's message becomes a run. attempt 0: which one it is, is found out. */
 void nx_core_dispatch_begin(nx_node *n, nx_core_fn *take_fn, nx_fab_msg *take_msg, unsigned attempt, nx_core_place *take_place);

@@ -1,13 +1,27 @@
-/* gate.c: `concurrency`: how many attempts of a function run at once on this node. Its events and its timers come by two consumers, and both pass here;
- * what has to wait keeps its message. At most twice the limit are in hand, because each consumer is bounded by it too. */
+/* gate.c: `concurrency` and `singleton`: how many attempts of a function, or of each key of it, run at once on this node. Events and timers come by two
+ * consumers, and both pass here; what has to wait keeps its message. Without a key at most twice the limit are in hand, because each consumer is
+ * bounded by it too; with one, a few wait at each key and further ones go back to the log for a moment, so that one key does not hold up the others. */
 #include "dispatch.h"
+#include "nx/event_key.h"
 #include <stdlib.h>
+
+#define BUCKETS 64u
+#define HELD_MAX 32u /* waiting at one key */
+#define BACK_NS NX_NS_PER_S
+
+/* One key, while anybody is inside or waits. */
+typedef struct door {
+    struct door *next;
+    uint8_t key[NX_CORE_GATE_KEY_BYTES];
+    unsigned inside, n_waiting;
+    nx_core_run *first, **last; /* waiting, in the order in which they came */
+} door;
 
 struct nx_core_gate {
     atomic_uint refs;
     pthread_mutex_t mu;
-    unsigned limit, inside;
-    nx_core_run *first, **last; /* waiting, in the order in which they came */
+    nx_core_gate_rule rule;
+    door *doors[BUCKETS];
 };
 
 nx_core_gate *nx_core_gate_new(void)
@@ -17,7 +31,6 @@ nx_core_gate *nx_core_gate_new(void)
         return NULL;
     atomic_init(&g->refs, 1);
     pthread_mutex_init(&g->mu, NULL);
-    g->last = &g->first;
     return g;
 }
 
@@ -29,23 +42,10 @@ void nx_core_gate_unref(nx_core_gate *g)
     free(g);
 }
 
-static nx_core_run *next_in(nx_core_gate *g)
-{
-    nx_core_run *r = g->first;
-    if (!r || (g->limit && g->inside >= g->limit))
-        return NULL;
-    g->first = r->gate_next;
-    if (!g->first)
-        g->last = &g->first;
-    g->inside++;
-    r->is_inside = true;
-    return r;
-}
-
-void nx_core_gate_limit(nx_core_gate *g, unsigned limit)
+void nx_core_gate_set_rule(nx_core_gate *g, const nx_core_gate_rule *rule)
 {
     pthread_mutex_lock(&g->mu);
-    g->limit = limit;
+    g->rule = *rule;
     pthread_mutex_unlock(&g->mu);
 }
 
@@ -56,35 +56,117 @@ void nx_core_gate_set(nx_core_gate *g, nx_core_run *r)
     r->is_inside = false;
 }
 
+static door **find(nx_core_gate *g, const uint8_t *key)
+{
+    door **at = &g->doors[key[0] % BUCKETS];
+    while (*at && memcmp((*at)->key, key, NX_CORE_GATE_KEY_BYTES) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+static door *find_or_make(nx_core_gate *g, const uint8_t *key)
+{
+    door **at = find(g, key), *d = *at;
+    if (d)
+        return d;
+    d = calloc(1, sizeof *d);
+    if (!d)
+        return NULL;
+    memcpy(d->key, key, sizeof d->key);
+    d->last = &d->first;
+    *at = d;
+    return d;
+}
+
+void nx_core_flow_key(nx_core_run *r, nx_slice path, uint8_t key[NX_CORE_GATE_KEY_BYTES])
+{
+    nx_slice value = NX_SLICE_NULL;
+    memset(key, 0, NX_CORE_GATE_KEY_BYTES); /* one for all without a key, and for events that have nothing there */
+    if (!path.n || nx_event_key_get(&r->event, path, &r->arena, &value) != NX_OK)
+        return;
+    nx_sha256 digest = nx_sha256_of(value);
+    memcpy(key, digest.b, NX_CORE_GATE_KEY_BYTES);
+}
+
+/* A run that has been tried, or that somebody asked for by hand, is not skipped. */
+static bool may_be_skipped(const nx_core_run *r) { return r->rec.attempt == 1 && r->rec.generation == 0; }
+
+typedef enum { PASS,
+               WAIT,
+               SKIP,
+               BACK } verdict;
+
+static verdict decide_locked(nx_core_gate *g, nx_core_run *r)
+{
+    door *d = find_or_make(g, r->gate_key);
+    if (!d)
+        return BACK;
+    if (!d->first && (!g->rule.limit || d->inside < g->rule.limit)) {
+        d->inside++;
+        r->is_inside = true;
+        return PASS;
+    }
+    if (g->rule.is_singleton && may_be_skipped(r))
+        return SKIP;
+    if (g->rule.is_keyed && d->n_waiting >= HELD_MAX)
+        return BACK;
+    r->gate_next = NULL;
+    *d->last = r;
+    d->last = &r->gate_next;
+    d->n_waiting++;
+    return WAIT;
+}
+
 bool nx_core_gate_enter(nx_core_run *r)
 {
     nx_core_gate *g = r->gate;
+    const nx_fn_config *f = r->fn->settings;
     if (!g || r->is_inside)
         return true;
+    nx_core_flow_key(r, f->singleton.n ? f->singleton_key : f->concurrency_key, r->gate_key);
     pthread_mutex_lock(&g->mu);
-    bool may_enter = !g->first && (!g->limit || g->inside < g->limit);
-    if (may_enter) {
-        g->inside++;
-        r->is_inside = true;
-    } else {
-        r->gate_next = NULL;
-        *g->last = r;
-        g->last = &r->gate_next;
-    }
+    verdict v = decide_locked(g, r);
     pthread_mutex_unlock(&g->mu);
-    return may_enter;
+    if (v == SKIP)
+        nx_core_run_skip(r, NX_WHY_SINGLETON, "a run with the same key was under way (singleton)");
+    else if (v == BACK)
+        nx_core_run_put_back(r, nx_clock_wall_ns() + BACK_NS, true);
+    return v == PASS;
+}
+
+/* The first that waits, if it may go in now; a door where nobody is any more goes. */
+static nx_core_run *leave_locked(nx_core_gate *g, const uint8_t *key)
+{
+    door **at = find(g, key), *d = *at;
+    d->inside--;
+    nx_core_run *next = d->first;
+    if (next && (!g->rule.limit || d->inside < g->rule.limit)) {
+        d->first = next->gate_next;
+        if (!d->first)
+            d->last = &d->first;
+        d->n_waiting--;
+        d->inside++;
+        next->is_inside = true;
+        return next;
+    }
+    if (!d->inside && !d->first) {
+        *at = d->next;
+        free(d);
+    }
+    return NULL;
 }
 
 void nx_core_gate_leave(nx_core_run *r)
 {
     nx_core_gate *g = r->gate;
+    nx_core_run *next = NULL;
     if (!g)
         return;
-    pthread_mutex_lock(&g->mu);
-    if (r->is_inside)
-        g->inside--;
-    nx_core_run *next = next_in(g);
-    pthread_mutex_unlock(&g->mu);
+    if (r->is_inside) {
+        pthread_mutex_lock(&g->mu);
+        next = leave_locked(g, r->gate_key);
+        pthread_mutex_unlock(&g->mu);
+    }
     r->gate = NULL;
     r->is_inside = false;
     if (next)

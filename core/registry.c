@@ -145,6 +145,9 @@ static void slot_free(nx_core_slot *s)
     free(s);
 }
 
+/* With a key it is not known how many of them can run: what waits at a key must not keep others from coming. */
+static unsigned in_hand_max(const nx_fn_config *f) { return f->concurrency_key.n ? 0 : f->concurrency; }
+
 /* A function that is ordered now and was not before, or the other way round, goes on where it was: its consumers are others. */
 static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, nx_error *reterr)
 {
@@ -167,7 +170,7 @@ static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paus
         .n_types = fn->n_types,
         .subjects = f->nats,
         .n_subjects = f->n_nats,
-        .max_inflight = f->concurrency,
+        .max_inflight = in_hand_max(f),
         .successor_of = before,
         .is_paused = is_paused,
         .on_msg = nx_core_dispatch_on_msg,
@@ -192,12 +195,15 @@ static nx_err slot_consume(nx_core_slot *s, nx_core_fn *fn, nx_error *reterr)
     nx_fab_consumer_options timers = {
         .durable = due,
         .timers_of = nx_slice_cstr(fn->name),
-        .max_inflight = fn->settings->concurrency,
+        .max_inflight = in_hand_max(fn->settings),
         .is_paused = is_paused,
         .on_msg = nx_core_dispatch_on_due,
         .self = s,
     };
-    nx_core_gate_limit(s->gate, fn->settings->concurrency);
+    const nx_fn_config *f = fn->settings;
+    nx_core_gate_set_rule(s->gate, &(nx_core_gate_rule){.limit = f->singleton.n ? 1 : f->concurrency,
+                                                        .is_keyed = f->concurrency_key.n || f->singleton.n,
+                                                        .is_singleton = f->singleton.n > 0});
     nx_err err = consume_events(s, fn, is_paused, reterr);
     if (err == NX_OK)
         err = nx_fab_consumer_open(s->node->ns, &timers, &s->timers, reterr);
@@ -241,7 +247,8 @@ static nx_err slot_open(nx_node *n, nx_core_fn *fn, nx_core_slot **ret, nx_error
 static bool same_filters(const nx_core_fn *a, const nx_core_fn *b)
 {
     const nx_fn_config *x = a->settings, *y = b->settings;
-    bool is_same = a->n_types == b->n_types && x->n_nats == y->n_nats && x->concurrency == y->concurrency && x->ordering == y->ordering;
+    bool is_same = a->n_types == b->n_types && x->n_nats == y->n_nats && x->concurrency == y->concurrency && x->ordering == y->ordering &&
+                   nx_slice_eq(x->concurrency_key, y->concurrency_key) && nx_slice_eq(x->singleton, y->singleton);
     for (unsigned i = 0; is_same && i < a->n_types; i++)
         is_same = nx_slice_eq(a->types[i], b->types[i]);
     for (unsigned i = 0; is_same && i < x->n_nats; i++)
@@ -254,7 +261,7 @@ static bool same_filters(const nx_core_fn *a, const nx_core_fn *b)
 static void metrics_of(nx_node *n, nx_core_fn *fn)
 {
     static const double memory_bounds[] = {64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20, 256 << 20, 1 << 30, 4.0 * (1 << 30)};
-    for (int s = 0; s < 4; s++) {
+    for (size_t s = 0; s < NX_ARRAY_LEN(fn->m.runs); s++) {
         nx_kv labels[] = {{NX_SLICE("function"), nx_slice_cstr(fn->name)}, {NX_SLICE("status"), nx_slice_cstr(nx_run_status_name((nx_run_status)s))}};
         fn->m.runs[s] = nx_obs_counter(n->metrics, "nexus_runs_total", "Runs that ended, by outcome.", 2, labels);
     }
@@ -268,7 +275,7 @@ static void metrics_of(nx_node *n, nx_core_fn *fn)
 
 static void metrics_of_version(nx_node *n, nx_core_fn *fn)
 {
-    for (int s = 0; s < 4; s++) {
+    for (size_t s = 0; s < NX_ARRAY_LEN(fn->m.of_version); s++) {
         nx_kv labels[] = {{NX_SLICE("function"), nx_slice_cstr(fn->name)}, {NX_SLICE("version"), nx_slice_cstr(fn->version)}, {NX_SLICE("status"), nx_slice_cstr(nx_run_status_name((nx_run_status)s))}};
         fn->m.of_version[s] = nx_obs_counter(n->metrics, "nexus_version_runs_total", "Runs that ended, by version and outcome, of functions whose live alias is split.", 3, labels);
     }

@@ -52,6 +52,10 @@ void nx_core_retry_decide(const nx_fn_config *f, uint64_t now_wall_ns, nx_run *r
     rec->max_attempts = max > 1 ? max : 0;
     if (rec->status == NX_RUN_OK)
         return;
+    if (rec->status == NX_RUN_SKIPPED) { /* as it was meant to be */
+        rec->after = NX_AFTER_DROP;
+        return;
+    }
     /* A function that was paused and resumed has its attempts anew: the count goes on, the budget starts again. */
     if (is_asked_for(f, rec->why) && rec->attempt % max != 0) {
         rec->is_final = false;

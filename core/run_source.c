@@ -113,7 +113,7 @@ static void execute_unless_final(nx_core_run *r, uint64_t since_wall_ns)
         unsigned most = r->fn->settings->retry_max_attempts, counted = r->rec.attempt + delivery - 1;
         if (err == NX_ETIMEOUT)
             r->rec.attempt = counted < most || r->rec.attempt >= most ? counted : most;
-        nx_core_run_execute(r);
+        nx_core_run_admit(r);
     }
 }
 
@@ -146,6 +146,10 @@ static void due_job(nx_core_job *job)
         return;
     }
     choose_version(r);
+    if (nx_slice_eq(r->timer.note, NX_CORE_FLOW_NOTE)) {
+        r->is_admitted = true;
+        r->timer.note = NX_SLICE_NULL;
+    }
     err = nx_core_redrive_prepare(r, &e);
     if (err != NX_OK && err != NX_ENOENT) {
         nx_core_run_drop(r);
@@ -155,7 +159,7 @@ static void due_job(nx_core_job *job)
     if (err == NX_ENOENT)
         end_without_version(r, e.msg);
     else if (nx_core_run_is_expected(r))
-        nx_core_run_execute(r);
+        nx_core_run_admit(r);
     else
         execute_unless_final(r, r->timer.due_wall_ns);
 }
@@ -206,6 +210,7 @@ static void prepare(nx_core_run *r, nx_core_fn *take_fn, nx_fab_msg *take_msg)
     r->n_recorded = 0;
     r->place = (nx_core_place){0};
     r->gate = NULL;
+    r->is_inside = r->is_admitted = false;
     r->fn = take_fn;
 }
 
@@ -219,7 +224,7 @@ static nx_core_run *take(nx_core_slot *s, nx_fab_msg *take_msg)
         return NULL;
     }
     prepare(r, fn, take_msg);
-    if (fn->settings->concurrency)
+    if (fn->settings->concurrency || fn->settings->singleton.n)
         nx_core_gate_set(s->gate, r);
     return r;
 }
@@ -268,7 +273,7 @@ static void begin(nx_core_run *r, unsigned attempt, uint64_t look_from_wall_ns)
         r->rec.attempt = attempt;
         nx_core_run_execute(r);
     } else if (r->rec.delivery <= 1 && r->event.wall_ns < look_from_wall_ns) {
-        nx_core_run_execute(r);
+        nx_core_run_admit(r);
     } else if (!nx_core_run_go_on_as_remembered(r)) {
         post(r, redelivered_job);
     }

@@ -345,7 +345,7 @@ const nx_replay_result *nx_replay_repeat(nx_replay_repetition *p, nx_rt_program 
 {
     nx_error e = NX_ERROR_INIT;
     reset(p, event, recorded, how);
-    if (recorded->why == NX_WHY_NO_SECRET) {
+    if (recorded->why == NX_WHY_NO_SECRET || recorded->status == NX_RUN_SKIPPED) {
         snprintf(p->result.reason, sizeof p->result.reason, "the function was not executed: %.*s", NX_SLICE_FMT(recorded->message));
         return &p->result;
     }

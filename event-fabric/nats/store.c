@@ -3,7 +3,8 @@
 #include "fab_internal.h"
 #include <stdio.h>
 
-#define STORE_BYTES (1ull << 30) /* what a new store may grow to; `nats stream edit` changes it */
+#define STORE_BYTES (1ull << 30)                /* what a new store may grow to; `nats stream edit` changes it */
+#define OWN_AGE_NS (50ull * 3600 * NX_NS_PER_S) /* of an entry of a store of the node's own, whose name begins with '_' */
 #define BUCKET_BYTES 96
 #define TRIES 4
 
@@ -123,9 +124,9 @@ static nx_err open_store(nx_fab_ns *n, nx_slice store, char bucket[BUCKET_BYTES]
     snprintf(stream, sizeof stream, "KV_%s", bucket);
     e = nx_buf_printf(&b,
                       "{\"name\":\"%s\",\"subjects\":[\"$KV.%s.>\"],\"storage\":\"file\",\"retention\":\"limits\",\"discard\":\"new\",\"max_consumers\":-1,"
-                      "\"max_msgs_per_subject\":1,\"max_bytes\":%llu,\"num_replicas\":%u,\"duplicate_window\":120000000000,\"allow_direct\":true,"
+                      "\"max_msgs_per_subject\":1,\"max_bytes\":%llu,\"max_age\":%llu,\"num_replicas\":%u,\"duplicate_window\":120000000000,\"allow_direct\":true,"
                       "\"allow_rollup_hdrs\":true,\"deny_delete\":true}",
-                      stream, bucket, STORE_BYTES, n->o.replicas ? n->o.replicas : 1);
+                      stream, bucket, STORE_BYTES, store.p[0] == '_' ? OWN_AGE_NS : 0ull, n->o.replicas ? n->o.replicas : 1);
     if (!e)
         e = nx_fab_stream_ensure(n->f, stream, nx_buf_view(&b), keep, reterr);
     if (!e)

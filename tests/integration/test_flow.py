@@ -1,7 +1,7 @@
-"""Who runs when, and how much: fair sharing of the slots, CPU shares, priorities (docs/FLOW.md)."""
+"""Who runs when, and how much: fair sharing of the slots, CPU shares, priorities; limits by key (docs/FLOW.md)."""
 
 import pytest
-from nexus.node import Node, function
+from nexus.node import Node, Project, function
 from nexus.wait import Stopwatch, wait_until
 
 
@@ -24,17 +24,17 @@ def node(module_project, guests):
 
 def test_a_backlog_of_one_function_does_not_stand_before_another(node):
     """Seconds of work in two slots; the quiet one is answered in the midst of it."""
-    for _ in range(100):
+    for _ in range(60):
         node.publish("noisy", "100")
     for _ in range(10):
         assert node.call("quiet", "0").status_code == 200
-    assert waiting(node, "noisy") > 20, "the noisy function was through before the quiet one: this shows nothing"
+    assert waiting(node, "noisy") > 10, "the noisy function was through before the quiet one: this shows nothing"
     wait_until(lambda: waiting(node, "noisy") == 0, "the end of the noisy function's backlog", 120)
 
 
 def test_long_attempts_are_paused_for_others(node):
     """Both slots are taken by attempts of seconds; others get them back in between, and nothing is lost or repeated."""
-    long = [node.publish("noisy", "1000") for _ in range(4)]
+    long = [node.publish("noisy", "600") for _ in range(4)]
     for _ in range(5):
         assert node.call("quiet", "0").status_code == 200
     assert any(not node.runs(event=e) for e in long), "the long ones were through before: this shows nothing"
@@ -60,7 +60,108 @@ def test_priority_orders_what_waits(node):
     for event_id in blocking + ids:
         assert node.run_of(event_id, deadline=120)["status"] == "ok"
     began = [node.run_of(event_id)["time"] for event_id in ids]
-    assert began[5] < began[0] and began[4] < began[1]
+    assert began[5] < began[0] and began[4] <= began[1]
+
+
+# ---- limits by key
+
+
+@pytest.fixture(scope="module")
+def limits(tmp_path_factory, guests):
+    project = Project(tmp_path_factory.mktemp("limits") / "project")
+    nap = project.module(guests.rust("nap.rs"))
+    project.write({"functions": [
+        function("limited", nap, rate_limit={"limit": 2, "period": "10m", "key": "data.key"}),
+        function("throttled", nap, throttle={"limit": 5, "period": "2s"}),
+        function("burst", nap, throttle={"limit": 1, "period": "1h", "burst": 3, "key": "data.key"}),
+        function("slowly", nap, throttle={"limit": 1, "period": "3s"}),
+        function("keyed", nap, concurrency={"limit": 1, "key": "data.key"}),
+        function("single", nap, singleton={"mode": "skip", "key": "data.key"}),
+    ]})
+    with Node(project) as node:
+        yield node
+
+
+def outcomes(node, ids):
+    return [(r["status"], r.get("why")) for r in (node.run_of(e, deadline=60) for e in ids)]
+
+
+def test_rate_limit_skips_and_says_so(limits):
+    ids = [limits.publish("limited", json_body={"key": "a"}) for _ in range(5)]
+    found = outcomes(limits, ids)
+    assert sorted(found, key=str) == [("ok", None)] * 2 + [("skipped", "rate_limited")] * 3
+    assert outcomes(limits, [limits.publish("limited", json_body={"key": "b"})]) == [("ok", None)]
+    answer = limits.call("limited", '{"key": "a"}')
+    assert answer.status_code == 429 and answer.json()["code"] == "rate_limited"
+    listed = limits.json("runs", "list", "--function", "limited", "--status", "skipped")
+    assert len(listed) == 4 and all(r["why"] == "rate_limited" for r in listed)
+    assert not limits.json("dlq", "list", "--function", "limited")
+
+
+def test_rate_limit_outlives_the_node(limits):
+    for _ in range(2):
+        assert outcomes(limits, [limits.publish("limited", json_body={"key": "kept"})]) == [("ok", None)]
+    limits.restart()
+    assert outcomes(limits, [limits.publish("limited", json_body={"key": "kept"})]) == [("skipped", "rate_limited")]
+
+
+def test_a_skipped_run_is_nothing_to_repeat(limits):
+    skipped = next(r for r in limits.json("runs", "list", "--function", "limited", "--status", "skipped"))
+    result = limits.nexus("replay", skipped["event_id"], check=False)
+    assert "was not executed" in result.stdout + result.stderr
+
+
+def test_throttle_delays_and_loses_nothing(limits):
+    """One every 0.4 s."""
+    with Stopwatch() as watch:
+        ids = [limits.publish("throttled", json_body={"n": i}) for i in range(8)]
+        assert outcomes(limits, ids) == [("ok", None)] * 8
+    assert watch.s > 2.4
+    assert all(r["attempt"] == 1 for r in (limits.run_of(e) for e in ids))
+
+
+def test_throttle_lets_a_burst_through(limits):
+    ids = [limits.publish("burst", json_body={"key": "x"}) for _ in range(3)]
+    assert outcomes(limits, ids) == [("ok", None)] * 3
+    late = limits.publish("burst", json_body={"key": "x"})
+    assert outcomes(limits, [limits.publish("burst", json_body={"key": "y"})]) == [("ok", None)]
+    assert not limits.runs(event=late)
+
+
+def test_what_is_throttled_outlives_a_kill(limits):
+    ids = [limits.publish("slowly", json_body={"n": i}) for i in range(4)]
+    limits.run_of(ids[0])
+    limits.kill()
+    limits.start()
+    assert outcomes(limits, ids) == [("ok", None)] * 4
+
+
+def test_concurrency_by_key(limits):
+    with Stopwatch() as watch:
+        ids = [limits.publish("keyed", json_body={"key": k, "ms": 300}) for k in "aaaabcde"]
+        others = outcomes(limits, ids[4:])
+        assert others == [("ok", None)] * 4
+        assert outcomes(limits, ids[:4]) == [("ok", None)] * 4
+    assert watch.s > 1.2
+    runs = sorted((limits.run_of(e) for e in ids[:4]), key=lambda r: r["time"])
+    assert runs[0]["time"] < runs[1]["time"] < runs[2]["time"] < runs[3]["time"]
+
+
+def test_one_key_with_a_backlog_does_not_hold_up_others(limits):
+    """More wait at one key than the node holds there: they go back to the log, and come again."""
+    many = [limits.publish("keyed", json_body={"key": "hot", "ms": 20}) for _ in range(80)]
+    assert outcomes(limits, [limits.publish("keyed", json_body={"key": "cold"})]) == [("ok", None)]
+    assert outcomes(limits, many) == [("ok", None)] * 80
+    assert all(limits.run_of(e)["attempt"] == 1 for e in many)
+
+
+def test_singleton_skips_what_comes_meanwhile(limits):
+    first = limits.publish("single", json_body={"key": "a", "ms": 1500})
+    limits.wait_log(r"Function 'single' started")
+    second = limits.publish("single", json_body={"key": "a"})
+    other = limits.publish("single", json_body={"key": "b"})
+    assert outcomes(limits, [second, other, first]) == [("skipped", "singleton"), ("ok", None), ("ok", None)]
+    assert outcomes(limits, [limits.publish("single", json_body={"key": "a"})]) == [("ok", None)]
 
 
 @pytest.mark.parametrize("settings, path, says", [
@@ -68,6 +169,14 @@ def test_priority_orders_what_waits(node):
     ({"cpu": "5m"}, "cpu", "10m"),
     ({"priority": {"run": "urgency"}}, "priority.run", "data"),
     ({"priority": {"weight": 0}}, "priority.weight", "too small"),
+    ({"concurrency": {"key": "data.a"}}, "concurrency.key", "limit"),
+    ({"concurrency": "many"}, "concurrency", "whole number"),
+    ({"rate_limit": {"period": "1m"}}, "rate_limit.limit", "missing"),
+    ({"rate_limit": {"limit": 1, "key": "customer"}}, "rate_limit.key", "data"),
+    ({"throttle": {"limit": 0}}, "throttle.limit", "too small"),
+    ({"singleton": {"mode": "cancel"}}, "singleton.mode", "skip"),
+    ({"singleton": {"mode": "skip"}, "concurrency": 2}, "singleton", "concurrency"),
+    ({"on": {"event": "a"}, "ordering": "key", "throttle": {"limit": 1}}, "throttle", "ordering"),
 ])
 def test_what_is_refused(project, guests, settings, path, says):
     project.write({"functions": [function("step", project.module(guests.rust("busy.rs")), **settings)]})

@@ -64,14 +64,23 @@ typedef struct nx_fn_config {
     nx_kv *secret_env;
     unsigned n_secret_env; /* variable, secret's name; sorted by variable; none of them is in env */
     uint64_t max_output_bytes, max_log_bytes, scratch_bytes;
-    nx_slice from;               /* RFC 3339: stored events since then are for it too, when it is new; empty: none */
-    unsigned from_rate;          /* of them, a second; 0: as fast as it goes */
-    unsigned concurrency;        /* running attempts on one node; 0: as many as there are slots */
-    nx_slice priority_run;       /* path (nx/event_key.h) of seconds by which an event goes before others of the function; empty: none */
-    unsigned weight;             /* of the function, where slots are short; 100 is usual */
-    nx_slice cpu;                /* "250m"; empty: no limit; nx_config_cpu_milli() */
-    unsigned retry_max_attempts; /* the first one counts; 1: a failure is final */
-    unsigned retry_factor_milli; /* thousandths */
+    nx_slice from;            /* RFC 3339: stored events since then are for it too, when it is new; empty: none */
+    unsigned from_rate;       /* of them, a second; 0: as fast as it goes */
+    unsigned concurrency;     /* running attempts on one node; 0: as many as there are slots */
+    nx_slice concurrency_key; /* path (nx/event_key.h): of each of its values; empty: of all */
+    unsigned rate_limit;      /* runs that may start in rate_period_ns; others are skipped; 0: no limit */
+    uint64_t rate_period_ns;
+    nx_slice rate_key;
+    unsigned throttle; /* runs that may start in throttle_period_ns; others wait; 0: no limit */
+    unsigned throttle_burst;
+    uint64_t throttle_period_ns;
+    nx_slice throttle_key;
+    nx_slice singleton, singleton_key; /* "skip"; empty: no singleton */
+    nx_slice priority_run;             /* path (nx/event_key.h) of seconds by which an event goes before others of the function; empty: none */
+    unsigned weight;                   /* of the function, where slots are short; 100 is usual */
+    nx_slice cpu;                      /* "250m"; empty: no limit; nx_config_cpu_milli() */
+    unsigned retry_max_attempts;       /* the first one counts; 1: a failure is final */
+    unsigned retry_factor_milli;       /* thousandths */
     uint64_t retry_initial_ns, retry_max_ns;
     nx_jitter retry_jitter;
     nx_on_exhausted on_exhausted;

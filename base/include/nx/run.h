@@ -18,7 +18,8 @@
 typedef enum { NX_RUN_OK,
                NX_RUN_ERROR,
                NX_RUN_TIMEOUT,
-               NX_RUN_DEAD } nx_run_status; /* ends a run; "ok", "error", "timeout", "dead" */
+               NX_RUN_DEAD,
+               NX_RUN_SKIPPED } nx_run_status; /* ends a run; "ok", "error", "timeout", "dead", "skipped" */
 
 /* Why a status other than ok. Text form in snake_case: "trap", "exit", "stack_overflow" … */
 typedef enum {
@@ -36,7 +37,9 @@ typedef enum {
     NX_WHY_EMIT,          /* output.event: stdout could not become an event; or an emitted event could not be published */
     NX_WHY_EFFECTS_LIMIT, /* the answers of its host calls are more than a record holds */
     NX_WHY_NOT_RECORDED,  /* replays: a host call that is not in the recording at this place */
-    NX_WHY_NO_SECRET      /* a secret of its environment has no value: it was not executed */
+    NX_WHY_NO_SECRET,     /* a secret of its environment has no value: it was not executed */
+    NX_WHY_RATE_LIMITED,  /* skipped: more than rate_limit allows */
+    NX_WHY_SINGLETON      /* skipped: another run was under way */
 } nx_run_why;
 
 /* Where the answers to a guest's host calls come from. */

@@ -271,7 +271,8 @@ nx_err nx_fab_kv_watch(nx_fab_ns *n, void (*on_change)(void *self, nx_slice key)
 
 /* ---- key-value stores of functions (nx/effect.h), all BLOCKING until deadline_ns (nx_clock_ns()) at most: bucket nx-kv-<ns>_<store> in the NATS
  * layout, made at its first use. Names and keys were checked before. NX_ETIMEOUT: the deadline. A read sees every write that
- * was answered before it, on whichever node. */
+ * was answered before it, on whichever node. A name that begins with '_' is the
+ * node's own: what was put there two days ago is gone. */
 nx_err nx_fab_store_get(nx_fab_ns *n, nx_slice store, nx_slice key, uint64_t deadline_ns, nx_arena *a, nx_slice *ret, uint64_t *ret_revision, nx_error *reterr);
 /* expected: NX_KV_ANY, 0 (there must be none), or the revision that is there. NX_ECONFLICT. */
 nx_err nx_fab_store_put(nx_fab_ns *n, nx_slice store, nx_slice key, nx_slice value, int64_t expected, uint64_t deadline_ns, uint64_t *ret_revision, nx_error *reterr);

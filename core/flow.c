@@ -1,0 +1,204 @@
+/* flow.c: `rate_limit` and `throttle`: which events start a run, and when. Both count starts of runs, by key, over all nodes: the state of a key is one
+ * entry of a key-value bucket, changed by compare-and-set, so it outlives nodes and servers.
+ *   rate_limit  a window begins with the first event of a key; past `limit` in it, events are skipped: a record says so. An event that comes again
+ *               (its node died) is found among the last ones of the window, and counts once.
+ *   throttle    each event gets a place in time, one every period/limit after `burst` at once (GCRA); until then it waits in the log: given back for
+ *               up to a second, by a timer beyond that.
+ * Only the first attempt of a run is asked: retries and redrives were let in before. */
+#include "dispatch.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STORE NX_SLICE("_flow") /* no function can name it */
+#define STEP_NS (5 * NX_NS_PER_S)
+#define TRIES 32u
+#define REMEMBERED 64u /* events of a window */
+#define MARK_BYTES 12u /* of a run id: its end is a digest */
+#define STATE_BYTES (64u + REMEMBERED * (MARK_BYTES + 1u))
+#define SHORT_NS NX_NS_PER_S
+#define AGAIN_NS (200 * NX_NS_PER_MS)
+#define EARLY_NS (2 * NX_NS_PER_MS)
+#define LOCKS 16u
+
+/* Of one process only one thread at a time changes a key: the others would only find it changed. */
+static pthread_mutex_t locks[LOCKS] = {[0 ... LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER};
+
+typedef struct change {
+    nx_core_run *r;
+    const nx_fn_config *f;
+    uint64_t now_wall_ns;
+    bool is_over;   /* rate_limit */
+    uint64_t at_ns; /* throttle: when it may start */
+    char state[STATE_BYTES];
+} change;
+
+static uint64_t number(nx_slice *text)
+{
+    uint64_t v = 0;
+    nx_slice word = nx_slice_split(*text, ' ', text);
+    return nx_slice_u64(word, UINT64_MAX, &v) == NX_OK ? v : 0;
+}
+
+/* "START COUNT MARK MARK …"; the newest mark stands last. False: nothing to be stored. */
+static bool count_start(change *c, nx_slice before)
+{
+    const nx_fn_config *f = c->f;
+    uint64_t start_ns = number(&before), count = number(&before);
+    nx_slice mark = nx_slice_make(c->r->rec.run_id.s + NX_ID_LEN - MARK_BYTES, MARK_BYTES), marks = before;
+    if (c->now_wall_ns >= start_ns + f->rate_period_ns) {
+        start_ns = c->now_wall_ns;
+        count = 0;
+        marks = NX_SLICE_NULL;
+    }
+    for (nx_slice rest = marks; rest.n;)
+        if (nx_slice_eq(nx_slice_split(rest, ' ', &rest), mark))
+            return false; /* it was let in before */
+    c->is_over = count >= f->rate_limit;
+    if (c->is_over)
+        return false;
+    size_t most = (REMEMBERED - 1) * (MARK_BYTES + 1u);
+    if (marks.n > most)
+        marks = nx_slice_sub(marks, marks.n - most, most);
+    snprintf(c->state, sizeof c->state, "%llu %llu %.*s%s%.*s", (unsigned long long)start_ns, (unsigned long long)(count + 1), NX_SLICE_FMT(marks), marks.n ? " " : "",
+             NX_SLICE_FMT(mark));
+    return true;
+}
+
+/* "TIME": of the place behind those that are taken. */
+static bool take_place(change *c, nx_slice before)
+{
+    const nx_fn_config *f = c->f;
+    uint64_t between_ns = f->throttle_period_ns / f->throttle, ahead_ns = between_ns * (f->throttle_burst - 1), place_ns = number(&before);
+    if (place_ns < c->now_wall_ns)
+        place_ns = c->now_wall_ns;
+    c->at_ns = place_ns > c->now_wall_ns + ahead_ns ? place_ns - ahead_ns : c->now_wall_ns;
+    snprintf(c->state, sizeof c->state, "%llu", (unsigned long long)(place_ns + between_ns));
+    return true;
+}
+
+/* BLOCKING. */
+static nx_err change_state(change *c, const char *kind, nx_slice path, bool (*step)(change *c, nx_slice before), nx_error *reterr)
+{
+    nx_fab_ns *ns = c->r->d->node->ns;
+    uint8_t key[NX_CORE_GATE_KEY_BYTES];
+    char name[NX_FUNCTION_NAME_BYTES + 48];
+    nx_core_flow_key(c->r, path, key);
+    int k = snprintf(name, sizeof name, "%s.%s.", c->r->fn->name, kind);
+    for (size_t i = 0; i < sizeof key; i++)
+        k += snprintf(name + k, sizeof name - (size_t)k, "%02x", key[i]);
+    uint64_t deadline_ns = nx_clock_ns() + STEP_NS;
+    nx_err err = NX_ECONFLICT;
+    for (unsigned i = 0; i < TRIES && err == NX_ECONFLICT; i++) {
+        nx_slice before = NX_SLICE_NULL;
+        uint64_t revision = 0, unused;
+        err = nx_fab_store_get(ns, STORE, nx_slice_make(name, (size_t)k), deadline_ns, &c->r->arena, &before, &revision, reterr);
+        if (err != NX_OK && err != NX_ENOENT)
+            return err;
+        if (!step(c, before))
+            return NX_OK;
+        err = nx_fab_store_put(ns, STORE, nx_slice_make(name, (size_t)k), nx_slice_cstr(c->state), (int64_t)revision, deadline_ns, &unused, reterr);
+    }
+    return err;
+}
+
+static nx_err change_locked(change *c, const char *kind, nx_slice path, bool (*step)(change *c, nx_slice before), nx_error *reterr)
+{
+    uint8_t key[NX_CORE_GATE_KEY_BYTES];
+    nx_core_flow_key(c->r, path, key);
+    pthread_mutex_t *mu = &locks[key[0] % LOCKS];
+    pthread_mutex_lock(mu);
+    nx_err err = change_state(c, kind, path, step, reterr);
+    pthread_mutex_unlock(mu);
+    return err;
+}
+
+/* ---- what becomes of it ------------------------------------------------------------------------------------------------------------------ */
+
+void nx_core_run_skip(nx_core_run *r, nx_run_why why, const char *text)
+{
+    r->rec.status = NX_RUN_SKIPPED;
+    r->rec.why = why;
+    r->rec.message = nx_arena_dup(&r->arena, nx_slice_cstr(text));
+    r->rec.start_wall_ns = nx_clock_wall_ns();
+    nx_core_run_settle(r);
+}
+
+static void skip_as_over(nx_core_run *r)
+{
+    const nx_fn_config *f = r->fn->settings;
+    char text[160], period[32];
+    nx_duration_format(f->rate_period_ns, period);
+    snprintf(text, sizeof text, "more than %u in %s%s (rate_limit)", f->rate_limit, period, f->rate_key.n ? " with the same key" : "");
+    nx_core_run_skip(r, NX_WHY_RATE_LIMITED, text);
+}
+
+static void on_timer_set(nx_fab_pub *pub)
+{
+    nx_core_run *r = pub->owner;
+    if (pub->err != NX_OK) {
+        nx_core_run_drop(r);
+        return;
+    }
+    nx_core_run_msg_ack(r);
+    nx_core_run_release(r);
+}
+
+/* Until its place has come. The timer says that it has one. */
+static void wait_until(nx_core_run *r, uint64_t at_wall_ns)
+{
+    if (at_wall_ns <= nx_clock_wall_ns() + SHORT_NS && !r->timer.function.n) {
+        nx_core_run_put_back(r, at_wall_ns, true);
+        return;
+    }
+    nx_fab_timer t = {
+        .function = nx_slice_cstr(r->fn->name),
+        .event_id = r->event.event_id,
+        .event_seq = r->event.stream_seq,
+        .attempt = 1,
+        .reply = nx_fab_msg_reply(r->msg),
+        .note = NX_CORE_FLOW_NOTE,
+        .due_wall_ns = at_wall_ns,
+    };
+    nx_error e = NX_ERROR_INIT;
+    r->pub = (nx_fab_pub){.done = on_timer_set, .owner = r};
+    if (nx_fab_timer_set(r->d->node->ns, &t, &r->pub, &e) == NX_OK)
+        return;
+    nx_log(NX_LOG_WARN, "timer.not_set", "event %s for '%s' could not be put off (%s); it will be delivered again", r->event.event_id.s, r->fn->name, e.msg);
+    nx_core_run_drop(r);
+}
+
+static void admit_job(nx_core_job *job)
+{
+    nx_core_run *r = (nx_core_run *)(void *)((char *)job - offsetof(nx_core_run, job));
+    change c = {.r = r, .f = r->fn->settings, .now_wall_ns = nx_clock_wall_ns()};
+    nx_error e = NX_ERROR_INIT;
+    nx_err err = c.f->rate_limit ? change_locked(&c, "r", c.f->rate_key, count_start, &e) : NX_OK;
+    if (err == NX_OK && c.is_over) {
+        skip_as_over(r);
+        return;
+    }
+    if (err == NX_OK && c.f->throttle)
+        err = change_locked(&c, "t", c.f->throttle_key, take_place, &e);
+    if (err != NX_OK) {
+        nx_log(NX_LOG_WARN, "flow.no_state", "the limits of '%s' could not be looked at (%s); event %s is looked at again", r->fn->name, e.msg, r->event.event_id.s);
+        nx_core_run_put_back(r, nx_clock_wall_ns() + NX_NS_PER_S, false);
+        return;
+    }
+    r->is_admitted = true;
+    if (c.at_ns > nx_clock_wall_ns() + EARLY_NS)
+        wait_until(r, c.at_ns);
+    else
+        nx_core_run_execute(r);
+}
+
+void nx_core_run_admit(nx_core_run *r)
+{
+    const nx_fn_config *f = r->fn->settings;
+    if ((!f->rate_limit && !f->throttle) || r->is_admitted || r->rec.attempt > 1 || r->rec.generation) {
+        nx_core_run_execute(r);
+        return;
+    }
+    r->job.run = admit_job;
+    if (nx_core_jobs_post(r->d->node->jobs, &r->job) != NX_OK)
+        nx_core_run_put_back(r, nx_clock_wall_ns() + AGAIN_NS, false);
+}
