@@ -155,6 +155,8 @@ nx_err nx_fn_config_to_json(const nx_fn_config *f, nx_jw *w)
     if (!f->concurrency_key.n)
         nx_jw_ku64(w, "concurrency", f->concurrency);
     put_flow(f, w);
+    if (f->warm)
+        nx_jw_ku64(w, "warm", f->warm);
     if (f->ordering == NX_ORDERING_KEY)
         nx_jw_kcstr(w, "ordering", "key");
     if (f->from.n) {

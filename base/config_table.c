@@ -137,6 +137,12 @@ const nx_cfg_row nx_cfg_rows[] = {
              "Without it, `secret.key` in `data_dir`, made on first use."},
     {"workers", NX_CFG_INT, .def = "0", .min = "0", .max = "256", .unit = "slots", NODE(workers),
      .help = "Functions that run at the same time; 0 is one per core."},
+    {"warm_memory", NX_CFG_SIZE, .def = "256Mi", .min = "16Mi", .max = "64Gi", NODE(warm_memory_bytes),
+     .help = "Memory that compiled modules may hold while nothing of them runs, and half as much idle instances. Those used least recently are given up; "
+             "one that is needed again costs about 0.2 ms."},
+    {"server_memory", NX_CFG_SIZE, .def = "0", .min = "0", .max = "1Ti", NODE(server_memory_bytes), .example = "1Gi",
+     .help = "Memory that the private log server tries to stay below. 0 is 192 MiB and what the functions that it knows when it starts need, about 96 KiB each; "
+             "deploying thousands at once goes faster with room for them."},
 
     {"functions", NX_CFG_FUNCTIONS, .is_required = true, .is_project = true, .is_live = true,
      .example = "[{name: hello, on: {http: {path: /hello}}, code: hello.wasm}]", .help = "The project's functions."},
@@ -242,6 +248,9 @@ const nx_cfg_row nx_cfg_rows[] = {
     {"functions[].cpu", NX_CFG_STRING, &nx_cfg_cpu, FN(cpu), .example = "250m",
      .help = "CPU time that the function's attempts together may use on one node, in cores (`250m` or `0.25` is a quarter of one), averaged over 100 ms. Past it they "
              "are paused, without a slot; `timeout` does not count pauses. Without it, no limit."},
+    {"functions[].warm", NX_CFG_INT, .def = "0", .min = "0", .max = "64", .unit = "instances", FN(warm),
+     .help = "Instances that every node keeps ready, so that not even the first event after a pause meets a cold start: the module stays mapped, "
+             "whatever `warm_memory` says. 0 keeps none."},
     {"functions[].from", NX_CFG_STRING, &nx_cfg_moment, FN(from), .example = "2026-01-01T00:00:00Z",
      .help = "A new function gets the stored events since then too, in the order of the log, beside new ones: once in its life, by a job "
              "(`nexus jobs list --kind backfill`)."},

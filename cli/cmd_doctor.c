@@ -8,6 +8,7 @@
 #include <netdb.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timex.h>
@@ -169,6 +170,23 @@ static void check_clock(doctor *d)
     else
         report(d, is_unsynchronised ? NOTE : GOOD, "clock", is_unsynchronised ? "several nodes need synchronised clocks (NTP)" : NULL, "%s, %s", text,
                is_unsynchronised ? "not synchronised" : "synchronised");
+}
+
+/* What a node with many functions needs of the system: each module that is mapped takes a descriptor and up to five mappings. */
+#define MODULES_WANTED 1000u
+
+static void check_limits(doctor *d)
+{
+    struct rlimit r = {0};
+    getrlimit(RLIMIT_NOFILE, &r);
+    r.rlim_cur = r.rlim_max; /* as the node does */
+    (void)setrlimit(RLIMIT_NOFILE, &r);
+    unsigned modules = nx_rt_mapped_limit();
+    const char *fix = modules >= MODULES_WANTED                 ? NULL
+                      : r.rlim_max < 4 * (rlim_t)MODULES_WANTED ? "raise the limit of open files (ulimit -Hn, LimitNOFILE= of a systemd unit)"
+                                                                : "raise vm.max_map_count (sysctl)";
+    report(d, fix ? NOTE : GOOD, "limits", fix, "%llu open files, %llu mappings: up to %u modules mapped at a time", (unsigned long long)r.rlim_max,
+           (unsigned long long)nx_rt_mappings_max(), modules);
 }
 
 /* ---- the project and its node ----------------------------------------------------------------------------------- */
@@ -336,6 +354,7 @@ static int run(nx_cli *c)
     check_node(&d);
     check_ports(&d);
     check_clock(&d);
+    check_limits(&d);
     nx_config_unref(d.cfg);
     if (!c->json)
         d.bad ? printf("\n%u to be put right\n", d.bad) : printf("\nall is well\n");

@@ -253,10 +253,10 @@ static nx_err next_back(const change *c, const nx_core_alias *now, nx_core_alias
     return NX_OK;
 }
 
-static nx_err apply(nx_node *n, nx_error *reterr)
+static nx_err apply(nx_node *n, const char *function, nx_error *reterr)
 {
     pthread_mutex_lock(&n->apply_mu);
-    nx_err err = nx_core_registry_apply(n, n->cfg, NULL, reterr);
+    nx_err err = nx_core_registry_apply_one(n, function, NULL, reterr);
     pthread_mutex_unlock(&n->apply_mu);
     return err;
 }
@@ -313,7 +313,7 @@ static nx_err change_alias(nx_node *n, const char *function, const char *alias, 
         return err;
     err = are_there(n, function, &next.split, reterr);
     if (err == NX_OK && is_live)
-        err = apply(n, reterr);
+        err = apply(n, function, reterr);
     if (err != NX_OK) {
         take_back(n, function, alias, &now, revision);
         return err;

@@ -107,6 +107,7 @@ struct nx_core_fn {
     char artifact[NX_SHA256_HEX + 1];
     nx_sha256 settings_sha256;
     bool is_project; /* from the project file; else from the registry */
+    bool is_warm;    /* its program is kept warm for it; under apply_mu */
     nx_config *cfg;  /* reference; settings lie in it */
     const nx_fn_config *settings;
     nx_grants grants;                           /* lent by settings */
@@ -143,12 +144,13 @@ void nx_core_gate_leave(struct nx_core_run *r);
 
 /* A function's name: its consumer, and which version handles what the consumer brings. Lives until the node ends or the function goes. */
 typedef struct nx_core_slot {
-    struct nx_core_slot *next;
+    struct nx_core_slot *next, *hash_next;
     nx_node *node;
     char name[NX_FUNCTION_NAME_BYTES + 1];
     pthread_mutex_t mu;                 /* guards fn */
     nx_core_fn *fn;                     /* reference; NULL while it is being removed */
-    nx_fab_consumer *consumer, *timers; /* of its events, of its due timers */
+    nx_fab_consumer *consumer, *timers; /* of its events; of its due timers, NULL until it needs one */
+    atomic_bool has_timers;             /* there is `timers` */
     nx_core_gate *gate;                 /* what its `concurrency` lets through */
     nx_rt_share *share;                 /* reference: all its versions' part of the node's slots */
     nx_core_lane *lanes[NX_CORE_LANES]; /* instead of `consumer` with `ordering: key`; changed under mu */
@@ -156,6 +158,8 @@ typedef struct nx_core_slot {
     nx_metric *m_pending, *m_paused, *m_dlq;
     atomic_bool is_backfill_known; /* its `from` has been seen to, or it has none (backfill.c) */
 } nx_core_slot;
+
+#define NX_CORE_SLOT_BUCKETS 4096u
 
 typedef struct nx_core_snapshot nx_core_snapshot; /* routes and types of one moment; registry.c */
 
@@ -166,10 +170,21 @@ nx_core_fn *nx_core_fn_choose(nx_core_fn *take_fn, const nx_event *e);
 nx_core_fn *nx_core_slot_fn(nx_core_slot *s); /* a reference, or NULL; where several versions share its events, the one that gets most */
 void nx_core_slot_depth(nx_core_slot *s, uint64_t *ret_pending, uint64_t *ret_inflight);
 
+/* BLOCKING, takes apply_mu: before a function's timer is set by nx_fab_timer_set(), its due timers have to be consumed. NX_ENOENT: no such function here. */
+nx_err nx_core_timers_need(nx_node *n, const char *function, nx_error *reterr);
+bool nx_core_timers_are_consumed(nx_node *n, const char *function); /* any thread: it is so already */
+
 /* BLOCKING, under apply_mu: brings the node to project functions of `cfg` plus the registry's live versions. Whole or not at all. */
 nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr);
-void nx_core_registry_clear(nx_node *n);                  /* BLOCKING, takes apply_mu, when the node is draining: closes consumers, forgets functions */
-void nx_core_reload_later(nx_node *n, uint64_t delay_ns); /* the registry is read again then */
+void nx_core_registry_clear(nx_node *n); /* BLOCKING, takes apply_mu, when the node is draining: closes consumers, forgets functions */
+/* The same where only the live version of this function changed: nothing else is read. */
+nx_err nx_core_registry_apply_one(nx_node *n, const char *name, nx_buf *ret_changes, nx_error *reterr);
+void nx_core_reload_later(nx_node *n, uint64_t delay_ns); /* the registry is read again then, whole */
+struct nx_core_changed;                                   /* which functions changed; reload.c */
+nx_err nx_core_changed_new(struct nx_core_changed **ret);
+void nx_core_changed_free(struct nx_core_changed *c);    /* NULL allowed */
+void nx_core_reload_on_change(nx_node *n, nx_slice key); /* of the registry; the log's thread */
+void nx_core_reload_tick(nx_node *n, uint64_t now_ns);   /* nx-tick */
 nx_err nx_core_registry_route(nx_node *n, nx_slice method, nx_slice path, nx_arena *a, nx_ingest_route *ret, nx_slice *ret_allow);
 unsigned nx_core_registry_subscribers(nx_node *n, nx_slice type, nx_core_fn **ret_first); /* *ret_first: a reference, may be NULL */
 
@@ -245,19 +260,22 @@ struct nx_node {
     struct nx_core_outbound *outbound;
     struct nx_core_secrets *secrets;
     pthread_mutex_t apply_mu;
-    nx_core_slot *slots;      /* changed under apply_mu and snap_mu */
+    nx_core_slot *slots; /* changed under apply_mu and snap_mu, with the table */
+    nx_core_slot *slots_by_name[NX_CORE_SLOT_BUCKETS];
     pthread_rwlock_t snap_mu; /* guards snap and slots' list for readers */
     nx_core_snapshot *snap;
     atomic_bool is_ready, is_draining, is_reload_posted;
-    atomic_bool is_strict; /* ingest.strict, retention.events.max_age and hop_limit of cfg, for threads that don't hold apply_mu */
+    struct nx_core_changed *changed; /* reload.c */
+    atomic_bool is_strict;           /* ingest.strict, retention.events.max_age and hop_limit of cfg, for threads that don't hold apply_mu */
     _Atomic uint64_t events_max_age_ns;
     atomic_uint hop_limit, audit_ppm;
     _Atomic(void *) part; /* opt.part's */
     nx_core_pauses *pauses;
     nx_core_dlq *dlq;
     atomic_bool is_pause_posted;
-    nx_core_job reload_job, pause_job, cron_job, prune_job;
+    nx_core_job reload_job, pause_job, cron_job, prune_job, timers_job;
     _Atomic uint64_t prune_due_ns;  /* when old versions are looked for again */
+    _Atomic uint64_t timers_due_ns; /* when the server is asked again which functions have timers */
     _Atomic uint64_t cron_due_ns;   /* when the schedules' timers are looked at again */
     _Atomic uint64_t reload_due_ns; /* when the tick posts it; 0: not at all */
     pthread_t tick_thread;
@@ -273,9 +291,10 @@ struct nx_node {
     int lock_fd;
 };
 
-void nx_core_lanes_tick(nx_node *n, uint64_t now_ns); /* nx-tick */
-void nx_core_cron_tick(nx_node *n, uint64_t now_ns);  /* nx-tick */
-void nx_core_prune_tick(nx_node *n, uint64_t now_ns); /* nx-tick */
+void nx_core_lanes_tick(nx_node *n, uint64_t now_ns);  /* nx-tick */
+void nx_core_cron_tick(nx_node *n, uint64_t now_ns);   /* nx-tick */
+void nx_core_prune_tick(nx_node *n, uint64_t now_ns);  /* nx-tick */
+void nx_core_timers_tick(nx_node *n, uint64_t now_ns); /* nx-tick */
 
 nx_err nx_core_admin_start(nx_node *n, nx_error *reterr);
 #endif

@@ -20,6 +20,8 @@ void nx_core_fn_unref(nx_core_fn *fn)
     for (unsigned i = 0; fn->others && i < fn->others->split.n; i++)
         nx_core_fn_unref(fn->others->v[i]);
     free(fn->others);
+    if (fn->is_warm)
+        nx_rt_program_cool(fn->program);
     nx_rt_program_unref(fn->program);
     nx_rt_share_unref(fn->share);
     nx_config_unref(fn->cfg);
@@ -76,6 +78,17 @@ nx_err nx_core_settings_digest(const nx_fn_config *f, nx_sha256 *ret)
     if (err == NX_OK)
         *ret = nx_sha256_of(nx_buf_view(&json));
     return err;
+}
+
+void nx_core_fn_warm(nx_core_fn *fn)
+{
+    nx_error e = NX_ERROR_INIT;
+    if (fn->is_warm || !fn->settings->warm)
+        return;
+    nx_err err = nx_rt_program_warm(fn->program, fn->settings->warm, &e);
+    fn->is_warm = err == NX_OK || err == NX_EBUSY;
+    if (err != NX_OK)
+        nx_log(NX_LOG_WARN, "function.not_warm", "function '%s': warm: %u: %s", fn->name, fn->settings->warm, e.msg);
 }
 
 bool nx_core_is_type_pattern(nx_slice type) { return memchr(type.p, '*', type.n) || memchr(type.p, '>', type.n); }

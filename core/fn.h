@@ -19,12 +19,14 @@ typedef struct nx_core_others {
     nx_core_fn *v[NX_CORE_SPLIT_MAX]; /* references */
 } nx_core_others;
 
+void nx_core_fn_warm(nx_core_fn *fn); /* BLOCKING, once it runs: does what its `warm` says */
 bool nx_core_is_type_pattern(nx_slice type); /* not one exact type */
 
 /* The set of functions that one apply wants to have. */
 typedef struct nx_core_fn_set {
     nx_core_fn **v; /* references */
-    unsigned n, cap;
+    unsigned n, cap, n_index;
+    unsigned *index;    /* by name */
     nx_config **absent; /* references: settings of functions that could not be loaded; their raw subjects are captured all the same */
     unsigned n_absent;
 } nx_core_fn_set;
@@ -33,6 +35,31 @@ nx_err nx_core_fn_set_add_absent(nx_core_fn_set *s, nx_config *take_cfg);
 nx_core_fn *nx_core_fn_set_find(const nx_core_fn_set *s, const char *name); /* not a reference */
 void nx_core_fn_set_done(nx_core_fn_set *s);
 
+uint32_t nx_core_name_hash(const char *name);
+
+/* ---- slot.c; under apply_mu where it says nothing else */
+/* Functions whose timers the server has a consumer for. */
+typedef struct nx_core_timed {
+    nx_arena arena;
+    const char **v;
+    unsigned n; /* sorted */
+} nx_core_timed;
+nx_err nx_core_timed_read(nx_node *n, nx_core_timed *ret, nx_error *reterr); /* BLOCKING; any thread */
+void nx_core_timed_done(nx_core_timed *t);                                   /* a zeroed one is allowed */
+
+nx_core_slot *nx_core_slot_find(const nx_node *n, const char *name); /* under apply_mu or snap_mu */
+void nx_core_slot_link(nx_node *n, nx_core_slot *s);                 /* this and the next under both */
+nx_core_slot *nx_core_slot_unlink(nx_node *n, nx_core_slot **at);
+/* BLOCKING: a slot whose consumers run with this function's filters; the function itself is put in by the swap. */
+nx_err nx_core_slot_open(nx_node *n, nx_core_fn *fn, const nx_core_timed *timed, nx_core_slot **ret, nx_error *reterr);
+nx_err nx_core_slot_consume(nx_core_slot *s, nx_core_fn *fn, const nx_core_timed *timed, nx_error *reterr); /* BLOCKING: one that was closed */
+nx_err nx_core_slot_expect_timers(nx_core_slot *s, const nx_core_fn *fn, const nx_core_timed *timed, nx_error *reterr);
+void nx_core_slot_close(nx_core_slot *s, bool remove); /* BLOCKING */
+void nx_core_slot_free(nx_core_slot *s);
+void nx_core_slot_set(nx_core_slot *s, nx_core_fn *take_fn);
+
+/* live.c, BLOCKING: the live version of one function, loaded; NX_ENOENT: it has none, or it can't be loaded. */
+nx_err nx_core_stored_function(nx_node *n, const char *name, const nx_core_fn *now, nx_core_fn **ret, nx_error *reterr);
 /* live.c, BLOCKING: adds the registry's live versions whose names are not in the set yet; keeps equal ones from `now`. */
 nx_err nx_core_stored_functions(nx_node *n, const nx_core_fn_set *now, nx_core_fn_set *set, nx_error *reterr);
 
@@ -43,6 +70,8 @@ nx_err nx_core_fn_of_version(nx_node *n, const char *name, const char *version, 
 nx_err nx_core_snapshot_new(const nx_core_fn_set *set, nx_core_snapshot **ret);
 void nx_core_snapshot_free(nx_core_snapshot *s); /* NULL allowed */
 nx_err nx_core_snapshot_route(const nx_core_snapshot *s, nx_slice method, nx_slice path, nx_arena *a, nx_ingest_route *ret, nx_slice *ret_allow);
+const nx_core_fn *nx_core_snapshot_owner(const nx_core_snapshot *s, nx_slice method, nx_slice path); /* of a route; NULL: nobody. Lent by s */
+int nx_core_route_cmp(const void *a, const void *b);                                                 /* of two nx_core_fn *, for qsort() */
 unsigned nx_core_snapshot_subscribers(const nx_core_snapshot *s, nx_slice type, nx_core_fn **ret_first);
 /* BLOCKING. cron.c: each schedule of these functions has its timer. */
 nx_err nx_core_cron_ensure(nx_node *n, const nx_core_fn_set *set, nx_error *reterr);

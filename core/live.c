@@ -96,10 +96,26 @@ static nx_err add(nx_node *n, const char *name, const nx_core_split *live, const
     return without(n, running, absent, set, &e, reterr);
 }
 
+nx_err nx_core_stored_function(nx_node *n, const char *name, const nx_core_fn *now, nx_core_fn **ret, nx_error *reterr)
+{
+    nx_core_alias live;
+    nx_config *absent = NULL;
+    nx_err err = nx_core_alias_get(n, name, NX_CORE_LIVE, &live, reterr);
+    if (err != NX_OK)
+        return err;
+    if (runs_already(now, &live.split)) {
+        *ret = nx_core_fn_ref((nx_core_fn *)(uintptr_t)now);
+        return NX_OK;
+    }
+    err = load_split(n, name, &live.split, ret, &absent, reterr);
+    nx_config_unref(absent);
+    return err;
+}
+
 nx_err nx_core_stored_functions(nx_node *n, const nx_core_fn_set *now, nx_core_fn_set *set, nx_error *reterr)
 {
     NX_CLEANUP(nx_arena_done)
-    nx_arena a = NX_ARENA_INIT(64u << 20);
+    nx_arena a = NX_ARENA_INIT(512u << 20); /* every stored version's settings, for a moment */
     nx_kv *all = NULL;
     unsigned count = 0;
     nx_err err = nx_fab_kv_list(n->ns, "fn.", &a, &all, &count, reterr);

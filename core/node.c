@@ -17,7 +17,6 @@
 #define DRAIN_MS 8000u
 #define RUNS_DRAIN_MS 8000u
 #define CANCEL_MS 3000u
-#define RELOAD_AGAIN_NS (5 * NX_NS_PER_S)
 
 static const char *cstr(nx_slice s, char *buf, size_t size) { return s.n && nx_slice_to_cstr(s, buf, size) == NX_OK ? buf : NULL; }
 
@@ -40,27 +39,6 @@ static void set_state(nx_node *n, const char *text)
 
 /* ---- the tick: late waiters, reloads that are due ---------------------------------------------------------------------------------------- */
 
-static void post_reload(nx_node *n)
-{
-    bool is_posted = false;
-    if (!atomic_compare_exchange_strong(&n->is_reload_posted, &is_posted, true))
-        return; /* it has not begun yet, so it will see what changed */
-    if (nx_core_jobs_post(n->jobs, &n->reload_job) != NX_OK) {
-        atomic_store(&n->is_reload_posted, false);
-        nx_core_reload_later(n, NX_NS_PER_S);
-    }
-}
-
-void nx_core_reload_later(nx_node *n, uint64_t delay_ns) { atomic_store(&n->reload_due_ns, nx_clock_ns() + delay_ns); }
-
-/* What could not be loaded when it changed, and what changed before the node was ready. */
-static void reload_if_due(nx_node *n, uint64_t now_ns)
-{
-    uint64_t due = atomic_load(&n->reload_due_ns);
-    if (due && due <= now_ns && atomic_load(&n->is_ready) && !atomic_load(&n->is_draining) && atomic_compare_exchange_strong(&n->reload_due_ns, &due, 0))
-        post_reload(n);
-}
-
 static void *tick_main(void *arg)
 {
     nx_node *n = arg;
@@ -77,9 +55,10 @@ static void *tick_main(void *arg)
         pthread_cond_timedwait(&n->tick_cv, &n->tick_mu, &until);
         pthread_mutex_unlock(&n->tick_mu);
         nx_core_waiters_tick(n->waiters, nx_clock_ns());
-        reload_if_due(n, nx_clock_ns());
+        nx_core_reload_tick(n, nx_clock_ns());
         nx_core_cron_tick(n, nx_clock_ns());
         nx_core_prune_tick(n, nx_clock_ns());
+        nx_core_timers_tick(n, nx_clock_ns());
         nx_core_lanes_tick(n, nx_clock_ns());
         pthread_mutex_lock(&n->tick_mu);
     }
@@ -118,35 +97,11 @@ static void on_reply(void *self, nx_slice token, int status, nx_slice content_ty
     nx_core_waiters_answer(n->waiters, token, &r->a);
 }
 
-static void reload_job(nx_core_job *job)
-{
-    nx_node *n = (nx_node *)(void *)((char *)job - offsetof(nx_node, reload_job));
-    atomic_store(&n->is_reload_posted, false);
-    NX_CLEANUP(nx_buf_done)
-    nx_buf changes = NX_BUF_INIT(64u << 10);
-    nx_error e = NX_ERROR_INIT;
-    pthread_mutex_lock(&n->apply_mu);
-    nx_err err = nx_core_registry_apply(n, n->cfg, &changes, &e);
-    pthread_mutex_unlock(&n->apply_mu);
-    if (err != NX_OK && !atomic_load(&n->is_draining)) {
-        nx_log(NX_LOG_ERROR, "registry.not_applied", "a change of the registry was not taken: %s", e.msg);
-        if (nx_err_is_retryable(err))
-            nx_core_reload_later(n, RELOAD_AGAIN_NS);
-    } else if (changes.n)
-        nx_log(NX_LOG_INFO, "registry.applied", "%.*s", (int)(changes.n - 1), changes.p);
-    if (err == NX_OK && changes.n)
-        nx_core_secrets_remind(n);
-}
-
 static void on_kv_change(void *self, nx_slice key)
 {
     nx_node *n = self;
-    if (nx_core_pause_on_change(n, key) || !nx_slice_ends(key, NX_SLICE(".live")))
-        return;
-    if (atomic_load(&n->is_ready))
-        post_reload(n);
-    else
-        nx_core_reload_later(n, 0);
+    if (!nx_core_pause_on_change(n, key))
+        nx_core_reload_on_change(n, key);
 }
 
 /* ---- start ------------------------------------------------------------------------------------------------------------------------------ */
@@ -179,7 +134,7 @@ static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
     const char *to = cstr(c->nats_url, url, sizeof url);
     if (!to) {
         set_state(n, "starting the private event log");
-        nx_fab_server_options so = {.data_dir = dir, .durability = c->durability};
+        nx_fab_server_options so = {.data_dir = dir, .durability = c->durability, .memory_limit_bytes = c->server_memory_bytes};
         nx_err err = nx_fab_server_start(&so, &n->server, reterr);
         if (err != NX_OK)
             return err;
@@ -229,7 +184,7 @@ static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
 {
     char cache[4096];
     snprintf(cache, sizeof cache, "%s/cache", dir);
-    nx_rt_options ro = {.cache_dir = cache, .slots = n->cfg->workers, .metrics = n->metrics};
+    nx_rt_options ro = {.cache_dir = cache, .slots = n->cfg->workers, .warm_bytes = n->cfg->warm_memory_bytes, .metrics = n->metrics};
     nx_err err = nx_rt_new(&ro, &n->rt, reterr);
     if (err == NX_OK)
         err = nx_core_dispatch_new(n, &n->dispatch, reterr);
@@ -323,6 +278,8 @@ static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
         err = nx_core_waiters_new(&n->waiters, reterr);
     if (err == NX_OK)
         err = nx_core_jobs_new(4, 4096, &n->jobs, reterr);
+    if (err == NX_OK && nx_core_changed_new(&n->changed) != NX_OK)
+        err = nx_error_set(reterr, NX_ENOMEM, "changes of the registry");
     if (err == NX_OK)
         err = tick_start(n, reterr);
     if (err == NX_OK)
@@ -383,7 +340,6 @@ nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx
     n->id = nx_ulid_new(nx_clock_wall_ns());
     n->started_ns = nx_clock_ns();
     publish_settings(n);
-    n->reload_job.run = reload_job;
     pthread_mutex_init(&n->apply_mu, NULL);
     pthread_mutex_init(&n->tick_mu, NULL);
     pthread_rwlock_init(&n->snap_mu, NULL);
@@ -496,6 +452,7 @@ void nx_node_stop(nx_node *n)
     if (nx_core_part(n))
         n->opt.part->free(nx_core_part(n));
     nx_core_pauses_free(n->pauses);
+    nx_core_changed_free(n->changed);
     nx_core_secrets_free(n->secrets);
     nx_core_dlq_free(n->dlq);
     nx_core_waiters_free(n->waiters);

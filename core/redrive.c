@@ -82,8 +82,11 @@ nx_err nx_core_redrive_run(nx_node *n, const nx_run *failed, const nx_core_redri
     char note[64] = "";
     nx_core_redrive as = *how;
     nx_err err = is_here(n, failed->function, reterr);
+    char name[NX_FUNCTION_NAME_BYTES + 1];
     if (err == NX_OK)
         err = look_up(n, failed, &as, reterr);
+    if (err == NX_OK && nx_slice_to_cstr(failed->function, name, sizeof name) == NX_OK)
+        err = nx_core_timers_need(n, name, reterr);
     if (err != NX_OK)
         return err;
     if (as.version[0] || as.effects != NX_EFFECTS_LIVE)

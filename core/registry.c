@@ -5,245 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- sets ---------------------------------------------------------------------------------------------------------------------------- */
-
-nx_err nx_core_fn_set_add(nx_core_fn_set *s, nx_core_fn *take_fn)
-{
-    if (s->n == s->cap) {
-        unsigned cap = s->cap ? s->cap * 2 : 16;
-        nx_core_fn **v = realloc(s->v, cap * sizeof(nx_core_fn *));
-        if (!v) {
-            nx_core_fn_unref(take_fn);
-            return NX_ENOMEM;
-        }
-        s->v = v;
-        s->cap = cap;
-    }
-    s->v[s->n++] = take_fn;
-    return NX_OK;
-}
-
-nx_err nx_core_fn_set_add_absent(nx_core_fn_set *s, nx_config *take_cfg)
-{
-    nx_config **v = realloc(s->absent, (s->n_absent + 1u) * sizeof(nx_config *));
-    if (!v) {
-        nx_config_unref(take_cfg);
-        return NX_ENOMEM;
-    }
-    s->absent = v;
-    s->absent[s->n_absent++] = take_cfg;
-    return NX_OK;
-}
-
-nx_core_fn *nx_core_fn_set_find(const nx_core_fn_set *s, const char *name)
-{
-    for (unsigned i = 0; i < s->n; i++)
-        if (strcmp(s->v[i]->name, name) == 0)
-            return s->v[i];
-    return NULL;
-}
-
-void nx_core_fn_set_done(nx_core_fn_set *s)
-{
-    for (unsigned i = 0; i < s->n; i++)
-        nx_core_fn_unref(s->v[i]);
-    for (unsigned i = 0; i < s->n_absent; i++)
-        nx_config_unref(s->absent[i]);
-    free(s->v);
-    free(s->absent);
-    *s = (nx_core_fn_set){0};
-}
-
-/* ---- slots --------------------------------------------------------------------------------------------------------------------------- */
-
-nx_core_fn *nx_core_slot_fn(nx_core_slot *s)
-{
-    pthread_mutex_lock(&s->mu);
-    nx_core_fn *fn = s->fn ? nx_core_fn_ref(s->fn) : NULL;
-    pthread_mutex_unlock(&s->mu);
-    return fn;
-}
-
-static void take_share(nx_core_fn *fn, nx_rt_share *share)
-{
-    if (!fn->share) /* nobody else has it yet */
-        fn->share = nx_rt_share_ref(share);
-}
-
-/* From now on the function's settings say how large the slot's share is. */
-static void slot_set(nx_core_slot *s, nx_core_fn *take_fn)
-{
-    if (take_fn) {
-        unsigned cpu_milli = 0;
-        (void)nx_config_cpu_milli(take_fn->settings->cpu, &cpu_milli);
-        nx_rt_share_set(s->share, take_fn->settings->weight, cpu_milli);
-    }
-    if (take_fn)
-        take_share(take_fn, s->share);
-    for (unsigned i = 0; take_fn && take_fn->others && i < take_fn->others->split.n; i++)
-        if (take_fn->others->v[i])
-            take_share(take_fn->others->v[i], s->share);
-    pthread_mutex_lock(&s->mu);
-    nx_core_fn *old = s->fn;
-    s->fn = take_fn;
-    pthread_mutex_unlock(&s->mu);
-    nx_core_fn_unref(old);
-}
-
-static nx_core_slot *slot_find(const nx_node *n, const char *name)
-{
-    for (nx_core_slot *s = n->slots; s; s = s->next)
-        if (strcmp(s->name, name) == 0)
-            return s;
-    return NULL;
-}
-
-void nx_core_slot_depth(nx_core_slot *s, uint64_t *ret_pending, uint64_t *ret_inflight)
-{
-    *ret_pending = *ret_inflight = 0;
-    pthread_mutex_lock(&s->mu);
-    if (s->consumer)
-        nx_fab_consumer_depth(s->consumer, ret_pending, ret_inflight);
-    for (unsigned i = 0; i < NX_CORE_LANES && s->lanes[i]; i++) {
-        uint64_t pending = 0, inflight = 0;
-        nx_core_lane_depth(s->lanes[i], &pending, &inflight);
-        *ret_pending += pending;
-        *ret_inflight += inflight;
-    }
-    pthread_mutex_unlock(&s->mu);
-}
-
-/* Gives the slot another consumer, or none. Depth is read on other threads. */
-static void slot_consumer(nx_core_slot *s, nx_fab_consumer *c)
-{
-    pthread_mutex_lock(&s->mu);
-    s->consumer = c;
-    pthread_mutex_unlock(&s->mu);
-}
-
-static void slot_close(nx_core_slot *s, bool remove)
-{
-    nx_fab_consumer *c = s->consumer;
-    slot_consumer(s, NULL);
-    nx_fab_consumer_close(c, remove);
-    nx_core_lanes_close(s, remove);
-    nx_fab_consumer_close(s->timers, remove);
-    s->timers = NULL;
-    nx_core_fn_unref(s->opened_for);
-    s->opened_for = NULL;
-}
-
-static void slot_free(nx_core_slot *s)
-{
-    nx_obs_set(s->m_pending, 0);
-    nx_obs_set(s->m_paused, 0);
-    nx_obs_set(s->m_dlq, 0);
-    slot_set(s, NULL);
-    nx_core_gate_unref(s->gate);
-    nx_rt_share_unref(s->share);
-    pthread_mutex_destroy(&s->mu);
-    free(s);
-}
-
-/* With a key it is not known how many of them can run: what waits at a key must not keep others from coming. */
-static unsigned in_hand_max(const nx_fn_config *f) { return f->concurrency_key.n ? 0 : f->concurrency; }
-
-/* A function that is ordered now and was not before, or the other way round, goes on where it was: its consumers are others. */
-static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, nx_error *reterr)
-{
-    const nx_fn_config *f = fn->settings;
-    char durable[NX_FUNCTION_NAME_BYTES + 8], lanes[NX_CORE_LANES][NX_FUNCTION_NAME_BYTES + 16];
-    const char *before[NX_CORE_LANES + 1] = {0};
-    nx_fab_consumer *c = NULL;
-    snprintf(durable, sizeof durable, "fn-%s", fn->name);
-    if (f->ordering == NX_ORDERING_KEY) {
-        nx_err err = nx_core_lanes_open(s, fn, is_paused, reterr);
-        return err == NX_OK ? nx_fab_consumer_remove(s->node->ns, durable, reterr) : err;
-    }
-    for (unsigned i = 0; i < NX_CORE_LANES; i++) {
-        nx_core_lane_durable(fn->name, i, lanes[i]);
-        before[i] = lanes[i];
-    }
-    nx_fab_consumer_options o = {
-        .durable = durable,
-        .types = fn->types,
-        .n_types = fn->n_types,
-        .subjects = f->nats,
-        .n_subjects = f->n_nats,
-        .max_inflight = in_hand_max(f),
-        .successor_of = before,
-        .is_paused = is_paused,
-        .on_msg = nx_core_dispatch_on_msg,
-        .self = s,
-    };
-    nx_err err = nx_fab_consumer_open(s->node->ns, &o, &c, reterr);
-    if (err == NX_OK)
-        slot_consumer(s, c);
-    for (unsigned i = 0; err == NX_OK && nx_fab_consumer_is_new(c) && i < NX_CORE_LANES; i++)
-        err = nx_fab_consumer_remove(s->node->ns, lanes[i], reterr);
-    return err;
-}
-
-void nx_core_due_durable(const char *function, char out[NX_FUNCTION_NAME_BYTES + 8]) { snprintf(out, NX_FUNCTION_NAME_BYTES + 8, "due-%s", function); }
-
-/* The consumers of the slot: of events and of timers. */
-static nx_err slot_consume(nx_core_slot *s, nx_core_fn *fn, nx_error *reterr)
-{
-    char due[NX_FUNCTION_NAME_BYTES + 8];
-    nx_core_due_durable(fn->name, due);
-    bool is_paused = nx_core_pause_get(s->node->pauses, fn->name, NULL);
-    nx_fab_consumer_options timers = {
-        .durable = due,
-        .timers_of = nx_slice_cstr(fn->name),
-        .max_inflight = in_hand_max(fn->settings),
-        .is_paused = is_paused,
-        .on_msg = nx_core_dispatch_on_due,
-        .self = s,
-    };
-    const nx_fn_config *f = fn->settings;
-    nx_core_gate_set_rule(s->gate, &(nx_core_gate_rule){.limit = f->singleton.n ? 1 : f->concurrency,
-                                                        .is_keyed = f->concurrency_key.n || f->singleton.n,
-                                                        .is_singleton = f->singleton.n > 0});
-    nx_err err = consume_events(s, fn, is_paused, reterr);
-    if (err == NX_OK)
-        err = nx_fab_consumer_open(s->node->ns, &timers, &s->timers, reterr);
-    if (err != NX_OK) {
-        slot_close(s, false);
-        return nx_error_prefix(reterr, "function '%s'", fn->name), err;
-    }
-    s->opened_for = nx_core_fn_ref(fn);
-    return NX_OK;
-}
-
-/* A slot whose consumer runs with this function's filters; the function itself is put in by the swap. */
-static nx_err slot_open(nx_node *n, nx_core_fn *fn, nx_core_slot **ret, nx_error *reterr)
-{
-    nx_core_slot *s = calloc(1, sizeof *s);
-    if (!s)
-        return nx_error_set(reterr, NX_ENOMEM, "function '%s'", fn->name);
-    pthread_mutex_init(&s->mu, NULL);
-    s->node = n;
-    snprintf(s->name, sizeof s->name, "%s", fn->name);
-    s->gate = nx_core_gate_new();
-    nx_err err = s->gate ? nx_rt_share_new(n->rt, &s->share) : NX_ENOMEM;
-    if (err == NX_OK) {
-        slot_set(s, nx_core_fn_ref(fn));
-        err = slot_consume(s, fn, reterr);
-    } else {
-        nx_error_set(reterr, err, "function '%s'", fn->name);
-    }
-    if (err != NX_OK) {
-        slot_free(s);
-        return err;
-    }
-    nx_kv label[] = {{NX_SLICE("function"), nx_slice_cstr(s->name)}};
-    s->m_pending = nx_obs_gauge(n->metrics, "nexus_function_pending_events", "Stored events that wait for the function.", 1, label);
-    s->m_paused = nx_obs_gauge(n->metrics, "nexus_function_paused", "1 while the function is paused.", 1, label);
-    s->m_dlq = nx_obs_gauge(n->metrics, "nexus_dlq_events", "Events of the function in the dead-letter queue.", 1, label);
-    *ret = s;
-    return NX_OK;
-}
-
 static bool same_filters(const nx_core_fn *a, const nx_core_fn *b)
 {
     const nx_fn_config *x = a->settings, *y = b->settings;
@@ -347,17 +108,28 @@ static nx_err wanted_set(nx_node *n, nx_config *cfg, const nx_core_fn_set *now, 
     return err;
 }
 
+static nx_err route_is_twice(const nx_core_fn *one, const nx_core_fn *other, nx_error *reterr)
+{
+    return nx_error_set(reterr, NX_ECONFLICT, "functions '%s' and '%s' both have the route %.*s %.*s", one->name, other->name,
+                        NX_SLICE_FMT(one->settings->http_method), NX_SLICE_FMT(one->settings->http_path));
+}
+
 /* Two functions with one route: the registry's would shadow the project's. */
 static nx_err check_routes(const nx_core_fn_set *set, nx_error *reterr)
 {
-    for (unsigned i = 0; i < set->n; i++)
-        for (unsigned k = 0; set->v[i]->type[0] && k < i; k++) {
-            const nx_fn_config *a = set->v[i]->settings, *b = set->v[k]->settings;
-            if (set->v[k]->type[0] && nx_slice_eq(a->http_path, b->http_path) && nx_slice_eq(a->http_method, b->http_method))
-                return nx_error_set(reterr, NX_ECONFLICT, "functions '%s' and '%s' both have the route %.*s %.*s", set->v[k]->name, set->v[i]->name,
-                                    NX_SLICE_FMT(a->http_method), NX_SLICE_FMT(a->http_path));
-        }
-    return NX_OK;
+    nx_core_fn **v = calloc(set->n + 1u, sizeof(nx_core_fn *));
+    unsigned n = 0;
+    nx_err err = v ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    for (unsigned i = 0; v && i < set->n; i++)
+        if (set->v[i]->type[0])
+            v[n++] = set->v[i];
+    if (v)
+        qsort(v, n, sizeof(nx_core_fn *), nx_core_route_cmp);
+    for (unsigned i = 1; err == NX_OK && i < n; i++)
+        if (nx_core_route_cmp(&v[i - 1], &v[i]) == 0)
+            err = route_is_twice(v[i - 1], v[i], reterr);
+    free(v);
+    return err;
 }
 
 /* ---- apply ---------------------------------------------------------------------------------------------------------------------------- */
@@ -411,9 +183,9 @@ static void swap_in(nx_node *n, const nx_core_fn_set *set, nx_core_snapshot *sna
 {
     nx_core_slot *gone = NULL;
     for (unsigned i = 0; i < set->n; i++) {
-        nx_core_slot *s = slot_find(n, set->v[i]->name);
+        nx_core_slot *s = nx_core_slot_find(n, set->v[i]->name);
         if (s)
-            slot_set(s, nx_core_fn_ref(set->v[i]));
+            nx_core_slot_set(s, nx_core_fn_ref(set->v[i]));
     }
     pthread_rwlock_wrlock(&n->snap_mu);
     nx_core_snapshot *old = n->snap;
@@ -424,22 +196,21 @@ static void swap_in(nx_node *n, const nx_core_fn_set *set, nx_core_snapshot *sna
             at = &s->next;
             continue;
         }
-        *at = s->next;
+        s = nx_core_slot_unlink(n, at);
         s->next = gone;
         gone = s;
     }
     while (fresh) {
         nx_core_slot *next = fresh->next;
-        fresh->next = n->slots;
-        n->slots = fresh;
+        nx_core_slot_link(n, fresh);
         fresh = next;
     }
     pthread_rwlock_unlock(&n->snap_mu);
     nx_core_snapshot_free(old);
     while (gone) {
         nx_core_slot *next = gone->next;
-        slot_close(gone, true);
-        slot_free(gone);
+        nx_core_slot_close(gone, true);
+        nx_core_slot_free(gone);
         gone = next;
     }
 }
@@ -455,77 +226,163 @@ static void restore_consumers(nx_node *n, const nx_core_fn_set *now)
         nx_error e = NX_ERROR_INIT;
         if (!fn || has_filters_of(s, fn))
             continue;
-        slot_close(s, false);
-        if (slot_consume(s, fn, &e) != NX_OK)
+        nx_core_slot_close(s, false);
+        if (nx_core_slot_consume(s, fn, &(nx_core_timed){.n = 0}, &e) != NX_OK)
             nx_log(NX_LOG_ERROR, "function.no_consumer", "%s; it gets no events until the next reload", e.msg);
     }
 }
 
-static nx_err open_consumers(nx_node *n, const nx_core_fn_set *set, nx_core_slot **ret_fresh, nx_error *reterr)
+static nx_err open_one(nx_node *n, nx_core_fn *fn, const nx_core_timed *timed, nx_core_slot **ret_fresh, nx_error *reterr)
+{
+    nx_core_slot *s = nx_core_slot_find(n, fn->name), *made = NULL;
+    if (s && has_filters_of(s, fn))
+        return nx_core_slot_expect_timers(s, fn, timed, reterr);
+    if (s) { /* the durable consumer keeps its place; only its filters change */
+        nx_core_slot_close(s, false);
+        return nx_core_slot_consume(s, fn, timed, reterr);
+    }
+    nx_err err = nx_core_slot_open(n, fn, timed, &made, reterr);
+    if (err == NX_OK) {
+        made->next = *ret_fresh;
+        *ret_fresh = made;
+    }
+    return err;
+}
+
+/* `only`: the others have not changed; NULL: any may have. */
+static nx_err open_consumers(nx_node *n, const nx_core_fn_set *set, nx_core_fn *only, nx_core_slot **ret_fresh, nx_error *reterr)
+{
+    nx_core_timed timed = {0};
+    nx_err err = nx_core_timed_read(n, &timed, reterr);
+    for (unsigned i = 0; err == NX_OK && i < set->n; i++)
+        if (!only || only == set->v[i])
+            err = open_one(n, set->v[i], &timed, ret_fresh, reterr);
+    nx_core_timed_done(&timed);
+    return err;
+}
+
+static nx_err running_set(const nx_node *n, nx_core_fn_set *ret)
 {
     nx_err err = NX_OK;
-    for (unsigned i = 0; err == NX_OK && i < set->n; i++) {
-        nx_core_fn *fn = set->v[i];
-        nx_core_slot *s = slot_find(n, fn->name);
-        if (!s) {
-            nx_core_slot *made = NULL;
-            err = slot_open(n, fn, &made, reterr);
-            if (err == NX_OK) {
-                made->next = *ret_fresh;
-                *ret_fresh = made;
-            }
-        } else if (!has_filters_of(s, fn)) {
-            /* The durable consumer keeps its place; only its filters change. */
-            slot_close(s, false);
-            err = slot_consume(s, fn, reterr);
-        }
+    for (nx_core_slot *s = n->slots; err == NX_OK && s; s = s->next) {
+        nx_core_fn *fn = nx_core_slot_fn(s);
+        if (fn)
+            err = nx_core_fn_set_add(ret, fn);
     }
+    return err;
+}
+
+/* Consumers first, then all together, or as it was. `only`: the one that differs from what runs, which has neither raw subjects nor schedules. */
+static nx_err apply_set(nx_node *n, const nx_core_fn_set *now, const nx_core_fn_set *set, nx_core_fn *only, nx_error *reterr)
+{
+    nx_core_snapshot *snap = NULL;
+    nx_core_slot *fresh = NULL;
+    nx_err err = nx_core_snapshot_new(set, &snap);
+    if (err == NX_OK && !only)
+        err = raw_subjects(n, set, reterr);
+    if (err == NX_OK && !only)
+        err = nx_core_pauses_apply(n, reterr);
+    if (err == NX_OK)
+        err = open_consumers(n, set, only, &fresh, reterr);
+    if (err == NX_OK && !only)
+        err = nx_core_cron_ensure(n, set, reterr);
+    if (err == NX_OK) {
+        for (unsigned i = 0; i < set->n; i++) /* before the old ones go, which may be the same program */
+            nx_core_fn_warm(set->v[i]);
+        swap_in(n, set, snap, fresh);
+        return NX_OK;
+    }
+    nx_core_snapshot_free(snap);
+    while (fresh) {
+        nx_core_slot *next = fresh->next;
+        nx_core_slot_close(fresh, false); /* the durable consumer stays: at a start it is an old one, whose events wait behind its place */
+        nx_core_slot_free(fresh);
+        fresh = next;
+    }
+    restore_consumers(n, now);
+    return err;
+}
+
+static nx_err explained(nx_err err, nx_error *reterr)
+{
+    if (err != NX_OK && reterr && !reterr->msg[0])
+        nx_error_set(reterr, err, "%s", nx_err_text(err));
     return err;
 }
 
 nx_err nx_core_registry_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr)
 {
     nx_core_fn_set now = {0}, set = {0};
-    nx_core_snapshot *snap = NULL;
-    nx_core_slot *fresh = NULL;
-    nx_err err = atomic_load(&n->is_draining) ? nx_error_set(reterr, NX_ECLOSED, "the node is stopping") : NX_OK;
-    for (nx_core_slot *s = n->slots; err == NX_OK && s; s = s->next) {
-        nx_core_fn *fn = nx_core_slot_fn(s);
-        if (fn)
-            err = nx_core_fn_set_add(&now, fn);
-    }
+    nx_err err = atomic_load(&n->is_draining) ? nx_error_set(reterr, NX_ECLOSED, "the node is stopping") : running_set(n, &now);
     if (err == NX_OK)
         err = wanted_set(n, cfg, &now, &set, reterr);
     if (err == NX_OK)
         err = check_routes(&set, reterr);
     if (err == NX_OK)
-        err = nx_core_snapshot_new(&set, &snap);
-    if (err == NX_OK)
-        err = raw_subjects(n, &set, reterr);
-    if (err == NX_OK)
-        err = nx_core_pauses_apply(n, reterr);
-    if (err == NX_OK)
-        err = open_consumers(n, &set, &fresh, reterr);
-    if (err == NX_OK)
-        err = nx_core_cron_ensure(n, &set, reterr);
-    if (err != NX_OK) {
-        nx_core_snapshot_free(snap);
-        while (fresh) {
-            nx_core_slot *next = fresh->next;
-            slot_close(fresh, false); /* the durable consumer stays: at a start it is an old one, whose events wait behind its place */
-            slot_free(fresh);
-            fresh = next;
-        }
+        err = apply_set(n, &now, &set, NULL, reterr);
+    else
         restore_consumers(n, &now);
-        if (reterr && !reterr->msg[0])
-            nx_error_set(reterr, err, "%s", nx_err_text(err));
-    } else {
+    if (err == NX_OK)
         note_changes(&now, &set, ret_changes);
-        swap_in(n, &set, snap, fresh);
-    }
+    nx_core_fn_set_done(&now);
+    nx_core_fn_set_done(&set);
+    return explained(err, reterr);
+}
+
+static bool has_more_than_events(const nx_core_fn *fn) { return fn->settings->n_nats || fn->settings->n_crons; }
+
+/* The running set with `fn` in the place of the one of its name. */
+static nx_err set_with(const nx_core_fn_set *now, nx_core_fn *fn, nx_core_fn_set *ret)
+{
+    nx_err err = nx_core_fn_set_add(ret, nx_core_fn_ref(fn));
+    for (unsigned i = 0; err == NX_OK && i < now->n; i++)
+        if (strcmp(now->v[i]->name, fn->name) != 0)
+            err = nx_core_fn_set_add(ret, nx_core_fn_ref(now->v[i]));
+    return err;
+}
+
+static nx_err replace_one(nx_node *n, nx_core_fn *fn, nx_buf *ret_changes, nx_error *reterr)
+{
+    nx_core_fn_set now = {0}, set = {0};
+    const nx_core_fn *owner = fn->type[0] ? nx_core_snapshot_owner(n->snap, fn->settings->http_method, fn->settings->http_path) : NULL;
+    if (owner && strcmp(owner->name, fn->name) != 0)
+        return route_is_twice(owner, fn, reterr);
+    nx_err err = running_set(n, &now);
+    if (err == NX_OK)
+        err = set_with(&now, fn, &set);
+    if (err == NX_OK)
+        err = apply_set(n, &now, &set, fn, reterr);
+    if (err == NX_OK)
+        note_changes(&now, &set, ret_changes);
     nx_core_fn_set_done(&now);
     nx_core_fn_set_done(&set);
     return err;
+}
+
+nx_err nx_core_registry_apply_one(nx_node *n, const char *name, nx_buf *ret_changes, nx_error *reterr)
+{
+    if (atomic_load(&n->is_draining))
+        return nx_error_set(reterr, NX_ECLOSED, "the node is stopping");
+    nx_core_slot *s = nx_core_slot_find(n, name);
+    nx_core_fn *running = s ? nx_core_slot_fn(s) : NULL, *fn = NULL;
+    nx_err err = NX_OK;
+    if (running && running->is_project) { /* which the project's function hides */
+        nx_core_fn_unref(running);
+        return NX_OK;
+    }
+    if (n->snap && (!running || !has_more_than_events(running)))
+        err = nx_core_stored_function(n, name, running, &fn, NULL);
+    /* What is gone, can't be loaded or touches more than its own consumer is the whole apply's to settle. */
+    bool is_whole = err != NX_OK || !fn || has_more_than_events(fn);
+    if (is_whole)
+        err = nx_core_registry_apply(n, n->cfg, ret_changes, reterr);
+    else if (fn != running) {
+        metrics_of_all(n, fn);
+        err = replace_one(n, fn, ret_changes, reterr);
+    }
+    nx_core_fn_unref(running);
+    nx_core_fn_unref(fn);
+    return explained(err, reterr);
 }
 
 void nx_core_registry_clear(nx_node *n)
@@ -535,13 +392,14 @@ void nx_core_registry_clear(nx_node *n)
     nx_core_slot *s = n->slots;
     nx_core_snapshot *snap = n->snap;
     n->slots = NULL;
+    memset(n->slots_by_name, 0, sizeof n->slots_by_name);
     n->snap = NULL;
     pthread_rwlock_unlock(&n->snap_mu);
     nx_core_snapshot_free(snap);
     while (s) {
         nx_core_slot *next = s->next;
-        slot_close(s, false);
-        slot_free(s);
+        nx_core_slot_close(s, false);
+        nx_core_slot_free(s);
         s = next;
     }
     pthread_mutex_unlock(&n->apply_mu);

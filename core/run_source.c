@@ -181,7 +181,7 @@ static void on_put_off(nx_fab_pub *pub)
 }
 
 /* The timer is stored before the message is acknowledged. Delivered once more, it would set the same timer again. */
-static void put_off(nx_core_run *r)
+static void set_timer(nx_core_run *r)
 {
     nx_error e = NX_ERROR_INIT;
     nx_fab_timer t = {
@@ -196,6 +196,34 @@ static void put_off(nx_core_run *r)
         return;
     nx_log(NX_LOG_WARN, "timer.not_set", "event %s for '%s' could not be put off (%s); it will be delivered again", r->event.event_id.s, r->fn->name, e.msg);
     nx_core_run_drop(r);
+}
+
+static void post(nx_core_run *r, void (*run)(nx_core_job *job))
+{
+    r->job.run = run;
+    if (nx_core_jobs_post(r->d->node->jobs, &r->job) != NX_OK)
+        nx_core_run_drop(r);
+}
+
+/* The function's first timer. */
+static void first_timer_job(nx_core_job *job)
+{
+    nx_core_run *r = run_of_job(job);
+    nx_error e = NX_ERROR_INIT;
+    if (nx_core_timers_need(r->d->node, r->fn->name, &e) == NX_OK) {
+        set_timer(r);
+        return;
+    }
+    nx_log(NX_LOG_WARN, "timer.not_set", "event %s for '%s' could not be put off (%s); it will be delivered again", r->event.event_id.s, r->fn->name, e.msg);
+    nx_core_run_drop(r);
+}
+
+static void put_off(nx_core_run *r)
+{
+    if (nx_core_timers_are_consumed(r->d->node, r->fn->name))
+        set_timer(r);
+    else
+        post(r, first_timer_job);
 }
 
 /* ---- messages (the log's thread) ------------------------------------------------------------------------------------------------------- */
@@ -227,13 +255,6 @@ static nx_core_run *take(nx_core_slot *s, nx_fab_msg *take_msg)
     if (fn->settings->concurrency || fn->settings->singleton.n)
         nx_core_gate_set(s->gate, r);
     return r;
-}
-
-static void post(nx_core_run *r, void (*run)(nx_core_job *job))
-{
-    r->job.run = run;
-    if (nx_core_jobs_post(r->d->node->jobs, &r->job) != NX_OK)
-        nx_core_run_drop(r);
 }
 
 void nx_core_dispatch_on_due(void *slot, nx_fab_msg *take_msg)

@@ -24,7 +24,7 @@ static int slice_cmp(nx_slice a, nx_slice b)
     return c ? c : (a.n > b.n) - (a.n < b.n);
 }
 
-static int route_cmp(const void *a, const void *b)
+int nx_core_route_cmp(const void *a, const void *b)
 {
     const nx_fn_config *x = (*(nx_core_fn *const *)a)->settings, *y = (*(nx_core_fn *const *)b)->settings;
     int c = slice_cmp(x->http_path, y->http_path);
@@ -67,7 +67,7 @@ nx_err nx_core_snapshot_new(const nx_core_fn_set *set, nx_core_snapshot **ret)
                 s->exact[s->n_exact++] = e;
         }
     }
-    qsort(s->routes, s->n_routes, sizeof(nx_core_fn *), route_cmp);
+    qsort(s->routes, s->n_routes, sizeof(nx_core_fn *), nx_core_route_cmp);
     qsort(s->exact, s->n_exact, sizeof *s->exact, type_cmp);
     *ret = s;
     return NX_OK;
@@ -136,6 +136,15 @@ static nx_err own_route(const nx_core_snapshot *s, nx_slice method, nx_slice pat
     }
     *ret_allow = allow;
     return allow.n ? NX_ENOTSUP : NX_ENOENT;
+}
+
+const nx_core_fn *nx_core_snapshot_owner(const nx_core_snapshot *s, nx_slice method, nx_slice path)
+{
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(64u << 10);
+    nx_core_fn *fn = NULL;
+    nx_slice allow;
+    return own_route(s, method, path, &a, &fn, &allow) == NX_OK ? fn : NULL;
 }
 
 nx_err nx_core_snapshot_route(const nx_core_snapshot *s, nx_slice method, nx_slice path, nx_arena *a, nx_ingest_route *ret, nx_slice *ret_allow)

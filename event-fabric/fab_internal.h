@@ -237,7 +237,7 @@ struct nx_fab_consumer {
     nx_slice *subjects;
     unsigned n_subjects;
     bool is_loose; /* its filters bring more than was asked for */
-    bool is_of_timers, is_new;
+    bool is_of_timers, is_new, has_succeeded;
     /* ordered ones (o.n_shards): who is pinned */
     char pin[40];                              /* the server's name for this client's term; "": another's, or nobody's */
     uint64_t term;                             /* counts terms */

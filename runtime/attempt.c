@@ -1,6 +1,7 @@
 /* attempt.c: one execution: a store with limits, an instance from the pool, the entry function, the outcome.
  * Nothing here knows what an event is. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "effects/effects.h"
 #include "nx/clock.h"
@@ -318,5 +319,43 @@ nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, nx_rt_exec *x, n
         nx_rt_outcome_set(&a->out, NX_RUN_ERROR, NX_WHY_NONE, "%.200s", detail.msg[0] ? detail.msg : nx_err_text(err));
         (void)nx_error_set(reterr, err, "%s", a->out.message);
     }
+    return err;
+}
+
+/* ---- instances ahead of time */
+
+/* The guest gets no fuel: where its module has a start function, that ends before it has done anything. */
+static nx_err make_instance(nx_rt_exec *x, const nx_rt_program *p, wasmtime_store_t **ret, nx_error *reterr)
+{
+    wasmtime_instance_t instance;
+    wasm_trap_t *trap = NULL;
+    wasmtime_store_t *store = wasmtime_store_new(p->rt->classes[p->class_id].engine, x, NULL);
+    if (!store) return nx_error_set(reterr, NX_ENOMEM, "out of memory for a store");
+    *ret = store;
+    x->context = wasmtime_store_context(store);
+    wasmtime_error_t *error = wasmtime_instance_pre_instantiate(p->pre, x->context, &instance, &trap);
+    if (trap) wasm_trap_delete(trap);
+    return error ? nx_rt_engine_error(reterr, NX_EBUSY, "no instance", error) : NX_OK;
+}
+
+nx_err nx_rt_make_instances(nx_rt_program *p, unsigned n, nx_error *reterr)
+{
+    nx_rt_exec x = {.rt = p->rt};
+    nx_attempt a;
+    nx_rt_scratch *s = nx_rt_scratch_new();
+    wasmtime_store_t **stores = calloc(n, sizeof(wasmtime_store_t *));
+    nx_err err = s && stores ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory for %u instances", n);
+    if (!err) {
+        nx_attempt_init(&a);
+        a.program = p;
+        a.is_replay = true;
+        nx_rt_world_init(&x.world, &a, s);
+        for (unsigned i = 0; i < n && !err; i++) err = make_instance(&x, p, &stores[i], reterr);
+        for (unsigned i = 0; i < n && stores[i]; i++) wasmtime_store_delete(stores[i]);
+        nx_rt_world_done(&x.world);
+        nx_attempt_done(&a);
+    }
+    free(stores);
+    nx_rt_scratch_free(s);
     return err;
 }

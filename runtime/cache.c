@@ -25,14 +25,17 @@ _Static_assert(sizeof(seal) == NX_RT_CACHE_SEAL_BYTES, "readers of sealed files 
 static const char seal_magic[8] = {'N', 'X', 'C', 'O', 'D', 'E', '0', '1'};
 #define CODE_BYTES_MAX (1ull << 30)
 
-/* Every save in development leaves a file; so many of the newest are kept when the cache is opened. A file that is gone is compiled again. */
-#define FILES_KEPT 256u
+/* Every save in development leaves a file; so many of the newest, and so many bytes, are kept when the cache is opened. A file that is gone is
+ * compiled again. */
+#define FILES_KEPT 20000u
+#define BYTES_KEPT (2ull << 30)
 #define FILES_SEEN_MAX 65536u
 #define TEMP_AGE_S 3600 /* a compile that was killed left its file behind */
 
 typedef struct cache_file {
     char name[NX_RT_CACHE_NAME_BYTES];
     time_t used; /* last time it was taken, or made */
+    uint64_t n_bytes;
 } cache_file;
 
 static int newest_first(const void *a, const void *b)
@@ -60,13 +63,18 @@ static void prune(int dir_fd)
         if (is_temp) continue;
         (void)snprintf(f.name, sizeof f.name, "%s", e->d_name);
         f.used = st.st_mtime;
+        f.n_bytes = (uint64_t)st.st_size;
         if (nx_buf_append(&files, &f, sizeof f) != NX_OK) break;
     }
     (void)closedir(dir);
     size_t n = files.n / sizeof(cache_file);
     cache_file *v = (cache_file *)(void *)files.p;
-    if (n > FILES_KEPT) qsort(v, n, sizeof *v, newest_first);
-    for (size_t i = FILES_KEPT; i < n; i++) nx_rt_cache_remove(dir_fd, v[i].name);
+    if (n) qsort(v, n, sizeof *v, newest_first);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += v[i].n_bytes;
+        if (i >= FILES_KEPT || sum > BYTES_KEPT) nx_rt_cache_remove(dir_fd, v[i].name);
+    }
 }
 
 nx_err nx_rt_cache_open(const char *dir, int *ret_fd, nx_error *reterr)

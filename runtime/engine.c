@@ -12,7 +12,7 @@
 #define GUARD_BYTES (32ull << 20)
 #define SMALL_KEEP_BYTES (2u << 20)
 #define TABLE_KEEP_BYTES (NX_RT_TABLE_ELEMENTS * 8u)
-#define UNUSED_WARM_SLOTS 32u /* each keeps up to SMALL_KEEP_BYTES resident */
+#define UNUSED_WARM_SLOTS_MIN 4u /* each keeps up to SMALL_KEEP_BYTES resident */
 
 #if defined(NX_SANITIZER)
 #define POOL_SLOTS_DEFAULT 32u
@@ -110,7 +110,15 @@ wasm_config_t *nx_rt_engine_config(void)
     return c;
 }
 
-static void set_pool(wasm_config_t *c, nx_rt_class_id id, unsigned slots)
+/* Idle instances may hold half as much as mapped modules. */
+static uint32_t unused_slots(uint64_t warm_bytes)
+{
+    uint64_t n = warm_bytes / 2 / SMALL_KEEP_BYTES;
+    return n < UNUSED_WARM_SLOTS_MIN ? UNUSED_WARM_SLOTS_MIN : n > NX_RT_POOL_SLOTS_MAX ? NX_RT_POOL_SLOTS_MAX
+                                                                                        : (uint32_t)n;
+}
+
+static void set_pool(wasm_config_t *c, nx_rt_class_id id, unsigned slots, uint64_t warm_bytes)
 {
     bool is_small = id == NX_RT_CLASS_SMALL;
     wasmtime_pooling_allocation_config_t *p = wasmtime_pooling_allocation_config_new();
@@ -132,7 +140,7 @@ static void set_pool(wasm_config_t *c, nx_rt_class_id id, unsigned slots)
     /* Less than the initial memory of a module, or no table kept, costs an madvise, page faults and TLB shootdowns at every run. */
     wasmtime_pooling_allocation_config_linear_memory_keep_resident_set(p, is_small ? SMALL_KEEP_BYTES : 0);
     wasmtime_pooling_allocation_config_table_keep_resident_set(p, is_small ? TABLE_KEEP_BYTES : 0);
-    wasmtime_pooling_allocation_config_max_unused_warm_slots_set(p, is_small ? UNUSED_WARM_SLOTS : 1);
+    wasmtime_pooling_allocation_config_max_unused_warm_slots_set(p, is_small ? unused_slots(warm_bytes) : 1);
 #if NX_ENGINE_STATIC
     if (is_small) nx_engine_pool_scan_dirty_pages(p);
 #endif
@@ -160,7 +168,7 @@ nx_err nx_rt_class_open_locked(nx_rt *r, nx_rt_class_id id, nx_error *reterr)
         return nx_error_set(reterr, NX_ENOMEM, "no address space for %u instances of 4 GiB (is `ulimit -v` set?)", slots);
     wasm_config_t *config = nx_rt_engine_config();
     if (!config) return nx_error_set(reterr, NX_ENOMEM, "out of memory for the engine");
-    set_pool(config, id, slots);
+    set_pool(config, id, slots, r->warm_bytes);
     if (r->is_debug) {
         wasmtime_config_debug_info_set(config, true);
         wasmtime_config_cranelift_opt_level_set(config, WASMTIME_OPT_LEVEL_NONE);

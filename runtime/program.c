@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "nx/clock.h"
@@ -11,6 +12,7 @@
 #include "rt_internal.h"
 
 #define FACTS_BYTES_MAX (64u << 20)
+#define MAPPING_BYTES (64u << 10) /* what the engine holds for a mapped module beside its code */
 
 /* ---- table and LRU; programs_mu is held */
 
@@ -50,6 +52,7 @@ static void unmap_locked(nx_rt *r, nx_rt_program *p)
 {
     lru_remove_locked(r, p);
     r->n_mapped--;
+    r->mapped_bytes -= p->mapped_bytes;
     p->is_mapped = false;
     wasmtime_instance_pre_delete(p->pre);
     wasmtime_module_delete(p->module);
@@ -58,16 +61,26 @@ static void unmap_locked(nx_rt *r, nx_rt_program *p)
     nx_rt_own_files_close(&p->own);
 }
 
+static bool is_over_locked(const nx_rt *r) { return r->n_mapped > r->mapped_max || r->mapped_bytes > r->warm_bytes; }
+
+/* Those that run or are to be kept warm are passed over: they may come to more than the limit, which is then not kept. */
+static void evict_locked(nx_rt *r, const nx_rt_program *but)
+{
+    for (nx_rt_program *q = r->oldest; q && is_over_locked(r);) {
+        nx_rt_program *next = q->newer;
+        if (q != but && q->active == 0 && q->pins == 0) unmap_locked(r, q);
+        q = next;
+    }
+}
+
 static void mapped_locked(nx_rt *r, nx_rt_program *p)
 {
     p->is_mapped = p->is_new = p->is_verified = true;
+    p->mapped_bytes += p->own.map_bytes + MAPPING_BYTES;
     lru_push_locked(r, p);
     r->n_mapped++;
-    for (nx_rt_program *q = r->oldest; q && r->n_mapped > r->mapped_max;) {
-        nx_rt_program *next = q->newer;
-        if (q != p && q->active == 0) unmap_locked(r, q);
-        q = next;
-    }
+    r->mapped_bytes += p->mapped_bytes;
+    evict_locked(r, p);
 }
 
 static void destroy_locked(nx_rt *r, nx_rt_program *p)
@@ -145,6 +158,8 @@ static nx_err link_module(nx_rt_program *p, nx_error *reterr)
 static nx_err map_file(nx_rt_program *p, int fd, nx_error *reterr)
 {
     char path[32];
+    struct stat st;
+    p->mapped_bytes = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd); /* the very file that was checked */
     wasmtime_error_t *error = wasmtime_module_deserialize_file(p->rt->classes[p->class_id].engine, path, &p->module);
     return error ? nx_rt_engine_error(reterr, NX_ECORRUPT, "cached code", error) : link_module(p, reterr);
@@ -154,6 +169,7 @@ static nx_err map_file(nx_rt_program *p, int fd, nx_error *reterr)
 static nx_err compile_here(nx_rt_program *p, const nx_rt_artifact *parts, nx_error *reterr)
 {
     if (parts->module.n == 0) return nx_error_set(reterr, NX_ENOENT, "code for a debugger is not kept");
+    p->mapped_bytes = parts->module.n;
     nx_err err = parts->files.n ? nx_rt_own_files_copy(&p->own, parts->files, reterr) : NX_OK;
     if (err) return err;
     wasmtime_error_t *error = wasmtime_module_new(p->rt->classes[p->class_id].engine, (const uint8_t *)parts->module.p, parts->module.n, &p->module);
@@ -361,6 +377,28 @@ nx_err nx_rt_program_acquire(nx_rt_program *p, bool *ret_is_cold, nx_error *rete
     }
     (void)pthread_mutex_unlock(&r->programs_mu);
     return err;
+}
+
+nx_err nx_rt_program_warm(nx_rt_program *p, unsigned instances, nx_error *reterr)
+{
+    bool is_cold;
+    nx_err err = nx_rt_program_acquire(p, &is_cold, reterr);
+    if (err) return err;
+    (void)pthread_mutex_lock(&p->rt->programs_mu);
+    p->pins++;
+    p->is_new = is_cold; /* no attempt has run in it */
+    (void)pthread_mutex_unlock(&p->rt->programs_mu);
+    if (instances) err = nx_rt_make_instances(p, instances, reterr);
+    nx_rt_program_release(p);
+    return err;
+}
+
+void nx_rt_program_cool(nx_rt_program *p)
+{
+    (void)pthread_mutex_lock(&p->rt->programs_mu);
+    p->pins--;
+    evict_locked(p->rt, NULL);
+    (void)pthread_mutex_unlock(&p->rt->programs_mu);
 }
 
 void nx_rt_program_release(nx_rt_program *p)

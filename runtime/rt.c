@@ -32,7 +32,8 @@ nx_err nx_rt_new(const nx_rt_options *o, nx_rt **ret, nx_error *reterr)
     r->cache_fd = -1;
     r->pool_slots = o->pool_slots;
     r->is_debug = o->is_debug;
-    r->mapped_max = NX_RT_MAPPED_MAX;
+    r->mapped_max = nx_rt_mapped_limit();
+    r->warm_bytes = o->warm_bytes ? o->warm_bytes : NX_RT_WARM_BYTES_DEFAULT;
     (void)pthread_mutex_init(&r->programs_mu, NULL);
     (void)pthread_cond_init(&r->loaded, NULL);
     (void)snprintf(r->identity, sizeof r->identity, "wasmtime-48 fuel-1 nan-canonical simd-deterministic stack-%uk",

@@ -103,6 +103,8 @@ struct nx_rt_program {
     nx_sha256 digest;
     nx_rt_class_id class_id;
     unsigned refs, active; /* users; attempts running in it */
+    unsigned pins;         /* calls of nx_rt_program_warm() */
+    uint64_t mapped_bytes; /* what the mapping counts for */
     bool is_loading, is_mapped, is_verified;
     bool has_files;      /* its code is not kept under `digest` */
     nx_rt_own_files own; /* while it is mapped */
@@ -148,6 +150,9 @@ nx_err nx_rt_symbolise_in_child(nx_slice module, char *const *addresses, unsigne
 /* ---- attempt.c */
 /* `x`: its has_slot, share, slot_since_ns and cpu_since_ns are filled in. */
 nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, nx_rt_exec *x, nx_error *reterr);
+
+/* Makes so many instances of a program that is acquired, and drops them: the pool has slots with its memory in them afterwards. */
+nx_err nx_rt_make_instances(nx_rt_program *p, unsigned n, nx_error *reterr);
 
 /* ---- backtrace.c */
 #define NX_RT_FRAMES_MAX 32u
@@ -229,7 +234,7 @@ bool nx_rt_shares_tick_locked(nx_rt *r, uint64_t now_ns);                       
 /* ---- metrics.c */
 typedef struct nx_rt_metrics {
     nx_metrics *registry; /* NULL: none of them is counted */
-    nx_metric *queued, *running, *threads, *mapped;
+    nx_metric *queued, *running, *threads, *mapped, *mapped_bytes;
     nx_metric *refused, *compile;
 } nx_rt_metrics;
 void nx_rt_metrics_open(nx_rt *r, nx_metrics *registry);
@@ -237,7 +242,7 @@ void nx_rt_metrics_close(nx_rt *r);
 
 /* ---- rt.c */
 #define NX_RT_BUCKETS 1024u
-#define NX_RT_MAPPED_MAX 256u
+#define NX_RT_WARM_BYTES_DEFAULT (256ull << 20)
 #define NX_RT_CHILDREN_MAX 2u
 
 struct nx_rt {
@@ -252,7 +257,8 @@ struct nx_rt {
     pthread_cond_t loaded; /* a program was loaded, or failed to; a child ended */
     nx_rt_program *buckets[NX_RT_BUCKETS];
     nx_rt_program *newest, *oldest;
-    unsigned n_mapped, mapped_max, n_children;
+    unsigned n_mapped, mapped_max, n_children; /* mapped_max: by what the system allows of descriptors and mappings */
+    uint64_t mapped_bytes, warm_bytes;
     nx_rt_metrics metrics;
     char identity[128];
 };

@@ -8,6 +8,7 @@
 #include "nx/log.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -27,7 +28,9 @@
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 5000
 #define FIRST_TRIES 3
-#define HEAL_ROOM_BYTES (16u << 20) /* free on the store's disk before a shut store is tried again */
+#define MEMORY_BYTES (192ull << 20)      /* the server's, for messages and itself */
+#define MEMORY_OF_CONSUMER (96ull << 10) /* about 70 KiB, measured at 10,000, and room for the collector */
+#define HEAL_ROOM_BYTES (16u << 20)      /* free on the store's disk before a shut store is tried again */
 #define HEAL_EVERY_NS (10 * NX_NS_PER_S)
 
 struct nx_fab_server {
@@ -202,6 +205,30 @@ static void __attribute__((noreturn)) child(nx_fab_server *s, pid_t parent, int 
     _exit(127);
 }
 
+/* Consumers that the store has: <store>/jetstream/<account>/streams/<stream>/obs/<consumer>. */
+static unsigned count_consumers(const char *store)
+{
+    char pattern[PATH_MAX + 64];
+    glob_t found = {0};
+    unsigned n = 0;
+
+    snprintf(pattern, sizeof pattern, "%s/jetstream/*/streams/*/obs/*", store);
+    if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
+        n = found.gl_pathc > UINT_MAX ? UINT_MAX : (unsigned)found.gl_pathc;
+    globfree(&found);
+    return n;
+}
+
+static uint64_t memory_limit(const nx_fab_server *s)
+{
+    char store[PATH_MAX + 16];
+
+    if (s->o.memory_limit_bytes)
+        return s->o.memory_limit_bytes;
+    snprintf(store, sizeof store, "%s/store", s->dir);
+    return MEMORY_BYTES + MEMORY_OF_CONSUMER * count_consumers(store);
+}
+
 /* The limit is the operator's, and so is GOGC where it is set. Unset, the heap may grow by half between two collections: docs/BENCHMARKS.md has
  * what other values take in memory, processor time and latency. */
 static char **make_env(const nx_fab_server *s, char *limit, size_t limit_bytes)
@@ -210,7 +237,7 @@ static char **make_env(const nx_fab_server *s, char *limit, size_t limit_bytes)
     size_t n = 0, k = 0;
     char **v;
 
-    snprintf(limit, limit_bytes, "GOMEMLIMIT=%llu", (unsigned long long)(s->o.memory_limit_bytes ? s->o.memory_limit_bytes : 192u << 20));
+    snprintf(limit, limit_bytes, "GOMEMLIMIT=%llu", (unsigned long long)memory_limit(s));
     while (environ[n])
         n++;
     v = calloc(n + 3, sizeof *v);

@@ -63,6 +63,30 @@ static nx_err make_filters(nx_fab_consumer *c, char ***ret, unsigned *ret_n, nx_
     return e;
 }
 
+/* What the settings above come to, kept with them: one that was made with the same needs no second look. The server gives settings back in a form of
+ * its own, which can't be compared. */
+#define MARK "nexus-config"
+
+static void put_mark(nx_jw *w, const nx_buf *settings)
+{
+    char hex[NX_SHA256_HEX + 1];
+    nx_sha256 digest = nx_sha256_of(nx_buf_view(settings));
+
+    nx_sha256_hex(&digest, hex);
+    hex[32] = 0;
+    nx_jw_key(w, "metadata");
+    nx_jw_object(w);
+    nx_jw_kcstr(w, MARK, hex);
+    nx_jw_object_end(w);
+}
+
+static bool has_same_mark(const nx_json *info, const char *config_json)
+{
+    nx_slice there = nx_json_get_str(nx_json_get(nx_json_get(info, "config"), "metadata"), MARK);
+
+    return there.n == 32 && memmem(config_json, strlen(config_json), there.p, there.n);
+}
+
 static nx_err make_config(nx_fab_consumer *c, nx_error *reterr)
 {
     nx_buf text = NX_BUF_INIT(1 << 20);
@@ -100,6 +124,7 @@ static nx_err make_config(nx_fab_consumer *c, nx_error *reterr)
     for (unsigned i = 0; !e && i < n; i++)
         nx_jw_cstr(&w, filters[i]);
     nx_jw_array_end(&w);
+    put_mark(&w, &text);
     nx_jw_object_end(&w);
     for (unsigned i = 0; i < n; i++)
         free(filters[i]);
@@ -150,7 +175,7 @@ nx_err nx_fab_consumer_pause(nx_fab_consumer *c, bool is_paused, nx_error *reter
 }
 
 /* The configuration of a consumer that is not there yet: it begins behind what its predecessors are all done with. */
-static nx_err make_new(nx_fab *f, const nx_fab_consumer *c, nx_buf *config, nx_error *reterr)
+static nx_err make_new(nx_fab *f, nx_fab_consumer *c, nx_buf *config, nx_error *reterr)
 {
     uint64_t floor = UINT64_MAX;
     char subject[NX_FAB_SUBJECT_BYTES], from[96];
@@ -165,6 +190,7 @@ static nx_err make_new(nx_fab *f, const nx_fab_consumer *c, nx_buf *config, nx_e
         if (!e && nx_json_get_u64(nx_json_get(info, "ack_floor"), "stream_seq", 0) < floor)
             floor = nx_json_get_u64(nx_json_get(info, "ack_floor"), "stream_seq", 0);
         nx_json_free(info);
+        c->has_succeeded |= e == NX_OK;
         e = e == NX_ENOENT ? NX_OK : e;
     }
     if (e || floor == UINT64_MAX)
@@ -177,18 +203,38 @@ static nx_err make_new(nx_fab *f, const nx_fab_consumer *c, nx_buf *config, nx_e
     return e;
 }
 
+static nx_err send(nx_fab *f, const nx_fab_consumer *c, nx_slice config, nx_json **ret, nx_error *reterr)
+{
+    nx_buf body = NX_BUF_INIT(1 << 20);
+    char subject[NX_FAB_SUBJECT_BYTES];
+    nx_err e = nx_buf_printf(&body, "{\"stream_name\":\"%s\",\"config\":", c->stream);
+
+    if (!e)
+        e = nx_buf_append_slice(&body, config);
+    if (!e)
+        e = nx_buf_append_char(&body, '}');
+    snprintf(subject, sizeof subject, "CONSUMER.DURABLE.CREATE.%s", c->stream_consumer);
+    if (!e)
+        e = nx_fab_api(f, subject, nx_buf_view(&body), ret, NULL, reterr);
+    nx_buf_done(&body);
+    return e;
+}
+
 /* Makes the durable consumer, or brings an existing one up to date. Where it starts can't be changed, and need not be: it has its place.
  * ret_is_new: it was not there. */
 static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
 {
-    nx_buf body = NX_BUF_INIT(1 << 20), config = NX_BUF_INIT(1 << 20);
+    nx_buf config = NX_BUF_INIT(1 << 20);
     char subject[NX_FAB_SUBJECT_BYTES];
     nx_json *info = NULL, *answer = NULL;
     nx_err e;
 
     snprintf(subject, sizeof subject, "CONSUMER.INFO.%s", c->stream_consumer);
     e = nx_fab_api(f, subject, NX_SLICE_NULL, &info, NULL, reterr);
-    if (!e) {
+    if (!e && has_same_mark(info, c->config_json)) {
+        answer = info;
+        info = NULL;
+    } else if (!e) {
         e = nx_fab_json_merge(nx_json_get(info, "config"), nx_slice_cstr(c->config_json),
                               (const char *const[]){"deliver_policy", "opt_start_seq", "opt_start_time", NULL}, &config, NULL, reterr);
     } else if (e == NX_ENOENT) {
@@ -196,16 +242,8 @@ static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
         e = make_new(f, c, &config, reterr);
     }
     nx_json_free(info);
-    if (!e)
-        e = nx_buf_printf(&body, "{\"stream_name\":\"%s\",\"config\":", c->stream);
-    if (!e)
-        e = nx_buf_append_slice(&body, nx_buf_view(&config));
-    if (!e)
-        e = nx_buf_append_char(&body, '}');
-    if (!e) {
-        snprintf(subject, sizeof subject, "CONSUMER.DURABLE.CREATE.%s", c->stream_consumer);
-        e = nx_fab_api(f, subject, nx_buf_view(&body), &answer, NULL, reterr);
-    }
+    if (!e && !answer)
+        e = send(f, c, nx_buf_view(&config), &answer, reterr);
     if (!e && nx_json_get_bool(answer, "paused", false) != c->is_paused)
         e = tell_pause(c, c->is_paused, reterr);
     if (!e) {
@@ -215,7 +253,6 @@ static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
     }
     nx_json_free(answer);
     nx_buf_done(&config);
-    nx_buf_done(&body);
     return e;
 }
 
@@ -335,6 +372,11 @@ void nx_fab_consumer_depth(nx_fab_consumer *c, uint64_t *ret_pending, uint64_t *
     *ret_pending = c->pending;
     *ret_inflight = c->inflight;
     pthread_mutex_unlock(&f->cmu);
+}
+
+bool nx_fab_consumer_has_succeeded(const nx_fab_consumer *c)
+{
+    return c->has_succeeded;
 }
 
 bool nx_fab_consumer_is_new(const nx_fab_consumer *c)

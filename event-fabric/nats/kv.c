@@ -291,10 +291,11 @@ static nx_err list_newer(nx_fab_ns *n, nx_slice prefix, uint64_t *seq, struct li
     nx_arena a = NX_ARENA_INIT(2 * VALUE_BYTES + (64u << 10));
     size_t skip = strlen("$KV.") + strlen(n->kv_bucket) + 1;
     nx_fab_kept k;
-    char body[256];
+    char body[NX_FAB_SUBJECT_BYTES];
     nx_err e;
 
-    snprintf(body, sizeof body, "{\"seq\":%llu,\"next_by_subj\":\"$KV.%s.>\"}", (unsigned long long)*seq, n->kv_bucket);
+    snprintf(body, sizeof body, "{\"seq\":%llu,\"next_by_subj\":\"$KV.%s.%.*s>\"}", (unsigned long long)*seq, n->kv_bucket, (int)selectable(prefix),
+             prefix.p ? prefix.p : "");
     e = nx_fab_leader_get(n->f, n->kv_stream, body, &a, &k, reterr);
     *ret_more = !e;
     if (e)

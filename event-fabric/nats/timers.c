@@ -99,6 +99,54 @@ nx_err nx_fab_timers_ensure(nx_fab_ns *n, nx_error *reterr)
     return nx_fab_stream_ensure(n->f, n->timers, nx_slice_cstr(want), keep, reterr);
 }
 
+#define DURABLE "due-" /* of the consumer of a function's due timers; core names it so */
+
+static nx_err add_functions(const nx_json *names, nx_arena *a, const char **v, unsigned max, unsigned *n)
+{
+    for (size_t i = 0; i < nx_json_len(names) && *n < max; i++) {
+        nx_slice name = nx_json_str(nx_json_at(names, i));
+
+        if (!nx_slice_starts(name, NX_SLICE(DURABLE)))
+            continue;
+        v[*n] = nx_arena_cstr(a, nx_slice_sub(name, strlen(DURABLE), name.n));
+        if (!v[(*n)++])
+            return NX_ENOMEM;
+    }
+    return NX_OK;
+}
+
+nx_err nx_fab_timers_functions(nx_fab_ns *n, nx_arena *a, const char ***ret, unsigned *ret_n, nx_error *reterr)
+{
+    const char **v = nx_arena_calloc(a, NX_FAB_STREAM_CONSUMERS_MAX, sizeof *v);
+    char api[128], body[64];
+    unsigned count = 0;
+    uint64_t offset = 0, total = 1;
+    nx_err e = v ? NX_OK : NX_ENOMEM;
+
+    snprintf(api, sizeof api, "CONSUMER.NAMES.%s", n->timers);
+    while (!e && offset < total && offset < NX_FAB_STREAM_CONSUMERS_MAX) {
+        nx_json *j = NULL;
+        size_t got = 0;
+
+        snprintf(body, sizeof body, "{\"offset\":%llu}", (unsigned long long)offset);
+        e = nx_fab_api(n->f, api, nx_slice_cstr(body), &j, NULL, reterr);
+        if (!e) {
+            got = nx_json_len(nx_json_get(j, "consumers"));
+            e = add_functions(nx_json_get(j, "consumers"), a, v, NX_FAB_STREAM_CONSUMERS_MAX, &count);
+            total = nx_json_get_u64(j, "total", 0);
+        }
+        nx_json_free(j);
+        if (!got)
+            break;
+        offset += got;
+    }
+    if (e)
+        return reterr && reterr->msg[0] ? e : nx_error_set(reterr, e, "the consumers of timers: %s", nx_err_text(e));
+    *ret = v;
+    *ret_n = count;
+    return NX_OK;
+}
+
 /* ---- setting and ending ------------------------------------------------------------------------------------------------------------------- */
 
 struct written {

@@ -174,6 +174,7 @@ def test_doctor_checks_and_advises(node, tmp_path):
     assert all({"check", "status", "detail"} <= set(c) and c["status"] in ("ok", "note", "bad") for c in checks.values())
     assert all(c.get("fix") for c in checks.values() if c["status"] != "ok")
     assert "durability" in checks and "engine" in checks
+    assert "open files" in checks["limits"]["detail"] and "modules mapped" in checks["limits"]["detail"], checks["limits"]
     bad = Project(tmp_path / "bad")
     bad.write("version: v1\nfunctions: nonsense\n")
     result = bad.nexus("doctor", check=False, env=environment(NEXUS_ADMIN_URL="http://127.0.0.1:9"))

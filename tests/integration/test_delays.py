@@ -1,5 +1,6 @@
 """Delayed events: stored at once, delivered at their time, once, whatever stops and starts meanwhile."""
 
+import json
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -157,3 +158,45 @@ def test_two_nodes_deliver_each_event_once(tmp_path, guests):
             wait_until(lambda: nats.stream_info(server.url, "NX_TIMERS_default")["state"]["messages"] == 0, "all timers to be acknowledged")
             records = nats.stream_info(server.url, "NX_RUNS_default")["state"]["messages"]
             assert records == len(ids)
+
+
+def timed(url):
+    """Functions whose due timers the server has a consumer for."""
+    async def job(connection):
+        return json.loads((await connection.request("$JS.API.CONSUMER.NAMES.NX_TIMERS_default", b"", timeout=5)).data)
+
+    return set(nats.run(url, job).get("consumers") or [])
+
+
+def test_a_function_has_a_consumer_of_timers_once_it_needs_one(tmp_path, guests):
+    probe = str(guests.rust("probe.rs"))
+    functions = [function("plain", probe), function("never", probe), function("retries", probe, retry={"max_attempts": 2})]
+    with nats.Server(tmp_path / "server") as server:
+        projects = [Project(tmp_path / name) for name in ("a", "b")]
+        for project in projects:
+            project.write({"nats": {"url": server.url}, "functions": functions})
+        with Node(projects[0]) as a:
+            assert timed(server.url) == {"due-retries"}
+            assert a.run_of(a.post("plain?delay=200ms", "first").json()["event_id"])["status"] == "ok"
+            assert timed(server.url) == {"due-retries", "due-plain"}
+            with Node(projects[1]) as b:  # which finds it, and is the only one when the timer is due
+                event = a.post("plain?delay=3s", "second").json()["event_id"]
+                wait_until(lambda: nats.stream_info(server.url, "NX_TIMERS_default")["state"]["messages"] == 1, "the timer", 3)
+                a.stop()
+                assert b.run_of(event)["status"] == "ok"
+
+
+def test_another_node_takes_over_the_first_timer_of_a_function(tmp_path, guests):
+    probe = str(guests.rust("probe.rs"))
+    with nats.Server(tmp_path / "server") as server:
+        projects = [Project(tmp_path / name) for name in ("a", "b")]
+        for project in projects:
+            project.write({"nats": {"url": server.url}, "functions": [function("plain", probe)]})
+        with Node(projects[0]) as a, Node(projects[1]) as b:
+            assert timed(server.url) == set()
+            event = a.post("plain?delay=2s", "x").json()["event_id"]
+            wait_until(lambda: timed(server.url) == {"due-plain"}, "the consumer", 2)
+            a.kill()
+            b.kill()
+            b.start()
+            assert b.run_of(event, deadline=40)["status"] == "ok"

@@ -455,3 +455,19 @@ def test_memory_limit_above_what_the_pool_has_is_refused(project, guests):
         if node.process.poll() is None:
             node.process.terminate()
             node.process.wait(30)
+
+
+def test_functions_share_the_memory_for_modules_and_warm_ones_keep_theirs(tmp_path, guests):
+    """More modules than fit take turns; what is to be kept warm has its first event without a cold start."""
+    project = Project(tmp_path / "many")
+    codes = [project.module(guests.wat("answer.wat", TEXT=f"{i:03}", LENGTH=3), f"f{i}.wasm") for i in range(8)]
+    big = project.module(guests.rust("probe.rs"))
+    names = [f"f{i}" for i in range(8)]
+    project.write({"warm_memory": "16Mi", "functions": [
+        *(function(name, code, respond="sync", **({"warm": 2} if name == "f0" else {})) for name, code in zip(names, codes)), function("big", big, respond="sync")]})
+    with Node(project) as node:
+        for _ in range(2):
+            assert [node.call(name).text for name in names] == [f"{i:03}" for i in range(8)]
+            assert node.call("big", b"words").text == "words"
+        page = node.client.get(f"{node.admin_url}/metrics").text
+        assert int(float(re.search(r"^nexus_modules_mapped_bytes (\S+)", page, re.M)[1])) <= 16 << 20

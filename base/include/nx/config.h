@@ -79,6 +79,7 @@ typedef struct nx_fn_config {
     nx_slice priority_run;             /* path (nx/event_key.h) of seconds by which an event goes before others of the function; empty: none */
     unsigned weight;                   /* of the function, where slots are short; 100 is usual */
     nx_slice cpu;                      /* "250m"; empty: no limit; nx_config_cpu_milli() */
+    unsigned warm;                     /* instances that are kept ready, with the module mapped; 0: none */
     unsigned retry_max_attempts;       /* the first one counts; 1: a failure is final */
     unsigned retry_factor_milli;       /* thousandths */
     uint64_t retry_initial_ns, retry_max_ns;
@@ -126,10 +127,11 @@ typedef struct nx_config {
     uint64_t outbound_connect_timeout_ns;
     unsigned outbound_max_in_flight;
     nx_secret_source *secrets;
-    unsigned n_secrets;       /* sorted by name */
-    nx_slice secret_key_file; /* resolved; empty: data_dir/secret.key */
-    nx_slice audit;           /* replay.audit: "1%" of live runs are repeated in idle time; nx_config_share_ppm() */
-    unsigned workers;         /* running slots; 0: one per core */
+    unsigned n_secrets;                              /* sorted by name */
+    nx_slice secret_key_file;                        /* resolved; empty: data_dir/secret.key */
+    nx_slice audit;                                  /* replay.audit: "1%" of live runs are repeated in idle time; nx_config_share_ppm() */
+    unsigned workers;                                /* running slots; 0: one per core */
+    uint64_t warm_memory_bytes, server_memory_bytes; /* server_memory_bytes 0: by the consumers of its store */
     nx_fn_config *functions;
     unsigned n_functions;
 } nx_config;

@@ -26,7 +26,7 @@ typedef struct nx_fab_server_options {
     const char *program;                                       /* path of nats-server; NULL: NEXUS_NATS_SERVER, beside the own binary, the build's, PATH */
     const char *data_dir;                                      /* ".nexus": holds nats/ (store, configuration 0600, log), lock, server.json (pid and start time) */
     nx_durability durability;                                  /* process | power */
-    uint64_t memory_limit_bytes;                               /* GOMEMLIMIT; 0: default of 192 MiB (near its limit the server spends its time collecting garbage) */
+    uint64_t memory_limit_bytes;                               /* GOMEMLIMIT; 0: 192 MiB, and more for the consumers of the store (near its limit the server spends its time collecting garbage) */
     uint64_t max_payload_bytes;                                /* 0: 8 MiB */
     void (*on_state)(void *self, bool is_up, const char *why); /* on the supervisor's thread; may be NULL */
     void *self;
@@ -156,7 +156,8 @@ uint64_t nx_fab_msg_term(const nx_fab_msg *m);
 nx_slice nx_fab_msg_partition_key(const nx_fab_msg *m);
 /* BLOCKING: messages that the server counts as delivered and not acknowledged, to whomever. */
 nx_err nx_fab_consumer_unacked(nx_fab_consumer *c, uint64_t *ret, nx_error *reterr);
-bool nx_fab_consumer_is_new(const nx_fab_consumer *c); /* it was made when it was opened, or since */
+bool nx_fab_consumer_has_succeeded(const nx_fab_consumer *c); /* it was made in the place of one of successor_of */
+bool nx_fab_consumer_is_new(const nx_fab_consumer *c);        /* it was made when it was opened, or since */
 /* BLOCKING: a durable consumer of events that is open on no node any more. One that is not there is no error. */
 nx_err nx_fab_consumer_remove(nx_fab_ns *n, const char *durable, nx_error *reterr);
 /* Events that wait for this consumer, and that are delivered and unfinished (from the last message or poll; cheap). */
@@ -216,6 +217,8 @@ nx_err nx_fab_timers_list(nx_fab_ns *n, const nx_fab_timer_scan *s, nx_arena *a,
  * whoever lets others make them has to stop at NX_FAB_TIMERS_MAX. Timers of events that were accepted are never refused. */
 #define NX_FAB_TIMERS_MAX 1000000u
 uint64_t nx_fab_timers_waiting(const nx_fab_ns *n);
+/* BLOCKING: the functions whose due timers a durable consumer is there for, whoever made it. Names lie in the arena. */
+nx_err nx_fab_timers_functions(nx_fab_ns *n, nx_arena *a, const char ***ret, unsigned *ret_n, nx_error *reterr);
 /* Of a message that a consumer with `timers_of` brought: slices are lent by the message. False: it is none of ours. The event is not in the
  * message (nx_fab_msg_event() is NX_EINVAL): look it up with nx_fab_event_get_seq(), a BLOCKING call. */
 bool nx_fab_msg_timer(const nx_fab_msg *m, nx_fab_timer *ret);

@@ -26,6 +26,7 @@ typedef struct nx_rt_options {
     unsigned spare_threads;     /* for host calls that wait; 0: 32 */
     unsigned queue_max;         /* submitted and not running; 0: 4096 */
     unsigned pool_slots;        /* instances of the small class; 0: 256 (sanitizer builds: 32) */
+    uint64_t warm_bytes;        /* that mapped modules may hold, and half as much idle instances; 0: 256 MiB */
     const char *child_program;  /* executable whose nx_rt_child_main() compiles; NULL: /proc/self/exe */
     struct nx_metrics *metrics; /* may be NULL */
     /* For one's own replays under a debugger: code is compiled here (not in the child, not from the cache), without optimisation and with the module's
@@ -48,6 +49,10 @@ uint64_t nx_rt_memory_max(void);        /* largest `memory:` a program may ask f
 nx_err nx_rt_program_load(nx_rt *r, nx_slice bytes, const nx_sha256 *digest, uint64_t memory_bytes, nx_rt_program **ret, nx_error *reterr);
 nx_rt_program *nx_rt_program_ref(nx_rt_program *p);
 void nx_rt_program_unref(nx_rt_program *p); /* NULL allowed */
+/* Maps the module and keeps it mapped, however much others hold, until as many nx_rt_program_cool(); `instances` of it were made once, so that
+ * the pool has their memory ready. Blocks for some milliseconds. The program's errors, and NX_EBUSY (no instances left: it is kept mapped all the same). */
+nx_err nx_rt_program_warm(nx_rt_program *p, unsigned instances, nx_error *reterr);
+void nx_rt_program_cool(nx_rt_program *p);
 
 #define NX_RT_CALL_MARKS 2048u
 
@@ -163,6 +168,10 @@ typedef struct nx_rt_trace {
 /* Where two traces first differ, and the text of both calls there, NX_RT_NO_FURTHER_CALL or NX_RT_CALL_NOT_KEPT. *ret_index counts from 0; -1: nowhere,
  * as far as both are kept. */
 nx_err nx_rt_calls_first_difference(const nx_rt_trace *a, const nx_rt_trace *b, int64_t *ret_index, nx_buf *ret_text_a, nx_buf *ret_text_b);
+
+/* What the system allows this process: mappings of memory, and with them modules that are mapped at the same time. */
+uint64_t nx_rt_mappings_max(void);
+unsigned nx_rt_mapped_limit(void);
 
 /* What a module is: imports, exports, entry, memory, problems with advice, whether it can run here. Needs no engine state beyond a config. */
 nx_err nx_rt_inspect(nx_slice bytes, nx_jw *w, nx_error *reterr);

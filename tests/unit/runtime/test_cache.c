@@ -13,11 +13,13 @@
 
 #include "rt_internal.h"
 
-static void put(int dir_fd, const char *name, time_t used)
+/* Without blocks: only the length counts. */
+static void put(int dir_fd, const char *name, off_t n_bytes, time_t used)
 {
     struct timespec times[2] = {{.tv_sec = used}, {.tv_sec = used}};
     int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
     assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, n_bytes), 0);
     assert_int_equal(futimens(fd, times), 0);
     (void)close(fd);
 }
@@ -32,12 +34,12 @@ static void test_cache_keeps_the_files_used_last(void **state)
     int fd = -1;
     nx_error e = NX_ERROR_INIT;
     assert_int_equal(nx_rt_cache_open(folder, &fd, &e), NX_OK);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 300; i++) { /* of which 256 come to 2 GiB */
         (void)snprintf(name, sizeof name, "code-%03d", i);
-        put(fd, name, 1000000 + i);
+        put(fd, name, 8 << 20, 1000000 + i);
     }
-    put(fd, "new-old", 1000000);
-    put(fd, "new-now", time(NULL));
+    put(fd, "new-old", 0, 1000000);
+    put(fd, "new-now", 0, time(NULL));
     (void)close(fd);
     assert_int_equal(nx_rt_cache_open(folder, &fd, &e), NX_OK);
     assert_false(has(fd, "code-000"));

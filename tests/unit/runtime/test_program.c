@@ -152,7 +152,7 @@ static void test_program_unmapped_is_mapped_again_or_gone(void **state)
     rt_help_assert_outcome(&a, NX_RUN_OK, NX_WHY_NONE);
     nx_rt_program_unref(again);
     nx_attempt_done(&a);
-    rt->mapped_max = NX_RT_MAPPED_MAX;
+    rt->mapped_max = nx_rt_mapped_limit();
     nx_rt_program_unref(other);
     nx_rt_program_unref(p);
 }
@@ -238,6 +238,86 @@ static void test_child_program_that_is_missing(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* Modules of which each differs from the others. */
+static nx_rt_program *load_nth(unsigned i)
+{
+    char wat[2048];
+    (void)snprintf(wat, sizeof wat, RT_WAT_HEAD " (data (i32.const 100) \"fine\") (data (i32.const 200) \"nth-%u\")"
+                                                " (func (export \"handle_event\") (call $write (i32.const 1) (i32.const 100) (i32.const 4))))",
+                   i);
+    return rt_help_load_wat(wat);
+}
+
+static void test_programs_are_mapped_within_the_memory_for_them(void **state)
+{
+    (void)state;
+    nx_rt_program *v[8];
+    uint64_t before = rt->warm_bytes;
+    for (unsigned i = 0; i < NX_ARRAY_LEN(v); i++) {
+        v[i] = load_nth(i);
+        assert_true(v[i]->mapped_bytes > 16u << 10);
+    }
+    rt->warm_bytes = 3 * v[0]->mapped_bytes + v[0]->mapped_bytes / 2; /* all are about as large */
+    assert_answers(v[0], true);
+    nx_rt_program *last = load_nth(99);
+    unsigned n_mapped = 0;
+    for (unsigned i = 0; i < NX_ARRAY_LEN(v); i++) n_mapped += v[i]->is_mapped;
+    assert_int_equal(n_mapped, 2);
+    assert_true(v[0]->is_mapped); /* used after the others */
+    assert_true(last->is_mapped);
+    assert_true(rt->mapped_bytes <= rt->warm_bytes);
+    for (unsigned round = 0; round < 3; round++) /* more than fit take turns */
+        for (unsigned i = 0; i < NX_ARRAY_LEN(v); i++) {
+            nx_attempt a;
+            nx_attempt_init(&a);
+            rt_help_run(&a, v[i]);
+            rt_help_assert_outcome(&a, NX_RUN_OK, NX_WHY_NONE);
+            assert_true(rt->mapped_bytes <= rt->warm_bytes);
+            nx_attempt_done(&a);
+        }
+    rt->warm_bytes = before;
+    for (unsigned i = 0; i < NX_ARRAY_LEN(v); i++) nx_rt_program_unref(v[i]);
+    nx_rt_program_unref(last);
+    assert_int_equal(rt->mapped_bytes, 0);
+}
+
+static void test_program_that_is_kept_warm_stays_mapped(void **state)
+{
+    (void)state;
+    nx_error e = NX_ERROR_INIT;
+    uint64_t before = rt->warm_bytes;
+    nx_rt_program *warm = load_nth(0), *other = load_nth(1);
+    assert_int_equal(nx_rt_program_warm(warm, 4, &e), NX_OK);
+    assert_int_equal(nx_rt_program_warm(warm, 0, &e), NX_OK);
+    rt->warm_bytes = 1;
+    nx_rt_program *third = load_nth(2);
+    assert_true(warm->is_mapped);
+    assert_false(other->is_mapped);
+    assert_answers(warm, true); /* instances were made, but none has run */
+    nx_rt_program_cool(warm);
+    nx_rt_program_unref(third);
+    third = load_nth(3);
+    assert_true(warm->is_mapped); /* as often as it was asked for */
+    nx_rt_program_cool(warm);
+    assert_false(warm->is_mapped);
+    rt->warm_bytes = before;
+    nx_rt_program_unref(warm);
+    nx_rt_program_unref(other);
+    nx_rt_program_unref(third);
+}
+
+/* A module whose start function calls the host and never ends: it does neither when instances are made ahead of time. */
+static void test_start_function_does_not_run_ahead_of_time(void **state)
+{
+    (void)state;
+    nx_error e = NX_ERROR_INIT;
+    nx_rt_program *p = rt_help_load_wat(RT_WAT_HEAD " (func $s (call $write (i32.const 1) (i32.const 0) (i32.const 8)) (loop $l (br $l))) (start $s)"
+                                                    " (func (export \"handle_event\")))");
+    assert_int_equal(nx_rt_program_warm(p, 2, &e), NX_OK);
+    nx_rt_program_cool(p);
+    nx_rt_program_unref(p);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +326,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_program_cache_file_that_is_a_link_is_not_followed),
         cmocka_unit_test(test_program_cache_directory_open_to_others_is_refused),
         cmocka_unit_test(test_program_unmapped_is_mapped_again_or_gone),
+        cmocka_unit_test(test_programs_are_mapped_within_the_memory_for_them),
+        cmocka_unit_test(test_program_that_is_kept_warm_stays_mapped),
+        cmocka_unit_test(test_start_function_does_not_run_ahead_of_time),
         cmocka_unit_test(test_program_is_compiled_once_for_all_who_ask),
         cmocka_unit_test(test_program_large_memory_has_its_own_class),
         cmocka_unit_test(test_program_refused_leaves_no_file),

@@ -1,0 +1,162 @@
+"""Many functions on one node: what deploying, holding and starting them costs, and how soon each answers its first event (docs/BENCHMARKS.md).
+
+Usage: functions.py BUILD_DIR [--functions N] [--modules M] [--json]
+M of the N functions have a module of their own, the others share them. Everything runs on 127.0.0.1 with random ports, bounded in time, and ends what
+it started."""
+import argparse
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+
+HERE = pathlib.Path(__file__).resolve().parent
+GUEST = HERE.parent / "tests" / "integration" / "guests" / "answer.wat"
+MARK = "________"
+
+
+class Connection:
+    """One HTTP connection that is kept."""
+
+    def __init__(self, url, timeout=120):
+        parts = urllib.parse.urlsplit(url)
+        self.http = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+
+    def close(self):
+        self.http.close()
+
+    def call(self, method, path, body=b"", expect=(200, 201), **headers):
+        self.http.request(method, path, body, headers)
+        answer = self.http.getresponse()
+        content = answer.read()
+        if answer.status not in expect:
+            raise SystemExit(f"functions: {method} {path}: {answer.status} {content[:500]!r}")
+        return content
+
+
+class Node:
+    def __init__(self, nexus, folder, **settings):
+        self.folder = folder
+        self.log = open(folder / "node.log", "ab")
+        info = folder / ".nexus" / "node.json"
+        info.unlink(missing_ok=True)
+        began = time.monotonic()
+        self.process = subprocess.Popen([nexus, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "warn"], cwd=folder,
+                                        env={**os.environ, **{f"NEXUS_{k.upper()}": v for k, v in settings.items()}}, stdout=self.log, stderr=self.log)
+        while not self._is_ready(info):
+            if self.process.poll() is not None or time.monotonic() > began + 600:
+                raise SystemExit("functions: the node did not start: " + (folder / "node.log").read_text()[-2000:])
+            time.sleep(0.01)
+        self.ready_s = time.monotonic() - began
+        self.nats_pid = json.loads(Connection(self.admin).call("GET", "/api/v1/node"))["nats"]["pid"]
+
+    def _is_ready(self, info):
+        try:
+            urls = json.loads(info.read_text())
+            self.url, self.admin = urls["listen_url"], urls["admin_url"]
+            Connection(self.admin).call("GET", "/readyz")
+            return True
+        except (OSError, ValueError, SystemExit):
+            return False
+
+    def stop(self):
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(120)
+        self.log.close()
+        return time.monotonic() - began
+
+
+def status_mib(pid, key):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def held(node):
+    pid = node.process.pid
+    return {
+        "node_mib": round(status_mib(pid, "VmRSS"), 1),
+        "node_anonymous_mib": round(status_mib(pid, "RssAnon"), 1),
+        "nats_mib": round(status_mib(node.nats_pid, "VmRSS"), 1),
+        "descriptors": len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir())),
+        "mappings": len(pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()),
+    }
+
+
+def modules(folder, count):
+    source = folder / "answer.wat"
+    source.write_text(GUEST.read_text().replace("TEXT", MARK).replace("LENGTH", str(len(MARK))))
+    subprocess.run(["wat2wasm", source, "-o", folder / "answer.wasm"], check=True)
+    template = (folder / "answer.wasm").read_bytes()
+    return [template.replace(MARK.encode(), f"{i:08}".encode()) for i in range(count)]
+
+
+def deploy(node, codes, names):
+    admin, began, took = Connection(node.admin), time.monotonic(), []
+    for code in codes:
+        admin.call("PUT", f"/api/v1/artifacts/{hashlib.sha256(code).hexdigest()}", code)
+    uploaded_s = time.monotonic() - began
+    digests = [hashlib.sha256(code).hexdigest() for code in codes]
+    for i, name in enumerate(names):
+        one = time.monotonic()
+        body = {"artifact": digests[i % len(digests)], "settings": {"name": name, "on": {"http": {"path": f"/events/{name}"}}, "memory": "1Mi", "respond": "sync"}}
+        admin.call("POST", f"/api/v1/functions/{name}/versions", json.dumps(body).encode())
+        took.append(time.monotonic() - one)
+        if i % 1000 == 999:
+            print(f"  {i + 1} deployed, the last 100 in {statistics.mean(took[-100:]) * 1000:.1f} ms each, {held(node)}", file=sys.stderr, flush=True)
+    admin.close()
+    return {"upload_s": round(uploaded_s, 1), "deploy_s": round(time.monotonic() - began - uploaded_s, 1), "deploy_ms_first_100": round(statistics.mean(took[:100]) * 1000, 1),
+            "deploy_ms_last_100": round(statistics.mean(took[-100:]) * 1000, 1)}
+
+
+def first_events(node, codes, names):
+    """Every function's first event since the node started, one after the other: publish, run, record, answer."""
+    events, took = Connection(node.url), []
+    for i, name in enumerate(names):
+        one = time.perf_counter()
+        answer = events.call("POST", f"/events/{name}", b"x", Prefer="wait=30")
+        took.append((time.perf_counter() - one) * 1000)
+        if answer != f"{i % len(codes):08}".encode():
+            raise SystemExit(f"functions: {name} answered {answer!r}")
+    events.close()
+    took.sort()
+    return {"first_ms_p50": round(took[len(took) // 2], 2), "first_ms_p99": round(took[len(took) * 99 // 100], 2), "first_ms_p999": round(took[len(took) * 999 // 1000], 2),
+            "first_ms_max": round(took[-1], 2), "over_10_ms": sum(t > 10 for t in took)}
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("build")
+    options.add_argument("--functions", type=int, default=10000)
+    options.add_argument("--modules", type=int, default=1000)
+    options.add_argument("--json", action="store_true", help="one object, for a program")
+    o = options.parse_args()
+    nexus = pathlib.Path(o.build).resolve() / "nexus"
+    with tempfile.TemporaryDirectory(prefix="nexus-functions-") as name:
+        folder = pathlib.Path(name)
+        names = [f"f-{i:05}" for i in range(o.functions)]
+        codes = modules(folder, min(o.modules, o.functions))
+        node = Node(nexus, folder, server_memory="1536Mi")
+        try:
+            result = {"functions": o.functions, "modules": len(codes), "ready_s_empty": round(node.ready_s, 2), "empty": held(node)}
+            result |= deploy(node, codes, names) | {"deployed": held(node)}
+            result |= {"stop_s": round(node.stop(), 1)}
+            node = Node(nexus, folder)
+            result |= {"ready_s": round(node.ready_s, 2), "started": held(node)}
+            result |= first_events(node, codes, names) | {"after": held(node)}
+        finally:
+            node.stop()
+    print(json.dumps(result) if o.json else "\n".join(f"{key:22} {value}" for key, value in result.items()))
+
+
+if __name__ == "__main__":
+    main()
