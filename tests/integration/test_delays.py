@@ -196,7 +196,8 @@ def test_another_node_takes_over_the_first_timer_of_a_function(tmp_path, guests)
             assert timed(server.url) == set()
             event = a.post("plain?delay=2s", "x").json()["event_id"]
             wait_until(lambda: timed(server.url) == {"due-plain"}, "the consumer", 2)
-            a.kill()
-            b.kill()
+            for node in (a, b):
+                node.kill()
+                node.stop(expect=None)
             b.start()
             assert b.run_of(event, deadline=40)["status"] == "ok"
