@@ -588,6 +588,7 @@ const nx_cfg_format nx_cfg_address = {"an address", "^.*:[0-9]{1,5}$", 270, fals
 const nx_cfg_format nx_cfg_file = {"a file", NO_CONTROL, 4000, false, check_file};
 const nx_cfg_format nx_cfg_folder = {"a folder", NO_CONTROL, 4000, false, check_file};
 const nx_cfg_format nx_cfg_own_file = {"a file or folder", "^[^/\\u0000-\\u001f\\u007f][^\\u0000-\\u001f\\u007f]*$", 4000, false, check_own_file};
+const nx_cfg_format nx_cfg_export = {"the name of an export", NO_CONTROL, 256, false, no_control};
 const nx_cfg_format nx_cfg_nats_url = {"an address of NATS servers", "^(nats|tls)://", 2000, false, check_nats_url};
 const nx_cfg_format nx_cfg_js_prefix = {"a subject prefix", "^[^\\s.*>]+(\\.[^\\s.*>]+)*$", 128, false, check_js_prefix};
 const nx_cfg_format nx_cfg_http_path = {"an HTTP path", "^/[^\\u0000-\\u001f\\u007f?#%\\\\*{}]*$", 1024, false, check_http_path};

@@ -67,7 +67,7 @@ typedef struct nx_cfg_format {
     bool (*check)(nx_slice s, nx_cfg_why *why); /* s is not empty, UTF-8, within max_bytes; NULL: any */
 } nx_cfg_format;
 
-extern const nx_cfg_format nx_cfg_text, nx_cfg_project, nx_cfg_namespace, nx_cfg_function_name, nx_cfg_address, nx_cfg_file, nx_cfg_own_file, nx_cfg_folder,
+extern const nx_cfg_format nx_cfg_text, nx_cfg_project, nx_cfg_namespace, nx_cfg_function_name, nx_cfg_address, nx_cfg_file, nx_cfg_own_file, nx_cfg_export, nx_cfg_folder,
     nx_cfg_secret, nx_cfg_nats_url, nx_cfg_js_prefix, nx_cfg_http_path, nx_cfg_subject, nx_cfg_event_type, nx_cfg_type_pattern,
     nx_cfg_cron, nx_cfg_moment, nx_cfg_command, nx_cfg_env_value, nx_cfg_why_name, nx_cfg_outbound_host, nx_cfg_store, nx_cfg_secret_name, nx_cfg_env_name,
     nx_cfg_redact_path, nx_cfg_share, nx_cfg_event_key, nx_cfg_cpu;

@@ -167,6 +167,11 @@ const nx_cfg_row nx_cfg_rows[] = {
     {"functions[].files", NX_CFG_LIST, &nx_cfg_own_file, FN_LIST(files), .example = "[./templates]",
      .help = "Files and folders below this file's folder that the function can read, each at its path below `/` (`./templates` is `/templates`). They are part "
              "of the version. At most 32 MiB and 4096 files; hidden files in folders are left out."},
+    {"functions[].preinit", NX_CFG_BOOL, .def = "false", FN(is_preinit),
+     .help = "Runs the module's `_initialize` once, when it is deployed, and keeps the memory it leaves, instead of in every run. Refused where it makes any "
+             "host call (clock, randomness, environment, files, output) or changes tables of functions."},
+    {"functions[].init", NX_CFG_STRING, &nx_cfg_export, FN(init), .example = "warm_up",
+     .help = "The same with an export of this name, which takes and returns nothing, after `_initialize` where there is one."},
     {"functions[].build", NX_CFG_SECTION, .help = "How `nexus build` and `nexus dev` make the module."},
     {"functions[].build.command", NX_CFG_STRING, &nx_cfg_command, FN(build_command), .example = "cargo build --release --target wasm32-wasip1",
      .help = "Command line, run by the shell."},

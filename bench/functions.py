@@ -145,12 +145,12 @@ def main():
         folder = pathlib.Path(name)
         names = [f"f-{i:05}" for i in range(o.functions)]
         codes = modules(folder, min(o.modules, o.functions))
-        node = Node(nexus, folder, server_memory="1536Mi")
+        node = Node(nexus, folder, server_memory="1536Mi", ingest_max_types="20000")
         try:
             result = {"functions": o.functions, "modules": len(codes), "ready_s_empty": round(node.ready_s, 2), "empty": held(node)}
             result |= deploy(node, codes, names) | {"deployed": held(node)}
             result |= {"stop_s": round(node.stop(), 1)}
-            node = Node(nexus, folder)
+            node = Node(nexus, folder, ingest_max_types="20000")
             result |= {"ready_s": round(node.ready_s, 2), "started": held(node)}
             result |= first_events(node, codes, names) | {"after": held(node)}
         finally:

@@ -96,6 +96,8 @@ static void print_report(const nx_cli *c, const nx_json *root, bool can_run)
     printf("kind        %.*s, %s, %llu functions\n", NX_SLICE_FMT(nx_json_get_str(root, "kind")), size,
            (unsigned long long)nx_json_get_u64(root, "functions", 0));
     printf("entry       %.*s\n", NX_SLICE_FMT(entry.n ? entry : NX_SLICE("none")));
+    if (nx_json_get_str(root, "init").n)
+        printf("init        %.*s, once, when it is deployed\n", NX_SLICE_FMT(nx_json_get_str(root, "init")));
     print_memory(nx_json_get(root, "memory"));
     printf("backtraces  %s\n", backtraces(root));
     print_grants(nx_json_get(root, "grants"));

@@ -7,14 +7,14 @@
 /* A file in the folder must not stand in the place of a version or an alias. */
 static bool is_file(const char *text) { return strchr(text, '/') || nx_slice_ends(nx_slice_cstr(text), NX_SLICE(".wasm")); }
 
-/* The function of the project here whose module the file is, and which takes files along. */
+/* The function of the project here whose module the file is, and which adds to it. */
 static const nx_fn_config *owner_of(const nx_config *cfg, const char *path)
 {
     const nx_fn_config *found = NULL;
     char *real = realpath(path, NULL), code[NX_CLI_PATH_BYTES];
     for (unsigned i = 0; real && !found && i < cfg->n_functions; i++) {
         const nx_fn_config *f = &cfg->functions[i];
-        char *other = f->n_files && nx_slice_to_cstr(f->code_path, code, sizeof code) == NX_OK ? realpath(code, NULL) : NULL;
+        char *other = (f->n_files || f->is_preinit || f->init.n) && nx_slice_to_cstr(f->code_path, code, sizeof code) == NX_OK ? realpath(code, NULL) : NULL;
         if (other && strcmp(real, other) == 0)
             found = f;
         free(other);

@@ -155,14 +155,16 @@ nx_err nx_artifact_with_files(const nx_config *cfg, const nx_fn_config *f, nx_sl
     /* Twice the limit: what a tree counts beside the contents is not what the artifact has. */
     loading l = {.content = NX_BUF_INIT(NX_RT_FILES_BYTES_MAX), .reterr = reterr};
     nx_rt_artifact parts;
+    nx_slice init = f->init.n ? f->init : f->is_preinit ? NX_SLICE("_initialize")
+                                                        : NX_SLICE_NULL;
     nx_err err = nx_rt_artifact_split(module, &parts, reterr);
-    if (err == NX_OK && f->n_files == 0) /* one that has its files already keeps them */
+    if (err == NX_OK && f->n_files == 0 && init.n == 0) /* one that is an artifact already stays what it is */
         return nx_buf_append_slice(out, module);
     if (err == NX_OK && nx_rt_tree_new(2u * NX_RT_FILES_BYTES_MAX, &l.tree) != NX_OK)
         err = nx_error_set(reterr, NX_ENOMEM, "files: out of memory");
     if (err == NX_OK)
         err = nx_artifact_each_file(cfg, f, load, &l, reterr);
-    if (err == NX_OK && (err = nx_rt_artifact_join(parts.module, l.tree, out, reterr)) != NX_OK)
+    if (err == NX_OK && (err = nx_rt_artifact_join(parts.module, init, l.tree, out, reterr)) != NX_OK)
         nx_error_prefix(reterr, "files");
     nx_rt_tree_free(l.tree);
     nx_buf_done(&l.content);

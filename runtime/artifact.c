@@ -1,4 +1,4 @@
-/* artifact.c: taking an artifact apart, and putting one together.
+/* artifact.c: taking an artifact apart, and putting one together: module, section of init (the name of an export), section of files.
  * The section of files: the format's number (1), then for each entry by path: kind (0 file, 1 folder, 2 link), length of the path and of the
  * content (LEB128), path, content (a link's target). Folders that hold something need no entry of their own, and have one all the same. */
 #include "nx/rt_artifact.h"
@@ -37,22 +37,36 @@ static bool take_bytes(nx_slice *s, uint32_t n, nx_slice *ret)
     return true;
 }
 
+/* Takes the next section off *rest; *ret_name is a custom one's. False: what is left is none. */
+static bool take_section(nx_slice *rest, uint8_t *ret_id, nx_slice *ret_name, nx_slice *ret_body)
+{
+    uint32_t size, name_bytes;
+    *ret_name = NX_SLICE_NULL;
+    *ret_id = (uint8_t)rest->p[0];
+    *rest = nx_slice_sub(*rest, 1, rest->n);
+    if (!take_leb(rest, &size) || !take_bytes(rest, size, ret_body)) return false;
+    return *ret_id != 0 || (take_leb(ret_body, &name_bytes) && take_bytes(ret_body, name_bytes, ret_name));
+}
+
 nx_err nx_rt_artifact_split(nx_slice bytes, nx_rt_artifact *ret, nx_error *reterr)
 {
-    *ret = (nx_rt_artifact){.module = bytes};
+    *ret = (nx_rt_artifact){.code = bytes, .module = bytes};
     if (bytes.n < HEAD_BYTES) return NX_OK; /* no module; whoever reads it says so */
+    const char *last = NULL;                /* of our own sections, which are behind all others and in this order */
     for (nx_slice rest = nx_slice_sub(bytes, HEAD_BYTES, bytes.n); rest.n;) {
         size_t at = bytes.n - rest.n;
-        uint8_t id = (uint8_t)rest.p[0];
-        uint32_t size, name_bytes;
+        uint8_t id;
         nx_slice body, name;
-        rest = nx_slice_sub(rest, 1, rest.n);
-        if (!take_leb(&rest, &size) || !take_bytes(&rest, size, &body)) return NX_OK;
-        if (id != 0 || !take_leb(&body, &name_bytes) || !take_bytes(&body, name_bytes, &name) || !nx_slice_eq_cstr(name, NX_RT_FILES_SECTION)) continue;
-        if (rest.n)
-            return nx_error_set(reterr, NX_EMODULE, "the section " NX_RT_FILES_SECTION " has to be the last one; %zu bytes follow it", rest.n);
-        ret->module = nx_slice_make(bytes.p, at);
-        ret->files = body;
+        if (!take_section(&rest, &id, &name, &body)) return NX_OK;
+        bool is_init = nx_slice_eq_cstr(name, NX_RT_INIT_SECTION), is_files = nx_slice_eq_cstr(name, NX_RT_FILES_SECTION);
+        if (last && (!is_files || strcmp(last, NX_RT_FILES_SECTION) == 0))
+            return nx_error_set(reterr, NX_EMODULE, "the section %s has to be the last one; %zu bytes follow it", last, bytes.n - at);
+        if (!is_init && !is_files) continue;
+        if (!last) ret->module = nx_slice_make(bytes.p, at);
+        if (is_init) ret->init = body;
+        else ret->code = nx_slice_make(bytes.p, at);
+        if (is_files) ret->files = body;
+        last = is_init ? NX_RT_INIT_SECTION : NX_RT_FILES_SECTION;
     }
     return NX_OK;
 }
@@ -186,7 +200,16 @@ static nx_err put_section(const listing *l, nx_buf *out)
     return err;
 }
 
-nx_err nx_rt_artifact_join(nx_slice module, const nx_rt_tree *files, nx_buf *out, nx_error *reterr)
+static nx_err put_init(nx_slice init, nx_buf *out)
+{
+    nx_err err = nx_buf_append_char(out, 0);
+    if (!err) err = put_leb(out, 1 + sizeof NX_RT_INIT_SECTION - 1 + init.n);
+    if (!err) err = put_leb(out, sizeof NX_RT_INIT_SECTION - 1);
+    if (!err) err = nx_buf_append_cstr(out, NX_RT_INIT_SECTION);
+    return err ? err : nx_buf_append_slice(out, init);
+}
+
+nx_err nx_rt_artifact_join(nx_slice module, nx_slice init, const nx_rt_tree *files, nx_buf *out, nx_error *reterr)
 {
     listing l = {.reterr = reterr};
     nx_err err = files ? nx_rt_tree_each(files, add, &l) : NX_OK;
@@ -194,6 +217,7 @@ nx_err nx_rt_artifact_join(nx_slice module, const nx_rt_tree *files, nx_buf *out
     if (!err) {
         if (l.n) qsort(l.v, l.n, sizeof *l.v, by_path);
         err = nx_buf_append_slice(out, module);
+        if (!err && init.n) err = put_init(init, out);
         if (!err && l.n) err = put_section(&l, out);
         if (err) (void)nx_error_set(reterr, err, "module and files together come to more than %zu MiB", out->max >> 20);
     }

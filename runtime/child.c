@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "nx/rt_artifact.h"
 #include "rt_internal.h"
 
 #define CPU_SECONDS 120u
@@ -81,6 +82,18 @@ static int refused(wasmtime_error_t *error)
     return NX_RT_CHILD_REFUSED;
 }
 
+/* The module as it is compiled: where the artifact names an init, as that left it. 0: *ret is set, lent by `bytes` or `derived`. */
+static int prepare(nx_slice bytes, nx_buf *derived, nx_slice *ret)
+{
+    nx_rt_artifact parts;
+    nx_error e = NX_ERROR_INIT;
+    nx_err err = nx_rt_artifact_split(bytes, &parts, &e);
+    if (!err && parts.init.n) err = nx_rt_preinit(parts.module, parts.init, derived, &e);
+    if (err) return failed(err == NX_EMODULE || err == NX_ELIMIT ? NX_RT_CHILD_REFUSED : NX_RT_CHILD_FAILED, e.msg[0] ? e.msg : nx_err_text(err));
+    *ret = parts.init.n ? nx_buf_view(derived) : parts.module;
+    return 0;
+}
+
 static int compile(nx_slice bytes)
 {
     wasm_config_t *config = nx_rt_engine_config();
@@ -120,7 +133,11 @@ int nx_rt_child_main(int argc, char **argv)
     void *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, NX_RT_CHILD_FD_MODULE, 0);
     if (p == MAP_FAILED) return failed(NX_RT_CHILD_FAILED, strerror(errno));
     nx_slice bytes = nx_slice_make(p, n);
-    int code = strcmp(argv[2], NX_RT_CHILD_SYMBOLISE) == 0 ? symbolise(bytes, argc - 3, argv + 3) : compile(bytes);
+    nx_buf derived = NX_BUF_INIT(NX_RT_MODULE_BYTES_MAX);
+    nx_slice module;
+    int code = prepare(bytes, &derived, &module);
+    if (code == 0) code = strcmp(argv[2], NX_RT_CHILD_SYMBOLISE) == 0 ? symbolise(module, argc - 3, argv + 3) : compile(module);
+    nx_buf_done(&derived);
     (void)munmap(p, n);
     return code;
 }

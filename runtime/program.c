@@ -172,7 +172,12 @@ static nx_err compile_here(nx_rt_program *p, const nx_rt_artifact *parts, nx_err
     p->mapped_bytes = parts->module.n;
     nx_err err = parts->files.n ? nx_rt_own_files_copy(&p->own, parts->files, reterr) : NX_OK;
     if (err) return err;
-    wasmtime_error_t *error = wasmtime_module_new(p->rt->classes[p->class_id].engine, (const uint8_t *)parts->module.p, parts->module.n, &p->module);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf derived = NX_BUF_INIT(NX_RT_MODULE_BYTES_MAX);
+    if (parts->init.n) err = nx_rt_preinit(parts->module, parts->init, &derived, reterr);
+    if (err) return err;
+    nx_slice code = parts->init.n ? nx_buf_view(&derived) : parts->module;
+    wasmtime_error_t *error = wasmtime_module_new(p->rt->classes[p->class_id].engine, (const uint8_t *)code.p, code.n, &p->module);
     err = error ? nx_rt_engine_error(reterr, NX_EMODULE, "the module can't be compiled", error) : link_module(p, reterr);
     if (err) nx_rt_own_files_close(&p->own);
     return err;
@@ -254,8 +259,8 @@ static nx_err load(nx_rt_program *p, nx_slice bytes, nx_error *reterr)
     if (p->rt->is_debug) return compile_here(p, &parts, reterr);
     err = map_from_cache(p, reterr);
     if (err != NX_ENOENT || bytes.n == 0) return err;
-    nx_sha256 code = parts.files.n ? nx_sha256_of(parts.module) : p->digest;
-    err = parts.files.n && is_compiled(p->rt, &code) ? NX_OK : compile_to_cache(p->rt, &code, parts.module, reterr);
+    nx_sha256 code = parts.files.n ? nx_sha256_of(parts.code) : p->digest;
+    err = parts.files.n && is_compiled(p->rt, &code) ? NX_OK : compile_to_cache(p->rt, &code, parts.code, reterr);
     if (!err && parts.files.n) err = nx_rt_own_files_store(p->rt->cache_fd, &p->digest, &code, parts.files, reterr);
     if (err) return err;
     err = map_from_cache(p, reterr);
@@ -263,6 +268,15 @@ static nx_err load(nx_rt_program *p, nx_slice bytes, nx_error *reterr)
 }
 
 /* ---- interface */
+
+static nx_err check_init(const nx_rt_facts *f, nx_slice init, nx_error *reterr)
+{
+    char name[NX_RT_INIT_NAME_BYTES + 1];
+    if (nx_slice_to_cstr(init, name, sizeof name)) return nx_error_set(reterr, NX_EMODULE, "init: the name of the function is too long");
+    const nx_rt_functype *type = nx_rt_facts_export_type(f, name);
+    if (type && type->params.n == 0 && type->results.n == 0) return NX_OK;
+    return nx_error_set(reterr, NX_EMODULE, type ? "init: the function \"%s\" has to take and return nothing" : "init: the module exports no function \"%s\"", name);
+}
 
 static nx_err check_bytes(nx_slice bytes, const nx_sha256 *digest, uint64_t memory_bytes, nx_error *reterr)
 {
@@ -282,6 +296,7 @@ static nx_err check_bytes(nx_slice bytes, const nx_sha256 *digest, uint64_t memo
         nx_rt_facts_check(&facts, memory_bytes, &problems);
         err = nx_rt_problems_error(&problems, reterr);
     }
+    if (!err && parts.init.n) err = check_init(&facts, parts.init, reterr);
     nx_arena_done(&arena);
     return err;
 }

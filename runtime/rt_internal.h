@@ -147,6 +147,9 @@ enum { NX_RT_CHILD_OK = 0,
 /* ---- symbolise.c: the child's side. `addresses` are text, as in a backtrace. Writes "INDEX FILE:LINE" for each that is found. */
 nx_err nx_rt_symbolise_in_child(nx_slice module, char *const *addresses, unsigned n, int out_fd);
 
+/* ---- preinit.c: appends the module as it is after `init` ran. NX_EMODULE says what keeps it from running ahead of time. */
+nx_err nx_rt_preinit(nx_slice module, nx_slice init, nx_buf *out, nx_error *reterr);
+
 /* ---- attempt.c */
 /* `x`: its has_slot, share, slot_since_ns and cpu_since_ns are filled in. */
 nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, nx_rt_exec *x, nx_error *reterr);

@@ -44,6 +44,8 @@ typedef struct nx_fn_config {
     nx_slice code_path; /* resolved */
     nx_slice *files;
     unsigned n_files;                      /* as written; relative to the file's folder and below it */
+    bool is_preinit;                       /* `init`, or _initialize, runs when it is deployed */
+    nx_slice init;                         /* export; empty: _initialize */
     nx_slice build_command, build_workdir; /* may be empty; workdir resolved */
     nx_slice *build_watch;
     unsigned n_build_watch;

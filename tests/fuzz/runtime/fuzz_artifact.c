@@ -19,10 +19,10 @@ static void read_files(nx_slice section)
         if (!e.msg[0]) abort();
         return;
     }
-    if (nx_rt_artifact_join(module, one, &first, &e) == NX_OK) {
+    if (nx_rt_artifact_join(module, NX_SLICE("go"), one, &first, &e) == NX_OK) {
         if (nx_rt_artifact_split(nx_buf_view(&first), &parts, &e) || parts.module.n != module.n) abort();
         if (parts.files.n) {
-            if (nx_rt_artifact_files(parts.files, &two, &e) || nx_rt_artifact_join(module, two, &second, &e)) abort();
+            if (nx_rt_artifact_files(parts.files, &two, &e) || nx_rt_artifact_join(module, NX_SLICE("go"), two, &second, &e)) abort();
             if (first.n != second.n || memcmp(first.p, second.p, first.n) != 0) abort();
         }
     }

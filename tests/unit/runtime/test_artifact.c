@@ -39,7 +39,7 @@ static void join(nx_slice module, const char *const *paths, const char *const *c
 {
     nx_rt_tree *t = tree_of(paths, contents, n);
     nx_error e = NX_ERROR_INIT;
-    if (nx_rt_artifact_join(module, t, out, &e)) fail_msg("%s", e.msg);
+    if (nx_rt_artifact_join(module, NX_SLICE_NULL, t, out, &e)) fail_msg("%s", e.msg);
     nx_rt_tree_free(t);
 }
 
@@ -81,7 +81,7 @@ static void test_module_without_files_is_an_artifact(void **state)
     nx_slice module = rt_help_wat(reader_wat);
     nx_buf out = NX_BUF_INIT(OUT_BYTES);
     nx_rt_artifact parts;
-    assert_int_equal(nx_rt_artifact_join(module, NULL, &out, NULL), NX_OK);
+    assert_int_equal(nx_rt_artifact_join(module, NX_SLICE_NULL, NULL, &out, NULL), NX_OK);
     assert_int_equal(out.n, module.n);
     assert_int_equal(nx_rt_artifact_split(nx_buf_view(&out), &parts, NULL), NX_OK);
     assert_int_equal(parts.files.n, 0);
@@ -150,7 +150,7 @@ static void test_too_many_bytes_and_too_many_files_are_refused_with_the_limit(vo
     assert_non_null(big);
     assert_int_equal(nx_rt_tree_new(256u << 20, &t), NX_OK);
     assert_int_equal(nx_rt_tree_put(t, NX_SLICE("big"), NX_RT_NODE_FILE, nx_slice_make(big, NX_RT_FILES_BYTES_MAX), 0, NULL), NX_OK);
-    assert_int_equal(nx_rt_artifact_join(NX_SLICE("module"), t, &out, &e), NX_ELIMIT);
+    assert_int_equal(nx_rt_artifact_join(NX_SLICE("module"), NX_SLICE_NULL, t, &out, &e), NX_ELIMIT);
     assert_non_null(strstr(e.msg, "32 MiB"));
     assert_int_equal(out.n, 0);
     nx_rt_tree_free(t);
@@ -161,7 +161,7 @@ static void test_too_many_bytes_and_too_many_files_are_refused_with_the_limit(vo
         int n = snprintf(name, sizeof name, "%u/%u", i / 64, i);
         assert_int_equal(nx_rt_tree_put(t, nx_slice_make(name, (size_t)n), NX_RT_NODE_FILE, NX_SLICE_NULL, 0, NULL), NX_OK);
     }
-    assert_int_equal(nx_rt_artifact_join(NX_SLICE("module"), t, &out, &e), NX_ELIMIT);
+    assert_int_equal(nx_rt_artifact_join(NX_SLICE("module"), NX_SLICE_NULL, t, &out, &e), NX_ELIMIT);
     assert_non_null(strstr(e.msg, "4096"));
     nx_rt_tree_free(t);
     nx_buf_done(&out);

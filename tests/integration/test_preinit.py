@@ -1,0 +1,38 @@
+"""`init:` of a function: what is prepared when it is deployed is there in every run, for nothing, and in every replay."""
+
+import pytest
+from nexus.node import Node, function, nexus
+
+
+@pytest.fixture
+def pair(project, guests):
+    code = project.module(guests.rust("preinit.rs"), "prepared.wasm")
+    project.write({"functions": [function("plain", code, respond="sync"), function("ready", code, respond="sync", init="warm_up")]})
+    return project
+
+
+def test_answers_are_the_same_for_a_fraction_of_the_fuel(pair, tmp_path):
+    bundle = tmp_path / "run.nxb"
+    with Node(pair) as node:
+        answers = {name: node.call(name, b"7") for name in ("plain", "ready")}
+        assert answers["plain"].text == answers["ready"].text and "of 100" in answers["plain"].text, answers["plain"].text
+        assert node.call("ready", b"7").text == answers["ready"].text  # nothing is left of the run before
+        events = {name: answer.headers["nexus-event-id"] for name, answer in answers.items()}
+        runs = {name: node.whole_run(node.run_of(events[name], function=name)["run_id"]) for name in events}
+        assert runs["ready"]["fuel"] < runs["plain"]["fuel"] / 100, runs
+        assert runs["ready"]["artifact"] != runs["plain"]["artifact"]
+        assert [r["verdict"] for r in node.replay(events["ready"])] == ["identical"]
+        node.nexus("bundle", events["ready"], "-o", bundle)
+    home = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    assert '"identical"' in nexus("replay", bundle, "--json", cwd=tmp_path, env=home).stdout  # another process, without its cache
+
+
+def test_what_reads_the_clock_ahead_of_time_is_refused_with_the_reason(pair):
+    pair.write({"functions": [function("ready", "./prepared.wasm", init="warm_up")]})
+    with Node(pair, verb="serve") as node:
+        assert node.json("deploy", "--no-build")[0]["created"]
+        for init, says in (("too_early", "clock_time_get"), ("nowhere", 'no function "nowhere"'), ("handle_event", "fd_read")):
+            pair.write({"functions": [function("ready", "./prepared.wasm", init=init)]})
+            refused = node.nexus("deploy", "--no-build", check=False)
+            assert refused.returncode != 0 and says in refused.stderr, refused.stderr
+        assert node.api_list("functions")[0]["version"] == "v1"
