@@ -19,7 +19,7 @@ typedef struct nx_core_others {
     nx_core_fn *v[NX_CORE_SPLIT_MAX]; /* references */
 } nx_core_others;
 
-void nx_core_fn_warm(nx_core_fn *fn); /* BLOCKING, once it runs: does what its `warm` says */
+void nx_core_fn_warm(nx_core_fn *fn);        /* BLOCKING, once it runs: does what its `warm` says */
 bool nx_core_is_type_pattern(nx_slice type); /* not one exact type */
 
 /* The set of functions that one apply wants to have. */
