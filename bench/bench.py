@@ -102,7 +102,11 @@ def wrk(url, connections, seconds, lua="event.lua", functions=None, pause_ms=Non
 
 def program(build, name, *args, timeout=120):
     path = build / "bench" / name
-    return subprocess.run([str(path), *args], capture_output=True, text=True, timeout=timeout).stdout
+    environment = {"NEXUS_NATS_SERVER": str(ROOT / ".deps/bin/nats-server"), **os.environ}
+    done = subprocess.run([str(path), *args], capture_output=True, text=True, timeout=timeout, env=environment)
+    if done.returncode:
+        raise SystemExit(f"bench: {name}: {done.stderr}")
+    return done.stdout
 
 
 def figures(text):
