@@ -6,28 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leb.h"
+
 #define HEAD_BYTES 8u
 #define FORMAT 1u
-#define LEB_BYTES_MAX 5u
 /* What a tree counts for each entry beside names and contents; never the limit itself. */
 #define TREE_BYTES_MAX (NX_RT_FILES_BYTES_MAX + (uint64_t)NX_RT_FILES_MAX * 2u * (NX_RT_NODE_BYTES + NX_RT_NAME_BYTES))
 
 /* ---- reading */
-
-static bool take_leb(nx_slice *s, uint32_t *ret)
-{
-    uint64_t v = 0;
-    for (unsigned i = 0; i < LEB_BYTES_MAX && i < s->n; i++) {
-        uint8_t b = (uint8_t)s->p[i];
-        v |= (uint64_t)(b & 0x7fu) << (7 * i);
-        if (b & 0x80u) continue;
-        if (v > UINT32_MAX) return false;
-        *s = nx_slice_sub(*s, i + 1, s->n);
-        *ret = (uint32_t)v;
-        return true;
-    }
-    return false;
-}
 
 static bool take_bytes(nx_slice *s, uint32_t n, nx_slice *ret)
 {
@@ -44,8 +30,8 @@ static bool take_section(nx_slice *rest, uint8_t *ret_id, nx_slice *ret_name, nx
     *ret_name = NX_SLICE_NULL;
     *ret_id = (uint8_t)rest->p[0];
     *rest = nx_slice_sub(*rest, 1, rest->n);
-    if (!take_leb(rest, &size) || !take_bytes(rest, size, ret_body)) return false;
-    return *ret_id != 0 || (take_leb(ret_body, &name_bytes) && take_bytes(ret_body, name_bytes, ret_name));
+    if (!nx_rt_leb_take(rest, &size) || !take_bytes(rest, size, ret_body)) return false;
+    return *ret_id != 0 || (nx_rt_leb_take(ret_body, &name_bytes) && take_bytes(ret_body, name_bytes, ret_name));
 }
 
 nx_err nx_rt_artifact_split(nx_slice bytes, nx_rt_artifact *ret, nx_error *reterr)
@@ -98,7 +84,7 @@ nx_err nx_rt_artifact_files(nx_slice files, nx_rt_tree **ret, nx_error *reterr)
         uint32_t path_bytes, content_bytes;
         nx_slice path, content;
         rest = nx_slice_sub(rest, 1, rest.n);
-        if (!take_leb(&rest, &path_bytes) || !take_leb(&rest, &content_bytes) || !take_bytes(&rest, path_bytes, &path) || !take_bytes(&rest, content_bytes, &content))
+        if (!nx_rt_leb_take(&rest, &path_bytes) || !nx_rt_leb_take(&rest, &content_bytes) || !take_bytes(&rest, path_bytes, &path) || !take_bytes(&rest, content_bytes, &content))
             err = damaged(reterr);
         else if (n == NX_RT_FILES_MAX)
             err = nx_error_set(reterr, NX_ELIMIT, "more than %u files", NX_RT_FILES_MAX);
@@ -148,7 +134,7 @@ static nx_err add(void *self, const nx_rt_tree_item *item)
     if (!e->path) return NX_ENOMEM;
     memcpy(e->path, item->path.p, item->path.n);
     l->n++;
-    l->bytes += 1 + 2u * LEB_BYTES_MAX + item->path.n + item->bytes.n;
+    l->bytes += 1 + 2u * NX_RT_LEB_BYTES + item->path.n + item->bytes.n;
     if (l->bytes <= NX_RT_FILES_BYTES_MAX - 1) return NX_OK;
     return nx_error_set(l->reterr, NX_ELIMIT, "the files come to more than %u MiB", NX_RT_FILES_BYTES_MAX >> 20);
 }
@@ -161,28 +147,16 @@ static int by_path(const void *a, const void *b)
     return order ? order : (x->path_bytes > y->path_bytes) - (x->path_bytes < y->path_bytes);
 }
 
-static nx_err put_leb(nx_buf *out, size_t v)
-{
-    char b[LEB_BYTES_MAX];
-    size_t n = 0;
-    do {
-        b[n] = (char)((v & 0x7fu) | (v > 0x7f ? 0x80u : 0));
-        v >>= 7;
-        n++;
-    } while (v);
-    return nx_buf_append(out, b, n);
-}
-
 static nx_err put_all(const listing *l, nx_buf *body)
 {
-    nx_err err = put_leb(body, sizeof NX_RT_FILES_SECTION - 1);
+    nx_err err = nx_rt_leb_put(body, sizeof NX_RT_FILES_SECTION - 1);
     if (!err) err = nx_buf_append_cstr(body, NX_RT_FILES_SECTION);
     if (!err) err = nx_buf_append_char(body, FORMAT);
     for (unsigned i = 0; i < l->n && !err; i++) {
         const entry *e = &l->v[i];
         err = nx_buf_append_char(body, (char)e->kind);
-        if (!err) err = put_leb(body, e->path_bytes);
-        if (!err) err = put_leb(body, e->content.n);
+        if (!err) err = nx_rt_leb_put(body, e->path_bytes);
+        if (!err) err = nx_rt_leb_put(body, e->content.n);
         if (!err) err = nx_buf_append(body, e->path, e->path_bytes);
         if (!err) err = nx_buf_append_slice(body, e->content);
     }
@@ -192,10 +166,10 @@ static nx_err put_all(const listing *l, nx_buf *body)
 static nx_err put_section(const listing *l, nx_buf *out)
 {
     NX_CLEANUP(nx_buf_done)
-    nx_buf body = NX_BUF_INIT(NX_RT_FILES_BYTES_MAX + sizeof NX_RT_FILES_SECTION + LEB_BYTES_MAX);
+    nx_buf body = NX_BUF_INIT(NX_RT_FILES_BYTES_MAX + sizeof NX_RT_FILES_SECTION + NX_RT_LEB_BYTES);
     nx_err err = put_all(l, &body);
     if (!err) err = nx_buf_append_char(out, 0);
-    if (!err) err = put_leb(out, body.n);
+    if (!err) err = nx_rt_leb_put(out, body.n);
     if (!err) err = nx_buf_append_slice(out, nx_buf_view(&body));
     return err;
 }
@@ -203,8 +177,8 @@ static nx_err put_section(const listing *l, nx_buf *out)
 static nx_err put_init(nx_slice init, nx_buf *out)
 {
     nx_err err = nx_buf_append_char(out, 0);
-    if (!err) err = put_leb(out, 1 + sizeof NX_RT_INIT_SECTION - 1 + init.n);
-    if (!err) err = put_leb(out, sizeof NX_RT_INIT_SECTION - 1);
+    if (!err) err = nx_rt_leb_put(out, 1 + sizeof NX_RT_INIT_SECTION - 1 + init.n);
+    if (!err) err = nx_rt_leb_put(out, sizeof NX_RT_INIT_SECTION - 1);
     if (!err) err = nx_buf_append_cstr(out, NX_RT_INIT_SECTION);
     return err ? err : nx_buf_append_slice(out, init);
 }

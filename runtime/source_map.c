@@ -1,5 +1,6 @@
 /* source_map.c: walks the mappings of a source map once and notes the segment that holds each address looked for. */
 #include "source_map.h"
+#include "leb.h"
 
 #include <stdio.h>
 

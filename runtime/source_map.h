@@ -10,6 +10,4 @@
 
 /* Gives file and line to places that have none yet. A map that is elsewhere (no data: URL) or damaged gives none; what was found before stays. */
 void nx_rt_source_map_find(const nx_rt_facts *f, nx_arena *a, nx_rt_place *places, unsigned n);
-/* Takes an unsigned LEB128 number off the front. */
-bool nx_rt_leb_take(nx_slice *s, uint32_t *ret);
 #endif

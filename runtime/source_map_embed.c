@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "leb.h"
 #include "nx/digest.h"
 #include "nx/json.h"
 #include "source_map.h"
@@ -11,20 +12,6 @@
 #define SECTION_CODE 10
 static const char section_name[] = "sourceMappingURL";
 static const char url_head[] = "data:application/json;base64,";
-
-bool nx_rt_leb_take(nx_slice *s, uint32_t *ret)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; shift < 35 && s->n; shift += 7) {
-        uint8_t b = (uint8_t)s->p[0];
-        *s = nx_slice_sub(*s, 1, s->n);
-        v |= (uint64_t)(b & 0x7fu) << shift;
-        if (b & 0x80u) continue;
-        *ret = (uint32_t)v;
-        return v <= UINT32_MAX;
-    }
-    return false;
-}
 
 static bool get_bytes(nx_slice *s, nx_slice *ret)
 {
@@ -65,20 +52,9 @@ nx_slice nx_rt_source_map_url(nx_slice module)
 
 /* ---- the other way */
 
-static nx_err put_leb(nx_buf *out, size_t v)
-{
-    nx_err err = NX_OK;
-    do {
-        char b = (char)((v & 0x7fu) | (v > 0x7fu ? 0x80u : 0));
-        err = nx_buf_append_char(out, b);
-        v >>= 7;
-    } while (v && !err);
-    return err;
-}
-
 static nx_err put_bytes(nx_buf *out, nx_slice s)
 {
-    nx_err err = put_leb(out, s.n);
+    nx_err err = nx_rt_leb_put(out, s.n);
     return err ? err : nx_buf_append_slice(out, s);
 }
 
