@@ -1,7 +1,7 @@
 /* job.c: the board of a node: which jobs it works on, taking up those that nobody works on, and what a job does with its kind.
  * A job has a node by the compare-and-set of its record, and its places are compare-and-set too: a node that was thought dead finds its next
  * place refused and stops. A node's own earlier life is known by the id of its data folder, which one node at a time can hold: what it had is
- * taken up at once. Another's is taken up when it has saved nothing for LEASE_NS. */
+ * taken up at once. Another's is taken up when this node has seen it save nothing for LEASE_NS. */
 #include "job_internal.h"
 #include "prune.h"
 #include <errno.h>
@@ -11,14 +11,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK_NS (2 * NX_NS_PER_S)
 #define LEASE_NS (15 * NX_NS_PER_S)
 #define SAVE_NS NX_NS_PER_S
 #define SAVE_IDLE_NS (4 * NX_NS_PER_S) /* a sign of life, well within the lease */
 #define SAMPLE_NS (NX_NS_PER_S / 2)
 #define RUNNING_MAX 2 /* on one node, beside endless ones */
 #define AGAIN_NS NX_NS_PER_S
-#define ORPHAN_MS 60000u
+#define ORPHAN_NS (60 * NX_NS_PER_S) /* listed, and not stored since: whoever made it has died between the two */
 
 /* ---- what a kind sees ---------------------------------------------------------------------------------------------------------------------- */
 
@@ -80,7 +79,6 @@ nx_err nx_job_save(nx_job *job, nx_slice place, nx_slice summary, nx_error *rete
     job->state.progress = job->progress;
     pthread_mutex_unlock(&job->mu);
     job->state.node = job->node->id;
-    job->state.saved_wall_ns = nx_clock_wall_ns();
     job->state.place = place;
     job->state.summary = summary;
     nx_err err = nx_job_state_put(job->node, &job->record.id, &job->state, reterr);
@@ -311,8 +309,7 @@ static bool is_free(nx_job_board *b, const nx_job_record *r, nx_arena *a)
         return true;
     if (nx_job_state_get(b->node, &r->id, a, &s, NULL) != NX_OK)
         return false;
-    uint64_t last = s.saved_wall_ns > r->started_wall_ns ? s.saved_wall_ns : r->started_wall_ns;
-    return nx_clock_wall_ns() > last + LEASE_NS;
+    return nx_job_sight_age(&b->sights, &r->id, r->revision, s.revision, nx_clock_ns()) > LEASE_NS;
 }
 
 static unsigned count_bounded(nx_job_board *b)
@@ -374,7 +371,7 @@ static void look_at(nx_job_board *b, const nx_id *id)
     if (mine) {
         if (err == NX_OK && j->record.wants_cancel) /* asked through another node */
             nx_job_board_cancel(b, id);
-    } else if ((err == NX_ENOENT && nx_clock_wall_ns() / NX_NS_PER_MS > nx_id_time_ms(id) + ORPHAN_MS) || (err == NX_OK && nx_job_status_is_over(j->record.status))) {
+    } else if ((err == NX_ENOENT && nx_job_sight_age(&b->sights, id, 0, 0, nx_clock_ns()) > ORPHAN_NS) || (err == NX_OK && nx_job_status_is_over(j->record.status))) {
         nx_job_active_change(b->node, id, false, NULL);
     } else if (err == NX_OK && j->kind && is_free(b, &j->record, &j->arena) && (j->kind->is_endless || j->record.wants_cancel || count_bounded(b) < RUNNING_MAX)) {
         err = begin(b, j, &e);
@@ -388,7 +385,7 @@ static void look_at(nx_job_board *b, const nx_id *id)
 
 static void wait_for_work(nx_job_board *b)
 {
-    uint64_t until_ns = nx_clock_ns() + LOOK_NS;
+    uint64_t until_ns = nx_clock_ns() + NX_JOB_LOOK_NS;
     struct timespec until = {.tv_sec = (time_t)(until_ns / NX_NS_PER_S), .tv_nsec = (long)(until_ns % NX_NS_PER_S)};
     int timed_out = 0;
     pthread_mutex_lock(&b->mu);

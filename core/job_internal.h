@@ -32,7 +32,6 @@ typedef struct nx_job_record {
 /* jobstate.<id>: changed about once a second by the node that works on it. */
 typedef struct nx_job_state {
     nx_id node;
-    uint64_t saved_wall_ns;
     nx_job_progress progress;
     nx_slice place, summary; /* JSON; empty: none */
     uint64_t revision;
@@ -48,6 +47,20 @@ nx_err nx_job_forget(nx_node *n, const nx_id *id, nx_error *reterr);
 /* jobs.active. *ret_n: at most NX_JOBS_ACTIVE_MAX. NX_EBUSY: no room for another. */
 nx_err nx_job_active_get(nx_node *n, nx_id ret[NX_JOBS_ACTIVE_MAX], unsigned *ret_n, nx_error *reterr);
 nx_err nx_job_active_change(nx_node *n, const nx_id *id, bool is_active, nx_error *reterr);
+
+/* ---- who has died: job_lease.c. What this node saw of jobs that others have; by its own monotonic clock, so that no node's wall clock counts. */
+typedef struct nx_job_sight {
+    nx_id id;
+    uint64_t record_revision, state_revision; /* as last seen */
+    uint64_t since_ns, looked_ns;             /* unchanged since; last looked at (0: a free place) */
+} nx_job_sight;
+typedef struct nx_job_sights {
+    nx_job_sight v[NX_JOBS_ACTIVE_MAX];
+} nx_job_sights;
+/* How long the job has been seen unchanged, by looks without a long break between them: a node that could not look, because the log was away, knows
+ * nothing of the others, who could not save either. */
+uint64_t nx_job_sight_age(nx_job_sights *s, const nx_id *id, uint64_t record_revision, uint64_t state_revision, uint64_t now_ns);
+#define NX_JOB_LOOK_NS (2 * NX_NS_PER_S) /* between two looks of the board */
 
 /* ---- the board: job.c */
 struct nx_job {
@@ -82,6 +95,7 @@ typedef struct nx_job_board {
     bool is_kicked;
     atomic_bool is_stopping;
     nx_job *jobs;
+    nx_job_sights sights; /* its thread's */
 } nx_job_board;
 
 nx_err nx_job_board_open(nx_node *n, nx_error *reterr); /* reads or makes data_dir/home.id */

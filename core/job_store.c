@@ -120,7 +120,6 @@ nx_err nx_job_state_get(nx_node *n, const nx_id *id, nx_arena *a, nx_job_state *
     if (err != NX_OK)
         return err;
     ret->revision = revision;
-    ret->saved_wall_ns = nx_json_get_u64(j, "saved_wall_ns", 0);
     ret->progress = progress_read(j);
     (void)nx_id_parse(nx_json_get_str(j, "node"), &ret->node);
     (void)nx_json_member_bytes(json, NX_SLICE("place"), &ret->place); /* absent before the first save */
@@ -137,7 +136,6 @@ nx_err nx_job_state_put(nx_node *n, const nx_id *id, nx_job_state *s, nx_error *
     nx_jw w = NX_JW_INIT(&b);
     nx_jw_object(&w);
     nx_jw_kstr(&w, "node", nx_id_slice(&s->node));
-    nx_jw_ku64(&w, "saved_wall_ns", s->saved_wall_ns);
     progress_write(&s->progress, &w);
     if (s->place.n) {
         nx_jw_key(&w, "place");

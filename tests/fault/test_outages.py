@@ -226,16 +226,26 @@ def test_full_disk_loses_nothing(tmp_path, guests, small_disk):
 FAKETIME = next((str(p) for p in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 
 
-@pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed (apt-get install faketime)")
-@pytest.mark.skipif(os.environ.get("NX_SANITIZER") == "thread", reason="libfaketime stands in for functions that ThreadSanitizer watches")
+def on_another_clock(offset_file):
+    return {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(offset_file), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_DONT_RESET": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
+
+
+def needs_faketime(test):
+    for condition, reason in ((not FAKETIME, "libfaketime is not installed (apt-get install faketime)"),
+                              (os.environ.get("NX_SANITIZER") == "thread", "libfaketime stands in for functions that ThreadSanitizer watches")):
+        test = pytest.mark.skipif(condition, reason=reason)(test)
+    return test
+
+
+@needs_faketime
 @pytest.mark.timeout(120)
 def test_clock_set_back_an_hour_loses_nothing(project, guests):
     """Ids hold the time, and look-ups go by it: events from before, during and after the jump are all found, run and repeated."""
     offset = project.dir / "offset"
     offset.write_text("+0")
     project.write({"functions": [function("load", project.module(guests.rust("probe.rs")))]})
-    env = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-           "FAKETIME_DONT_RESET": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
+    env = on_another_clock(offset)
     with Node(project, env=env) as node:
         ids = [node.publish("load", f"before {i}") for i in range(5)]
         offset.write_text("-1h")
@@ -259,6 +269,38 @@ def test_clock_set_back_an_hour_loses_nothing(project, guests):
     with Node(project, env={**env, "FAKETIME": "-1h", "FAKETIME_TIMESTAMP_FILE": None}) as node:
         assert all(v["verdict"] == "identical" for e in ids[::5] for v in node.replay(e))
         assert node.call("load", "behind").text == "behind"
+
+
+@needs_faketime
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("offset", ["+1h", "-1h"])
+def test_a_job_belongs_to_its_node_whatever_the_others_clocks_say(tmp_path, guests, offset):
+    """Beside the node that works on a job there is one whose clock is an hour off: it leaves the job alone, and takes it up once the other one is dead."""
+    (tmp_path / "offset").write_text(offset)
+    with nats.Server(tmp_path / "server") as server:
+        projects = [Project(tmp_path / name) for name in ("right", "wrong")]
+        for project in projects:
+            project.write({"nats": {"url": server.url}, "functions": [function("load", project.module(guests.rust("probe.rs")))]})
+        with Node(projects[0]) as right, Node(projects[1], env=on_another_clock(tmp_path / "offset")) as wrong:
+            for i in range(600):
+                right.publish("load", f"event {i}")
+            wait_until(lambda: len(right.runs(limit=1000)) == 600, "their runs", 30, every=0.1, on_failure=right.log)
+            made = json.loads(right.nexus("replay", "--all", "--rate", "20", "--detach", "--json").stdout)
+
+            def job():
+                return wrong.api(f"jobs/{made['job_id']}").json()
+
+            first = wait_until(lambda: (j := job())["status"] == "running" and j, "the job to begin", 20)
+            owner, other = (right, wrong) if first["node"] == right.info["node"] else (wrong, right)
+            pause(7)  # three looks of the other one
+            assert (job()["status"], job()["node"]) == ("running", owner.info["node"])
+            owner.kill()
+            over = wait_until(lambda: (j := other.api(f"jobs/{made['job_id']}").json()).get("node") == other.info["node"] and j, "another owner", 60, every=0.2,
+                              on_failure=other.log)
+            assert over["status"] == "running" and over["progress"]["events"] < 600
+            other.nexus("jobs", "cancel", made["job_id"])
+            wait_until(lambda: other.api(f"jobs/{made['job_id']}").json()["status"] == "canceled", "its end", 20, on_failure=other.log)
+            owner.start()
 
 
 # ---- stopping
