@@ -36,6 +36,16 @@ bool nx_core_journal_next_crash(nx_core_journal *j, nx_id *ret_run_id, unsigned 
 nx_err nx_core_crashes_of(nx_node *n, const nx_id *run_id, unsigned *ret, nx_error *reterr);
 void nx_core_crashes_share(nx_node *n); /* BLOCKING, at start: what the journal knows is told to the other nodes */
 
+/* ---- waiting for a cluster, at start: start_wait.c ------------------------------------------------------------------------------------- */
+
+typedef struct nx_core_wait { /* zeroed before the first try */
+    uint64_t since_ns, said_ns;
+} nx_core_wait;
+/* BLOCKING for 0.2 s where it is true: `err` of a step of the start may pass (NX_EUNAVAIL, and several servers are named), so it should be tried again.
+ * What is waited for stands in /readyz and, when it lasts, in the log. */
+bool nx_core_waits(nx_node *n, nx_core_wait *w, nx_err err, const nx_error *why);
+void nx_core_start_state(nx_node *n, const char *text); /* what start is busy with */
+
 /* ---- jobs: blocking work that a callback may not do --------------------------------------------------------------------------------- */
 
 typedef struct nx_core_jobs nx_core_jobs;
@@ -283,7 +293,7 @@ struct nx_node {
     pthread_mutex_t tick_mu;
     pthread_cond_t tick_cv;
     bool tick_stop;
-    char start_state[128]; /* what start is busy with, for /readyz; under tick_mu */
+    char start_state[512]; /* what start is busy with, for /readyz; under tick_mu */
     char url[128], admin_url[128];
     char data_dir[3500]; /* the one that is locked; cfg may name another by now */
     uint64_t started_ns;

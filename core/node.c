@@ -30,13 +30,6 @@ static void publish_settings(nx_node *n)
     atomic_store(&n->audit_ppm, audit_ppm);
 }
 
-static void set_state(nx_node *n, const char *text)
-{
-    pthread_mutex_lock(&n->tick_mu);
-    snprintf(n->start_state, sizeof n->start_state, "%s", text);
-    pthread_mutex_unlock(&n->tick_mu);
-}
-
 /* ---- the tick: late waiters, reloads that are due ---------------------------------------------------------------------------------------- */
 
 static void *tick_main(void *arg)
@@ -133,14 +126,14 @@ static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
     char url[2048];
     const char *to = cstr(c->nats_url, url, sizeof url);
     if (!to) {
-        set_state(n, "starting the private event log");
+        nx_core_start_state(n, "starting the private event log");
         nx_fab_server_options so = {.data_dir = dir, .durability = c->durability, .memory_limit_bytes = c->server_memory_bytes};
         nx_err err = nx_fab_server_start(&so, &n->server, reterr);
         if (err != NX_OK)
             return err;
         to = nx_fab_server_url(n->server);
     }
-    set_state(n, "connecting to the event log");
+    nx_core_start_state(n, "connecting to the event log");
     nx_fab_options fo = {
         .url = to,
         .private_server = n->server,
@@ -157,9 +150,6 @@ static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
         .on_reply = on_reply,
         .reply_self = n,
     };
-    nx_err err = nx_fab_open(&fo, &n->fab, reterr);
-    if (err != NX_OK)
-        return err;
     nx_fab_ns_options no = {
         .events_max_age_ns = c->events_max_age_ns,
         .events_max_bytes = c->events_max_bytes,
@@ -169,12 +159,15 @@ static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
         .replicas = c->replicas,
         .max_types = c->ingest_max_types,
     };
-    uint64_t end = nx_clock_ns() + NX_FAB_ELECTION_NS;
+    nx_core_wait w = {0};
+    nx_err err;
     do {
-        err = n->ns ? NX_OK : nx_fab_ns_open(n->fab, c->ns, &no, &n->ns, reterr);
+        err = n->fab ? NX_OK : nx_fab_open(&fo, &n->fab, reterr);
+        if (err == NX_OK && !n->ns)
+            err = nx_fab_ns_open(n->fab, c->ns, &no, &n->ns, reterr);
         if (err == NX_OK)
             err = nx_fab_kv_watch(n->ns, on_kv_change, n, reterr);
-    } while (nx_fab_is_electing(n->fab, err, end));
+    } while (nx_core_waits(n, &w, err, reterr));
     if (err == NX_OK)
         nx_core_crashes_share(n);
     return err;
@@ -269,6 +262,21 @@ static nx_err start_log(nx_node *n, nx_error *reterr)
     return NX_OK;
 }
 
+static nx_err start_functions(nx_node *n, nx_error *reterr)
+{
+    nx_core_wait w = {0};
+    nx_err err;
+    nx_core_start_state(n, "loading functions");
+    do {
+        pthread_mutex_lock(&n->apply_mu);
+        err = nx_core_registry_apply(n, n->cfg, NULL, reterr);
+        pthread_mutex_unlock(&n->apply_mu);
+    } while (nx_core_waits(n, &w, err, reterr));
+    if (err == NX_OK)
+        nx_core_secrets_remind(n);
+    return err;
+}
+
 static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
 {
     nx_err err = start_data_dir(n, dir, reterr);
@@ -294,17 +302,9 @@ static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
         err = nx_core_outbound_new(n->cfg, n->metrics, &n->outbound, reterr);
     if (err != NX_OK)
         return err;
-    set_state(n, "loading functions");
-    uint64_t end = nx_clock_ns() + NX_FAB_ELECTION_NS;
-    do {
-        pthread_mutex_lock(&n->apply_mu);
-        err = nx_core_registry_apply(n, n->cfg, NULL, reterr);
-        pthread_mutex_unlock(&n->apply_mu);
-    } while (nx_fab_is_electing(n->fab, err, end));
-    if (err == NX_OK) {
-        nx_core_secrets_remind(n);
+    err = start_functions(n, reterr);
+    if (err == NX_OK)
         err = start_gateway(n, reterr);
-    }
     if (err == NX_OK)
         err = nx_job_board_open(n, reterr);
     if (err == NX_OK)

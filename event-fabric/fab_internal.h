@@ -53,7 +53,6 @@ typedef struct nx_fab_link {
 
 nx_err nx_fab_link_open(nx_fab *f, int kind, nx_fab_link **ret, nx_error *reterr); /* BLOCKING; not installed yet */
 void nx_fab_link_free(nx_fab_link *l);
-bool nx_fab_has_servers(const nx_fab *f);              /* the URL names several */
 nx_err nx_fab_link_install(nx_fab *f, nx_fab_link *l); /* nx-fab serves it from now on */
 /* Flush what was published: by this thread when `now` (and nobody else is in I/O), else by nx-fab. f->mu need not be held. */
 void nx_fab_link_flush(nx_fab *f, nx_fab_link *l, bool now);

@@ -359,30 +359,18 @@ static void destroy(nx_fab *f)
 
 static nx_err check_jetstream(nx_fab *f, nx_error *reterr)
 {
-    uint64_t end = nx_clock_ns() + NX_FAB_ELECTION_NS;
     nx_json *j = NULL;
-    nx_err e;
+    nx_err e = nx_fab_api(f, "INFO", NX_SLICE_NULL, &j, NULL, reterr);
 
-    do
-        e = nx_fab_api(f, "INFO", NX_SLICE_NULL, &j, NULL, reterr);
-    while (nx_fab_is_electing(f, e, end));
     nx_json_free(j);
     if (e == NX_EUNAVAIL)
         nx_error_prefix(reterr, "the NATS server has no JetStream (or it is not ready)");
     return e;
 }
 
-bool nx_fab_has_servers(const nx_fab *f)
+bool nx_fab_has_servers(const char *url)
 {
-    return strchr(f->o.url, ',') != NULL;
-}
-
-bool nx_fab_is_electing(const nx_fab *f, nx_err e, uint64_t until_ns)
-{
-    if (e != NX_EUNAVAIL || !nx_fab_has_servers(f) || nx_clock_ns() > until_ns)
-        return false;
-    nanosleep(&(struct timespec){.tv_nsec = 200 * (long)NX_NS_PER_MS}, NULL);
-    return true;
+    return strchr(url, ',') != NULL;
 }
 
 static nx_err start(nx_fab *f, nx_error *reterr)

@@ -174,7 +174,7 @@ static bool log_answers(nx_fab *f, bool *ret_is_refused)
 static void probe(struct upkeep *u, uint64_t now)
 {
     nx_fab *f = u->f;
-    bool is_refused = false, has_several = nx_fab_has_servers(f);
+    bool is_refused = false, has_several = nx_fab_has_servers(f->o.url);
 
     if (now < u->probe_due_ns || (has_several && leave_hung_server(f)))
         return;

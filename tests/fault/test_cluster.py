@@ -6,9 +6,10 @@ NX_CLUSTER_S: how long test_any_of_them_may_die goes on (25 s; a soak takes 300)
 import os
 import time
 
+import httpx
 import pytest
 from nexus import nats
-from nexus.cluster import Clients, Cluster, Fleet, Killer
+from nexus.cluster import Clients, Cluster, Fleet, Killer, free_ports
 from nexus.node import function
 from nexus.wait import SLOW, pause, wait_until
 
@@ -124,7 +125,7 @@ def test_any_of_them_may_die(cluster, fleet):
     events, calls, steps = Clients(fleet.urls, plain, 4, 0.02), Clients(fleet.urls, waiting, 2, 0.02, 12), Clients(fleet.urls, keyed, 1, 0.02)
     nodes = Killer("node", 3, fleet.kill, fleet.start, lambda: all(n.is_ready() for n in fleet.nodes), record, SEED, on_failure=fleet.log)
     servers = Killer("server", 3, lambda i: cluster.servers[i].kill(), lambda i: cluster.servers[i].start(), cluster.is_whole, record, SEED,
-                     on_failure=fleet.log)
+                     on_failure=lambda: "\n".join([*cluster.ailments(), fleet.log()]))
     with events, calls, steps:
         wait_until(lambda: events.count > 100 and calls.count > 20 and steps.count > 20, "the load", 30, on_failure=fleet.log)
         with nodes, servers:
@@ -214,6 +215,40 @@ def test_a_late_record_does_not_win(cluster, fleet):
         assert [r["run_id"] for r in node.runs(function="load") if r["event_id"] == event_id] == [first["run_id"]]
     assert not Book(cluster.urls).repeated
     assert [v["verdict"] for v in others[0].replay(event_id)] == ["identical"]
+
+
+@pytest.mark.timeout(180)
+def test_a_node_waits_for_its_servers(tmp_path, cluster, guests):
+    """A node that is started before its servers, or while too few of them are there, says what it waits for, and serves once they do."""
+    with Fleet(tmp_path, cluster, functions(guests), count=1) as fleet:
+        kept = fleet.nodes[0].publish("load", "kept")
+        assert fleet.nodes[0].run_of(kept)["status"] == "ok"
+        node = fleet.nodes[0]
+        node.stop()
+        for server in cluster.servers:
+            server.kill()
+        admin = f"127.0.0.1:{free_ports(1)[0]}"
+        node.arguments = ["--admin", admin]
+        node.launch()
+
+        def reason():
+            try:
+                answer = httpx.get(f"http://{admin}/readyz")
+            except httpx.TransportError:
+                return None
+            return answer.json()["reason"] if answer.status_code == 503 else None
+
+        wait_until(lambda: "waiting for the NATS servers: " in (reason() or "") and "cannot connect" in reason(), "/readyz to say so", 20, on_failure=node.log)
+        node.wait_log("WARN nexus.* not ready for .* waiting for the NATS servers: .*cannot connect", 20)
+        cluster.servers[0].start()  # one of three: it answers, and can do nothing
+        wait_until(lambda: "cannot connect" not in (reason() or "cannot connect"), "another reason", 30, on_failure=node.log)
+        assert "waiting for the NATS servers: " in reason() and node.process.poll() is None
+        for server in cluster.servers[1:]:
+            server.start()
+        node.wait_ready(60)
+        node.wait_log("the NATS servers serve this node after ")
+        assert [v["verdict"] for v in node.replay(kept)] == ["identical"]
+        assert node.call("load", "again").text == "again"
 
 
 @pytest.mark.timeout(180)

@@ -63,11 +63,8 @@ typedef struct nx_fab_options {
 } nx_fab_options;
 
 nx_err nx_fab_open(const nx_fab_options *o, nx_fab **ret, nx_error *reterr); /* BLOCKING */
-/* A cluster without a leader (its server has just died) has one again within that time, most often within a quarter of it. */
-#define NX_FAB_ELECTION_NS (45 * NX_NS_PER_S)
-/* BLOCKING for 0.2 s where it is true: `e` may come of an election (the URL names several servers), `until_ns` (nx_clock_ns()) is not over, and what failed
- * should be tried again. */
-bool nx_fab_is_electing(const nx_fab *f, nx_err e, uint64_t until_ns);
+/* `url` names several servers: what they can't do now (NX_EUNAVAIL: one has just died or been started, and no other leads what it led) they can soon. */
+bool nx_fab_has_servers(const char *url);
 void nx_fab_close(nx_fab *f);                       /* BLOCKING: flushes; consumers and namespaces must be closed */
 bool nx_fab_is_ready(nx_fab *f, nx_error *ret_why); /* cheap: connected, JetStream answering, streams writable */
 uint64_t nx_fab_max_payload(nx_fab *f);

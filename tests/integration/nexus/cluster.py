@@ -1,6 +1,7 @@
 """Three servers that know each other, nodes that share them, clients that turn to another node, and who kills one of them now and then."""
 
 import http.client
+import itertools
 import json
 import random
 import socket
@@ -13,23 +14,30 @@ from . import nats
 from .node import Node, Project
 from .wait import SLOW, pause, wait_until
 
-STREAMS = ("NX_EVENTS_default", "NX_SPARE_default", "NX_RUNS_default", "NX_TIMERS_default", "NX_MARKS_default", "KV_nx-registry-default")
+
+def free_ports(count):
+    """All at once, so that no two are the same."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 class Cluster:
     """nats-servers, each with its own store. Use as a context manager: starts them and waits for their leader."""
 
     def __init__(self, folder, count=3):
-        with ExitStack() as held:  # all at once, so that no two are the same
-            probes = [held.enter_context(socket.socket()) for _ in range(count)]
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            ports = [probe.getsockname()[1] for probe in probes]
-        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
-        self.servers = [nats.Server(folder / f"server{i}", f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}' if count > 1 else "")
-                        for i, port in enumerate(ports)]
-        for i, server in enumerate(self.servers):
+        ports = free_ports(2 * count)
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[:count])
+        self.servers, self.monitors = [], ports[count:]
+        for i in range(count):
+            extra = f'http: "127.0.0.1:{self.monitors[i]}"\n'
+            if count > 1:
+                extra += f'cluster {{ name: c, listen: "127.0.0.1:{ports[i]}", routes: [{routes}] }}'
+            server = nats.Server(folder / f"server{i}", extra)
             server.conf.write_text(server.conf.read_text().replace('server_name: "external"', f'server_name: "s{i}"'))
+            self.servers.append(server)
 
     @property
     def url(self):
@@ -66,14 +74,44 @@ class Cluster:
         """How many it holds; None while nobody says."""
         return (self.ask(f"STREAM.INFO.{stream}") or {}).get("state", {}).get("messages")
 
-    def is_whole(self, streams=STREAMS):
-        """Every copy of these streams is there and up to date, so that any one server can be spared."""
-        for stream in streams:
-            info = (self.ask(f"STREAM.INFO.{stream}") or {}).get("cluster", {})
-            copies = info.get("replicas") or []
-            if not info.get("leader") or len(copies) != len(self.servers) - 1 or not all(c["current"] and not c.get("offline") for c in copies):
-                return False
-        return True
+    def monitored(self, i, path):
+        """What server i itself says (its monitoring port); None where it says nothing."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.monitors[i], timeout=2)
+        try:
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+        finally:
+            connection.close()
+
+    def ailments(self):
+        """Why no server can be spared: servers that are away or behind; streams and consumers without a leader, or with a copy that is. Empty: any can."""
+        found, groups = [], {}
+        for i in range(len(self.servers)):
+            health, report = self.monitored(i, "/healthz"), self.monitored(i, "/jsz?streams=1&consumers=1")
+            if health is None or report is None:
+                found.append(f"s{i} does not answer")
+                continue
+            if health.get("status") != "ok":
+                found.append(f"s{i}: {health.get('error')}")
+            streams = [stream for account in report.get("account_details") or [] for stream in account.get("stream_detail") or []]
+            for stream in streams:
+                consumers = ((f"{stream['name']} > {c['name']}", c.get("cluster")) for c in stream.get("consumer_detail") or [])
+                for name, cluster in itertools.chain([(stream["name"], stream.get("cluster"))], consumers):
+                    groups.setdefault(name, [])
+                    if cluster and cluster.get("leader") == f"s{i}":
+                        groups[name].append(cluster.get("replicas") or [])
+        for name, leaders in groups.items():
+            if len(leaders) != 1:
+                found.append(f"{name} has {len(leaders) or 'no'} leaders")
+                continue
+            found += [f"{name} on {c['name']}: {'offline' if c.get('offline') else 'behind'}" for c in leaders[0] if c.get("offline") or not c["current"]]
+        return found
+
+    def is_whole(self):
+        """Every copy of every stream and consumer is there and up to date, so that any one server can be spared."""
+        return not self.ailments()
 
     def __enter__(self):
         self._stack = ExitStack()
