@@ -394,6 +394,7 @@ void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm)
     nx_slice status = NX_SLICE_NULL, text = NX_SLICE_NULL, left_text;
     nx_fab_consumer *c;
     uint64_t left;
+    bool is_broken; /* the pull, by something else than its having brought all it may */
 
     nx_fab_msg_header(nm, "Status", &status);
     nx_fab_msg_header(nm, "Description", &text);
@@ -405,7 +406,8 @@ void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm)
     }
     c->heard_ns = nx_clock_ns();
     c->is_next_large = nx_slice_starts(text, NX_SLICE("Message Size Exceeds MaxBytes"));
-    if (c->pin[0] && (nx_slice_eq_cstr(status, "423") || nx_slice_eq_cstr(status, "409")) && !c->is_next_large)
+    is_broken = nx_slice_eq_cstr(status, "409") && !c->is_next_large && !nx_slice_starts(text, NX_SLICE("Batch Completed"));
+    if (c->pin[0] && (is_broken || nx_slice_eq_cstr(status, "423")))
         nx_fab_unpin(f, c);
     if (nx_slice_eq_cstr(status, "100")) {
         pthread_mutex_unlock(&f->cmu);
@@ -418,8 +420,7 @@ void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm)
         nx_fab_ungrant(f, c, c->granted, c->granted_bytes);
     if (c->is_next_large) {
         nx_fab_pull(f, c);
-    } else if (nx_slice_eq_cstr(status, "503") || nx_slice_eq_cstr(status, "404") ||
-               (nx_slice_eq_cstr(status, "409") && !nx_slice_starts(text, NX_SLICE("Batch Completed")))) {
+    } else if (is_broken || nx_slice_eq_cstr(status, "503") || nx_slice_eq_cstr(status, "404")) {
         c->needs_repair = c->is_open;
         f->needs_repair |= c->is_open;
         nx_fab_ungrant(f, c, c->granted, c->granted_bytes);

@@ -135,6 +135,44 @@ static void test_a_lost_server_ends_the_term(void **state)
     fix_close(fx);
 }
 
+/* The server says that a request has brought all it may, which is not the end of a term. */
+static void test_a_backlog_over_the_limit_stays_in_one_term(void **state)
+{
+    fix fix_, *fx = &fix_;
+    static struct reader r;
+    static nx_fab_msg *m[NX_FAB_ORDERED_MAX];
+    const unsigned more = 100;
+    uint64_t last = 0;
+
+    (void)state;
+    fix_open(fx);
+    for (unsigned i = 0; i < NX_FAB_ORDERED_MAX + more; i++)
+        publish_keyed(fx, "b", i % 2 ? "k1" : "k2");
+    nx_fab_consumer *c = open_reader(fx, fx->n, 0, NX_SHARDS, &r);
+    for (unsigned i = 0; i < NX_FAB_ORDERED_MAX; i++) {
+        m[i] = inbox_next(&r.box, 5000);
+        assert_non_null(m[i]);
+        assert_int_equal(nx_fab_msg_delivery(m[i]), 1);
+        assert_int_equal(nx_fab_msg_term(m[i]), nx_fab_msg_term(m[0]));
+        assert_true(nx_fab_msg_seq(m[i]) > last);
+        last = nx_fab_msg_seq(m[i]);
+    }
+    assert_null(inbox_next(&r.box, 4000)); /* longer than a term that is not prolonged */
+    assert_int_equal(atomic_load(&r.n_unpinned), 0);
+    assert_true(nx_fab_msg_is_pinned(m[0]));
+    for (unsigned i = 0; i < NX_FAB_ORDERED_MAX; i++)
+        nx_fab_msg_ack(m[i]);
+    for (unsigned i = 0; i < more; i++) {
+        nx_fab_msg *next = inbox_next(&r.box, 5000);
+
+        assert_non_null(next);
+        assert_int_equal(nx_fab_msg_delivery(next), 1);
+        nx_fab_msg_ack(next);
+    }
+    nx_fab_consumer_close(c, true);
+    fix_close(fx);
+}
+
 static void test_only_its_shards_and_a_successor_goes_on(void **state)
 {
     fix fix_, *fx = &fix_;
@@ -189,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_client_reads_and_another_takes_over),
         cmocka_unit_test(test_a_lost_server_ends_the_term),
+        cmocka_unit_test(test_a_backlog_over_the_limit_stays_in_one_term),
         cmocka_unit_test(test_only_its_shards_and_a_successor_goes_on),
     };
 
