@@ -4,6 +4,7 @@ nats-py is asynchronous; run() makes one call of it, with its own connection, ou
 
 import asyncio
 import json
+import os
 import re
 import socket
 import subprocess
@@ -123,21 +124,22 @@ def read_stream(url, stream):
 class Server:
     """A nats-server of the test's own, with JetStream; for `nats.url`."""
 
-    def __init__(self, folder, extra=""):
+    def __init__(self, folder, extra="", host="127.0.0.1", env=None):
+        self.env = env or {}
         self.dir = Path(folder)
         self.dir.mkdir(parents=True, exist_ok=True)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.conf = self.dir / "external.conf"
-        self.conf.write_text(f'listen: "127.0.0.1:{self.port}"\nserver_name: "external"\n'
+        self.conf.write_text(f'listen: "{host}:{self.port}"\nserver_name: "external"\n'
                              f'jetstream {{ store_dir: "{self.dir}/store" }}\nmax_payload: 8388608\n{extra}\n')
         self.url = f"nats://127.0.0.1:{self.port}"
         self.process = None
 
     def start(self):
         log = (self.dir / "external.log").open("ab")
-        self.process = subprocess.Popen([nats_server(), "-c", str(self.conf)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.process = subprocess.Popen([nats_server(), "-c", str(self.conf)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.env})
         log.close()
         wait_until(self._answers, "the external nats-server", 20)
         return self
