@@ -209,7 +209,7 @@ static void check_secret_env(nx_cfg_ctx *x, unsigned i)
 
 static void check_flow(nx_cfg_ctx *x, unsigned i)
 {
-    static const char *const keys[] = {"rate_limit", "throttle", "singleton"};
+    static const char *const keys[] = {"rate_limit", "throttle", "debounce", "singleton"};
     const nx_fn_config *f = &x->config->functions[i];
     const nx_cfg_mark *marks = nx_cfg_fn_marks(x, i);
     char path[160], row[64];
@@ -219,6 +219,9 @@ static void check_flow(nx_cfg_ctx *x, unsigned i)
             nx_cfg_issue(x, *mark_in(marks, row), fn_path(i, keys[k], path), "remove ordering, or this",
                          "does not go with ordering: an event that is skipped or waits would break the order of its key");
     }
+    const nx_cfg_mark *timeout = mark_in(marks, "functions[].debounce.timeout"), *period = mark_in(marks, "functions[].debounce.period");
+    if (f->debounce_timeout_ns && f->debounce_timeout_ns < f->debounce_ns && !timeout->is_wrong && !period->is_wrong)
+        nx_cfg_issue(x, *timeout, fn_path(i, "debounce.timeout", path), "raise debounce.timeout", "is shorter than debounce.period, which would never count");
     if (f->concurrency_key.n && !f->concurrency)
         nx_cfg_issue(x, *mark_in(marks, "functions[].concurrency.key"), fn_path(i, "concurrency.key", path), "add concurrency.limit", "has no effect without a limit");
     if (f->singleton.n && f->concurrency)

@@ -68,6 +68,16 @@ static void put_flow(const nx_fn_config *f, nx_jw *w)
         put_limit(w, "rate_limit", f->rate_limit, f->rate_period_ns, 0, f->rate_key);
     if (f->throttle)
         put_limit(w, "throttle", f->throttle, f->throttle_period_ns, f->throttle_burst, f->throttle_key);
+    if (f->debounce_ns) {
+        nx_jw_key(w, "debounce");
+        nx_jw_object(w);
+        put_duration(w, "period", f->debounce_ns);
+        if (f->debounce_timeout_ns)
+            put_duration(w, "timeout", f->debounce_timeout_ns);
+        if (f->debounce_key.n)
+            nx_jw_kstr(w, "key", f->debounce_key);
+        nx_jw_object_end(w);
+    }
     if (f->singleton.n) {
         nx_jw_key(w, "singleton");
         nx_jw_object(w);

@@ -5,7 +5,8 @@
 
 static const char *const status_names[] = {"ok", "error", "timeout", "dead", "skipped"};
 static const char *const why_names[] = {"none", "trap", "exit", "stack_overflow", "memory_limit", "output_limit", "fuel",
-                                        "deadline", "node_crash", "hop_limit", "no_module", "emit", "effects_limit", "not_recorded", "no_secret", "rate_limited", "singleton"};
+                                        "deadline", "node_crash", "hop_limit", "no_module", "emit", "effects_limit", "not_recorded", "no_secret", "rate_limited", "singleton",
+                                        "debounced"};
 static const char *const policy_names[] = {"recorded", "deny", "live"};
 
 void nx_run_clear(nx_run *r)
@@ -51,6 +52,7 @@ bool nx_run_why_can_retry(nx_run_why w)
     case NX_WHY_NOT_RECORDED:
     case NX_WHY_RATE_LIMITED:
     case NX_WHY_SINGLETON:
+    case NX_WHY_DEBOUNCED:
         break;
     }
     return false;

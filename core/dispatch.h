@@ -20,6 +20,7 @@ typedef struct nx_core_run {
     bool is_inside;
     uint8_t gate_key[NX_CORE_GATE_KEY_BYTES];
     bool is_admitted;    /* flow.c has let it in */
+    bool is_debounced;   /* its timer of debounce.c is due */
     nx_core_place place; /* in a lane; its key lies in the arena */
     nx_core_fn *fn;      /* reference */
     nx_effects_policy effects;
@@ -72,7 +73,15 @@ nx_err nx_core_privacy_record(nx_core_run *r, const nx_run **ret);
 nx_slice nx_core_privacy_line(nx_core_run *r, nx_slice line, nx_arena *a);
 
 /* flow.c, gate.c */
-#define NX_CORE_FLOW_NOTE NX_SLICE("admitted")                                 /* of a timer: flow.c has let its event in */
+#define NX_CORE_FLOW_NOTE NX_SLICE("admitted")      /* of a timer: flow.c has let its event in */
+#define NX_CORE_DEBOUNCE_NOTE NX_SLICE("debounced") /* of a timer: it waits for events that take its place */
+#define NX_CORE_FLOW_STATE_BYTES 1024u              /* of a key, with a NUL */
+/* From a key's state, empty where there is none, to the next one; false: nothing is to be stored. Called again where another node was faster. */
+typedef bool nx_core_flow_step(void *self, nx_slice before, char after[NX_CORE_FLOW_STATE_BYTES]);
+/* BLOCKING: the state that a function has of the key at this path, over all nodes. `kind`: which of its limits. */
+nx_err nx_core_flow_change(nx_core_run *r, const char *kind, nx_slice path, nx_core_flow_step *step, void *self, nx_error *reterr);
+/* BLOCKING. *ret_runs false: it waits, or has ended, and is the caller's no more. Not NX_OK: it is the caller's, and nothing is decided. */
+nx_err nx_core_run_debounce(nx_core_run *r, bool *ret_runs, nx_error *reterr);
 void nx_core_run_admit(nx_core_run *r);                                        /* executes it, or what its function's limits make of it */
 void nx_core_run_skip(nx_core_run *r, nx_run_why why, const char *text);       /* its final record: it was not executed */
 void nx_core_run_put_back(nx_core_run *r, uint64_t wall_ns, bool is_admitted); /* backoff.c: its message comes again then; no attempt was made */

@@ -146,10 +146,10 @@ static void due_job(nx_core_job *job)
         return;
     }
     choose_version(r);
-    if (nx_slice_eq(r->timer.note, NX_CORE_FLOW_NOTE)) {
-        r->is_admitted = true;
+    r->is_admitted = nx_slice_eq(r->timer.note, NX_CORE_FLOW_NOTE);
+    r->is_debounced = nx_slice_eq(r->timer.note, NX_CORE_DEBOUNCE_NOTE);
+    if (r->is_admitted || r->is_debounced)
         r->timer.note = NX_SLICE_NULL;
-    }
     err = nx_core_redrive_prepare(r, &e);
     if (err != NX_OK && err != NX_ENOENT) {
         nx_core_run_drop(r);
@@ -238,7 +238,7 @@ static void prepare(nx_core_run *r, nx_core_fn *take_fn, nx_fab_msg *take_msg)
     r->n_recorded = 0;
     r->place = (nx_core_place){0};
     r->gate = NULL;
-    r->is_inside = r->is_admitted = false;
+    r->is_inside = r->is_admitted = r->is_debounced = false;
     r->fn = take_fn;
 }
 

@@ -160,7 +160,7 @@ static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paus
 void nx_core_due_durable(const char *function, char out[NX_FUNCTION_NAME_BYTES + 8]) { snprintf(out, NX_FUNCTION_NAME_BYTES + 8, "due-%s", function); }
 
 /* Whether timers are to be expected of a function's settings; nodes that share ranges of keys count each other by who asks for them. */
-static bool sets_timers(const nx_fn_config *f) { return f->n_crons || f->retry_max_attempts > 1 || f->throttle || f->ordering == NX_ORDERING_KEY; }
+static bool sets_timers(const nx_fn_config *f) { return f->n_crons || f->retry_max_attempts > 1 || f->throttle || f->debounce_ns || f->ordering == NX_ORDERING_KEY; }
 
 static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 

@@ -1,6 +1,7 @@
 """Who runs when, and how much: fair sharing of the slots, CPU shares, priorities; limits by key (docs/FLOW.md)."""
 
 import pytest
+from nexus import nats
 from nexus.node import Node, Project, function
 from nexus.wait import Stopwatch, wait_until
 
@@ -75,6 +76,7 @@ def limits(tmp_path_factory, guests):
         function("throttled", nap, throttle={"limit": 5, "period": "2s"}),
         function("burst", nap, throttle={"limit": 1, "period": "1h", "burst": 3, "key": "data.key"}),
         function("slowly", nap, throttle={"limit": 1, "period": "3s"}),
+        function("again", nap, throttle={"limit": 1, "period": "1s"}),
         function("keyed", nap, concurrency={"limit": 1, "key": "data.key"}),
         function("single", nap, singleton={"mode": "skip", "key": "data.key"}),
     ]})
@@ -134,6 +136,21 @@ def test_what_is_throttled_outlives_a_kill(limits):
     limits.kill()
     limits.start()
     assert outcomes(limits, ids) == [("ok", None)] * 4
+
+
+def test_a_redelivered_event_has_its_place_still(limits):
+    """The second event's place is within a second, so its message is given back; its node dies meanwhile."""
+    def places():
+        state = nats.last_value(nats.private_url(limits.project.data_dir), "KV_nx-kv-default__flow", f"$KV.nx-kv-default__flow.again.t.{'0' * 32}")
+        return state.decode().split()
+
+    ids = [limits.publish("again", json_body={"n": i}) for i in range(2)]
+    before = wait_until(lambda: (p := places()) and len(p) == 5 and p, "two places", 10, every=0.01)
+    limits.kill()
+    limits.start()
+    assert outcomes(limits, ids) == [("ok", None)] * 2
+    assert places() == before
+    assert limits.whole_run(limits.run_of(ids[1])["run_id"])["delivery"] > 1, "it was not delivered again: this shows nothing"
 
 
 def test_concurrency_by_key(limits):

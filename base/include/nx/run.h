@@ -39,7 +39,8 @@ typedef enum {
     NX_WHY_NOT_RECORDED,  /* replays: a host call that is not in the recording at this place */
     NX_WHY_NO_SECRET,     /* a secret of its environment has no value: it was not executed */
     NX_WHY_RATE_LIMITED,  /* skipped: more than rate_limit allows */
-    NX_WHY_SINGLETON      /* skipped: another run was under way */
+    NX_WHY_SINGLETON,     /* skipped: another run was under way */
+    NX_WHY_DEBOUNCED      /* skipped: another event of its key came after it */
 } nx_run_why;
 
 /* Where the answers to a guest's host calls come from. */

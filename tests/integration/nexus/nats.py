@@ -14,6 +14,7 @@ from pathlib import Path
 import nats
 from nats.errors import Error  # noqa: F401: for those who read while servers die
 from nats.js.api import ConsumerConfig, AckPolicy, DeliverPolicy
+from nats.js.errors import NotFoundError
 
 from . import processes
 from .paths import nats_server
@@ -117,6 +118,17 @@ def read_stream(url, stream):
                 found.append((message.metadata.sequence.stream, message.subject, dict(message.headers or {})))
         await consumer.unsubscribe()
         return found
+
+    return run(url, job)
+
+
+def last_value(url, stream, subject):
+    """The newest message's bytes; empty where there is none."""
+    async def job(connection):
+        try:
+            return (await connection.jetstream().get_last_msg(stream, subject)).data or b""
+        except NotFoundError:
+            return b""
 
     return run(url, job)
 

@@ -269,7 +269,7 @@ static void test_run_record_matches_its_documentation(void **state)
     fclose(f);
     for (int tag = 0; tag < 256; tag++)
         if (is_written[tag] != is_documented[tag]) fail_msg("tag %d is %s", tag, is_written[tag] ? "not documented" : "documented but not written");
-    assert_int_equal(n_reasons, NX_WHY_SINGLETON + 1);
+    assert_int_equal(n_reasons, NX_WHY_DEBOUNCED + 1);
 }
 
 /* No cut and no changed byte may crash the reader or be read beyond its end (a copy of exact size lets the sanitizer see it). */
