@@ -14,6 +14,7 @@
 #define FOLDER_BYTES (1024ull << 20) /* of each --dir */
 #define FOLDERS_MAX 16
 #define ENV_MAX 128
+#define EXIT_CODE_MAX 255
 #define TIMEOUT_NS (3600 * NX_NS_PER_S)
 
 typedef struct program {
@@ -125,7 +126,7 @@ static int report(const nx_cli *c, const nx_outcome *o)
     if (o->status == NX_RUN_OK)
         return NX_CLI_OK;
     if (o->why == NX_WHY_EXIT)
-        return o->exit_code & 0xff;
+        return o->exit_code < 0 || o->exit_code > EXIT_CODE_MAX ? EXIT_CODE_MAX : o->exit_code; /* its low byte alone could look like success */
     fprintf(stderr, "nexus: %s (%s): %s\n", nx_run_status_name(o->status), nx_run_why_name(o->why), o->message);
     nx_cli_print_safe(stderr, nx_buf_view(&o->backtrace));
     return 134;
@@ -208,7 +209,7 @@ static const nx_cli_example examples[] = {
 const nx_cli_command nx_cli_cmd_run = {
     .verb = "run",
     .summary = "Run a WebAssembly program here, without a node",
-    .text = "Stdin is the program's, its stdout and stderr are this command's, and its exit code too; 134 for a trap, a limit or a timeout. The program "
+    .text = "Stdin is the program's, its stdout and stderr are this command's, and its exit code too (255 for one above that); 134 for a trap, a limit or a timeout. The program "
             "has its arguments, the environment and the folders that are given, a clock and randomness, and nothing else of this machine. Stdout comes "
             "when it has ended.",
     .flags = flags,

@@ -49,14 +49,8 @@ NX_RT_HANDLER(fd_renumber)
     return NX_WASI_OK;
 }
 
-/* Of a stream, what can be done with one; no CHARACTER_DEVICE, which libc takes for a terminal and flushes at every line. */
-static uint64_t rights_of(const nx_rt_open *o)
-{
-    if (!nx_rt_is_stream(o)) return o->rights;
-    return (o->kind == NX_RT_FD_STDIN ? NX_RT_RIGHT_READ : NX_RT_RIGHT_WRITE) | NX_RT_RIGHT_SET_FLAGS | NX_RT_RIGHT_STAT | NX_RT_RIGHT_POLL;
-}
-
-/* __wasi_fdstat_t: filetype, flags at 2, rights at 8 and 16; 24 bytes. */
+/* __wasi_fdstat_t: filetype, flags at 2, rights at 8 and 16; 24 bytes. A stream is no CHARACTER_DEVICE, which libc takes for a terminal and
+ * flushes at every line. */
 NX_RT_HANDLER(fd_fdstat_get)
 {
     const nx_rt_open *o = take_fd(c, 0);
@@ -66,19 +60,20 @@ NX_RT_HANDLER(fd_fdstat_get)
     memset(p, 0, 24);
     p[0] = o->node ? nx_rt_type_of(o->node) : NX_RT_TYPE_UNKNOWN;
     nx_rt_put_u16(p + 2, o->flags);
-    nx_rt_put_u64(p + 8, rights_of(o));
+    nx_rt_put_u64(p + 8, o->rights);
     nx_rt_put_u64(p + 16, o->inheriting);
     return NX_WASI_OK;
 }
 
-/* On streams they change nothing. */
+/* What they ask for is so anyway (nothing waits, memory is always up to date), except for appending to a file. */
 NX_RT_HANDLER(fd_fdstat_set_flags)
 {
     nx_rt_open *o = take_fd(c, 0);
     nx_rt_trace_value(c->w, c->args[1]);
     if (!o) return NX_WASI_EBADF;
+    if (!(o->rights & NX_RT_RIGHT_SET_FLAGS)) return NX_WASI_ENOTCAPABLE;
     if (c->args[1] > NX_RT_FLAGS_ALL) return NX_WASI_EINVAL;
-    if (o->node) o->flags = (uint16_t)c->args[1];
+    o->flags = (uint16_t)c->args[1];
     return NX_WASI_OK;
 }
 
@@ -87,7 +82,6 @@ NX_RT_HANDLER(fd_fdstat_set_rights)
 {
     nx_rt_open *o = take_fd(c, 0);
     if (!o) return NX_WASI_EBADF;
-    if (nx_rt_is_stream(o)) return NX_WASI_ENOTSUP;
     if ((c->args[1] & ~o->rights) || (c->args[2] & ~o->inheriting)) return NX_WASI_ENOTCAPABLE;
     o->rights = c->args[1];
     o->inheriting = c->args[2];
@@ -112,7 +106,7 @@ uint8_t nx_rt_put_filestat(const nx_rt_call *c, uint64_t ptr, const nx_rt_node *
     uint8_t *p = nx_rt_mem_at(c, ptr, NX_RT_FILESTAT_BYTES);
     if (!p) return NX_WASI_EFAULT;
     memset(p, 0, NX_RT_FILESTAT_BYTES);
-    nx_rt_put_u64(p, (uint64_t)n->tree->is_frozen); /* the read-only part is a device of its own */
+    nx_rt_put_u64(p, n->tree->is_frozen ? 1 : n->tree->device); /* the read-only part is a device of its own */
     nx_rt_put_u64(p + 8, n->inode);
     p[16] = nx_rt_type_of(n);
     nx_rt_put_u64(p + 24, n->n_links ? n->n_links : n == n->tree->root);
@@ -127,7 +121,8 @@ NX_RT_HANDLER(fd_filestat_get)
 {
     const nx_rt_open *o = take_fd(c, 0);
     if (!o) return NX_WASI_EBADF;
-    if (o->node) return o->rights & NX_RT_RIGHT_STAT ? nx_rt_put_filestat(c, c->args[1], o->node) : NX_WASI_ENOTCAPABLE;
+    if (!(o->rights & NX_RT_RIGHT_STAT)) return NX_WASI_ENOTCAPABLE;
+    if (o->node) return nx_rt_put_filestat(c, c->args[1], o->node);
     uint8_t *p = nx_rt_mem_at(c, c->args[1], NX_RT_FILESTAT_BYTES);
     if (!p) return NX_WASI_EFAULT;
     memset(p, 0, NX_RT_FILESTAT_BYTES);
@@ -169,15 +164,25 @@ NX_RT_HANDLER(fd_filestat_set_times)
 
 /* ---- position and room */
 
+static uint8_t seek_check(const nx_rt_open *o, uint64_t right)
+{
+    uint8_t err = nx_rt_file_check(o, right);
+    return err == NX_WASI_EISDIR ? NX_WASI_EBADF : err; /* folders are read by cookies */
+}
+
+/* The right to seek implies the one to tell. */
+static uint8_t tell_check(const nx_rt_open *o)
+{
+    return seek_check(o, o && o->rights & NX_RT_RIGHT_SEEK ? NX_RT_RIGHT_SEEK : NX_RT_RIGHT_TELL);
+}
+
 NX_RT_HANDLER(fd_seek)
 {
     nx_rt_open *o = take_fd(c, 0);
     if (nx_rt_is_stream(o)) return NX_WASI_ESPIPE;
     uint64_t whence = c->args[2], base;
     int64_t by = (int64_t)c->args[1];
-    bool is_tell = whence == WHENCE_CUR && by == 0;
-    uint8_t err = nx_rt_file_check(o, is_tell ? NX_RT_RIGHT_TELL : NX_RT_RIGHT_SEEK);
-    if (err == NX_WASI_EISDIR) return NX_WASI_EBADF; /* folders are read by cookies */
+    uint8_t err = whence == WHENCE_CUR && by == 0 ? tell_check(o) : seek_check(o, NX_RT_RIGHT_SEEK);
     if (err) return err;
     if (whence > WHENCE_END) return NX_WASI_EINVAL;
     base = whence == WHENCE_SET ? 0 : whence == WHENCE_CUR ? o->position
@@ -194,8 +199,8 @@ NX_RT_HANDLER(fd_tell)
 {
     const nx_rt_open *o = take_fd(c, 0);
     if (nx_rt_is_stream(o)) return NX_WASI_ESPIPE;
-    uint8_t err = nx_rt_file_check(o, NX_RT_RIGHT_TELL);
-    if (err) return err == NX_WASI_EISDIR ? NX_WASI_EBADF : err;
+    uint8_t err = tell_check(o);
+    if (err) return err;
     return nx_rt_mem_store_u64(c, c->args[1], o->position) ? NX_WASI_OK : NX_WASI_EFAULT;
 }
 
@@ -204,8 +209,8 @@ NX_RT_HANDLER(fd_advise)
 {
     const nx_rt_open *o = take_fd(c, 0);
     if (nx_rt_is_stream(o)) return NX_WASI_ESPIPE;
-    uint8_t err = nx_rt_file_check(o, NX_RT_RIGHT_ADVISE);
-    if (err) return err == NX_WASI_EISDIR ? NX_WASI_EBADF : err;
+    uint8_t err = seek_check(o, NX_RT_RIGHT_ADVISE);
+    if (err) return err;
     return c->args[3] > ADVICE_MAX ? NX_WASI_EINVAL : NX_WASI_OK;
 }
 
@@ -221,13 +226,16 @@ NX_RT_HANDLER(fd_allocate)
     return at + n > o->node->n_bytes ? nx_rt_file_resize(o->node, at + n, c->w->now_ns) : NX_WASI_OK;
 }
 
-/* fd_sync and fd_datasync: memory is always up to date. */
-NX_RT_HANDLER(fd_sync)
+/* Memory is always up to date. */
+static uint8_t sync_check(const nx_rt_open *o, uint64_t right)
 {
-    const nx_rt_open *o = take_fd(c, 0);
     if (!o) return NX_WASI_EBADF;
-    return o->node ? NX_WASI_OK : NX_WASI_EINVAL;
+    if (!o->node) return NX_WASI_EINVAL;
+    return o->rights & right ? NX_WASI_OK : NX_WASI_ENOTCAPABLE;
 }
+
+NX_RT_HANDLER(fd_sync) { return sync_check(take_fd(c, 0), NX_RT_RIGHT_SYNC); }
+NX_RT_HANDLER(fd_datasync) { return sync_check(take_fd(c, 0), NX_RT_RIGHT_DATASYNC); }
 
 /* ---- folders */
 

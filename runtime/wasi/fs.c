@@ -43,7 +43,8 @@ static uint8_t make_root(nx_rt_fs *fs, const nx_rt_world *w)
     return err;
 }
 
-static uint8_t open_add(nx_rt_fs *fs, const nx_rt_open *o, uint32_t *ret_fd)
+/* The lowest free place; nothing is in it yet. */
+static uint8_t reserve(nx_rt_fs *fs, uint32_t *ret_i)
 {
     uint32_t i = 0;
     while (i < fs->n_open && fs->open[i].kind != NX_RT_FD_CLOSED) i++;
@@ -55,6 +56,15 @@ static uint8_t open_add(nx_rt_fs *fs, const nx_rt_open *o, uint32_t *ret_fd)
         fs->open = grown;
         fs->capacity = capacity;
     }
+    *ret_i = i;
+    return 0;
+}
+
+static uint8_t open_add(nx_rt_fs *fs, const nx_rt_open *o, uint32_t *ret_fd)
+{
+    uint32_t i = 0;
+    uint8_t err = reserve(fs, &i);
+    if (err) return err;
     if (i == fs->n_open) fs->n_open++;
     fs->open[i] = *o;
     nx_rt_node_open(o->node);
@@ -75,6 +85,7 @@ static nx_rt_fs *fs_of(nx_rt_world *w)
         nx_slice name = nx_rt_preopened_at(w, NX_RT_STREAMS + i);
         if (!name.n) break;
         nx_rt_node *root = a->n_preopens ? a->preopens[i].tree->root : w->fs->top->root;
+        if (a->n_preopens) root->tree->device = i;
         const nx_rt_open o = {NX_RT_FD_DIR, 0, NX_RT_RIGHTS_DIR, NX_RT_RIGHTS_DIR | NX_RT_RIGHTS_FILE, root, 0, name};
         uint32_t fd;
         err = open_add(w->fs, &o, &fd);
@@ -100,6 +111,12 @@ nx_rt_fd nx_rt_kind_at(nx_rt_world *w, uint64_t fd)
 {
     const nx_rt_open *o = nx_rt_open_at(w, fd);
     return o ? o->kind : NX_RT_FD_CLOSED;
+}
+
+uint8_t nx_rt_open_reserve(const nx_rt_world *w)
+{
+    uint32_t i;
+    return reserve(w->fs, &i);
 }
 
 uint8_t nx_rt_open_add(nx_rt_world *w, const nx_rt_open *o, uint32_t *ret_fd) { return open_add(w->fs, o, ret_fd); }

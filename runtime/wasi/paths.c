@@ -8,7 +8,7 @@ enum { OPEN_CREATE = 1,
 #define FOLLOW 1u
 
 /* The folder of the descriptor in parameter `dir` and the path in `path` and `path` + 1, both traced, resolved into `w`. */
-static uint8_t resolve(nx_rt_call *c, nx_rt_walk *w, unsigned dir, unsigned path, uint64_t right, bool follows_last)
+static uint8_t resolve(nx_rt_call *c, nx_rt_walk *w, unsigned dir, unsigned path, uint64_t right, nx_rt_last last)
 {
     nx_rt_trace_value(c->w, c->args[dir]);
     const nx_rt_open *o = nx_rt_open_at(c->w, c->args[dir]);
@@ -18,8 +18,12 @@ static uint8_t resolve(nx_rt_call *c, nx_rt_walk *w, unsigned dir, unsigned path
     if (!o) return c->w->end == NX_RT_END_NOMEM ? NX_WASI_END : NX_WASI_EBADF;
     if (o->kind != NX_RT_FD_DIR) return NX_WASI_ENOTDIR;
     if ((o->rights & right) != right) return NX_WASI_ENOTCAPABLE;
-    return nx_rt_walk_path(w, o->node, nx_slice_make(p, (size_t)c->args[path + 1]), follows_last);
+    return nx_rt_walk_path(w, o->node, nx_slice_make(p, (size_t)c->args[path + 1]), last);
 }
+
+/* __wasi_lookupflags_t in parameter 1. */
+static uint8_t check_lookup(const nx_rt_call *c) { return c->args[1] > FOLLOW ? NX_WASI_EINVAL : NX_WASI_OK; }
+static nx_rt_last last_of(const nx_rt_call *c) { return c->args[1] & FOLLOW ? NX_RT_LAST_FOLLOWED : NX_RT_LAST_SEEN; }
 
 /* May a new entry stand there? */
 static uint8_t check_free(const nx_rt_place *at)
@@ -53,7 +57,7 @@ static uint8_t check_existing(const nx_rt_place *at, uint64_t flags, uint64_t ri
         bool writes = (rights & (NX_RT_RIGHT_WRITE | NX_RT_RIGHT_ALLOCATE | NX_RT_RIGHT_SET_SIZE)) || (flags & OPEN_TRUNCATE);
         return writes && n->tree->is_frozen ? NX_WASI_EROFS : NX_WASI_OK;
     }
-    return (flags & OPEN_TRUNCATE) || (rights & NX_RT_RIGHT_WRITE && !(flags & OPEN_DIRECTORY)) ? NX_WASI_EISDIR : NX_WASI_OK;
+    return flags & (OPEN_TRUNCATE | OPEN_CREATE) || rights & NX_RT_RIGHT_WRITE ? NX_WASI_EISDIR : NX_WASI_OK;
 }
 
 static uint8_t find_or_create(nx_rt_call *c, const nx_rt_place *at, uint64_t flags, const nx_rt_open *dir, nx_rt_node **ret)
@@ -67,7 +71,6 @@ static uint8_t find_or_create(nx_rt_call *c, const nx_rt_place *at, uint64_t fla
     }
     if (!(flags & OPEN_CREATE)) return NX_WASI_ENOENT;
     if (at->is_folder) return NX_WASI_EISDIR;
-    if (!(dir->rights & NX_RT_RIGHT_CREATE_FILE)) return NX_WASI_ENOTCAPABLE;
     err = check_free(at);
     return err ? err : make(c, at, NX_RT_NODE_FILE, ret);
 }
@@ -75,16 +78,20 @@ static uint8_t find_or_create(nx_rt_call *c, const nx_rt_place *at, uint64_t fla
 NX_RT_HANDLER(path_open)
 {
     nx_rt_walk w;
-    uint64_t flags = c->args[4], wanted = NX_RT_RIGHT_PATH_OPEN | (flags & OPEN_TRUNCATE ? NX_RT_RIGHT_PATH_SET_SIZE : 0);
+    uint64_t flags = c->args[4], wanted = NX_RT_RIGHT_PATH_OPEN;
+    if (flags & OPEN_TRUNCATE) wanted |= NX_RT_RIGHT_PATH_SET_SIZE;
+    if (flags & OPEN_CREATE) wanted |= NX_RT_RIGHT_CREATE_FILE;
     bool is_exclusive = flags & OPEN_EXCLUSIVE && flags & OPEN_CREATE;
-    uint8_t err = resolve(c, &w, 0, 2, wanted, (c->args[1] & FOLLOW) && !is_exclusive);
+    uint8_t err = resolve(c, &w, 0, 2, wanted, is_exclusive ? NX_RT_LAST_SEEN : last_of(c));
+    if (!err) err = check_lookup(c);
     if (err) return err;
     nx_rt_trace_value(c->w, flags);
     if (flags > 15 || c->args[7] > NX_RT_FLAGS_ALL || (flags & OPEN_CREATE && flags & OPEN_DIRECTORY)) return NX_WASI_EINVAL;
     if (!nx_rt_mem_at(c, c->args[8], 4)) return NX_WASI_EFAULT;
     const nx_rt_open *dir = nx_rt_open_at(c->w, c->args[0]);
     nx_rt_node *node;
-    err = find_or_create(c, &w.place, flags, dir, &node);
+    err = nx_rt_open_reserve(c->w); /* before anything is made or cut */
+    if (!err) err = find_or_create(c, &w.place, flags, dir, &node);
     if (err) return err;
     bool is_dir = node->kind == NX_RT_NODE_DIR;
     uint64_t all = is_dir ? NX_RT_RIGHTS_DIR : NX_RT_RIGHTS_FILE;
@@ -107,7 +114,8 @@ NX_RT_HANDLER(path_open)
 NX_RT_HANDLER(path_filestat_get)
 {
     nx_rt_walk w;
-    uint8_t err = resolve(c, &w, 0, 2, NX_RT_RIGHT_PATH_STAT, c->args[1] & FOLLOW);
+    uint8_t err = resolve(c, &w, 0, 2, NX_RT_RIGHT_PATH_STAT, last_of(c));
+    if (!err) err = check_lookup(c);
     if (err) return err;
     return w.place.node ? nx_rt_put_filestat(c, c->args[4], w.place.node) : NX_WASI_ENOENT;
 }
@@ -116,7 +124,8 @@ NX_RT_HANDLER(path_filestat_get)
 NX_RT_HANDLER(path_filestat_set_times)
 {
     nx_rt_walk w;
-    uint8_t err = resolve(c, &w, 0, 2, NX_RT_RIGHT_PATH_SET_TIMES, c->args[1] & FOLLOW);
+    uint8_t err = resolve(c, &w, 0, 2, NX_RT_RIGHT_PATH_SET_TIMES, last_of(c));
+    if (!err) err = check_lookup(c);
     if (err) return err;
     return w.place.node ? nx_rt_set_times(c, 4, w.place.node) : NX_WASI_ENOENT;
 }
@@ -125,7 +134,7 @@ NX_RT_HANDLER(path_filestat_set_times)
 NX_RT_HANDLER(path_readlink)
 {
     nx_rt_walk w;
-    uint8_t err = resolve(c, &w, 0, 1, NX_RT_RIGHT_READLINK, false);
+    uint8_t err = resolve(c, &w, 0, 1, NX_RT_RIGHT_READLINK, NX_RT_LAST_SEEN);
     if (err) return err;
     const nx_rt_node *n = w.place.node;
     if (!n) return NX_WASI_ENOENT;
@@ -143,7 +152,7 @@ NX_RT_HANDLER(path_create_directory)
 {
     nx_rt_walk w;
     nx_rt_node *made;
-    uint8_t err = resolve(c, &w, 0, 1, NX_RT_RIGHT_CREATE_DIRECTORY, false);
+    uint8_t err = resolve(c, &w, 0, 1, NX_RT_RIGHT_CREATE_DIRECTORY, NX_RT_LAST_NAMED);
     if (!err) err = check_free(&w.place);
     return err ? err : make(c, &w.place, NX_RT_NODE_DIR, &made);
 }
@@ -154,12 +163,14 @@ NX_RT_HANDLER(path_symlink)
     nx_rt_walk w;
     nx_rt_node *link;
     size_t written;
-    uint8_t err = resolve(c, &w, 2, 3, NX_RT_RIGHT_SYMLINK, false);
+    uint8_t err = resolve(c, &w, 2, 3, NX_RT_RIGHT_SYMLINK, NX_RT_LAST_NAMED);
     if (err) return err;
     const uint8_t *target = nx_rt_mem_at(c, c->args[0], c->args[1]);
     if (!target) return NX_WASI_EFAULT;
     if (c->args[1] == 0) return NX_WASI_ENOENT;
     if (c->args[1] > NX_RT_PATH_BYTES) return NX_WASI_ENAMETOOLONG;
+    if (memchr(target, 0, (size_t)c->args[1])) return NX_WASI_EINVAL;
+    if (!nx_slice_is_utf8(nx_slice_make(target, (size_t)c->args[1]))) return NX_WASI_EILSEQ;
     if (target[0] == '/') return NX_WASI_EPERM;
     if (w.place.is_folder) return w.place.node ? NX_WASI_EEXIST : NX_WASI_ENOENT;
     err = check_free(&w.place);
@@ -175,14 +186,16 @@ NX_RT_HANDLER(path_symlink)
 NX_RT_HANDLER(path_link)
 {
     nx_rt_walk from, to;
-    uint8_t err = resolve(c, &from, 0, 2, NX_RT_RIGHT_LINK_SOURCE, c->args[1] & FOLLOW);
-    if (!err) err = resolve(c, &to, 4, 5, NX_RT_RIGHT_LINK_TARGET, false);
+    uint8_t err = resolve(c, &from, 0, 2, NX_RT_RIGHT_LINK_SOURCE, last_of(c));
+    if (!err) err = check_lookup(c);
+    if (!err) err = resolve(c, &to, 4, 5, NX_RT_RIGHT_LINK_TARGET, NX_RT_LAST_NAMED);
     if (err) return err;
     if (!from.place.node) return NX_WASI_ENOENT;
     if (from.place.node->kind == NX_RT_NODE_DIR) return NX_WASI_EPERM;
     if (to.place.is_folder) return to.place.node ? NX_WASI_EEXIST : NX_WASI_ENOENT;
     err = check_free(&to.place);
     if (!err && from.place.node->tree != to.place.parent->tree) err = NX_WASI_EXDEV;
+    if (!err && from.place.node->n_links >= NX_RT_LINKS_MAX) err = NX_WASI_EMLINK;
     return err ? err : nx_rt_dir_add(to.place.parent, to.place.name, from.place.node, c->w->now_ns);
 }
 
@@ -199,7 +212,7 @@ static uint8_t check_removable(const nx_rt_place *at)
 NX_RT_HANDLER(path_remove_directory)
 {
     nx_rt_walk w;
-    uint8_t err = resolve(c, &w, 0, 1, NX_RT_RIGHT_REMOVE_DIRECTORY, false);
+    uint8_t err = resolve(c, &w, 0, 1, NX_RT_RIGHT_REMOVE_DIRECTORY, NX_RT_LAST_NAMED);
     if (!err) err = check_removable(&w.place);
     if (err) return err;
     if (w.place.node->kind != NX_RT_NODE_DIR) return NX_WASI_ENOTDIR;
@@ -211,7 +224,7 @@ NX_RT_HANDLER(path_remove_directory)
 NX_RT_HANDLER(path_unlink_file)
 {
     nx_rt_walk w;
-    uint8_t err = resolve(c, &w, 0, 1, NX_RT_RIGHT_UNLINK, false);
+    uint8_t err = resolve(c, &w, 0, 1, NX_RT_RIGHT_UNLINK, NX_RT_LAST_NAMED);
     if (!err && w.place.node && w.place.node->kind == NX_RT_NODE_DIR) err = NX_WASI_EISDIR;
     if (!err) err = check_removable(&w.place);
     if (!err) nx_rt_dir_remove(w.place.parent, w.place.entry, c->w->now_ns);
@@ -237,15 +250,15 @@ static uint8_t check_rename(const nx_rt_place *from, const nx_rt_place *to)
 NX_RT_HANDLER(path_rename)
 {
     nx_rt_walk from, to;
-    uint8_t err = resolve(c, &from, 0, 1, NX_RT_RIGHT_RENAME_SOURCE, false);
-    if (!err) err = resolve(c, &to, 3, 4, NX_RT_RIGHT_RENAME_TARGET, false);
+    uint8_t err = resolve(c, &from, 0, 1, NX_RT_RIGHT_RENAME_SOURCE, NX_RT_LAST_NAMED);
+    if (!err) err = resolve(c, &to, 3, 4, NX_RT_RIGHT_RENAME_TARGET, NX_RT_LAST_NAMED);
     if (!err) err = check_rename(&from.place, &to.place);
     if (err || from.place.node == to.place.node) return err; /* two names of one file: nothing to do (POSIX) */
     nx_rt_node *node = from.place.node, *parent = from.place.parent;
     nx_slice name = from.place.name;
     nx_rt_node_open(node);
-    if (to.place.entry) nx_rt_dir_remove(to.place.parent, to.place.entry, c->w->now_ns);
-    err = nx_rt_dir_add(to.place.parent, to.place.name, node, c->w->now_ns);
+    if (to.place.entry) nx_rt_dir_replace(to.place.parent, to.place.entry, node, c->w->now_ns);
+    else err = nx_rt_dir_add(to.place.parent, to.place.name, node, c->w->now_ns);
     if (!err) nx_rt_dir_remove(parent, nx_rt_dir_find(parent, name), c->w->now_ns);
     nx_rt_node_close(node);
     return err;

@@ -1,7 +1,6 @@
 /* wasi/poll.c: waiting. The guest's clock moves by exactly what was asked for; the node's waits for it (not in a replay).
  * The streams and files of a run are always ready. */
-#include "wasi/table.h"
-#include "wasi/tree.h"
+#include "wasi/files.h"
 
 #define SUBSCRIPTION_BYTES 48u
 #define EVENT_BYTES 32u
@@ -10,7 +9,8 @@
 enum { TAG_CLOCK,
        TAG_FD_READ,
        TAG_FD_WRITE };
-enum { FLAG_ABSTIME = 1 };
+enum { FLAG_ABSTIME = 1 }; /* __wasi_subclockflags_t */
+enum { EVENT_HANGUP = 1 }; /* __wasi_eventrwflags_t */
 
 typedef struct subscription {
     uint64_t userdata;
@@ -21,28 +21,33 @@ typedef struct subscription {
     uint8_t wasi_errno;
 } subscription;
 
-static void read_clock(nx_rt_world *w, const uint8_t *p, subscription *s)
+static uint8_t read_clock(nx_rt_world *w, const uint8_t *p, subscription *s)
 {
     s->clock_id = nx_rt_get_u32(p + 16);
     s->timeout_ns = nx_rt_get_u64(p + 24);
     uint16_t flags = nx_rt_get_u16(p + 40);
-    if (s->clock_id > 1) { /* CPU time does not pass while waiting */
-        s->wasi_errno = NX_WASI_ENOTSUP;
+    if (flags & ~FLAG_ABSTIME) return NX_WASI_EINVAL;
+    if (s->clock_id > 1) {
+        s->wasi_errno = s->clock_id > 3 ? NX_WASI_EINVAL : NX_WASI_ENOTSUP; /* CPU time does not pass while waiting */
         s->timeout_ns = 0;
-        return;
+        return NX_WASI_OK;
     }
     if (flags & FLAG_ABSTIME) {
         uint64_t now = nx_rt_clock_read(w, s->clock_id);
         s->timeout_ns = s->timeout_ns > now ? s->timeout_ns - now : 0;
     }
+    return NX_WASI_OK;
 }
 
 static void read_stream(nx_rt_world *w, const uint8_t *p, subscription *s)
 {
     s->fd = nx_rt_get_u32(p + 16);
-    nx_rt_fd fd = nx_rt_kind_at(w, s->fd);
+    const nx_rt_open *o = nx_rt_open_at(w, s->fd);
+    nx_rt_fd fd = o ? o->kind : NX_RT_FD_CLOSED;
     bool is_readable = fd == NX_RT_FD_STDIN || fd == NX_RT_FD_FILE, is_writable = fd != NX_RT_FD_STDIN;
-    if (fd == NX_RT_FD_CLOSED || fd == NX_RT_FD_DIR || !(s->tag == TAG_FD_READ ? is_readable : is_writable)) s->wasi_errno = NX_WASI_EBADF;
+    uint64_t rights = NX_RT_RIGHT_POLL | (s->tag == TAG_FD_READ ? NX_RT_RIGHT_READ : NX_RT_RIGHT_WRITE);
+    if (!o || fd == NX_RT_FD_DIR || !(s->tag == TAG_FD_READ ? is_readable : is_writable)) s->wasi_errno = NX_WASI_EBADF;
+    else if ((o->rights & rights) != rights) s->wasi_errno = NX_WASI_ENOTCAPABLE;
 }
 
 /* The shortest wait among the subscriptions: 0 as soon as a stream or an error is there. */
@@ -55,9 +60,11 @@ static uint8_t read_subscriptions(nx_rt_call *c, subscription *subs, uint32_t n,
         const uint8_t *p = in + (size_t)i * SUBSCRIPTION_BYTES;
         subscription *s = &subs[i];
         *s = (subscription){.userdata = nx_rt_get_u64(p), .tag = p[8]};
-        if (s->tag == TAG_CLOCK) read_clock(c->w, p, s);
+        uint8_t err = NX_WASI_OK;
+        if (s->tag == TAG_CLOCK) err = read_clock(c->w, p, s);
         else if (s->tag <= TAG_FD_WRITE) read_stream(c->w, p, s);
-        else return NX_WASI_EINVAL;
+        else err = NX_WASI_EINVAL;
+        if (err) return err;
         if (s->timeout_ns < wait_ns) wait_ns = s->timeout_ns;
     }
     *ret_wait_ns = wait_ns;
@@ -77,8 +84,10 @@ static void write_event(nx_rt_world *w, uint8_t *p, const subscription *s)
     nx_rt_put_u64(p, s->userdata);
     p[8] = s->wasi_errno;
     p[10] = s->tag;
-    if (s->tag == TAG_FD_READ) nx_rt_put_u64(p + 16, left_to_read(w, s->fd));
-    if (s->tag == TAG_FD_WRITE) nx_rt_put_u64(p + 16, 65536); /* room that is there */
+    if (s->wasi_errno || s->tag == TAG_CLOCK) return;
+    uint64_t n = s->tag == TAG_FD_READ ? left_to_read(w, s->fd) : 65536; /* room that is there */
+    nx_rt_put_u64(p + 16, n);
+    if (n == 0 && nx_rt_kind_at(w, s->fd) == NX_RT_FD_STDIN) nx_rt_put_u16(p + 24, EVENT_HANGUP); /* nothing more will come */
 }
 
 /* Returns false when the run is over: by what the guest itself asked for, more sleep than the timeout, so that a replay, which does not

@@ -52,7 +52,7 @@ NX_RT_HANDLER(fd_read)
     nx_rt_world *w = c->w;
     nx_rt_trace_value(w, c->args[0]);
     nx_rt_open *o = nx_rt_open_at(w, c->args[0]);
-    if (o && o->kind == NX_RT_FD_STDIN) return read_vectors(c, &(source){.w = w}, c->args[3]);
+    if (o && o->kind == NX_RT_FD_STDIN) return o->rights & NX_RT_RIGHT_READ ? read_vectors(c, &(source){.w = w}, c->args[3]) : NX_WASI_ENOTCAPABLE;
     uint8_t err = nx_rt_file_check(o, NX_RT_RIGHT_READ);
     return err ? err : read_vectors(c, &(source){w, o->node, &o->position}, c->args[3]);
 }
@@ -66,6 +66,7 @@ NX_RT_HANDLER(fd_pread)
     const nx_rt_open *o = nx_rt_open_at(w, c->args[0]);
     if (nx_rt_is_stream(o)) return NX_WASI_ESPIPE;
     uint8_t err = nx_rt_file_check(o, NX_RT_RIGHT_READ | NX_RT_RIGHT_SEEK);
+    if (!err && position > INT64_MAX) err = NX_WASI_EINVAL;
     return err ? err : read_vectors(c, &(source){w, o->node, &position}, c->args[4]);
 }
 
@@ -232,7 +233,8 @@ NX_RT_HANDLER(fd_write)
     nx_rt_world *w = c->w;
     nx_rt_trace_value(w, c->args[0]);
     nx_rt_open *o = nx_rt_open_at(w, c->args[0]);
-    if (o && (o->kind == NX_RT_FD_STDOUT || o->kind == NX_RT_FD_STDERR)) return write_vectors(c, &(sink){.kind = o->kind}, c->args[3]);
+    if (o && (o->kind == NX_RT_FD_STDOUT || o->kind == NX_RT_FD_STDERR))
+        return o->rights & NX_RT_RIGHT_WRITE ? write_vectors(c, &(sink){.kind = o->kind}, c->args[3]) : NX_WASI_ENOTCAPABLE;
     uint8_t err = nx_rt_file_check(o, NX_RT_RIGHT_WRITE);
     if (err) return err;
     if (o->flags & NX_RT_FLAG_APPEND) o->position = o->node->n_bytes;

@@ -26,7 +26,7 @@ const nx_rt_wasi_fn nx_rt_wasi_fns[] = {
     ROW(fd_advise, "illi", fd_advise, "(fd %0)"),
     ROW(fd_allocate, "ill", fd_allocate, "(fd %0)"),
     ROW(fd_close, "i", fd_close, "(fd %0)"),
-    ROW(fd_datasync, "i", fd_sync, "(fd %0)"),
+    ROW(fd_datasync, "i", fd_datasync, "(fd %0)"),
     ROW(fd_fdstat_get, "ii", fd_fdstat_get, "(fd %0)"),
     ROW(fd_fdstat_set_flags, "ii", fd_fdstat_set_flags, "(fd %0, flags %1)"),
     ROW(fd_fdstat_set_rights, "ill", fd_fdstat_set_rights, "(fd %0)"),
@@ -99,6 +99,7 @@ const char *nx_rt_wasi_errno_name(unsigned wasi_errno)
     case NX_WASI_EISDIR: return "EISDIR";
     case NX_WASI_ELOOP: return "ELOOP";
     case NX_WASI_EMFILE: return "EMFILE";
+    case NX_WASI_EMLINK: return "EMLINK";
     case NX_WASI_ENAMETOOLONG: return "ENAMETOOLONG";
     case NX_WASI_ENOENT: return "ENOENT";
     case NX_WASI_ENOMEM: return "ENOMEM";

@@ -63,7 +63,8 @@ NX_RT_HANDLER(fd_seek);
 NX_RT_HANDLER(fd_tell);
 NX_RT_HANDLER(fd_advise);
 NX_RT_HANDLER(fd_allocate);
-NX_RT_HANDLER(fd_sync); /* and fd_datasync */
+NX_RT_HANDLER(fd_sync);
+NX_RT_HANDLER(fd_datasync);
 NX_RT_HANDLER(fd_prestat_get);
 NX_RT_HANDLER(fd_prestat_dir_name);
 NX_RT_HANDLER(fd_readdir);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define FILE_GROWTH_MIN 64u
-#define NODE_LINKS_MAX 32000u
 
 static bool take_room(nx_rt_tree *t, uint64_t n)
 {
@@ -87,11 +86,30 @@ static void changed(nx_rt_node *n, uint64_t now_ns)
     n->is_changed = true;
 }
 
+static void link_into(nx_rt_node *dir, nx_rt_node *node, uint64_t now_ns)
+{
+    changed(dir, now_ns);
+    if (node->tree->is_frozen) return;
+    node->n_links++;
+    node->ctime_ns = now_ns;
+    if (node->kind == NX_RT_NODE_DIR) node->parent = dir;
+}
+
+static void unlink_node(nx_rt_node *node, uint64_t now_ns)
+{
+    if (node->tree->is_frozen) return;
+    node->n_links--;
+    node->ctime_ns = now_ns;
+    if (node->n_links == 0) node->parent = node; /* it may be open longer than its folder lives */
+    drop_unused(node);
+}
+
 uint8_t nx_rt_dir_add(nx_rt_node *dir, nx_slice name, nx_rt_node *node, uint64_t now_ns)
 {
     if (dir->tree->is_frozen) return NX_WASI_EROFS;
     if (name.n > NX_RT_NAME_BYTES) return NX_WASI_ENAMETOOLONG;
-    if (node->n_links >= NODE_LINKS_MAX || dir->n_entries == UINT32_MAX / 2) return NX_WASI_ENOSPC;
+    if (dir->n_links == 0 && dir != dir->tree->root) return NX_WASI_ENOENT; /* nobody would find it */
+    if (dir->n_entries == UINT32_MAX / 2) return NX_WASI_ENOSPC;
     if (dir->n_entries == dir->entries_capacity) {
         uint32_t capacity = dir->entries_capacity ? dir->entries_capacity * 2 : 8;
         nx_rt_entry *grown = realloc(dir->entries, capacity * sizeof *grown);
@@ -107,13 +125,16 @@ uint8_t nx_rt_dir_add(nx_rt_node *dir, nx_slice name, nx_rt_node *node, uint64_t
     }
     memcpy(copy, name.p, name.n);
     dir->entries[dir->n_entries++] = (nx_rt_entry){node, dir->next_cookie++, (uint32_t)name.n, copy};
-    if (!node->tree->is_frozen) {
-        node->n_links++;
-        node->ctime_ns = now_ns;
-        if (node->kind == NX_RT_NODE_DIR) node->parent = dir;
-    }
-    changed(dir, now_ns);
+    link_into(dir, node, now_ns);
     return 0;
+}
+
+void nx_rt_dir_replace(nx_rt_node *dir, nx_rt_entry *e, nx_rt_node *node, uint64_t now_ns)
+{
+    nx_rt_node *before = e->node;
+    e->node = node;
+    link_into(dir, node, now_ns);
+    unlink_node(before, now_ns);
 }
 
 void nx_rt_dir_remove(nx_rt_node *dir, nx_rt_entry *e, uint64_t now_ns)
@@ -125,10 +146,7 @@ void nx_rt_dir_remove(nx_rt_node *dir, nx_rt_entry *e, uint64_t now_ns)
     memmove(e, e + 1, behind * sizeof *e);
     dir->n_entries--;
     changed(dir, now_ns);
-    if (node->tree->is_frozen) return;
-    node->n_links--;
-    node->ctime_ns = now_ns;
-    drop_unused(node);
+    unlink_node(node, now_ns);
 }
 
 bool nx_rt_dir_is_within(const nx_rt_node *dir, const nx_rt_node *ancestor)

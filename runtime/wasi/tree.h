@@ -33,6 +33,7 @@ struct nx_rt_node {
 struct nx_rt_tree {
     nx_rt_node *nodes, *root;
     uint64_t used_bytes, max_bytes, next_inode;
+    uint32_t device; /* of several that one attempt has, its own */
     bool is_frozen;
 };
 
@@ -41,8 +42,10 @@ uint8_t nx_rt_node_new(nx_rt_tree *t, nx_rt_node_kind kind, uint64_t now_ns, nx_
 void nx_rt_node_open(nx_rt_node *n);
 void nx_rt_node_close(nx_rt_node *n);                              /* the last user of an unlinked node gives its memory back */
 nx_rt_entry *nx_rt_dir_find(const nx_rt_node *dir, nx_slice name); /* NULL: none; valid until the folder changes */
+/* NX_WASI_EROFS, ENAMETOOLONG, ENOENT (the folder itself was removed), ENOSPC, ENOMEM. */
 uint8_t nx_rt_dir_add(nx_rt_node *dir, nx_slice name, nx_rt_node *node, uint64_t now_ns);
-void nx_rt_dir_remove(nx_rt_node *dir, nx_rt_entry *e, uint64_t now_ns); /* what stood there loses a link */
+void nx_rt_dir_replace(nx_rt_node *dir, nx_rt_entry *e, nx_rt_node *node, uint64_t now_ns); /* `node` takes the entry over */
+void nx_rt_dir_remove(nx_rt_node *dir, nx_rt_entry *e, uint64_t now_ns);                    /* what stood there loses a link */
 bool nx_rt_dir_is_within(const nx_rt_node *dir, const nx_rt_node *ancestor);
 /* Grown by zeros. NX_WASI_EROFS, NX_WASI_EFBIG, NX_WASI_ENOSPC, NX_WASI_ENOMEM. */
 uint8_t nx_rt_file_resize(nx_rt_node *file, uint64_t n_bytes, uint64_t now_ns);
@@ -63,6 +66,12 @@ typedef struct nx_rt_walk {
     nx_rt_place place;
     char rest[2 * NX_RT_PATH_BYTES]; /* of the path, links replaced by their targets */
 } nx_rt_walk;
+/* What happens to a link that is the path's last part. */
+typedef enum {
+    NX_RT_LAST_NAMED,   /* it is meant itself: entries are made and taken away by name */
+    NX_RT_LAST_SEEN,    /* likewise, but a slash behind it follows it */
+    NX_RT_LAST_FOLLOWED /* it leads on */
+} nx_rt_last;
 /* NX_WASI_EPERM (absolute, or above the start), ENOENT (a part before the last), ENOTDIR, ELOOP, ENAMETOOLONG, EILSEQ (not UTF-8), EINVAL (a NUL). */
-uint8_t nx_rt_walk_path(nx_rt_walk *w, nx_rt_node *start, nx_slice path, bool follows_last);
+uint8_t nx_rt_walk_path(nx_rt_walk *w, nx_rt_node *start, nx_slice path, nx_rt_last last);
 #endif

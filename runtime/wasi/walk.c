@@ -46,7 +46,7 @@ static uint8_t begin(nx_rt_walk *w, nx_slice path, nx_slice *rest)
 /* Where the path ends in a folder without naming it: ".", "..", "a/..". */
 static void end_at(nx_rt_walk *w, nx_rt_node *dir, nx_slice name) { w->place = (nx_rt_place){.node = dir, .name = name, .is_folder = true}; }
 
-uint8_t nx_rt_walk_path(nx_rt_walk *w, nx_rt_node *start, nx_slice path, bool follows_last)
+uint8_t nx_rt_walk_path(nx_rt_walk *w, nx_rt_node *start, nx_slice path, nx_rt_last last)
 {
     nx_slice rest;
     nx_rt_node *way[DEPTH_MAX] = {start}; /* ".." goes back on it: a folder may stand in several trees */
@@ -65,7 +65,7 @@ uint8_t nx_rt_walk_path(nx_rt_walk *w, nx_rt_node *start, nx_slice path, bool fo
         }
         if (part.n > NX_RT_NAME_BYTES) return NX_WASI_ENAMETOOLONG;
         nx_rt_entry *e = nx_rt_dir_find(at, part);
-        if (e && e->node->kind == NX_RT_NODE_LINK && (!is_last || is_folder || follows_last)) {
+        if (e && e->node->kind == NX_RT_NODE_LINK && (!is_last || last == NX_RT_LAST_FOLLOWED || (is_folder && last == NX_RT_LAST_SEEN))) {
             if (++n_links > LINKS_MAX) return NX_WASI_ELOOP;
             err = replace_link(w, e->node, &rest, is_folder);
             continue;

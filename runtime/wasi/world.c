@@ -2,6 +2,7 @@
 #include "wasi/world.h"
 
 #include "effects/effects.h"
+#include "wasi/files.h"
 
 #include <stdlib.h>
 
@@ -39,9 +40,9 @@ void nx_rt_world_init(nx_rt_world *w, nx_attempt *a, nx_rt_scratch *s)
     w->now_ns = a->start_wall_ns;
     w->has_secret = a->has_secret_env;
     w->deadline_ns = UINT64_MAX;
-    w->streams[0].kind = NX_RT_FD_STDIN;
-    w->streams[1].kind = NX_RT_FD_STDOUT;
-    w->streams[2].kind = NX_RT_FD_STDERR;
+    w->streams[0] = (nx_rt_open){.kind = NX_RT_FD_STDIN, .rights = NX_RT_RIGHTS_STREAM | NX_RT_RIGHT_READ};
+    w->streams[1] = (nx_rt_open){.kind = NX_RT_FD_STDOUT, .rights = NX_RT_RIGHTS_STREAM | NX_RT_RIGHT_WRITE};
+    w->streams[2] = (nx_rt_open){.kind = NX_RT_FD_STDERR, .rights = NX_RT_RIGHTS_STREAM | NX_RT_RIGHT_WRITE};
     s->line_n = s->trace_n = 0;
     a->out.output.max = (size_t)a->max_output_bytes;
     a->out.logs.max = (size_t)a->max_log_bytes;

@@ -320,8 +320,10 @@ static void test_files_open_flags(void **state)
     assert_int_equal(open_at(3, "f/g", 0, ALL, 0), -NX_WASI_ENOTDIR);
     assert_int_equal(open_at(3, "f/", 0, ALL, 0), -NX_WASI_ENOTDIR);
     assert_int_equal(open_at(3, "d", 0, NX_RT_RIGHT_WRITE, 0), -NX_WASI_EISDIR);
+    assert_int_equal(open_at(3, "d", DIRECTORY, ALL, 0), -NX_WASI_EISDIR);
+    assert_int_equal(open_at(3, "d", CREATE, 0, 0), -NX_WASI_EISDIR);
     assert_int_equal(open_at(3, "d", TRUNCATE, 0, 0), -NX_WASI_EISDIR);
-    int file = open_at(3, "f", 0, ALL, 0), dir = open_at(3, "d/", DIRECTORY, ALL, 0);
+    int file = open_at(3, "f", 0, ALL, 0), dir = open_at(3, "d/", DIRECTORY, NX_RT_RIGHTS_DIR, 0);
     assert_true(file > 3 && dir > file);
     assert_int_equal(open_at((uint64_t)file, "f", 0, ALL, 0), -NX_WASI_ENOTDIR);
     assert_int_equal(open_at((uint64_t)dir, "../f", 0, ALL, 0), -NX_WASI_EPERM); /* a folder's descriptor is a sandbox of its own */
@@ -410,6 +412,12 @@ static void test_files_descriptors_are_bounded(void **state)
     while ((fd = open_at(3, "f", 0, ALL, 0)) > 0) n++;
     assert_int_equal(fd, -NX_WASI_EMFILE);
     assert_in_range(n, 500, 1024);
+    /* And nothing is made or cut for one that can't be given. */
+    assert_int_equal(open_at(3, "new", CREATE, ALL, 0), -NX_WASI_EMFILE);
+    assert_int_equal(stat_at("new", true), NX_WASI_ENOENT);
+    assert_int_equal(open_at(3, "f", TRUNCATE, ALL, 0), -NX_WASI_EMFILE);
+    assert_int_equal(stat_at("f", true), 0);
+    assert_int_equal(nx_rt_get_u64(mem + 128 + 32), 1);
 }
 
 /* ---- folders */
@@ -480,6 +488,49 @@ static void test_files_remove(void **state)
     assert_int_equal(stat_at("d", true), NX_WASI_ENOENT);
     assert_true(fd > 0); /* and open all the same */
     assert_int_equal(CALL("fd_filestat_get", (uint64_t)fd, 128), 0);
+    assert_int_equal(open_at((uint64_t)fd, "x", CREATE, ALL, 0), -NX_WASI_ENOENT); /* nobody would find it */
+}
+
+/* An open folder may outlast the one that it was in. */
+static void test_files_removed_with_their_folder(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdir_at("d"), 0);
+    assert_int_equal(mkdir_at("d/e"), 0);
+    int fd = open_at(3, "d/e", DIRECTORY, NX_RT_RIGHTS_DIR, 0);
+    assert_int_equal(on_path("path_remove_directory", 3, "d/e"), 0);
+    assert_int_equal(on_path("path_remove_directory", 3, "d"), 0);
+    assert_int_equal(CALL("fd_readdir", (uint64_t)fd, DATA, 1000, 0, 0), 0);
+    assert_int_equal(nx_rt_get_u32(mem), 51);
+    assert_int_equal(CALL("fd_close", (uint64_t)fd), 0);
+}
+
+/* A link with a slash behind it is not what it leads to. */
+static void test_files_names_are_not_followed(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdir_at("d"), 0);
+    assert_int_equal(mkdir_at("e"), 0);
+    assert_int_equal(symlink_at("d", "link"), 0);
+    assert_int_equal(symlink_at("new", "dangling"), 0);
+    assert_int_equal(on_path("path_remove_directory", 3, "link/"), NX_WASI_ENOTDIR);
+    assert_int_equal(rename_at("link/", "f"), NX_WASI_ENOTDIR);
+    assert_int_equal(rename_at("e", "link/"), NX_WASI_ENOTDIR);
+    assert_int_equal(mkdir_at("dangling/"), NX_WASI_ENOTDIR);
+    assert_int_equal(stat_at("d", true), 0);
+    assert_int_equal(stat_at("new", true), NX_WASI_ENOENT);
+}
+
+/* Where the new name is taken, it is handed over: no room is asked for that may not be there. */
+static void test_files_rename_without_room(void **state)
+{
+    (void)state;
+    make_file("a", "A");
+    make_file("b", "B");
+    folder->max_bytes = folder->used_bytes;
+    assert_int_equal(rename_at("a", "b"), 0);
+    assert_int_equal(stat_at("b", true), 0);
+    assert_int_equal(nx_rt_get_u64(mem + 128 + 24), 1);
 }
 
 static void test_files_rename(void **state)
@@ -651,6 +702,9 @@ int main(void)
         PROGRAM_TEST(test_files_descriptors_are_bounded),
         PROGRAM_TEST(test_files_readdir),
         PROGRAM_TEST(test_files_remove),
+        PROGRAM_TEST(test_files_removed_with_their_folder),
+        PROGRAM_TEST(test_files_names_are_not_followed),
+        PROGRAM_TEST(test_files_rename_without_room),
         PROGRAM_TEST(test_files_rename),
         PROGRAM_TEST(test_files_links),
         PROGRAM_TEST(test_files_symlinks),

@@ -1,0 +1,15 @@
+#include "case.h"
+
+static void test(void)
+{
+    u32 fd = OPEN("new", CREAT);
+    IS(write_to(fd, "x"), OK);
+    IS(w_fd_datasync(fd), OK);
+    IS(w_fd_datasync(ROOT), OK);
+    IS(w_fd_datasync(NEVER), E(BADF));
+    IS(w_fd_datasync(1), E(INVAL));
+    IS(open_with(ROOT, 0, "new", 0, R(FD_READ) | R(FD_WRITE), 0), OK);
+    IS(w_fd_datasync(opened), E(NOTCAPABLE));
+    IS(open_with(ROOT, 0, "new", 0, R(FD_DATASYNC), 0), OK);
+    IS(w_fd_datasync(opened), OK);
+}
