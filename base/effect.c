@@ -19,11 +19,11 @@ nx_sha256 nx_emit_digest(const nx_emit *e)
     return nx_sha256_of_parts(parts, NX_ARRAY_LEN(parts));
 }
 
-nx_id nx_emit_event_id(const nx_id *run_id, unsigned index, uint64_t event_wall_ns, nx_slice partition_key, char ret_key[NX_EMIT_KEY_BYTES])
+nx_id nx_emit_event_id(const nx_id *run_id, unsigned index, uint64_t event_wall_ns, nx_slice type, nx_slice partition_key, char ret_key[NX_EMIT_KEY_BYTES])
 {
     (void)snprintf(ret_key, NX_EMIT_KEY_BYTES, "emit/%s/%u", run_id->s, index);
     nx_sha256 digest = nx_sha256_of(nx_slice_cstr(ret_key));
-    return nx_ulid_derive_late(event_wall_ns / NX_NS_PER_MS, digest.b, partition_key.n ? nx_shard_of(partition_key) : digest.b[9] % NX_SHARDS);
+    return nx_ulid_derive_late(event_wall_ns / NX_NS_PER_MS, digest.b, partition_key.n ? nx_shard_of(partition_key) : digest.b[9] % NX_SHARDS, type);
 }
 
 nx_effect_status nx_effect_status_of(nx_err err)

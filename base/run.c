@@ -109,7 +109,14 @@ nx_id nx_run_id_derive(nx_slice ns, const nx_id *event_id, uint64_t event_wall_m
     n += put_name(text + n, function);
     for (unsigned shift = 0; shift < 32; shift += 8) text[n++] = (char)(generation >> shift & 255u);
     nx_sha256 d = nx_sha256_of(nx_slice_make(text, n));
-    return nx_ulid_derive(event_wall_ms, d.b, nx_id_shard(event_id));
+    return nx_ulid_derive_named(event_wall_ms, d.b, nx_id_shard(event_id), function);
+}
+
+nx_id nx_run_id_new(uint64_t wall_ns, nx_slice function, unsigned shard)
+{
+    uint8_t fresh[10];
+    nx_random(fresh, sizeof fresh);
+    return nx_ulid_derive_named(wall_ns / NX_NS_PER_MS, fresh, shard, function);
 }
 
 unsigned nx_run_guest_emits(const nx_run *r)

@@ -11,6 +11,10 @@ static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"; /* Crockford 
 /* Steps back of the clock up to this keep the ids monotonic. After a larger one the new time wins: an id's time is the address
  * under which the log finds the event (DESIGN 4), so it has to follow the clock that the log was written by. */
 #define BACKSTEP_MS 1000u
+/* Of an id that carries a name's mark: behind the bit that says "late". */
+#define MARK_BITS 20
+#define MARK_AT (79 - MARK_BITS)
+#define MARK_MASK ((u128)((1u << MARK_BITS) - 1) << MARK_AT)
 
 /* Value of a character, 32 where it is none; lower case is accepted, the look-alikes I L O U are not. */
 static unsigned value_of(char c)
@@ -113,12 +117,53 @@ nx_id nx_ulid_derive(uint64_t wall_ms, const uint8_t digest[10], unsigned shard)
     return encode((u128)wall_ms << 80 | (bits_from(digest) & ~(u128)31) | (shard % NX_SHARDS));
 }
 
-nx_id nx_ulid_derive_late(uint64_t wall_ms, const uint8_t digest[10], unsigned shard)
+#define FNV_BASIS 2166136261u
+
+/* 32-bit FNV-1a. */
+static uint32_t fnv1a(uint32_t h, const void *p, size_t n)
 {
-    uint8_t marked[10];
-    memcpy(marked, digest, sizeof marked);
-    marked[0] |= 0x80;
-    return nx_ulid_derive(wall_ms, marked, shard);
+    for (const unsigned char *b = p; n > 0; n--) h = (h ^ *b++) * 16777619u;
+    return h;
+}
+
+/* The name's mark for an id whose own bits of a mark are left out. FNV's upper bits hang little on the last bytes: it is mixed once more, with the
+ * finaliser of MurmurHash3. */
+static u128 mark_of(u128 id, nx_slice name)
+{
+    uint64_t parts[] = {(uint64_t)(id >> 64), (uint64_t)id};
+    uint32_t h = fnv1a(fnv1a(FNV_BASIS, name.p, name.n), parts, sizeof parts);
+    h = (h ^ h >> 16) * 0x85ebca6bu;
+    h = (h ^ h >> 13) * 0xc2b2ae35u;
+    return (u128)((h ^ h >> 16) >> (32 - MARK_BITS)) << MARK_AT;
+}
+
+static u128 number_of(const nx_id *id)
+{
+    u128 v = 0;
+    for (int i = 0; i < NX_ID_LEN; i++) v = v << 5 | (value_of(id->s[i]) & 31u);
+    return v;
+}
+
+nx_id nx_ulid_derive_named(uint64_t wall_ms, const uint8_t digest[10], unsigned shard, nx_slice name)
+{
+    nx_id id = nx_ulid_derive(wall_ms, digest, shard);
+    u128 v = number_of(&id) & ~MARK_MASK;
+    return encode(v | mark_of(v, name));
+}
+
+nx_id nx_ulid_derive_late(uint64_t wall_ms, const uint8_t digest[10], unsigned shard, nx_slice type)
+{
+    uint8_t late[10];
+    memcpy(late, digest, sizeof late);
+    late[0] |= 0x80;
+    return nx_ulid_derive_named(wall_ms, late, shard, type);
+}
+
+bool nx_id_is_of(const nx_id *id, nx_slice name)
+{
+    if (id->s[0] == '\0' || id->s[0] == 'R') return false;
+    u128 v = number_of(id);
+    return (v & MARK_MASK) == mark_of(v & ~MARK_MASK, name);
 }
 
 /* The first of the 80 bits is the first of the eleventh character. */
@@ -175,7 +220,6 @@ unsigned nx_id_shard(const nx_id *id) { return id->s[0] ? value_of(id->s[NX_ID_L
 /* 32-bit FNV-1a, folded to 5 bits as its authors advise for short hashes. */
 unsigned nx_shard_of(nx_slice key)
 {
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < key.n; i++) h = (h ^ (unsigned char)key.p[i]) * 16777619u;
+    uint32_t h = fnv1a(FNV_BASIS, key.p, key.n);
     return (h >> 5 ^ h) & (NX_SHARDS - 1);
 }

@@ -173,7 +173,7 @@ static nx_err tick_event(nx_core_run *r, nx_slice schedule, uint64_t tick_wall_n
         .time = at,
         .content_type = NX_SLICE("application/json"),
         .data = nx_arena_dup(&r->arena, nx_buf_view(&data)),
-        .event_id = nx_ulid_derive_late(tick_wall_ns / NX_NS_PER_MS, digest.b, digest.b[10] % NX_SHARDS),
+        .event_id = nx_ulid_derive_late(tick_wall_ns / NX_NS_PER_MS, digest.b, digest.b[10] % NX_SHARDS, nx_slice_cstr(r->fn->cron_type)),
         .wall_ns = tick_wall_ns,
         .deliver_wall_ns = now_wall_ns > tick_wall_ns + LATE_NS ? now_wall_ns : 0,
     };

@@ -68,7 +68,7 @@ static void fill(const nx_core_run *r, unsigned index, const nx_emit *m, nx_slic
     *e = (nx_event){.ns = r->event.ns, .type = m->type, .subject = m->subject, .data = m->data, .source = source, .time = time};
     /* What follows from an event of a key stays in that key's order. */
     e->partition_key = m->partition_key.n ? m->partition_key : r->event.partition_key;
-    e->event_id = nx_emit_event_id(&r->rec.run_id, index, r->event.wall_ns, e->partition_key, to->key);
+    e->event_id = nx_emit_event_id(&r->rec.run_id, index, r->event.wall_ns, e->type, e->partition_key, to->key);
     e->id = nx_id_slice(&e->event_id);
     e->content_type = content_type_of(m);
     e->hop = r->event.hop + 1;

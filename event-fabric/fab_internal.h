@@ -122,6 +122,9 @@ bool nx_fab_kept_is_tombstone(const nx_fab_kept *k);                            
 typedef struct nx_fab_stream_state {
     uint64_t messages, bytes, first_seq, last_seq, max_bytes, first_wall_ns;
 } nx_fab_stream_state;
+typedef int (*nx_fab_subject_fn)(void *self, nx_slice subject, const nx_json *count);
+/* Every subject of the stream that the filter covers. */
+nx_err nx_fab_stream_subjects(nx_fab *f, const char *stream, const char *filter, nx_fab_subject_fn fn, void *self, nx_error *reterr);
 nx_err nx_fab_stream_state_get(nx_fab *f, const char *stream, nx_fab_stream_state *ret, nx_error *reterr);
 /* Makes the stream, or brings the keys of `want` (a JSON object) into an existing one: all its other keys stay as they are,
  * so that what a newer version or an operator set there survives. `keep`: NULL-terminated keys of `want` that an existing stream keeps. */

@@ -335,7 +335,7 @@ static void end_emitted(nx_replay_repetition *p, const nx_outcome *out)
         const nx_emit *m = &out->emitted[i];
         const nx_event *e = p->result.event;
         nx_slice partition_key = m->partition_key.n ? m->partition_key : e->partition_key;
-        p->emitted[i] = (nx_emitted){nx_emit_event_id(&p->result.original->run_id, i, e->wall_ns, partition_key, key), m->type, nx_emit_digest(m)};
+        p->emitted[i] = (nx_emitted){nx_emit_event_id(&p->result.original->run_id, i, e->wall_ns, m->type, partition_key, key), m->type, nx_emit_digest(m)};
     }
     r->emitted = p->emitted;
     r->n_emitted = out->status == NX_RUN_OK ? out->n_emitted : 0;

@@ -132,7 +132,7 @@ static nx_err repeat_and_report(const search *s, const nx_event *event, const nx
         .effects = s->req->effects,
         .is_other_code = s->req->against.n > 0,
         .version = s->req->against,
-        .run_id = nx_ulid_new_in_shard(nx_clock_wall_ns(), nx_id_shard(&original->event_id)),
+        .run_id = nx_run_id_new(nx_clock_wall_ns(), original->function, nx_id_shard(&original->event_id)),
         .node = *nx_core_node_id(s->node),
         .on_log = on_guest_line,
         .self = (void *)original,

@@ -335,6 +335,31 @@ nx_err nx_fab_publish_within(nx_fab *f, const char *subject, const nx_fab_hdr *h
 
 /* ---- streams ------------------------------------------------------------------------------------------------------------------------------ */
 
+/* The server lists subjects in pages. */
+nx_err nx_fab_stream_subjects(nx_fab *f, const char *stream, const char *filter, nx_fab_subject_fn fn, void *self, nx_error *reterr)
+{
+    char subject[128], body[NX_FAB_SUBJECT_BYTES + 64];
+    uint64_t offset = 0, total = 1;
+
+    snprintf(subject, sizeof subject, "STREAM.INFO.%s", stream);
+    while (offset < total) {
+        nx_json *j = NULL;
+        const nx_json *subjects;
+        nx_err e;
+
+        snprintf(body, sizeof body, "{\"subjects_filter\":\"%s\",\"offset\":%llu}", filter, (unsigned long long)offset);
+        e = nx_fab_api(f, subject, nx_slice_cstr(body), &j, NULL, reterr);
+        if (e)
+            return e;
+        subjects = nx_json_get(nx_json_get(j, "state"), "subjects");
+        nx_json_each(subjects, fn, self);
+        total = nx_json_get_u64(j, "total", 0);
+        offset += nx_json_len(subjects) ? nx_json_len(subjects) : total;
+        nx_json_free(j);
+    }
+    return NX_OK;
+}
+
 nx_err nx_fab_stream_state_get(nx_fab *f, const char *stream, nx_fab_stream_state *ret, nx_error *reterr)
 {
     char subject[128];

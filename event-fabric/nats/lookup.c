@@ -6,6 +6,7 @@
 #define SKEW_BACK_NS (2 * NX_NS_PER_S)   /* a node's clock may be ahead of the server's by so much */
 #define SKEW_AHEAD_NS (10 * NX_NS_PER_S) /* from acceptance to storage */
 #define RUNS_QUIET_NS (60 * NX_NS_PER_S) /* no further record of an event for so long: there are no more */
+#define NAMED_NS (20 * NX_NS_PER_S)      /* for what is known to have been there, among its kind */
 #define SINGLES 8                        /* first messages that are asked for one by one */
 #define PAGE_BYTES (4u << 20)
 #define BEHIND_NS (5 * (long)NX_NS_PER_MS) /* between two looks at a copy that is behind */
@@ -72,7 +73,7 @@ static nx_err is_all(nx_fab *f, const nx_fab_query *q, bool *ret, nx_error *rete
 
 nx_err nx_fab_visit(nx_fab *f, nx_fab_query q, nx_fab_visit_fn visit, void *self, nx_error *reterr)
 {
-    uint64_t end = nx_clock_ns() + LOOKUP_NS;
+    uint64_t end = nx_clock_ns() + (q.limit_ns ? q.limit_ns : LOOKUP_NS);
     bool is_last = false, is_behind = false;
 
     while (!is_last) {
@@ -252,6 +253,21 @@ static nx_err get_spare(nx_fab_ns *n, struct find_event *w, nx_error *reterr)
     return nx_fab_visit(n->f, (nx_fab_query){.stream = n->spare, .filter = filter, .seq = 1, .batch = 256, .is_exact = true}, visit_spare_event, w, reterr);
 }
 
+/* One that a run or a schedule published: it has the time of its source's acceptance, or its tick's, and may be stored long after. */
+static nx_err get_late(nx_fab_ns *n, struct find_event *w, const char *filter, uint64_t wall_ns, nx_error *reterr)
+{
+    nx_fab_narrowed types;
+    nx_err e = nx_fab_narrow(n, n->events, filter, w->id, &types, reterr);
+
+    w->until_wall_ns = UINT64_MAX;
+    for (unsigned i = 0; !e && !w->found && i < types.n; i++) {
+        e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = types.v[i], .wall_ns = wall_ns, .batch = 256, .limit_ns = NAMED_NS}, visit_event, w, reterr);
+        if (e == NX_ETIMEOUT) /* a busy log: what is left to read is too much */
+            e = nx_error_set(reterr, NX_ENOENT, "no event %s within what was read of the log: unknown or expired", w->id->s);
+    }
+    return e;
+}
+
 nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *ret, nx_error *reterr)
 {
     uint64_t seq, wall_ns = nx_id_time_ms(id) * NX_NS_PER_MS;
@@ -281,11 +297,8 @@ nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *re
         if (!e && seq)
             e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .seq = seq, .batch = 256, .is_exact = nx_fab_is_copied(n)}, visit_event, &w, reterr);
     }
-    if (!e && !w.found && nx_id_may_be_late(id)) { /* an emitted event has the time of its source's acceptance, a tick its own */
-        e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .filter = filter, .wall_ns = wall_ns, .batch = 256}, visit_event, &w, reterr);
-        if (e == NX_ETIMEOUT) /* a busy log: what is left to read is too much */
-            return nx_error_set(reterr, NX_ENOENT, "no event %s within what was read of the log: unknown or expired", id->s);
-    }
+    if (!e && !w.found && nx_id_may_be_late(id))
+        e = get_late(n, &w, filter, wall_ns, reterr);
     if (!e && !w.found)
         e = nx_error_set(reterr, NX_ENOENT, "no event %s: unknown or expired", id->s);
     return e;
@@ -478,15 +491,39 @@ nx_err nx_fab_run_latest(nx_fab_ns *n, const nx_event *e, nx_slice function, uns
     return run_of(n, e, function, generation, false, a, ret, reterr);
 }
 
+/* Records that are stored long after the run's event was there (a backlog, retries): among those of the run's function. */
+static nx_err scan_late_runs(struct collect_runs *w, const char *stream, const char *filter, uint64_t from_wall_ns, const nx_id *run_id, nx_error *reterr)
+{
+    nx_fab_query q = {.stream = stream, .wall_ns = from_wall_ns, .batch = 256, .limit_ns = NAMED_NS, .is_exact = nx_fab_is_copied(w->n)};
+    nx_fab_narrowed functions;
+    nx_err e = nx_fab_narrow(w->n, stream, filter, run_id, &functions, reterr);
+
+    w->until_wall_ns = 0;
+    for (unsigned i = 0; !e && !w->has_final && i < functions.n; i++) {
+        q.filter = functions.v[i];
+        e = nx_fab_visit(w->n->f, q, visit_run, w, reterr);
+        if (e == NX_ETIMEOUT && w->n_v)
+            e = NX_OK; /* the attempts so far */
+        else if (e == NX_ETIMEOUT)
+            e = nx_error_set(reterr, NX_ENOENT, "no run %s within what was read of the log: unknown or expired", run_id->s);
+    }
+    return e;
+}
+
 /* Records of a run id in one of the streams, up to the first final one. */
 static nx_err runs_by_id(nx_fab_ns *n, bool replays, const nx_id *run_id, nx_arena *a, nx_run **ret, unsigned *ret_n, nx_error *reterr)
 {
     struct collect_runs w = {.n = n, .a = a, .header = "nx-run-id", .id = nx_id_slice(run_id), .generation = -1, .stop_at_final = true};
+    const char *stream = replays ? n->replays : n->runs;
+    uint64_t wall_ns = nx_id_time_ms(run_id) * NX_NS_PER_MS, near_wall_ns = wall_ns + SKEW_AHEAD_NS;
     char filter[128];
     nx_err e;
 
     snprintf(filter, sizeof filter, "nx.%s.%s.*.*.%02u", n->name, replays ? "replay" : "run", nx_id_shard(run_id));
-    e = scan_runs(&w, replays ? n->replays : n->runs, filter, nx_id_time_ms(run_id) * NX_NS_PER_MS, reterr);
+    w.until_wall_ns = near_wall_ns; /* soon after its event was there: the usual case */
+    e = scan_runs(&w, stream, filter, wall_ns, reterr);
+    if (!e && !w.has_final)
+        e = scan_late_runs(&w, stream, filter, near_wall_ns + 1, run_id, reterr);
     if (!e && !w.n_v)
         e = nx_error_set(reterr, NX_ENOENT, "no run %s: unknown or expired", run_id->s);
     if (!e)

@@ -18,6 +18,7 @@ typedef struct nx_fab_query {
     uint64_t seq, wall_ns;       /* where to begin: the sequence, or where 0 the time */
     unsigned singles;            /* so many messages are asked for one by one first: a batch makes the server count all that match */
     unsigned batch;              /* size of the first page after them; later ones grow */
+    uint64_t limit_ns;           /* how long it may take; 0: 5 s */
     bool is_exact;               /* nx_fab_visit(): to the end as the leader has it; else as the copy has it that answers, which may be a moment behind */
 } nx_fab_query;
 
@@ -28,13 +29,21 @@ bool nx_fab_stored_read(natsMsg *m, nx_fab_stored *ret);
 nx_err nx_fab_page(nx_fab *f, const nx_fab_query *q, nx_fab_replies *ret, nx_error *reterr); /* one batched direct get */
 /* One message by its sequence; *ret lies in `got`, which the caller ends. NX_ENOENT: "no `what` has sequence …". */
 nx_err nx_fab_get_seq(nx_fab_ns *n, const char *stream, const char *what, uint64_t seq, nx_fab_replies *got, nx_fab_stored *ret, nx_error *reterr);
-/* Visits from where the query begins to the end of the stream, at most 5 s (NX_ETIMEOUT). is_exact: NX_EUNAVAIL where the copy that answers stays behind. */
+/* Visits from where the query begins to the end of the stream, at most limit_ns (NX_ETIMEOUT). is_exact: NX_EUNAVAIL where the copy that answers stays behind. */
 nx_err nx_fab_visit(nx_fab *f, nx_fab_query q, nx_fab_visit_fn visit, void *self, nx_error *reterr);
 nx_err nx_fab_newest_from(nx_fab_ns *n, const char *stream, uint64_t *ret_seq, nx_error *reterr); /* where the newest NX_FAB_NEWEST begin */
 /* Sequence where the time begins, UINT64_MAX where it has not; `otherwise` where no time is given. */
 nx_err nx_fab_seq_at(nx_fab *f, const char *stream, uint64_t wall_ns, uint64_t otherwise, uint64_t *ret, nx_error *reterr);
 /* A record that was written after a redelivery may be the second final one of its run; the first counts. */
 bool nx_fab_run_is_later_final(nx_fab_ns *n, const nx_run *run);
+/* named.c: an id that was made with a name (nx_id_is_of) can lie only under that name's subjects: those of the stream that `filter` covers, as
+ * filters of their own. None: nobody ever gave out this id, or nothing of that name is stored any more. */
+#define NX_FAB_NARROWED_MAX 8
+typedef struct nx_fab_narrowed {
+    char v[NX_FAB_NARROWED_MAX][NX_FAB_SUBJECT_BYTES];
+    unsigned n;
+} nx_fab_narrowed;
+nx_err nx_fab_narrow(nx_fab_ns *n, const char *stream, const char *filter, const nx_id *id, nx_fab_narrowed *ret, nx_error *reterr);
 nx_slice nx_fab_stored_event_id(natsMsg *m);
 bool nx_fab_stored_is_final(natsMsg *m);
 nx_err nx_fab_stored_event(nx_fab_ns *n, const nx_fab_stored *s, nx_arena *a, nx_event *ret, nx_error *reterr);

@@ -89,29 +89,13 @@ static int add_type(void *self, nx_slice subject, const nx_json *count)
     return 0;
 }
 
-/* The types that the log holds already count. The server lists subjects in pages. */
+/* The types that the log holds already count. */
 static nx_err load_types(nx_fab_ns *n, nx_error *reterr)
 {
-    char subject[128], body[256];
-    uint64_t offset = 0, total = 1;
+    char filter[96];
 
-    snprintf(subject, sizeof subject, "STREAM.INFO.%s", n->events);
-    while (offset < total) {
-        nx_json *j = NULL;
-        const nx_json *subjects;
-        nx_err e;
-
-        snprintf(body, sizeof body, "{\"subjects_filter\":\"%s>\",\"offset\":%llu}", n->ev_prefix, (unsigned long long)offset);
-        e = nx_fab_api(n->f, subject, nx_slice_cstr(body), &j, NULL, reterr);
-        if (e)
-            return e;
-        subjects = nx_json_get(nx_json_get(j, "state"), "subjects");
-        nx_json_each(subjects, add_type, n);
-        total = nx_json_get_u64(j, "total", 0);
-        offset += nx_json_len(subjects) ? nx_json_len(subjects) : total;
-        nx_json_free(j);
-    }
-    return NX_OK;
+    snprintf(filter, sizeof filter, "%s>", n->ev_prefix);
+    return nx_fab_stream_subjects(n->f, n->events, filter, add_type, n, reterr);
 }
 
 /* ---- streams ---------------------------------------------------------------------------------------------------------------------------------- */

@@ -68,7 +68,7 @@ typedef struct nx_emit {
 nx_sha256 nx_emit_digest(const nx_emit *e);
 /* The id of the index-th event that a run emits, and the key under which the log takes it once: the same however often the run is repeated. */
 #define NX_EMIT_KEY_BYTES 48
-nx_id nx_emit_event_id(const nx_id *run_id, unsigned index, uint64_t event_wall_ns, nx_slice partition_key, char ret_key[NX_EMIT_KEY_BYTES]);
+nx_id nx_emit_event_id(const nx_id *run_id, unsigned index, uint64_t event_wall_ns, nx_slice type, nx_slice partition_key, char ret_key[NX_EMIT_KEY_BYTES]);
 
 nx_effect_status nx_effect_status_of(nx_err err);
 const char *nx_effect_status_name(nx_effect_status s); /* "DENIED" */

@@ -19,9 +19,13 @@ nx_id nx_ulid_new(uint64_t wall_ns);
 nx_id nx_ulid_new_in_shard(uint64_t wall_ns, unsigned shard);
 /* An id with this time whose 80 bits are taken from `digest`, its last 5 bits from `shard`: deterministic. */
 nx_id nx_ulid_derive(uint64_t wall_ms, const uint8_t digest[10], unsigned shard);
-/* The same for an event that a run or a schedule publishes: its time is that of what it follows from, and it may be stored long after. The
- * first of its 80 bits is set, which nx_ulid_new() never does, so that a look-up knows which ids may lie far behind their time. */
-nx_id nx_ulid_derive_late(uint64_t wall_ms, const uint8_t digest[10], unsigned shard);
+/* The same with a mark of `name`: 20 of the bits follow from the name and the others. So a look-up knows under which of a few names what has this
+ * id can be stored, and of most ids that were never given out that they are unknown. A run's name is its function. */
+nx_id nx_ulid_derive_named(uint64_t wall_ms, const uint8_t digest[10], unsigned shard, nx_slice name);
+/* The same for an event that a run or a schedule publishes, of that type: its time is that of what it follows from, and it may be stored long
+ * after. The first of its 80 bits is set, which nx_ulid_new() never does, so that a look-up knows which ids may lie far behind their time. */
+nx_id nx_ulid_derive_late(uint64_t wall_ms, const uint8_t digest[10], unsigned shard, nx_slice type);
+bool nx_id_is_of(const nx_id *id, nx_slice name); /* whether it has that name's mark; of an id made without a name, once in a million */
 bool nx_id_may_be_late(const nx_id *id); /* false for nearly all ids that are not, and for raw ones */
 nx_id nx_raw_id(uint64_t stream_seq);
 bool nx_id_is_raw(const nx_id *id, uint64_t *ret_seq);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "nx/clock.h"
+#include "nx/digest.h"
 #include "nx/ulid.h"
 
 #define T0 (1764152625123ull * NX_NS_PER_MS)
@@ -86,12 +87,11 @@ static void test_ids_that_may_be_late_are_told_from_new_ones(void **state)
 {
     (void)state;
     const uint8_t low[10] = {0}, high[10] = {0xff, 1};
-    nx_id late = nx_ulid_derive_late(7, low, 3), raw = nx_raw_id(UINT64_MAX), none = {0};
+    nx_id late = nx_ulid_derive_late(7, low, 3, NX_SLICE("a")), raw = nx_raw_id(UINT64_MAX), none = {0};
     assert_true(nx_id_may_be_late(&late));
-    assert_string_equal(late.s, "0000000007G000000000000003");
     assert_int_equal(nx_id_time_ms(&late), 7);
     assert_int_equal(nx_id_shard(&late), 3);
-    late = nx_ulid_derive_late(UINT64_MAX, high, 31);
+    late = nx_ulid_derive_late(UINT64_MAX, high, 31, NX_SLICE("a"));
     assert_true(nx_id_may_be_late(&late));
     assert_false(nx_id_may_be_late(&raw));
     assert_false(nx_id_may_be_late(&none));
@@ -99,6 +99,28 @@ static void test_ids_that_may_be_late_are_told_from_new_ones(void **state)
         nx_id id = i % 2 ? nx_ulid_new(T0 + i / 10 * NX_NS_PER_MS) : nx_ulid_new_in_shard(T0 + i / 10 * NX_NS_PER_MS, i);
         assert_false(nx_id_may_be_late(&id));
     }
+}
+
+static void test_an_id_tells_the_name_it_was_made_with(void **state)
+{
+    (void)state;
+    int others = 0;
+    nx_id raw = nx_raw_id(7), none = {0};
+    for (unsigned i = 0; i < 2000; i++) {
+        char name[32];
+        uint8_t digest[10];
+        nx_random(digest, sizeof digest);
+        nx_slice this = nx_slice_make(name, (size_t)snprintf(name, sizeof name, "order.%u", i));
+        nx_id run = nx_ulid_derive_named(T0 / NX_NS_PER_MS + i, digest, i, this), late = nx_ulid_derive_late(T0 / NX_NS_PER_MS + i, digest, i, this);
+        nx_id plain = nx_ulid_new(T0), typed_wrong = run;
+        typed_wrong.s[20] = typed_wrong.s[20] == '7' ? '8' : '7';
+        assert_true(nx_id_is_of(&run, this) && nx_id_is_of(&late, this));
+        assert_int_equal(nx_id_time_ms(&run), T0 / NX_NS_PER_MS + i);
+        assert_int_equal(nx_id_shard(&run), i % NX_SHARDS);
+        others += nx_id_is_of(&run, NX_SLICE("order")) + nx_id_is_of(&late, NX_SLICE("")) + nx_id_is_of(&plain, this) + nx_id_is_of(&typed_wrong, this);
+    }
+    assert_in_range(others, 0, 4); /* of 8,000; by chance one in a million each */
+    assert_false(nx_id_is_of(&raw, NX_SLICE("a")) || nx_id_is_of(&none, NX_SLICE("a")));
 }
 
 static void test_raw_ids(void **state)
@@ -168,6 +190,7 @@ int main(void)
         cmocka_unit_test(test_ulid_unique_across_threads),
         cmocka_unit_test(test_ulid_derive_is_deterministic),
         cmocka_unit_test(test_ids_that_may_be_late_are_told_from_new_ones),
+        cmocka_unit_test(test_an_id_tells_the_name_it_was_made_with),
         cmocka_unit_test(test_raw_ids),
         cmocka_unit_test(test_id_parse_refuses),
         cmocka_unit_test(test_shard_of_spreads_and_is_stable),

@@ -472,50 +472,108 @@ static void test_get_allows_for_clocks(void **state)
     fix_close(fx);
 }
 
-/* Requests to the log that a look-up of an id that is not stored takes. */
-static int requests_of_unknown(fix *fx, natsConnection *nc, nx_id id)
+/* Direct gets that a look-up of an event or run takes, and what it comes to. */
+static int requests_of(fix *fx, natsConnection *nc, bool is_run, nx_id id, nx_err expected)
 {
-    nx_arena a = NX_ARENA_INIT(1 << 20);
+    nx_arena a = NX_ARENA_INIT(64 << 20);
     natsSubscription *sub;
-    nx_event got;
+    nx_run *run = calloc(1, sizeof *run);
+    nx_event event;
     int n = 0;
 
     assert_int_equal(natsConnection_SubscribeSync(&sub, nc, "$JS.API.DIRECT.GET.>"), NATS_OK);
     assert_int_equal(natsConnection_Flush(nc), NATS_OK);
-    assert_int_equal(nx_fab_event_get(fx->n, &id, &a, &got, &fx->err), NX_ENOENT);
+    assert_int_equal(is_run ? nx_fab_run_get(fx->n, &id, &a, run, &fx->err) : nx_fab_event_get(fx->n, &id, &a, &event, &fx->err), expected);
     assert_int_equal(natsConnection_Flush(nc), NATS_OK);
     assert_int_equal(natsSubscription_GetPending(sub, &n, NULL), NATS_OK);
     natsSubscription_Destroy(sub);
     nx_arena_done(&a);
+    free(run);
     return n;
 }
 
-/* Only what a run or a schedule published may lie far behind its time: for all others the log is not read to its end. */
-static void test_an_unknown_id_is_not_looked_for_in_the_whole_log(void **state)
+#define OTHERS 600
+
+/* Only what a run or a schedule published may lie far behind its time, and only among events of its type: the log is not read to its end for others. */
+static void test_an_unknown_event_is_not_looked_for_in_the_whole_log(void **state)
 {
     fix fix_, *fx = &fix_;
     const uint8_t digest[10] = {0};
     uint64_t hour_ago_ns = nx_clock_wall_ns() - 3600 * NX_NS_PER_S, two_days_ago_ms = (hour_ago_ns - 47 * 3600 * NX_NS_PER_S) / NX_NS_PER_MS;
-    nx_arena a = NX_ARENA_INIT(1 << 20);
     natsConnection *nc;
-    nx_event e = make_event(NX_SLICE("t"), "1"), got;
+    nx_event e = make_event(NX_SLICE("t"), "1");
     waiter w;
 
     (void)state;
     fix_open(fx);
     assert_int_equal(natsConnection_ConnectTo(&nc, nx_fab_server_url(fx->server)), NATS_OK);
-    for (int i = 0; i < 600; i++) {
+    for (int i = 0; i < OTHERS; i++) {
         e.event_id = nx_ulid_new_in_shard(nx_clock_wall_ns(), 3);
         e.id = nx_id_slice(&e.event_id);
         ok(waiter_publish(fx, &w, &e, ""));
     }
-    int plain = requests_of_unknown(fx, nc, nx_ulid_new_in_shard(hour_ago_ns, 3));
-    int late = requests_of_unknown(fx, nc, nx_ulid_derive_late(hour_ago_ns / NX_NS_PER_MS, digest, 3));
-    assert_in_range(plain, 1, late - 1);
-    e.event_id = nx_ulid_derive_late(two_days_ago_ms, digest, 3);
+    int plain = requests_of(fx, nc, false, nx_ulid_new_in_shard(hour_ago_ns, 3), NX_ENOENT);
+    assert_int_equal(requests_of(fx, nc, false, nx_ulid_derive_late(hour_ago_ns / NX_NS_PER_MS, digest, 3, NX_SLICE("no.such")), NX_ENOENT), plain);
+    assert_in_range(requests_of(fx, nc, false, nx_ulid_derive_late(hour_ago_ns / NX_NS_PER_MS, digest, 3, e.type), NX_ENOENT), plain + 1, plain + 10);
+    e.type = NX_SLICE("Späte.Größe 1"); /* encoded in the subject */
+    e.event_id = nx_ulid_derive_late(two_days_ago_ms, digest, 3, e.type);
     e.id = nx_id_slice(&e.event_id);
     ok(waiter_publish(fx, &w, &e, ""));
-    ok(nx_fab_event_get(fx->n, &e.event_id, &a, &got, &fx->err));
+    requests_of(fx, nc, false, e.event_id, NX_OK);
+    natsConnection_Destroy(nc);
+    fix_close(fx);
+}
+
+static void record_run(fix *fx, nx_slice function, const nx_id *event_id, unsigned attempt, bool is_final, uint64_t event_wall_ns, nx_id *ret)
+{
+    nx_run *run = calloc(1, sizeof *run);
+    nx_buf b = NX_BUF_INIT(1 << 20);
+    waiter w;
+
+    run->ns = NX_SLICE("default");
+    run->event_id = *event_id;
+    run->function = function;
+    run->attempt = attempt;
+    run->is_final = is_final;
+    run->status = is_final ? NX_RUN_OK : NX_RUN_ERROR;
+    run->run_id = nx_run_id_derive(run->ns, event_id, event_wall_ns / NX_NS_PER_MS, function, 0);
+    ok(nx_run_encode(run, &b));
+    waiter_init(&w);
+    ok(nx_fab_publish_run(fx->n, run, nx_buf_view(&b), &w.pub, &fx->err));
+    waiter_wait(&w);
+    ok(w.pub.err);
+    *ret = run->run_id;
+    nx_buf_done(&b);
+    free(run);
+}
+
+/* A run can be recorded long after its event was there, but only among the runs of its function. */
+static void test_an_unknown_run_is_not_looked_for_in_the_whole_log(void **state)
+{
+    fix fix_, *fx = &fix_;
+    uint64_t now_ns = nx_clock_wall_ns(), hour_ago_ns = now_ns - 3600 * NX_NS_PER_S, two_days_ago_ns = hour_ago_ns - 47 * 3600 * NX_NS_PER_S;
+    nx_arena a = NX_ARENA_INIT(64 << 20);
+    nx_id event = nx_ulid_new_in_shard(hour_ago_ns, 3), late = nx_ulid_new_in_shard(two_days_ago_ns, 3), id, first;
+    natsConnection *nc;
+    nx_run *v;
+    unsigned n;
+
+    (void)state;
+    fix_open(fx);
+    assert_int_equal(natsConnection_ConnectTo(&nc, nx_fab_server_url(fx->server)), NATS_OK);
+    record_run(fx, NX_SLICE("slow"), &late, 1, false, two_days_ago_ns, &first);
+    for (int i = 0; i < OTHERS; i++) {
+        nx_id e = nx_ulid_new_in_shard(now_ns, 3);
+        record_run(fx, NX_SLICE("busy"), &e, 1, true, now_ns, &id);
+    }
+    int plain = requests_of(fx, nc, true, nx_ulid_new_in_shard(hour_ago_ns, 3), NX_ENOENT);
+    assert_in_range(plain, 1, 6);
+    assert_int_equal(requests_of(fx, nc, true, nx_run_id_derive(NX_SLICE("default"), &event, hour_ago_ns / NX_NS_PER_MS, NX_SLICE("no-such"), 0), NX_ENOENT), plain);
+    record_run(fx, NX_SLICE("slow"), &late, 2, true, two_days_ago_ns, &id);
+    assert_string_equal(id.s, first.s);
+    ok(nx_fab_run_attempts(fx->n, &id, &a, &v, &n, &fx->err));
+    assert_int_equal(n, 2);
+    assert_in_range(requests_of(fx, nc, true, id, NX_OK), 1, 5); /* the 600 others are not read */
     natsConnection_Destroy(nc);
     nx_arena_done(&a);
     fix_close(fx);
@@ -785,7 +843,8 @@ int main(void)
         cmocka_unit_test(test_recent_and_resolve),
         cmocka_unit_test(test_resolve_names_all_that_fit),
         cmocka_unit_test(test_get_allows_for_clocks),
-        cmocka_unit_test(test_an_unknown_id_is_not_looked_for_in_the_whole_log),
+        cmocka_unit_test(test_an_unknown_event_is_not_looked_for_in_the_whole_log),
+        cmocka_unit_test(test_an_unknown_run_is_not_looked_for_in_the_whole_log),
         cmocka_unit_test(test_types_are_counted_also_over_a_restart),
         cmocka_unit_test(test_a_large_run_record_spills_and_comes_back),
         cmocka_unit_test(test_large_run_records_go_with_the_records),
