@@ -28,6 +28,30 @@ static bool take_query(nx_gw_conn *c, nx_gw_req *req, nx_gw_fault *f)
     return true;
 }
 
+/* A filter that is spelt wrong would be none at all. */
+static bool check_query(const nx_gw_req *req, nx_gw_fault *f)
+{
+    const nx_gw_admin_route *r = req->match.route;
+    const nx_gw_param *known = r->doc ? r->doc->query : NULL;
+    char names[256] = "";
+
+    if (!r->doc || r->flags & NX_GW_ROUTE_ANY_QUERY)
+        return true;
+    for (unsigned i = 0; i < req->n_query; i++) {
+        const nx_gw_param *p = known;
+        while (p && p->name && !nx_slice_eq_cstr(req->query[i].key, p->name))
+            p++;
+        if (p && p->name)
+            continue;
+        size_t n = 0;
+        for (p = known; p && p->name && n < sizeof names; p++)
+            n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", p->name);
+        return nx_gw_fault_set(f, 400, NX_EINVAL, "there is no query parameter \"%.*s\": %s %s takes %s", NX_SLICE_FMT(nx_slice_sub(req->query[i].key, 0, 64)),
+                               r->method, r->pattern, names[0] ? names : "none");
+    }
+    return true;
+}
+
 static bool find_call(nx_gw_conn *c, nx_gw_admin *a, nx_slice *ret_extra, nx_gw_fault *f)
 {
     const nx_gw_head *h = &c->parser.head;
@@ -50,7 +74,7 @@ static bool find_call(nx_gw_conn *c, nx_gw_admin *a, nx_slice *ret_extra, nx_gw_
     }
     if (nx_gw_pct_decode(h->target.path, false, &c->arena, &call->req.path) != NX_OK)
         return nx_gw_fault_set(f, 400, NX_EINVAL, "the path is not percent-encoded UTF-8 text");
-    if (!take_query(c, &call->req, f))
+    if (!take_query(c, &call->req, f) || !check_query(&call->req, f))
         return false;
     if (call->req.match.route->max_body_bytes > 0)
         c->parser.body_max = call->req.match.route->max_body_bytes;

@@ -43,7 +43,7 @@ static void open_level(nx_jw *w, char c)
 
 static void close_level(nx_jw *w, char c)
 {
-    assert((w->depth > 0 || w->err) && !w->after_key);
+    assert(w->err || (w->depth > 0 && !w->after_key));
     if (w->depth) w->depth--;
     put_char(w, c);
 }

@@ -1,5 +1,6 @@
 /* cmd_documents.c: what is generated: nexus schema, completion, man, reference. */
 #include "cmds.h"
+#include "host.h"
 
 static int print_buf(const nx_cli *c, nx_err e, const nx_buf *text)
 {
@@ -44,7 +45,10 @@ static int run_reference(nx_cli *c)
     }
     NX_CLEANUP(nx_buf_done)
     nx_buf text = NX_BUF_INIT(4u << 20);
-    return print_buf(c, nx_config_reference_md(&text), &text);
+    nx_error e = NX_ERROR_INIT;
+    if (strcmp(c->args[0], "openapi") == 0)
+        return print_buf(c, nx_cli_openapi(&text, &e), &text);
+    return print_buf(c, strcmp(c->args[0], "http") == 0 ? nx_cli_routes_md(&text) : nx_config_reference_md(&text), &text);
 }
 
 static const nx_cli_example schema_examples[] = {
@@ -91,15 +95,15 @@ const nx_cli_command nx_cli_cmd_man = {
     .run = run_man,
 };
 
-static const char *const references[] = {"cli", "config", NULL};
+static const char *const references[] = {"cli", "config", "http", "openapi", NULL};
 static const nx_cli_arg reference_args[] = {
-    {.name = "part", .help = "cli or config.", .choices = references},
+    {.name = "part", .help = "cli, config, http or openapi.", .choices = references},
     {0},
 };
 
 const nx_cli_command nx_cli_cmd_reference = {
     .verb = "reference",
-    .summary = "Print a generated part of docs/API_REFERENCE.md",
+    .summary = "Print a generated part of the documentation",
     .args = reference_args,
     .is_hidden = true,
     .run = run_reference,

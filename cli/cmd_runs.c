@@ -28,7 +28,7 @@ static void row(nx_cli_table *t, const nx_json *r)
 static int run_list(nx_cli *c)
 {
     static const char *const heads[] = {"RUN", "FUNCTION", "STATUS", ">ATTEMPT", "REPLAY", ">TOOK", ">FUEL", ">MEMORY", "EVENT", "TIME"};
-    static const char *const passed_on[] = {"event", "function", "status", "since", "until"};
+    static const char *const passed_on[] = {"event", "function", "version", "status", "since", "until"};
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
     uint64_t limit;
@@ -49,6 +49,7 @@ static const char *const statuses[] = {"ok", "error", "timeout", "dead", "skippe
 static const nx_cli_flag list_flags[] = {
     {.name = "event", .letter = 'e', .value = "ID", .help = "Only runs of this event: its id, unique ending, or @last."},
     {.name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only runs of this function."},
+    {.name = "version", .value = "VERSION", .help = "Only runs of this version of the function: its number (v3)."},
     {.name = "status", .letter = 's', .value = "STATUS", .choices = statuses, .help = "Only runs that ended so: ok, error, timeout, dead or skipped."},
     {.name = "all", .letter = 'a', .help = "Every attempt and every replay, not only how each run ended."},
     {.name = "limit", .letter = 'n', .value = "N", .help = "At most this many, newest first (default 20)."},
@@ -59,6 +60,7 @@ static const nx_cli_flag list_flags[] = {
 static const nx_cli_example list_examples[] = {
     {"nexus runs list", "how the newest twenty runs ended"},
     {"nexus runs list --status error --since 1h", "what failed in the last hour"},
+    {"nexus runs list --function order --version v4 --status error", "what a new version got wrong"},
     {"nexus runs list --event @last --all", "every attempt and replay of the newest event"},
     {0},
 };

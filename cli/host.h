@@ -19,4 +19,6 @@ void nx_cli_signals_free(nx_cli_signals *s);
 struct nx_gw_admin_route;
 /* routes.c */
 const struct nx_gw_admin_route *nx_cli_host_routes(unsigned *ret_n);
+nx_err nx_cli_openapi(nx_buf *out, nx_error *reterr); /* of a node that this program would be */
+nx_err nx_cli_routes_md(nx_buf *out);
 #endif

@@ -8,6 +8,7 @@
 #include "nx/shadow.h"
 #include "what_if.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 #define RESULT_BYTES (64u << 20)
 
@@ -117,15 +118,81 @@ static nx_err get_audit(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *
     return nx_audit_report(self, nx_gw_req_query(req, "function"), nx_gw_resp_body(resp), reterr);
 }
 
+#define DOC(...) \
+    &(const nx_gw_route_doc) { __VA_ARGS__ }
+#define STATUS "'ok' | 'error' | 'timeout' | 'dead' | 'skipped'"
+#define CODE "version, status: " STATUS ", output_sha256: sha256, fuel: int, duration_ms: number, host_calls: int"
+#define EFFECTS "'recorded' | 'deny' | 'live'"
+#define DIFFERENCE "{same: bool, shape, what: [string], before: any, after: any, only_status: bool, output?: any, emitted?: [any], first_effect?: any, logs?: any, first_call?: any}"
+#define REPLAYED                                                                                                                                       \
+    "{namespace, event_id: id, function, version, verdict: 'identical' | 'diverged' | 'failed' | 'same' | 'different', reason, effects: " EFFECTS ", " \
+    "is_replay: bool, is_what_if: bool, original_timestamp: time, trace_id, log_trace, run_id: id, artifact_missing: bool, fuel_comparable: bool, "    \
+    "output_sha256?: sha256, fuel?: int, duration_ms?: number, host_calls?: int, status?: " STATUS ", replay_run_id?: id, output?, output_base64?, "   \
+    "logs?: [string], original: {" CODE "}, first_difference?: {call: int, recorded, replayed, cause, at?: [string]}, diff?: " DIFFERENCE "}"
+#define COMPARED                                                                                                                                             \
+    "{namespace, event_id: id, function, run_id: id, trace_id, verdict: 'same' | 'different' | 'failed', reason, artifact_missing: bool, diff?: " DIFFERENCE \
+    ", settings?: any, output?, output_base64?}"
+
+static const nx_gw_param audit_query[] = {{"function", "string", "Of this function"}, {0}};
+
+static const nx_gw_admin_route routes[] = {
+    {"POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, NX_CLI_WHAT_IF_BYTES,
+     DOC("replay", "Replays", "Repeats what functions did with an event",
+         .body = {NX_GW_JSON, "ReplayRequest", "{event_id, function?, against?, effects?: " EFFECTS ", set?: [{path, value}], data_base64?, at?, set_effects?: [{index: int, answer}], …}"},
+         .answers = {{200, {NX_GW_NDJSON, "Replay", REPLAYED}}})},
+    {"POST", "/api/v1/diffs", nx_cli_route_diffs, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES,
+     DOC("compare", "Replays", "One event by two codes", .body = {NX_GW_JSON, "DiffRequest", "{event_id, before, after, function?, with_output?: bool}"},
+         .answers = {{200, {NX_GW_NDJSON, "Comparison", COMPARED}}})},
+    {"POST", "/api/v1/functions/{name}/promote", post_promote, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES,
+     DOC("promote", "Jobs", "Makes a shadow's code live, if enough events came out the same", .body = {NX_GW_JSON, "Promotion", "{min_events: int}"},
+         .answers = {{200, {NX_GW_JSON, "Promoted", "{function, version, events: int, diffs: int, job_id: id}"}}})},
+    {"GET", "/api/v1/audit", get_audit, 0, 0,
+     DOC("get_audit", "Audit", "What came of live runs that were repeated in idle time", audit_query,
+         .answers = {{200, {NX_GW_NDJSON, "Audit", "{namespace, function, audited: int, identical: int, diverged: int, failed: int, passed_over: int, waiting: int, "
+                                                   "replayable_percent: number, audit_percent: number, since?: time, last_event_id?: id, last_reason?}"}}})},
+    {"POST", "/api/v1/bundles", post_bundles, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES,
+     DOC("make_bundle", "Bundles", "One recorded run as a file", .body = {NX_GW_JSON, "BundleRequest", "{what, function?, redact?: [string]}"},
+         .answers = {{200, {"application/vnd.nexus.bundle", NULL, NULL}}})},
+};
+
 const nx_gw_admin_route *nx_cli_host_routes(unsigned *ret_n)
 {
-    static const nx_gw_admin_route routes[] = {
-        {"POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, NX_CLI_WHAT_IF_BYTES},
-        {"GET", "/api/v1/audit", get_audit, 0, 0},
-        {"POST", "/api/v1/bundles", post_bundles, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
-        {"POST", "/api/v1/functions/{name}/promote", post_promote, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
-        {"POST", "/api/v1/diffs", nx_cli_route_diffs, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES},
-    };
     *ret_n = NX_ARRAY_LEN(routes);
     return routes;
+}
+
+/* Those of all layers. */
+static nx_err all_routes(nx_gw_admin_route **ret, size_t *ret_n)
+{
+    unsigned n;
+    const nx_gw_admin_route *core = nx_core_admin_routes(&n);
+    *ret = calloc(n + NX_ARRAY_LEN(routes), sizeof **ret);
+    if (!*ret)
+        return NX_ENOMEM;
+    memcpy(*ret, core, n * sizeof *core);
+    memcpy(*ret + n, routes, sizeof routes);
+    *ret_n = n + NX_ARRAY_LEN(routes);
+    return NX_OK;
+}
+
+nx_err nx_cli_openapi(nx_buf *out, nx_error *reterr)
+{
+    nx_gw_admin_route *all = NULL;
+    size_t n = 0;
+    nx_err e = all_routes(&all, &n);
+    if (e == NX_OK)
+        e = nx_gw_openapi(all, n, &(nx_gw_openapi_info){.version = nx_cli_version}, out, reterr);
+    free(all);
+    return e;
+}
+
+nx_err nx_cli_routes_md(nx_buf *out)
+{
+    nx_gw_admin_route *all = NULL;
+    size_t n = 0;
+    nx_err e = all_routes(&all, &n);
+    if (e == NX_OK)
+        e = nx_gw_routes_md(all, n, out);
+    free(all);
+    return e;
 }

@@ -1,23 +1,22 @@
 /* admin.c: the admin API of a node: health and functions. Lists are NDJSON, newest first; see docs/API_REFERENCE.md.
- * Versions and aliases are in admin_versions.c; reading events, runs and logs is in admin_read.c. */
+ * The table of routes is in admin_routes.c; versions and aliases are in admin_versions.c; reading events, runs and logs is in admin_read.c. */
 #include "admin.h"
 #include "dlq.h"
 #include "fn.h"
-#include "job_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define DLQ_READ_NS (300 * NX_NS_PER_MS) /* for a count on the side */
 
-static nx_err healthz(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+nx_err nx_core_admin_healthz(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
     (void)self, (void)req, (void)reterr;
     nx_gw_resp_content_type(resp, "text/plain; charset=utf-8");
     return nx_buf_append_cstr(nx_gw_resp_body(resp), "ok\n");
 }
 
-static nx_err readyz(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+nx_err nx_core_admin_readyz(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
     (void)req, (void)reterr;
     nx_node *n = self;
@@ -56,7 +55,7 @@ nx_err nx_core_admin_require_ready(nx_node *n, nx_error *reterr)
     return nx_error_set(reterr, NX_EUNAVAIL, "%s", why.msg);
 }
 
-static nx_err metrics(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+nx_err nx_core_admin_metrics(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
     (void)req, (void)reterr;
     nx_node *n = self;
@@ -86,7 +85,7 @@ static const char *durability_name(nx_durability d)
                                                                            : "process";
 }
 
-static nx_err node_info(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+nx_err nx_core_admin_node(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
     (void)req;
     nx_node *n = self;
@@ -133,7 +132,7 @@ static void write_traffic(const nx_core_fn *fn, nx_jw *w)
     nx_core_split_to_json(fn->others ? &fn->others->split : &all, w);
 }
 
-static nx_err functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+nx_err nx_core_admin_functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
     (void)req;
     nx_node *n = self;
@@ -175,58 +174,27 @@ static nx_err functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *
 
 /* ---- the listener ----------------------------------------------------------------------------------------------------------------------- */
 
-#define MODULE_BYTES (64u << 20)
-
-static const nx_gw_admin_route own_routes[] = {
-    {"GET", "/healthz", healthz, NX_GW_ROUTE_FAST, 0},
-    {"GET", "/readyz", readyz, NX_GW_ROUTE_FAST, 0},
-    {"GET", "/metrics", metrics, 0, 0},
-    {"GET", "/api/v1/node", node_info, 0, 0},
-    {"GET", "/api/v1/functions", functions, 0, 0},
-    {"GET", "/api/v1/functions/{name}/versions", nx_core_admin_versions, 0, 0},
-    {"POST", "/api/v1/functions/{name}/versions", nx_core_admin_deploy, 0, 0},
-    {"GET", "/api/v1/functions/{name}/versions/{version}", nx_core_admin_version, 0, 0},
-    {"GET", "/api/v1/aliases", nx_core_admin_aliases, 0, 0},
-    {"PUT", "/api/v1/functions/{name}/aliases/{alias}", nx_core_admin_alias_put, 0, 0},
-    {"DELETE", "/api/v1/functions/{name}/aliases/{alias}", nx_core_admin_alias_delete, 0, 0},
-    {"POST", "/api/v1/functions/{name}/rollback", nx_core_admin_rollback, 0, 0},
-    {"POST", "/api/v1/functions/{name}/pause", nx_core_admin_pause, 0, 0},
-    {"POST", "/api/v1/functions/{name}/resume", nx_core_admin_resume, 0, 0},
-    {"POST", "/api/v1/functions/{name}/invoke", nx_core_admin_invoke, NX_GW_ROUTE_STREAM, 0},
-    {"PUT", "/api/v1/artifacts/{sha256}", nx_core_admin_artifact_put, 0, MODULE_BYTES},
-    {"GET", "/api/v1/artifacts/{sha256}", nx_core_admin_artifact, 0, 0},
-    {"GET", "/api/v1/events", nx_core_admin_events, 0, 0},
-    {"GET", "/api/v1/events/{id}", nx_core_admin_event, 0, 0},
-    {"GET", "/api/v1/events/{id}/data", nx_core_admin_event_data, 0, 0},
-    {"GET", "/api/v1/cron", nx_core_admin_cron, 0, 0},
-    {"GET", "/api/v1/runs", nx_core_admin_runs, 0, 0},
-    {"GET", "/api/v1/runs/{id}", nx_core_admin_run, 0, 0},
-    {"GET", "/api/v1/secrets", nx_core_admin_secrets, 0, 0},
-    {"PUT", "/api/v1/secrets/{name}", nx_core_admin_secret_put, 0, 0},
-    {"DELETE", "/api/v1/secrets/{name}", nx_core_admin_secret_delete, 0, 0},
-    {"POST", "/api/v1/jobs", nx_core_admin_job_post, 0, NX_JOB_SPEC_BYTES},
-    {"GET", "/api/v1/jobs", nx_core_admin_jobs, 0, 0},
-    {"GET", "/api/v1/jobs/{id}", nx_core_admin_job, 0, 0},
-    {"POST", "/api/v1/jobs/{id}/cancel", nx_core_admin_job_cancel, 0, 0},
-    {"GET", "/api/v1/dlq", nx_core_admin_dlq, 0, 0},
-    {"GET", "/api/v1/dlq/{id}", nx_core_admin_dlq_show, 0, 0},
-    {"POST", "/api/v1/dlq/redrive", nx_core_admin_dlq_redrive, NX_GW_ROUTE_STREAM, 0},
-    {"POST", "/api/v1/dlq/purge", nx_core_admin_dlq_purge, NX_GW_ROUTE_STREAM, 0},
-    {"GET", "/api/v1/logs", nx_core_admin_logs, NX_GW_ROUTE_STREAM, 0},
-};
+nx_err nx_core_admin_openapi(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
+{
+    (void)req;
+    nx_node *n = self;
+    nx_gw_openapi_info info = {.version = n->opt.version, .admin_url = n->admin_url, .events_url = atomic_load(&n->is_ready) ? n->url : ""};
+    return nx_gw_openapi(n->admin_routes, n->n_admin_routes, &info, nx_gw_resp_body(resp), reterr);
+}
 
 nx_err nx_core_admin_start(nx_node *n, nx_error *reterr)
 {
-    size_t own = NX_ARRAY_LEN(own_routes), all = own + n->opt.n_extra_routes;
-    nx_gw_admin_route *routes = calloc(all, sizeof *routes);
-    if (!routes)
+    unsigned own;
+    const nx_gw_admin_route *own_routes = nx_core_admin_routes(&own);
+    n->admin_routes = calloc(own + n->opt.n_extra_routes, sizeof *n->admin_routes);
+    if (!n->admin_routes)
         return nx_error_set(reterr, NX_ENOMEM, "admin routes");
-    memcpy(routes, own_routes, sizeof own_routes);
+    n->n_admin_routes = own + n->opt.n_extra_routes;
+    memcpy(n->admin_routes, own_routes, own * sizeof *own_routes);
     if (n->opt.n_extra_routes)
-        memcpy(routes + own, n->opt.extra_routes, n->opt.n_extra_routes * sizeof *routes);
+        memcpy(n->admin_routes + own, n->opt.extra_routes, n->opt.n_extra_routes * sizeof *own_routes);
     nx_gw_admin_options o = {.listen = {.address = n->cfg->admin}};
-    nx_err err = nx_gw_admin_new(&o, routes, all, n, &n->admin, reterr);
-    free(routes);
+    nx_err err = nx_gw_admin_new(&o, n->admin_routes, n->n_admin_routes, n, &n->admin, reterr);
     if (err == NX_OK)
         err = nx_gw_admin_start(n->admin, reterr);
     if (err != NX_OK)

@@ -3,7 +3,15 @@
 #define NX_CORE_ADMIN_H
 #include "core_internal.h"
 
-#define NX_CORE_NDJSON "application/x-ndjson"
+#define NX_CORE_NDJSON NX_GW_NDJSON
+
+/* admin.c */
+nx_err nx_core_admin_healthz(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_readyz(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_metrics(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_openapi(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_node(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
+nx_err nx_core_admin_functions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 
 /* admin_versions.c */
 nx_err nx_core_admin_versions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);

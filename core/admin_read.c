@@ -154,7 +154,7 @@ static bool is_repeated(const nx_run *v, unsigned i)
 
 static bool matches(const nx_run *r, const nx_fab_scan *s)
 {
-    return (!s->function.n || nx_slice_eq(r->function, s->function)) && (s->status < 0 || (int)r->status == s->status);
+    return (!s->function.n || nx_slice_eq(r->function, s->function)) && (!s->version.n || nx_slice_eq(r->version, s->version)) && (s->status < 0 || (int)r->status == s->status);
 }
 
 static nx_err runs_of_event(nx_node *n, nx_slice text, const nx_fab_scan *s, bool is_all, nx_arena *a, nx_buf *out, nx_error *reterr)
@@ -175,6 +175,20 @@ static nx_err runs_of_event(nx_node *n, nx_slice text, const nx_fab_scan *s, boo
     return err;
 }
 
+/* As runs name it: "v3", also given as "3", or "dev-1a2b3c4d". An alias names others over time. */
+static nx_err version_of(const nx_gw_req *req, char (*out)[NX_CORE_VERSION_BYTES], nx_slice *ret, nx_error *reterr)
+{
+    nx_slice s = nx_gw_req_query(req, "version");
+    uint64_t number;
+    if (!s.n)
+        return NX_OK;
+    bool is_number = nx_slice_u64(s.p[0] == 'v' ? nx_slice_sub(s, 1, s.n) : s, UINT32_MAX, &number) == NX_OK;
+    if ((!is_number && !nx_slice_starts(s, NX_SLICE("dev-"))) || s.n + 2 > sizeof *out)
+        return nx_error_set(reterr, NX_EINVAL, "version: \"%.*s\" is not the number of a version (v3)", NX_SLICE_FMT(nx_slice_sub(s, 0, 64)));
+    *ret = nx_slice_make(*out, (size_t)snprintf(*out, sizeof *out, "%s%.*s", is_number && s.p[0] != 'v' ? "v" : "", NX_SLICE_FMT(s)));
+    return NX_OK;
+}
+
 nx_err nx_core_admin_runs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
     nx_node *n = self;
@@ -184,7 +198,10 @@ nx_err nx_core_admin_runs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error
     nx_err err = scan_of(n, req, &scan, reterr);
     scan.function = nx_gw_req_query(req, "function");
     nx_slice status = nx_gw_req_query(req, "status"), event = nx_gw_req_query(req, "event"), all = nx_gw_req_query(req, "all");
+    char version[NX_CORE_VERSION_BYTES];
     bool is_all = all.p && !nx_slice_eq(all, NX_SLICE("0")) && !nx_slice_eq(all, NX_SLICE("false"));
+    if (err == NX_OK)
+        err = version_of(req, &version, &scan.version, reterr);
     if (err == NX_OK && status.n) {
         nx_run_status s;
         if (nx_run_status_parse(status, &s) != NX_OK)

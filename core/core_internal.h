@@ -262,6 +262,8 @@ struct nx_node {
     nx_rt *rt;
     nx_gw *gw;
     nx_gw_admin *admin;
+    nx_gw_admin_route *admin_routes; /* its own and those of layers above */
+    size_t n_admin_routes;
     nx_core_jobs *jobs;
     struct nx_job_board *board;
     nx_core_waiters *waiters;

@@ -440,6 +440,7 @@ void nx_node_stop(nx_node *n)
     nx_fab_server_stop(n->server);
     nx_gw_free(n->gw);
     nx_gw_admin_free(n->admin);
+    free(n->admin_routes);
     if (n->has_tick) {
         pthread_mutex_lock(&n->tick_mu);
         n->tick_stop = true;

@@ -203,6 +203,8 @@ static nx_err collect_run(void *self, const nx_fab_stored *s)
         return e;
     if (w->s->status >= 0 && (int)run->status != w->s->status)
         return NX_OK;
+    if (w->s->version.n && !nx_slice_eq(run->version, w->s->version))
+        return NX_OK;
     if (nx_fab_run_is_later_final(w->n, run))
         return NX_OK;
     return ++w->n_v == w->limit ? NX_ECANCELED : NX_OK;

@@ -93,16 +93,49 @@ typedef struct nx_gw_resp nx_gw_resp;
 typedef nx_err (*nx_gw_handler)(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr);
 
 typedef enum {
-    NX_GW_ROUTE_FAST = 1,  /* runs on the loop: must not block, no nx_gw_resp_write(); e.g. /healthz, /metrics */
-    NX_GW_ROUTE_STREAM = 2 /* may run long: uses one of the 16 stream threads instead of the 8 others */
+    NX_GW_ROUTE_FAST = 1,      /* runs on the loop: must not block, no nx_gw_resp_write(); e.g. /healthz, /metrics */
+    NX_GW_ROUTE_STREAM = 2,    /* may run long: uses one of the 16 stream threads instead of the 8 others */
+    NX_GW_ROUTE_ANY_QUERY = 4, /* query parameters that its description does not name are ignored: what probes and scrapers add */
 } nx_gw_route_flags;
+
+/* What a route takes and answers. Query parameters are checked against it; the rest is described from it (nx_gw_openapi()). Shapes are in the
+ * notation of nx/shape.h. */
+typedef struct nx_gw_param {
+    const char *name;  /* NULL ends a list */
+    const char *shape; /* of the value as text */
+    const char *help;  /* one line, without a full stop */
+} nx_gw_param;
+
+typedef struct nx_gw_content {
+    const char *media; /* NULL: none */
+    const char *name;  /* of the shape, unique; NULL: has none (bytes, text) */
+    const char *shape; /* of NDJSON: of a line */
+} nx_gw_content;
+
+#define NX_GW_JSON "application/json"
+#define NX_GW_NDJSON "application/x-ndjson"
+#define NX_GW_ANSWERS_MAX 3
+
+typedef struct nx_gw_route_doc {
+    const char *name;                   /* "list_runs"; unique */
+    const char *part;                   /* heading under which it stands */
+    const char *help;                   /* one line, without a full stop */
+    const nx_gw_param *query, *headers; /* NULL: none */
+    nx_gw_content body;
+    bool is_body_optional;
+    struct {
+        unsigned status; /* 0 ends the list; one status in several media stands in rows that follow each other. Errors are not listed: each is a problem */
+        nx_gw_content content;
+    } answers[NX_GW_ANSWERS_MAX];
+} nx_gw_route_doc;
 
 typedef struct nx_gw_admin_route {
     const char *method;  /* "GET" (answers HEAD too), "POST", … */
     const char *pattern; /* "/api/v1/events/{id}": a {name} takes one non-empty segment; a last "{name...}" takes the rest (may be empty) */
     nx_gw_handler handler;
     unsigned flags;
-    uint64_t max_body_bytes; /* 0: the listener's; at most 64 MiB */
+    uint64_t max_body_bytes;    /* 0: the listener's; at most 64 MiB */
+    const nx_gw_route_doc *doc; /* NULL: any query, not described */
 } nx_gw_admin_route;
 
 #define NX_GW_ROUTES_MAX 256
@@ -127,6 +160,15 @@ bool nx_gw_admin_is_tls(const nx_gw_admin *a);
  * A handler that does not return keeps this call waiting. */
 void nx_gw_admin_stop(nx_gw_admin *a, uint32_t deadline_ms);
 void nx_gw_admin_free(nx_gw_admin *a); /* NULL allowed */
+
+typedef struct nx_gw_openapi_info {
+    const char *version;                /* of the program */
+    const char *admin_url, *events_url; /* may be "": not known */
+} nx_gw_openapi_info;
+/* The routes, and POST /events/{type} of the other listener, as an OpenAPI 3.1 document. NX_EINVAL: a shape is not in the notation. */
+nx_err nx_gw_openapi(const nx_gw_admin_route *routes, size_t n, const nx_gw_openapi_info *info, nx_buf *out, nx_error *reterr);
+/* The same as a table for docs/API_REFERENCE.md. */
+nx_err nx_gw_routes_md(const nx_gw_admin_route *routes, size_t n, nx_buf *out);
 
 /* The request, valid until the handler returns; slices are lent as long. */
 nx_slice nx_gw_req_method(const nx_gw_req *r);

@@ -167,7 +167,7 @@ const char *nx_run_after_name(nx_run_after a); /* "dlq", "drop", "pause" */
 /* run_id: time of the event, digest of (ns, event, function, generation), the event's shard: the same run has the same id on every node. */
 nx_id nx_run_id_derive(nx_slice ns, const nx_id *event_id, uint64_t event_wall_ms, nx_slice function, unsigned generation);
 nx_id nx_run_id_new(uint64_t wall_ns, nx_slice function, unsigned shard); /* of a replay */
-unsigned nx_run_guest_emits(const nx_run *r); /* how many of `emitted` the guest emitted itself: they stand first */
+unsigned nx_run_guest_emits(const nx_run *r);                             /* how many of `emitted` the guest emitted itself: they stand first */
 nx_err nx_run_encode(const nx_run *r, nx_buf *out);
 /* NX_ECORRUPT with what and where in reterr. Every length is checked; at most the bounds above. */
 nx_err nx_run_decode(nx_slice bytes, nx_arena *a, nx_run *ret, nx_error *reterr);

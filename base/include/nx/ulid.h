@@ -26,7 +26,7 @@ nx_id nx_ulid_derive_named(uint64_t wall_ms, const uint8_t digest[10], unsigned 
  * after. The first of its 80 bits is set, which nx_ulid_new() never does, so that a look-up knows which ids may lie far behind their time. */
 nx_id nx_ulid_derive_late(uint64_t wall_ms, const uint8_t digest[10], unsigned shard, nx_slice type);
 bool nx_id_is_of(const nx_id *id, nx_slice name); /* whether it has that name's mark; of an id made without a name, once in a million */
-bool nx_id_may_be_late(const nx_id *id); /* false for nearly all ids that are not, and for raw ones */
+bool nx_id_may_be_late(const nx_id *id);          /* false for nearly all ids that are not, and for raw ones */
 nx_id nx_raw_id(uint64_t stream_seq);
 bool nx_id_is_raw(const nx_id *id, uint64_t *ret_seq);
 /* Exactly 26 valid characters (lower case accepted and made upper), ULID or raw; NX_EPARSE. */

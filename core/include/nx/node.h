@@ -31,6 +31,8 @@ typedef struct nx_node_options {
     const nx_node_part *part; /* may be NULL */
 } nx_node_options;
 
+/* The admin routes of this layer, with what they take and answer; for documents that are made of them. */
+const struct nx_gw_admin_route *nx_core_admin_routes(unsigned *ret_n);
 /* BLOCKING: private nats-server or connection, streams, runtime, programs, gateway, admin. Writes data_dir/node.json (admin URL, pid) for clients. */
 nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr);
 /* BLOCKING: loads changed programs, swaps functions and routes. ret_changes: lines such as "function 'a': code changed". */

@@ -230,6 +230,7 @@ nx_err nx_fab_run_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *ret
 typedef struct nx_fab_scan {
     nx_slice type;                         /* pattern; events only */
     nx_slice function;                     /* exact; runs only */
+    nx_slice version;                      /* exact; runs only */
     int status;                            /* nx_run_status, or -1; runs only */
     uint64_t since_wall_ns, until_wall_ns; /* 0: open */
     unsigned limit;                        /* newest `limit` matches, at most 10,000 */

@@ -143,19 +143,25 @@ static nx_err large(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *rete
     return err;
 }
 
+static const nx_gw_param runs_query[] = {{"limit", "int", "At most so many"}, {"status", "string", "That ended so"}, {0}};
+static const nx_gw_route_doc runs_doc = {.name = "runs", .query = runs_query}, none_doc = {.name = "none"};
+
 static const nx_gw_admin_route routes[] = {
-    {"GET", "/healthz", fast, NX_GW_ROUTE_FAST, 0},
-    {"GET", "/api/v1/events", list, 0, 0},
-    {"GET", "/api/v1/events/{id}", show, 0, 0},
-    {"POST", "/api/v1/events/{id}", show, 0, 0},
-    {"GET", "/api/v1/events/last", list, 0, 0},
-    {"PUT", "/api/v1/artifacts/{id}", show, 0, 8u << 20},
-    {"GET", "/assets/{rest...}", show, 0, 0},
-    {"GET", "/fail/{what}", failing, 0, 0},
-    {"GET", "/block", block, 0, 0},
-    {"GET", "/lines", lines, NX_GW_ROUTE_STREAM, 0},
-    {"GET", "/endless", endless, NX_GW_ROUTE_STREAM, 0},
-    {"GET", "/large", large, 0, 0},
+    {"GET", "/healthz", fast, NX_GW_ROUTE_FAST, 0, NULL},
+    {"GET", "/api/v1/events", list, 0, 0, NULL},
+    {"GET", "/api/v1/runs", list, 0, 0, &runs_doc},
+    {"GET", "/probe", list, NX_GW_ROUTE_ANY_QUERY, 0, &none_doc},
+    {"GET", "/bare", list, 0, 0, &none_doc},
+    {"GET", "/api/v1/events/{id}", show, 0, 0, NULL},
+    {"POST", "/api/v1/events/{id}", show, 0, 0, NULL},
+    {"GET", "/api/v1/events/last", list, 0, 0, NULL},
+    {"PUT", "/api/v1/artifacts/{id}", show, 0, 8u << 20, NULL},
+    {"GET", "/assets/{rest...}", show, 0, 0, NULL},
+    {"GET", "/fail/{what}", failing, 0, 0, NULL},
+    {"GET", "/block", block, 0, 0, NULL},
+    {"GET", "/lines", lines, NX_GW_ROUTE_STREAM, 0, NULL},
+    {"GET", "/endless", endless, NX_GW_ROUTE_STREAM, 0, NULL},
+    {"GET", "/large", large, 0, 0, NULL},
 };
 
 static void request(const char *text, raw_answer *ret)
@@ -197,6 +203,21 @@ static void test_admin_routes_and_parameters(void **state)
     request("GET /api/v1/events/1 HTTP/1.1\r\n" L "\r\n", &a);
     assert_non_null(strstr(a.head, "X-Extra: 1"));
     raw_answer_done(&a);
+}
+
+#define UNKNOWN(what, takes)                                                                                                            \
+    "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"detail\":\"there is no query parameter " what " takes " takes \
+    "\",\"code\":\"NX_EINVAL\"}"
+
+static void test_admin_refuses_query_parameters_that_a_route_does_not_take(void **state)
+{
+    (void)state;
+    expect("GET /api/v1/runs?status=ok&limit=1&limit=2 HTTP/1.1\r\n" L "\r\n", 200, "list /api/v1/runs");
+    expect("GET /api/v1/runs?limit=1&limti HTTP/1.1\r\n" L "\r\n", 400, UNKNOWN("\\\"limti\\\": GET /api/v1/runs", "limit, status"));
+    expect("GET /api/v1/runs?%6Cimit=1 HTTP/1.1\r\n" L "\r\n", 200, "list /api/v1/runs");
+    expect("GET /bare?x=1 HTTP/1.1\r\n" L "\r\n", 400, UNKNOWN("\\\"x\\\": GET /bare", "none"));
+    expect("GET /bare? HTTP/1.1\r\n" L "\r\n", 200, "list /bare");
+    expect("GET /probe?verbose HTTP/1.1\r\n" L "\r\n", 200, "list /probe");
 }
 
 static void test_admin_head_has_no_body(void **state)
@@ -417,13 +438,13 @@ static void test_admin_bad_routes_are_said(void **state)
 {
     (void)state;
     static const nx_gw_admin_route bad[][2] = {
-        {{"GET", "x", fast, 0, 0}, {"GET", "/y", fast, 0, 0}},
-        {{"GET", "/a//b", fast, 0, 0}, {"GET", "/y", fast, 0, 0}},
-        {{"GET", "/{}", fast, 0, 0}, {"GET", "/y", fast, 0, 0}},
-        {{"GET", "/{a}b", fast, 0, 0}, {"GET", "/y", fast, 0, 0}},
-        {{"GET", "/{a...}/b", fast, 0, 0}, {"GET", "/y", fast, 0, 0}},
-        {{"GET", "/{a}/x", fast, 0, 0}, {"GET", "/{b}/x", fast, 0, 0}},
-        {{"GET", "/y", fast, 0, 128u << 20}, {"GET", "/z", fast, 0, 0}},
+        {{"GET", "x", fast, 0, 0, NULL}, {"GET", "/y", fast, 0, 0, NULL}},
+        {{"GET", "/a//b", fast, 0, 0, NULL}, {"GET", "/y", fast, 0, 0, NULL}},
+        {{"GET", "/{}", fast, 0, 0, NULL}, {"GET", "/y", fast, 0, 0, NULL}},
+        {{"GET", "/{a}b", fast, 0, 0, NULL}, {"GET", "/y", fast, 0, 0, NULL}},
+        {{"GET", "/{a...}/b", fast, 0, 0, NULL}, {"GET", "/y", fast, 0, 0, NULL}},
+        {{"GET", "/{a}/x", fast, 0, 0, NULL}, {"GET", "/{b}/x", fast, 0, 0, NULL}},
+        {{"GET", "/y", fast, 0, 128u << 20, NULL}, {"GET", "/z", fast, 0, 0, NULL}},
     };
     nx_gw_admin_options o = {.listen = {.address = NX_SLICE("127.0.0.1:0")}};
     for (size_t i = 0; i < NX_ARRAY_LEN(bad); i++) {
@@ -483,6 +504,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_admin_routes_and_parameters),
+        cmocka_unit_test(test_admin_refuses_query_parameters_that_a_route_does_not_take),
         cmocka_unit_test(test_admin_head_has_no_body),
         cmocka_unit_test(test_admin_errors_are_problems),
         cmocka_unit_test(test_admin_body_limits_per_route),

@@ -138,9 +138,9 @@ static void fail_each_allocation(const char *address, const nx_buf *request, int
 static void serve(void)
 {
     static const nx_gw_admin_route routes[] = {
-        {"POST", "/fast", echo, NX_GW_ROUTE_FAST, 0},
-        {"POST", "/echo/{id}", echo, 0, 0},
-        {"GET", "/stream", stream, NX_GW_ROUTE_STREAM, 0},
+        {"POST", "/fast", echo, NX_GW_ROUTE_FAST, 0, NULL},
+        {"POST", "/echo/{id}", echo, 0, 0, NULL},
+        {"GET", "/stream", stream, NX_GW_ROUTE_STREAM, 0, NULL},
     };
     static char data[40000];
     nx_gw *gw;
