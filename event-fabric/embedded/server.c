@@ -229,11 +229,11 @@ static uint64_t memory_limit(const nx_fab_server *s)
     return MEMORY_BYTES + MEMORY_OF_CONSUMER * count_consumers(store);
 }
 
-/* The limit is the operator's, and so is GOGC where it is set. Unset, the heap may grow by half between two collections: docs/BENCHMARKS.md has
- * what other values take in memory, processor time and latency. */
+/* The limit is the operator's, and so is GOGC where it is set. Unset, the heap may grow by three quarters between two collections:
+ * docs/BENCHMARKS.md has what other values take in memory and processor time. */
 static char **make_env(const nx_fab_server *s, char *limit, size_t limit_bytes)
 {
-    static char gogc[] = "GOGC=50";
+    static char gogc[] = "GOGC=75";
     size_t n = 0, k = 0;
     char **v;
 
