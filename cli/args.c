@@ -51,8 +51,11 @@ static const nx_cli_command *group_otherwise(const char *word)
 
 static nx_err usage(const nx_cli *c, FILE *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* Where nothing names a command yet, the group that was begun is what help is for. */
 static nx_err usage(const nx_cli *c, FILE *err, const char *fmt, ...)
 {
+    const char *help_of = c->command ? c->command->verb : c->group ? c->group
+                                                                   : "";
     char text[1024];
     va_list ap;
     va_start(ap, fmt);
@@ -67,7 +70,7 @@ static nx_err usage(const nx_cli *c, FILE *err, const char *fmt, ...)
         fputs("usage: ", err);
         nx_cli_usage_line(c->command, err);
     }
-    fprintf(err, "try 'nexus %s%s--help'\n", c->command ? c->command->verb : "", c->command ? " " : "");
+    fprintf(err, "try 'nexus %s%s--help'\n", help_of, help_of[0] ? " " : "");
     return NX_EINVAL;
 }
 
@@ -92,13 +95,29 @@ static const char *suggest_word(const char *word, const char *group)
     return nx_cli_suggest(word, candidates);
 }
 
+/* "list, show": the second words of a group. */
+static void words_of(const char *group, char *out, size_t size)
+{
+    size_t group_n = strlen(group), n = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; nx_cli_commands[i] && n < size; i++) {
+        const char *verb = nx_cli_commands[i]->verb;
+        if (!nx_cli_commands[i]->is_hidden && strncmp(verb, group, group_n) == 0 && verb[group_n] == ' ')
+            n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", verb + group_n + 1);
+    }
+}
+
 static nx_err unknown_verb(const nx_cli *c, const char *group, const char *word, FILE *err)
 {
+    char words[256];
     const char *near = suggest_word(word, group);
     const char *prefix = group ? group : "", *space = group ? " " : "";
     if (near)
         return usage(c, err, "unknown command '%s%s%s' (did you mean '%s%s%s'?)", prefix, space, word, prefix, space, near);
-    return usage(c, err, "unknown command '%s%s%s'", prefix, space, word);
+    if (!group)
+        return usage(c, err, "unknown command '%s'", word);
+    words_of(group, words, sizeof words);
+    return usage(c, err, "unknown command '%s %s': behind '%s' stands one of %s", group, word, group, words);
 }
 
 static nx_err unknown_flag(const nx_cli *c, const char *name, FILE *err)
@@ -201,7 +220,7 @@ static nx_err word_of_verb(nx_cli *c, const char **group, const char *word, FILE
             c->wants_help = true;
             return NX_OK;
         }
-        if ((*group = group_find(word)))
+        if ((*group = c->group = group_find(word)))
             return NX_OK;
         if (!(c->command = nx_cli_command_find(word)) || strchr(word, ' ')) {
             c->command = NULL;
@@ -282,8 +301,11 @@ nx_err nx_cli_parse(int argc, char *const *argv, nx_cli *c, const char **ret_gro
     *ret_group = group;
     if (c->wants_help)
         return NX_OK;
-    if (!c->command && group)
-        return usage(c, err, "'nexus %s' needs one more word; see 'nexus %s --help'", group, group);
+    if (!c->command && group) {
+        char words[256];
+        words_of(group, words, sizeof words);
+        return usage(c, err, "'nexus %s' needs one more word: %s", group, words);
+    }
     if (!c->command) {
         c->wants_help = true;
         return NX_OK;

@@ -100,6 +100,7 @@ struct nx_cli {
     unsigned n_args;
     const char *program; /* as it was called: for commands that are shown to be typed */
     bool json, wants_help;
+    const char *group;               /* first word of two, while the second is not known */
     bool is_json_asked;              /* --json stands somewhere: how a wrong use is told, before all flags are read */
     bool has_colour, err_has_colour; /* stdout, stderr */
     bool err_is_tty;

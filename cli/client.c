@@ -171,7 +171,9 @@ int nx_cli_fail_problem(const nx_cli *c, const nx_httpc_resp *reply)
 static int fail_transport(const nx_cli_client *n, const nx_error *e)
 {
     if (e->code == NX_EUNAVAIL) {
-        nx_cli_fail(n->cli, NX_EUNAVAIL, "no node answers at %s; start one with `nexus dev`", n->url);
+        const char *why = strstr(e->msg, ": "); /* behind the URL: curl's own words */
+        bool is_usual = !why || strstr(why, "onnection refused") || strstr(why, "ailed to connect") || strstr(why, "ould not connect");
+        nx_cli_fail(n->cli, NX_EUNAVAIL, "no node answers at %s%s; start one with `nexus dev`, or name another with --admin-url", n->url, is_usual ? "" : why);
         return NX_CLI_NO_NODE;
     }
     if (e->msg[0]) /* it names the URL */

@@ -344,15 +344,45 @@ static int report(bisect *b)
 
 /* ---- the command ------------------------------------------------------------------------------------------------------------------------------ */
 
-/* "v3" among the stored versions. */
+/* The version that an alias names; the node says so where it is split, or there is none. */
+static int resolve_alias(bisect *b, const char *alias, char *ret, size_t ret_bytes)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf path = NX_BUF_INIT(4096);
+    nx_httpc_resp reply;
+    nx_json *root = NULL;
+    nx_err e = nx_buf_printf(&path, "/api/v1/functions/%s/versions/", b->function);
+    if (e == NX_OK)
+        e = nx_cli_path_segment(&path, alias);
+    const char *p = nx_buf_cstr(&path);
+    if (e != NX_OK || !p)
+        return nx_cli_fail(b->c, NX_ELIMIT, "the name of a version is too long");
+    int code = call(b, "GET", p, NX_SLICE_NULL, &reply);
+    if (code != NX_CLI_OK)
+        return code;
+    if (nx_json_parse(nx_buf_view(&reply.body), NX_CLI_REPLY_BYTES, &root, NULL) != NX_OK || nx_slice_to_cstr(nx_json_get_str(root, "version"), ret, ret_bytes) != NX_OK)
+        code = nx_cli_fail(b->c, NX_EPARSE, "the node does not answer like one");
+    nx_json_free(root);
+    nx_buf_done(&reply.body);
+    return code;
+}
+
+/* "v3", or an alias, among the stored versions. */
 static int find_version(bisect *b, const char *flag, unsigned *ret)
 {
     const char *text = nx_cli_flag_text(b->c, flag);
+    char named[32];
     uint64_t number;
     if (!text)
         return NX_CLI_OK;
-    if (text[0] != 'v' || nx_slice_u64(nx_slice_cstr(text + 1), 1000000, &number) != NX_OK)
-        return nx_cli_fail_usage(b->c, "flag --%s: \"%s\" is not a version (v3)", flag, text);
+    if (text[0] != 'v' || nx_slice_u64(nx_slice_cstr(text + 1), 1000000, &number) != NX_OK) {
+        int code = resolve_alias(b, text, named, sizeof named);
+        if (code != NX_CLI_OK)
+            return code;
+        text = named;
+        if (text[0] != 'v' || nx_slice_u64(nx_slice_cstr(text + 1), 1000000, &number) != NX_OK)
+            return nx_cli_fail_usage(b->c, "flag --%s: %s is no stored version", flag, text);
+    }
     for (unsigned i = 0; i < b->n; i++)
         if (b->v[i].number == number) {
             *ret = i;
@@ -393,7 +423,7 @@ static int run(nx_cli *c)
     if (code == NX_CLI_OK)
         code = list_versions(&b);
     if (code == NX_CLI_OK && b.n < 2)
-        code = nx_cli_fail(c, NX_ENOENT, "function '%s' has %u stored versions; bisecting needs two", b.function, b.n);
+        code = nx_cli_fail(c, NX_ENOENT, "function '%s' has %u stored version%s; bisecting needs two", b.function, b.n, b.n == 1 ? "" : "s");
     if (code == NX_CLI_OK)
         code = choose_ends(&b, recorded);
     if (code == NX_CLI_OK)
@@ -407,8 +437,8 @@ static int run(nx_cli *c)
 
 static const nx_cli_flag flags[] = {
     {.name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Whose versions, where several functions ran the event."},
-    {.name = "good", .value = "VERSION", .help = "A version that is good (default: the recorded one, else the oldest); others are good that do the same."},
-    {.name = "bad", .value = "VERSION", .help = "A version that is bad (default: the newest)."},
+    {.name = "good", .value = "VERSION", .help = "A version that is good, or an alias of one (default: the recorded one, else the oldest); others are good that do the same."},
+    {.name = "bad", .value = "VERSION", .help = "A version that is bad, or an alias of one (default: the newest)."},
     {.name = "test", .value = "COMMAND", .help = "A shell command that decides: the output on stdin; exit code 0 good, 125 skip, 1 to 127 bad."},
     {0},
 };
@@ -418,7 +448,7 @@ static const nx_cli_arg args[] = {
 };
 static const nx_cli_example examples[] = {
     {"nexus bisect @last", "which version was the first that did something else with the event than was recorded"},
-    {"nexus bisect 8W2MQ4KD --good v3 --bad v9", "between two versions"},
+    {"nexus bisect 8W2MQ4KD --good v3 --bad live", "between a version and what is live now"},
     {"nexus bisect @last --test 'jq -e \".total == 2331\"'", "what is good is what the command says"},
     {0},
 };

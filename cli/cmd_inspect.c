@@ -119,8 +119,10 @@ static int run(nx_cli *c)
     if ((e.code = nx_cli_read_file(c->args[0], &module, &e)) != NX_OK)
         return nx_cli_fail_error(c, &e);
     nx_jw w = NX_JW_INIT(&out);
-    if ((e.code = nx_rt_inspect(nx_buf_view(&module), &w, &e)) != NX_OK || (e.code = nx_jw_err(&w)) != NX_OK)
+    if ((e.code = nx_rt_inspect(nx_buf_view(&module), &w, &e)) != NX_OK || (e.code = nx_jw_err(&w)) != NX_OK) {
+        nx_error_prefix(&e, "%s", c->args[0]);
         return nx_cli_fail_error(c, &e);
+    }
     nx_json *root = NULL;
     if ((e.code = nx_json_parse(nx_buf_view(&out), 64u << 20, &root, &e)) != NX_OK)
         return nx_cli_fail_error(c, &e);

@@ -113,7 +113,7 @@ static int run(nx_cli *c)
     printf("made %s (%s):\n", root, t->says);
     for (const nx_cli_template_file *f = t->files; f->path; f++)
         printf("  %s/%s\n", root, f->path);
-    printf("\nNow:\n  cd ");
+    printf("\nNow:\n  cd %s", root[0] == '-' ? "./" : "");
     nx_cli_print_word(stdout, root);
     if (t->first)
         printf("\n  %s", t->first);

@@ -115,7 +115,10 @@ static int load(const nx_cli *c, program *p)
     nx_cli_progress *progress = nx_cli_progress_begin(c, "Compiling");
     e.code = nx_rt_program_load(p->offline.rt, nx_buf_view(&p->module), &digest, p->attempt.memory_bytes, &p->attempt.program, &e);
     nx_cli_progress_end(progress);
-    return e.code == NX_OK ? NX_CLI_OK : nx_cli_fail_error(c, &e);
+    if (e.code == NX_OK)
+        return NX_CLI_OK;
+    nx_error_prefix(&e, "%s", c->args[0]);
+    return nx_cli_fail_error(c, &e);
 }
 
 /* The program's exit code; 128 + 6 for what a signal would have ended: a trap, a limit. */

@@ -1,5 +1,6 @@
 /* table.c: the table of commands, and running one. */
 #include "cmds.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -138,8 +139,9 @@ int nx_cli_main(int argc, char **argv)
         code = c.wants_help ? print_help(&c, group) : c.command->run(&c);
     nx_cli_done(&c);
     /* What could not be written was not said. */
-    if (fflush(stdout) != 0 && code == NX_CLI_OK) {
-        perror("nexus: standard output");
+    bool is_lost = ferror(stdout) != 0; /* of an earlier write, whose errno is gone */
+    if ((fflush(stdout) != 0 || is_lost) && code == NX_CLI_OK) {
+        fprintf(stderr, "nexus: standard output: %s\n", is_lost ? "not all of it could be written" : strerror(errno));
         code = nx_err_exit_code(NX_EIO);
     }
     return code;

@@ -39,8 +39,8 @@
         "effects: [{name, request_sha256: sha256, status, clock_ms: number, answer?, answer_base64?}], host_calls: int, "                  \
         "host_calls_sha256: sha256, host_calls_kept_bytes: int, event_seq: int, delivery: int, record_seq?: int, recorded_at?: time, "     \
         "attempts: [{" RUN "}]"
-#define JOB                                                                                                                                             \
-    "namespace, job_id: id, kind: 'replay' | 'shadow' | 'backfill', status: 'queued' | 'running' | 'done' | 'failed' | 'canceled', created_at?: time, " \
+#define JOB                                                                                                                                                       \
+    "namespace, job_id: id, kind: 'replay' | 'shadow' | 'backfill' | 'prune', status: 'queued' | 'running' | 'done' | 'failed' | 'canceled', created_at?: time, " \
     "started_at?: time, ended_at?: time, node?, error?, progress: {events: int, percent?: number, eta_s?: number, events_per_s: number}, spec: {…}, summary?: {…}"
 #define DEAD_FILTER "ids?: [string], function?, type?, why?, since?, until?, all?: bool, limit?: int, after?: int, not_before?"
 #define HANDLED "{matching: int, left: int, after: int, events: [{namespace, event_id: id, function, run_id: id, result: 'redriven' | 'purged' | 'failed', " \
@@ -181,7 +181,7 @@ static const nx_gw_admin_route routes[] = {
     {"DELETE", "/api/v1/secrets/{name}", nx_core_admin_secret_delete, 0, 0,
      DOC("delete_secret", "Secrets", "Removes it from the store", .answers = {{200, JSON("SecretDeleted", "{namespace, name, deleted: bool}")}})},
     {"POST", "/api/v1/jobs", nx_core_admin_job_post, 0, NX_JOB_SPEC_BYTES,
-     DOC("start_job", "Jobs", "Begins work that takes longer than a request", .body = JSON("JobSpec", "{kind: 'replay' | 'shadow' | 'backfill', spec?: {…}}"),
+     DOC("start_job", "Jobs", "Begins work that takes longer than a request", .body = JSON("JobSpec", "{kind: 'replay' | 'shadow' | 'backfill' | 'prune', spec?: {…}}"),
          .answers = {{201, JSON("Job", "{" JOB "}")}})},
     {"GET", "/api/v1/jobs", nx_core_admin_jobs, 0, 0, DOC("list_jobs", "Jobs", "Jobs, newest first", jobs_query, .answers = {{200, LINES("Job", "{" JOB "}")}})},
     {"GET", "/api/v1/jobs/{id}", nx_core_admin_job, 0, 0, DOC("get_job", "Jobs", "One job, with its summary", .answers = {{200, JSON("Job", "{" JOB "}")}})},

@@ -30,19 +30,24 @@ static nx_core_old_version *find(const nx_core_survey *s, nx_slice function, nx_
     return bsearch(&wanted, s->versions, s->n_versions, sizeof wanted, by_function);
 }
 
-static void need_version(const nx_core_survey *s, nx_slice function, nx_slice name, nx_core_need by)
+/* Both: whether that was news. */
+static bool need_version(const nx_core_survey *s, nx_slice function, nx_slice name, nx_core_need by)
 {
     nx_core_old_version *v = find(s, function, name);
-    if (v && v->by == NX_CORE_NEEDED_NOT)
+    bool is_new = v && v->by == NX_CORE_NEEDED_NOT;
+    if (is_new)
         v->by = by;
+    return is_new;
 }
 
-static void need_artifact(const nx_core_survey *s, const nx_sha256 *digest)
+static bool need_artifact(const nx_core_survey *s, const nx_sha256 *digest)
 {
     nx_core_old_artifact wanted = {.is.digest = *digest};
     nx_core_old_artifact *a = s->n_artifacts ? bsearch(&wanted, s->artifacts, s->n_artifacts, sizeof wanted, by_digest) : NULL;
-    if (a)
+    bool is_new = a && !a->is_needed;
+    if (is_new)
         a->is_needed = true;
+    return is_new;
 }
 
 static bool read_version(const nx_kv *kv, nx_core_old_version *ret)
@@ -191,28 +196,6 @@ static void need_running(nx_core_survey *s)
     pthread_rwlock_unlock(&s->node->snap_mu);
 }
 
-static bool need_recorded(void *self, const nx_run *run)
-{
-    nx_core_survey *s = self;
-    nx_sha256 digest;
-    if (++s->n_records % 4096 == 0 && s->job) {
-        nx_job_progress_set(s->job, &(nx_job_progress){.done = s->n_records});
-        if (nx_job_is_over(s->job))
-            return false;
-    }
-    need_version(s, run->function, run->version, NX_CORE_NEEDED_RECORDING);
-    if (nx_sha256_parse_hex(run->artifact, &digest) == NX_OK)
-        need_artifact(s, &digest);
-    return true;
-}
-
-static void need_artifacts_of(const nx_core_survey *s)
-{
-    for (unsigned i = 0; i < s->n_versions; i++)
-        if (s->versions[i].by != NX_CORE_NEEDED_NOT)
-            need_artifact(s, &s->versions[i].artifact);
-}
-
 bool nx_core_survey_has_candidates(const nx_core_survey *s)
 {
     for (unsigned i = 0; i < s->n_versions; i++)
@@ -222,6 +205,28 @@ bool nx_core_survey_has_candidates(const nx_core_survey *s)
         if (!s->artifacts[i].is_needed)
             return true;
     return false;
+}
+
+static bool need_recorded(void *self, const nx_run *run)
+{
+    nx_core_survey *s = self;
+    nx_sha256 digest;
+    if (++s->n_records % 4096 == 0 && s->job) {
+        nx_job_progress_set(s->job, &(nx_job_progress){.done = s->n_records});
+        if (nx_job_is_over(s->job))
+            return false;
+    }
+    bool is_new = need_version(s, run->function, run->version, NX_CORE_NEEDED_RECORDING);
+    if (nx_sha256_parse_hex(run->artifact, &digest) == NX_OK)
+        is_new = need_artifact(s, &digest) || is_new;
+    return !is_new || nx_core_survey_has_candidates(s); /* what old versions left is at the stream's beginning: the rest is mostly not read */
+}
+
+static void need_artifacts_of(const nx_core_survey *s)
+{
+    for (unsigned i = 0; i < s->n_versions; i++)
+        if (s->versions[i].by != NX_CORE_NEEDED_NOT)
+            need_artifact(s, &s->versions[i].artifact);
 }
 
 /* Artifacts first: one that is put or touched after that is not removed, whatever else was missed. */
@@ -249,7 +254,7 @@ nx_err nx_core_survey_make(nx_core_survey *s, nx_error *reterr)
 static nx_err look_at_recordings(nx_core_survey *s, nx_error *reterr)
 {
     nx_err err = NX_OK;
-    for (int replays = 0; err == NX_OK && replays < 2; replays++)
+    for (int replays = 0; err == NX_OK && replays < 2 && nx_core_survey_has_candidates(s); replays++)
         err = nx_fab_records_visit(s->node->ns, replays, need_recorded, s, reterr);
     return err == NX_OK && s->job && nx_job_is_over(s->job) ? NX_ECANCELED : err;
 }

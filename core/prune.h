@@ -1,6 +1,7 @@
 /* prune.h: which stored versions and artifacts nothing needs any more, and removing them.
  * A version stays while an alias names it (also from before, for a rollback), while it is one of a function's newest, while it is younger than
- * asked, while a job that is not over or a timer names it, and while a stored recording was made by it: every record is read for that, once.
+ * asked, while a job that is not over or a timer names it, and while a stored recording was made by it: records are read for that, once, until no
+ * candidate is left.
  * An artifact stays while a version that stays, a function of this node, such a job or a stored recording has it, or it was put lately.
  * The highest number of a function always stays, so that no number is ever given twice.
  * Ownership: a survey owns its arena, where all it has found lies.

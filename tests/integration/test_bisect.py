@@ -58,6 +58,15 @@ def test_between_two_versions(node):
     assert bisect(node, "--good", "v5", "--bad", "v6")["tested"] == 2
 
 
+def test_between_aliases(node):
+    node.json("alias", "set", "order", "stable", "--to", "v3")
+    answer = bisect(node, "--good", "stable", "--bad", "live")
+    assert (answer["first_bad"], answer["last_good"]) == ("v6", "v5")
+    assert "has no version or alias 'beta'" in bisect(node, "--bad", "beta", code=4)
+    node.json("alias", "set", "order", "stable", "--weight", "v3=50", "--weight", "v4=50")
+    assert "is split (v4 50 %, v3 50 %): name one of its versions" in bisect(node, "--good", "stable", code=5)
+
+
 def test_for_people(node):
     lines = node.nexus("bisect", node.event).stdout.splitlines()
     assert "v1: good" in lines and any(line.startswith("v10: bad (output.total changed") for line in lines)

@@ -89,6 +89,38 @@ def test_no_node_is_exit_code_69(tmp_path):
         assert json.loads(failed.stderr)["error"]["message"]
 
 
+@pytest.mark.parametrize("url, says", [("http://no-host.invalid:1", "resolve"), ("http://127.0.0.1:9", "answers at http://127.0.0.1:9; start")])
+def test_no_node_says_why_where_it_is_not_the_usual_reason(tmp_path, url, says):
+    result = nexus("runs", "list", "--admin-url", url, cwd=tmp_path, check=False)
+    assert result.returncode == 69 and says in result.stderr and "--admin-url" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["schema"], ["version"], ["--help"], ["man"], ["completion", "bash"], ["events", "list"], ["logs"], ["logs", "--json"], ["events", "list", "--json"]])
+def test_what_could_not_be_written_is_exit_code_74(node, arguments):
+    node.publish("nobody.takes.it", b"1")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        result = subprocess.run([str(NEXUS), *arguments], cwd=node.project.dir, env=environment(NEXUS_ADMIN_URL=node.admin_url), stdin=subprocess.DEVNULL,
+                                stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert result.returncode == 74 and "standard output" in result.stderr, result
+
+
+def test_json_of_every_command_is_objects_with_keys_in_snake_case(node, tmp_path):
+    event = node.publish("probe", b"hello")
+    node.run_of(event)
+    bundle = tmp_path / "cases"
+    bundle.mkdir()
+    commands = [["version"], ["doctor"], ["validate"], ["functions", "list"], ["events", "list"], ["events", "show", event], ["runs", "list"], ["runs", "show", "@last"],
+                ["runs", "list", "--all"], ["logs"], ["replay", event], ["replay", "--since", "1h"], ["jobs", "list"], ["jobs", "show", "@last"], ["invoke", "probe", "--data", "x"],
+                ["diff", event, "recorded"], ["bundle", event, "-o", f"{bundle}/"], ["test", "--cases", bundle, "--against", "recorded"], ["dlq", "list"], ["cron", "list"], ["secrets", "list"], ["audit"],
+                ["alias", "list"], ["shadow", "status"], ["functions", "pause", "probe"], ["functions", "resume", "probe"], ["new", tmp_path / "made"], ["inspect", node.project.dir / "probe.wasm"]]
+    for arguments in commands:
+        result = node.nexus(*arguments, "--json", check=False)
+        lines = lines_of(result.stdout)
+        assert lines or result.returncode == 0, f"{arguments}: {result.returncode} {result.stderr}"
+        assert all(isinstance(line, dict) and re.fullmatch("[a-z][a-z0-9_]*", key) for line in lines for key in line), f"{arguments}: {lines}"
+        assert not result.stderr or json.loads(result.stderr)["error"], f"{arguments}: {result.stderr}"
+
+
 def test_not_found_is_exit_code_4(node):
     for arguments in (["events", "show", "01ARZ3NDEKTSV4RRFFQ69G5FAV"], ["runs", "show", "01ARZ3NDEKTSV4RRFFQ69G5FAV"],
                       ["replay", "01ARZ3NDEKTSV4RRFFQ69G5FAV"], ["invoke", "nobody", "--data", "x"], ["versions", "list", "nobody"]):

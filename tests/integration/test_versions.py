@@ -217,6 +217,25 @@ def test_replay_diff_and_redrive_by_alias(node):
     assert not node.json("dlq", "list")
 
 
+def test_what_takes_one_version_says_that_an_alias_is_split(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"functions": []})
+    with Node(project, "--set", "log.level=info", verb="serve") as node:
+        node.modules = modules(guests)
+        assert [deploy(node, node.modules[i]) for i in (1, 2)] == ["v1", "v2"]
+        event = node.publish("which", "x")
+        node.run_of(event)
+        node.json("alias", "set", "which", "--weight", "v1=50")
+        for command in (("replay", "--all", "--function", "which", "--against", "live"), ("shadow", "start", "which", "live"), ("versions", "show", "which", "live")):
+            got = node.nexus(*command, check=False)
+            assert got.returncode == 5 and "'live' of 'which' is split (v2 50 %, v1 50 %): name one of its versions" in got.stderr, got.stderr
+        # One event has one version of them.
+        assert node.replay(event, "--against", "live", check=False)[0]["version"] in ("v1", "v2")
+        assert {r["version"] for r in node.runs(function="which", version="v2")} == {"v2"} and node.runs(version="1") == []
+        assert [r["version"] for r in node.json("runs", "list", "--version", "2")] == ["v2"]
+        assert node.nexus("runs", "list", "--version", "live", check=False).returncode == 2
+
+
 def prune(node, *flags):
     (job,) = node.json("versions", "prune", "which", *flags)
     assert job["status"] == "done", job
@@ -302,6 +321,24 @@ def test_prune_keeps_what_recordings_jobs_aliases_and_timers_need(tmp_path, gues
         wait_until(lambda: names(prune(node, "--older-than", "1ms", "--keep", "1")) or stored(node) == ["v6", "v5", "v4", "v1"], "the rest to go")
         wait_until(lambda: prune(node, "--older-than", "1ms", "--keep", "1") and stored(node) == ["v6", "v5", "v4", "v1"], "the shadow's version to go")
         assert [v["verdict"] for v in node.replay(recorded)] == ["identical"]
+
+
+def test_prune_reads_no_more_records_than_it_has_to(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"functions": []})
+    with Node(project, "--set", "log.level=info", verb="serve") as node:
+        node.modules = modules(guests)
+        assert deploy(node, node.modules[1]) == "v1" and answer_of(node) == "v1 v1"
+        assert deploy(node, node.modules[2]) == "v2"
+        assert deploy(node, node.modules[3]) == "v3"
+        for _ in range(20):
+            assert answer_of(node) == "v3 v3"
+        for i in range(11):
+            node.json("alias", "set", "which", "--to", f"v{2 + i % 2}")
+        age()
+        (job,) = node.json("versions", "prune", "which", "--older-than", "1ms", "--keep", "1", "--dry-run")
+        assert job["summary"]["kept"]["recording"] == 1
+        assert job["progress"]["events"] == 1, "what needs the only candidate is the first record"
 
 
 def test_old_versions_go_by_themselves(tmp_path, guests):

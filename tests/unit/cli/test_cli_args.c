@@ -113,7 +113,10 @@ static void test_args_usage_errors_name_the_flag_or_argument(void **state)
     REFUSED("flag --log-format: \"xml\" is not one of text, json", "dev", "--log-format", "xml");
     REFUSED("missing argument <event>", "events", "show");
     REFUSED("unexpected argument 'b'", "replay", "a", "b");
-    REFUSED("'nexus events' needs one more word", "events");
+    REFUSED("'nexus events' needs one more word: list, show", "events");
+    REFUSED("try 'nexus events --help'", "events");
+    REFUSED("unknown command 'events xyzzyplugh': behind 'events' stands one of list, show", "events", "xyzzyplugh");
+    REFUSED("try 'nexus events --help'", "events", "xyzzyplugh");
     REFUSED("unknown flag --admin-url for 'nexus version'", "version", "--admin-url", "x");
 }
 
