@@ -134,7 +134,7 @@ static void mend_dependencies(const char *file, const copy *c)
     }
 }
 
-static const char *flag_value(int argc, char *const *argv, const char *name)
+const char *nx_cli_rustc_flag(int argc, char *const *argv, const char *name)
 {
     for (int i = 1; i < argc; i++) {
         const char *value = value_at(argc, argv, i, name);
@@ -147,7 +147,7 @@ static const char *flag_value(int argc, char *const *argv, const char *name)
 /* --emit dep-info writes OUT_DIR/NAME[EXTRA].d; EXTRA is -C extra-filename. */
 static void mend_all_dependencies(int argc, char *const *argv, const copy *c)
 {
-    const char *dir = flag_value(argc, argv, "--out-dir"), *name = flag_value(argc, argv, "--crate-name"), *extra = "";
+    const char *dir = nx_cli_rustc_flag(argc, argv, "--out-dir"), *name = nx_cli_rustc_flag(argc, argv, "--crate-name"), *extra = "";
     char path[NX_CLI_PATH_BYTES];
     for (int i = 1; i < argc; i++) {
         const char *at = strstr(argv[i], "extra-filename=");
@@ -204,12 +204,12 @@ int nx_cli_rustc_main(int argc, char **argv)
     copy c;
     char program[NX_CLI_PATH_BYTES], remap[2 * NX_CLI_PATH_BYTES + 32], name[256], name_flag[] = "--crate-name", remap_flag[] = "--remap-path-prefix";
     snprintf(program, sizeof program, "%s", real);
-    char **args = calloc((size_t)argc + 5, sizeof *args);
+    char **args = calloc((size_t)argc + 5 + NX_CLI_RUSTC_LINES_ARGS, sizeof *args);
     if (!args)
         return nx_err_exit_code(NX_ENOMEM);
     memcpy(args, argv, (size_t)argc * sizeof *args);
     args[0] = program;
-    const char *edition = flag_value(argc, argv, "--edition");
+    const char *edition = nx_cli_rustc_flag(argc, argv, "--edition");
     if (!root || !write_copy(argv[root], edition && strcmp(edition, "2024") == 0, &c)) {
         execv(program, args);
         fprintf(stderr, "nexus: %s: %s\n", program, strerror(errno));
@@ -217,18 +217,23 @@ int nx_cli_rustc_main(int argc, char **argv)
         return 127;
     }
     int n = argc;
+    bool has_lines = nx_cli_rustc_has_lines(argc, argv);
     snprintf(remap, sizeof remap, "%s=%s", c.path, argv[root]);
     args[root] = c.path;
     args[n++] = remap_flag;
     args[n++] = remap;
-    if (!flag_value(argc, argv, "--crate-name")) {
+    if (!nx_cli_rustc_flag(argc, argv, "--crate-name")) {
         crate_name_of(c.original_name, name, sizeof name);
         args[n++] = name_flag;
         args[n++] = name;
     }
+    if (has_lines)
+        n += nx_cli_rustc_ask_for_lines(args + n);
     int code = run_and_wait(program, args);
     unlink(c.path);
     mend_all_dependencies(argc, argv, &c);
+    if (code == 0 && has_lines)
+        nx_cli_rustc_take_lines(n, args);
     free(args);
     return code;
 }

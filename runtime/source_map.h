@@ -10,4 +10,6 @@
 
 /* Gives file and line to places that have none yet. A map that is elsewhere (no data: URL) or damaged gives none; what was found before stays. */
 void nx_rt_source_map_find(const nx_rt_facts *f, nx_arena *a, nx_rt_place *places, unsigned n);
+/* Appends the section with `map` as a data: URL. */
+nx_err nx_rt_source_map_put(nx_slice map, nx_buf *out);
 #endif

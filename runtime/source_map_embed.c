@@ -79,7 +79,7 @@ static nx_err reduce(nx_slice map, nx_buf *out, nx_error *reterr)
     return err ? nx_error_set(reterr, err, "it is too large") : NX_OK;
 }
 
-static nx_err put_section(nx_slice map, nx_buf *out)
+nx_err nx_rt_source_map_put(nx_slice map, nx_buf *out)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf payload = NX_BUF_INIT(2 * NX_RT_SOURCE_MAP_BYTES_MAX);
@@ -105,7 +105,7 @@ nx_err nx_rt_source_map_embed(nx_slice module, nx_slice map, nx_buf *out, nx_err
     nx_err err = reduce(map, &reduced, reterr);
     if (err) return err;
     err = nx_buf_append_slice(out, f.before);
-    if (!err) err = put_section(nx_buf_view(&reduced), out);
+    if (!err) err = nx_rt_source_map_put(nx_buf_view(&reduced), out);
     if (!err) err = nx_buf_append_slice(out, f.behind);
     return err ? nx_error_set(reterr, err, "the module would be too large with it") : NX_OK;
 }

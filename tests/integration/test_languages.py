@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,23 @@ LANGUAGES = list(SOURCES)
 
 # In each: a trap in a function of its own, and the line on which it happens.
 TRAPS = {
+    # unwrap() is inlined: the code that panics was written in the standard library, and called on line 6.
+    "rust": ("""use std::io::Read;
+
+#[inline(never)]
+fn third(words: &[u8]) -> u8 {
+    let found = words.get(2).copied();
+    let value = found.unwrap();
+    value.wrapping_add(1)
+}
+
+#[no_mangle]
+pub extern "C" fn handle_event() {
+    let mut data = Vec::new();
+    std::io::stdin().read_to_end(&mut data).unwrap();
+    println!("{}", third(&data));
+}
+""", {"third": 6, "handle_event": 14}),
     "c": ("""#include <stdio.h>
 #include <stdlib.h>
 
@@ -61,7 +79,7 @@ export fn handle_event() void {
 }
 
 # What the language's runtime said, as the run's message.
-WORDS = {"c": "^unreachable", "assemblyscript": r"^abort: there is no such word in assembly/index\.ts\(5:26\)$",
+WORDS = {"rust": r"^panicked at .*src/lib\.rs:6:23", "c": "^unreachable", "assemblyscript": r"^abort: there is no such word in assembly/index\.ts\(5:26\)$",
          "zig": "^panic: index out of bounds: index 2, len 1$"}
 
 
@@ -103,6 +121,50 @@ def test_a_trap_names_lines_of_the_source(tmp_path, language):
             assert re.search(rf"{name}\S* at \S*{re.escape(SOURCES[language])}:{line}\n", run["backtrace"]), run["backtrace"]
         assert [v["verdict"] for v in node.replay(event_id)] == ["identical"]
         assert f"{SOURCES[language]}:" in node.nexus("runs", "show", run["run_id"]).stdout
+
+
+# ---- Rust
+
+
+def sections(wasm):
+    """Names and sizes of the custom sections."""
+    def number(at):
+        value = shift = 0
+        while True:
+            value |= (data[at] & 0x7F) << shift
+            shift += 7
+            at += 1
+            if not data[at - 1] & 0x80:
+                return value, at
+
+    data, at, found = Path(wasm).read_bytes(), 8, {}
+    while at < len(data):
+        kind = data[at]
+        size, at = number(at + 1)
+        if kind == 0:
+            length, name = number(at)
+            found[data[name:name + length].decode()] = size
+        at += size
+    return found
+
+
+def test_rust_brings_lines_and_nothing_else_of_its_debug_information(tmp_path):
+    project = made(tmp_path, "rust")
+    project.nexus("build", timeout=100)
+    wasm = project.dir / "build" / "welcome.wasm"
+    found = sections(wasm)
+    assert 0 < found["sourceMappingURL"] < wasm.stat().st_size / 20
+    assert "name" in found and not [name for name in found if name.startswith(".debug")]
+    # What asks for debug information of its own gets all of it: for `replay --debug`.
+    cargo = project.dir / "Cargo.toml"
+    cargo.write_text(cargo.read_text().replace('strip = "debuginfo"', "debug = true"))
+    project.nexus("build", timeout=100)
+    found = sections(wasm)
+    assert ".debug_info" in found and "sourceMappingURL" not in found
+    # And what wants no names, none.
+    cargo.write_text(cargo.read_text().replace("debug = true", "strip = true"))
+    project.nexus("build", timeout=100)
+    assert not set(sections(wasm)) & {"name", "sourceMappingURL", ".debug_info"}
 
 
 # ---- AssemblyScript

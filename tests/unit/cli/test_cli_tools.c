@@ -229,6 +229,25 @@ static void test_rustc_root_of_a_wasi_library_only(void **state)
     assert_int_equal(nx_cli_rustc_root(ARGC(odd), odd, false), 5);
 }
 
+static void test_rustc_lines_only_where_nothing_else_is_asked_for(void **state)
+{
+    (void)state;
+    char *plain[] = {"rustc", "-O", "src/lib.rs", NULL};
+    char *cargo[] = {"rustc", "--emit=dep-info,link", "-C", "opt-level=3", "-C", "strip=debuginfo", "src/lib.rs", NULL};
+    char *zero[] = {"rustc", "-C", "debuginfo=0", "src/lib.rs", NULL};
+    char *debug[] = {"rustc", "-C", "debuginfo=0", "-Cdebuginfo=2", "src/lib.rs", NULL};
+    char *g[] = {"rustc", "-g", "src/lib.rs", NULL};
+    char *nameless[] = {"rustc", "-C", "strip=symbols", "src/lib.rs", NULL};
+    char *check[] = {"rustc", "--emit", "metadata", "src/lib.rs", NULL};
+    assert_true(nx_cli_rustc_has_lines(ARGC(plain), plain));
+    assert_true(nx_cli_rustc_has_lines(ARGC(cargo), cargo));
+    assert_true(nx_cli_rustc_has_lines(ARGC(zero), zero));
+    assert_false(nx_cli_rustc_has_lines(ARGC(debug), debug));
+    assert_false(nx_cli_rustc_has_lines(ARGC(g), g));
+    assert_false(nx_cli_rustc_has_lines(ARGC(nameless), nameless));
+    assert_false(nx_cli_rustc_has_lines(ARGC(check), check));
+}
+
 static void test_rustc_source_gets_one_function(void **state)
 {
     (void)state;
@@ -259,6 +278,7 @@ int main(void)
         IN_FOLDER(test_tools_rustc_that_fails_is_passed_over),
         IN_FOLDER(test_tools_c_is_clang_with_a_library),
         cmocka_unit_test(test_rustc_root_of_a_wasi_library_only),
+        cmocka_unit_test(test_rustc_lines_only_where_nothing_else_is_asked_for),
         cmocka_unit_test(test_rustc_source_gets_one_function),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,269 @@
+/* dwarf_inlined.c: see dwarf_inlined.h. Entries are read in a row, without their tree: of nested calls the innermost has the smallest range. */
+#include "dwarf_inlined.h"
+
+#include <stdlib.h>
+
+#define ABBREVS_MAX 8192u
+
+enum { TAG_INLINED = 0x1d,
+       TAG_UNIT = 0x11 };
+enum { AT_LINES = 0x10,
+       AT_LOW = 0x11,
+       AT_HIGH = 0x12,
+       AT_FOLDER = 0x1b,
+       AT_RANGES = 0x55,
+       AT_CALL_FILE = 0x58,
+       AT_CALL_LINE = 0x59 };
+enum { FORM_ADDR = 0x01,
+       FORM_BLOCK2 = 0x03,
+       FORM_BLOCK4,
+       FORM_DATA2,
+       FORM_DATA4,
+       FORM_DATA8,
+       FORM_STRING,
+       FORM_BLOCK,
+       FORM_BLOCK1,
+       FORM_DATA1,
+       FORM_FLAG,
+       FORM_SDATA,
+       FORM_STRP,
+       FORM_UDATA,
+       FORM_REF_ADDR,
+       FORM_REF1,
+       FORM_REF2,
+       FORM_REF4,
+       FORM_REF8,
+       FORM_REF_UDATA,
+       FORM_INDIRECT,
+       FORM_SEC_OFFSET,
+       FORM_EXPRLOC,
+       FORM_FLAG_PRESENT,
+       FORM_STRX,
+       FORM_ADDRX,
+       FORM_REF_SUP4,
+       FORM_STRP_SUP,
+       FORM_DATA16,
+       FORM_LINE_STRP,
+       FORM_REF_SIG8,
+       FORM_IMPLICIT_CONST,
+       FORM_LOCLISTX,
+       FORM_RNGLISTX,
+       FORM_REF_SUP8,
+       FORM_STRX1,
+       FORM_STRX2,
+       FORM_STRX3,
+       FORM_STRX4,
+       FORM_ADDRX1,
+       FORM_ADDRX2,
+       FORM_ADDRX3,
+       FORM_ADDRX4 };
+enum { UNIT_COMPILE = 1 };
+
+typedef struct abbrev {
+    uint64_t tag;
+    nx_rt_dw attributes; /* pairs of name and form */
+} abbrev;
+
+typedef struct unit {
+    const nx_rt_debug *d;
+    unsigned version;
+    uint8_t address_bytes;
+    uint64_t low;
+    abbrev *abbrevs; /* by code */
+    uint64_t n_abbrevs;
+} unit;
+
+typedef struct value {
+    nx_slice text;
+    uint64_t number;
+    uint64_t form;
+} value;
+
+typedef struct entry {
+    value lines, low, high, folder, ranges, file, line; /* form 0: not there */
+} entry;
+
+static unsigned fixed_bytes(const unit *u, uint64_t form)
+{
+    switch (form) {
+    case FORM_ADDR: return u->address_bytes;
+    case FORM_DATA1:
+    case FORM_FLAG:
+    case FORM_REF1:
+    case FORM_STRX1:
+    case FORM_ADDRX1: return 1;
+    case FORM_DATA2:
+    case FORM_REF2:
+    case FORM_STRX2:
+    case FORM_ADDRX2: return 2;
+    case FORM_STRX3:
+    case FORM_ADDRX3: return 3;
+    case FORM_DATA4:
+    case FORM_REF4:
+    case FORM_SEC_OFFSET:
+    case FORM_REF_SUP4:
+    case FORM_STRP_SUP:
+    case FORM_STRX4:
+    case FORM_ADDRX4: return 4;
+    case FORM_REF_ADDR: return u->version < 3 ? u->address_bytes : 4;
+    case FORM_DATA8:
+    case FORM_REF8:
+    case FORM_REF_SIG8:
+    case FORM_REF_SUP8: return 8;
+    case FORM_DATA16: return 16;
+    default: return 0;
+    }
+}
+
+static value get_value(const unit *u, nx_rt_dw *c, uint64_t form, int64_t implicit)
+{
+    if (form == FORM_INDIRECT) form = nx_rt_dw_uleb(c);
+    value v = {.form = form};
+    unsigned n = fixed_bytes(u, form);
+    if (n) {
+        v.number = nx_rt_dw_get(c, n);
+        return v;
+    }
+    switch (form) {
+    case FORM_FLAG_PRESENT: v.number = 1; break;
+    case FORM_IMPLICIT_CONST: v.number = (uint64_t)implicit; break;
+    case FORM_SDATA: v.number = (uint64_t)nx_rt_dw_sleb(c); break;
+    case FORM_UDATA:
+    case FORM_REF_UDATA:
+    case FORM_STRX:
+    case FORM_ADDRX:
+    case FORM_LOCLISTX:
+    case FORM_RNGLISTX: v.number = nx_rt_dw_uleb(c); break;
+    case FORM_STRING: v.text = nx_rt_dw_cstr(c); break;
+    case FORM_STRP: v.text = nx_rt_dw_cstr_at(u->d->lines.debug_str, nx_rt_dw_get(c, 4)); break;
+    case FORM_LINE_STRP: v.text = nx_rt_dw_cstr_at(u->d->lines.debug_line_str, nx_rt_dw_get(c, 4)); break;
+    case FORM_BLOCK1: nx_rt_dw_skip(c, nx_rt_dw_get(c, 1)); break;
+    case FORM_BLOCK2: nx_rt_dw_skip(c, nx_rt_dw_get(c, 2)); break;
+    case FORM_BLOCK4: nx_rt_dw_skip(c, nx_rt_dw_get(c, 4)); break;
+    case FORM_BLOCK:
+    case FORM_EXPRLOC: nx_rt_dw_skip(c, nx_rt_dw_uleb(c)); break;
+    default: c->is_bad = true;
+    }
+    return v;
+}
+
+static void read_entry(const unit *u, nx_rt_dw *c, nx_rt_dw attributes, entry *ret)
+{
+    *ret = (entry){0};
+    while (!c->is_bad && !attributes.is_bad) {
+        uint64_t name = nx_rt_dw_uleb(&attributes), form = nx_rt_dw_uleb(&attributes);
+        int64_t implicit = form == FORM_IMPLICIT_CONST ? nx_rt_dw_sleb(&attributes) : 0;
+        if (!name && !form) return;
+        value v = get_value(u, c, form, implicit);
+        switch (name) {
+        case AT_LINES: ret->lines = v; break;
+        case AT_LOW: ret->low = v; break;
+        case AT_HIGH: ret->high = v; break;
+        case AT_FOLDER: ret->folder = v; break;
+        case AT_RANGES: ret->ranges = v; break;
+        case AT_CALL_FILE: ret->file = v; break;
+        case AT_CALL_LINE: ret->line = v; break;
+        default: break;
+        }
+    }
+}
+
+/* Codes count from 1, one after the other, in what compilers write; one that does not fit ends the unit when it is used. */
+static void read_abbrevs(unit *u, uint64_t offset)
+{
+    nx_rt_dw c = nx_rt_dw_at(u->d->abbrev, offset);
+    u->n_abbrevs = 1;
+    while (!c.is_bad) {
+        uint64_t code = nx_rt_dw_uleb(&c);
+        if (code != u->n_abbrevs || code >= ABBREVS_MAX) return;
+        abbrev *a = &u->abbrevs[u->n_abbrevs++];
+        a->tag = nx_rt_dw_uleb(&c);
+        (void)nx_rt_dw_get(&c, 1); /* whether it has children */
+        a->attributes = c;
+        for (uint64_t name = 1, form = 1; (name || form) && !c.is_bad;) {
+            name = nx_rt_dw_uleb(&c);
+            form = nx_rt_dw_uleb(&c);
+            if (form == FORM_IMPLICIT_CONST) (void)nx_rt_dw_sleb(&c);
+        }
+    }
+}
+
+static void tell_ranges(const unit *u, const entry *e, const nx_rt_debug_told *told)
+{
+    nx_rt_dw c = nx_rt_dw_at(u->d->ranges, e->ranges.number);
+    uint64_t base = u->low, all_ones = u->address_bytes == 8 ? UINT64_MAX : UINT32_MAX;
+    while (!c.is_bad) {
+        uint64_t begin = nx_rt_dw_get(&c, u->address_bytes), end = nx_rt_dw_get(&c, u->address_bytes);
+        if (!begin && !end) return;
+        if (begin == all_ones) base = end;
+        else if (begin < end) told->on_call(told->self, base + begin, base + end, e->file.number, e->line.number);
+    }
+}
+
+static void tell_call(const unit *u, const entry *e, const nx_rt_debug_told *told)
+{
+    if (!e->file.form || !e->line.form) return;
+    if (e->ranges.form) {
+        if (u->version < 5) tell_ranges(u, e, told);
+        return;
+    }
+    if (e->low.form != FORM_ADDR || !e->high.form) return;
+    uint64_t end = e->high.form == FORM_ADDR ? e->high.number : e->low.number + e->high.number;
+    if (e->low.number < end) told->on_call(told->self, e->low.number, end, e->file.number, e->line.number);
+}
+
+static void read_entries(unit *u, nx_rt_dw c, const nx_rt_debug_told *told)
+{
+    bool is_wanted = false;
+    for (bool is_first = true; c.p < c.end && !c.is_bad; is_first = false) {
+        uint64_t code = nx_rt_dw_uleb(&c);
+        entry e;
+        if (code == 0 && !is_first) continue;
+        if (code == 0 || code >= u->n_abbrevs) break;
+        read_entry(u, &c, u->abbrevs[code].attributes, &e);
+        if (c.is_bad) break;
+        if (is_first) {
+            u->low = e.low.form == FORM_ADDR ? e.low.number : 0;
+            is_wanted = u->abbrevs[code].tag == TAG_UNIT && e.lines.form && told->on_unit(told->self, e.folder.text, e.lines.number);
+            if (!is_wanted) return;
+        } else if (u->abbrevs[code].tag == TAG_INLINED) {
+            tell_call(u, &e, told);
+        }
+    }
+    if (is_wanted) told->on_unit_end(told->self);
+}
+
+/* `c` holds the unit alone. */
+static void read_unit(unit *u, nx_rt_dw c, const nx_rt_debug_told *told)
+{
+    uint64_t abbrevs = 0;
+    u->version = (unsigned)nx_rt_dw_get(&c, 2);
+    if (u->version < 2 || u->version > 5) return;
+    if (u->version == 5) {
+        if (nx_rt_dw_get(&c, 1) != UNIT_COMPILE) return;
+        u->address_bytes = (uint8_t)nx_rt_dw_get(&c, 1);
+        abbrevs = nx_rt_dw_get(&c, 4);
+    } else {
+        abbrevs = nx_rt_dw_get(&c, 4);
+        u->address_bytes = (uint8_t)nx_rt_dw_get(&c, 1);
+    }
+    if (c.is_bad || (u->address_bytes != 4 && u->address_bytes != 8)) return;
+    read_abbrevs(u, abbrevs);
+    read_entries(u, c, told);
+}
+
+nx_err nx_rt_inlined_each(const nx_rt_debug *d, const nx_rt_debug_told *told)
+{
+    unit u = {.d = d, .abbrevs = calloc(ABBREVS_MAX, sizeof *u.abbrevs)};
+    if (!u.abbrevs) return NX_ENOMEM;
+    nx_rt_dw c = nx_rt_dw_at(d->info, 0);
+    while (!c.is_bad && c.p < c.end) {
+        uint64_t bytes = nx_rt_dw_get(&c, 4);
+        nx_rt_dw whole = {c.p, c.p, false};
+        nx_rt_dw_skip(&c, bytes);
+        whole.end = c.p;
+        if (!c.is_bad) read_unit(&u, whole, told);
+    }
+    free(u.abbrevs);
+    return NX_OK;
+}
