@@ -16,7 +16,7 @@ static const char *const orderings[] = {"none", "key", NULL};            /* orde
 static const char *const jitters[] = {"none", "full", "equal", NULL};    /* order of nx_jitter */
 static const char *const exhausteds[] = {"dlq", "pause", "drop", NULL};  /* order of nx_on_exhausted */
 static const char *const recordings[] = {"full", "digest", "off", NULL}; /* order of nx_recording */
-static const char *const singletons[] = {"skip", NULL};
+static const char *const singletons[] = {"skip", "cancel", NULL};
 static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};
 
 #define WIDTH(type, field) ((unsigned)sizeof(((type *)0)->field))
@@ -248,8 +248,8 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "So long after the first of them the last one runs, though more may come; 0 sets no such limit."},
     {"functions[].debounce.key", NX_CFG_STRING, &nx_cfg_event_key, FN(debounce_key), .example = "data.document_id", .help = "Of each value at this path."},
     {"functions[].singleton", NX_CFG_SECTION, .example = "{mode: skip, key: data.customer_id}",
-     .help = "One run at a time on a node; what comes meanwhile is skipped, which a record says."},
-    {"functions[].singleton.mode", NX_CFG_ENUM, .choices = singletons, FN(singleton), .is_required = true, .example = "skip", .help = "What becomes of an event that comes meanwhile."},
+     .help = "One run at a time on a node: what comes meanwhile is skipped, or ends the one that runs; a record says so."},
+    {"functions[].singleton.mode", NX_CFG_ENUM, .choices = singletons, FN(singleton), .is_required = true, .example = "skip", .help = "What happens when an event comes meanwhile: `skip` it, or `cancel` the run and begin one for it."},
     {"functions[].singleton.key", NX_CFG_STRING, &nx_cfg_event_key, FN(singleton_key), .example = "data.customer_id", .help = "One of each value at this path."},
     {"functions[].priority", NX_CFG_SECTION, .help = "Who goes first where more wants to run than there are slots. See [FLOW](FLOW.md)."},
     {"functions[].priority.run", NX_CFG_STRING, &nx_cfg_event_key, FN(priority_run), .example = "data.urgency",

@@ -3,10 +3,10 @@
 #include "nx/clock.h"
 #include "nx/effect.h"
 
-static const char *const status_names[] = {"ok", "error", "timeout", "dead", "skipped"};
+static const char *const status_names[] = {"ok", "error", "timeout", "dead", "skipped", "cancelled"};
 static const char *const why_names[] = {"none", "trap", "exit", "stack_overflow", "memory_limit", "output_limit", "fuel",
                                         "deadline", "node_crash", "hop_limit", "no_module", "emit", "effects_limit", "not_recorded", "no_secret", "rate_limited", "singleton",
-                                        "debounced"};
+                                        "debounced", "superseded"};
 static const char *const policy_names[] = {"recorded", "deny", "live"};
 
 void nx_run_clear(nx_run *r)
@@ -53,6 +53,7 @@ bool nx_run_why_can_retry(nx_run_why w)
     case NX_WHY_RATE_LIMITED:
     case NX_WHY_SINGLETON:
     case NX_WHY_DEBOUNCED:
+    case NX_WHY_SUPERSEDED:
         break;
     }
     return false;

@@ -536,7 +536,7 @@ static nx_err finish(dec *d)
 {
     nx_run *r = d->r;
     if (!r->run_id.s[0] || !r->event_id.s[0] || !r->function.n) return corrupt(d, "run id, event id or function is missing");
-    if (d->status > NX_RUN_SKIPPED || d->why > NX_WHY_DEBOUNCED) return corrupt(d, "status or reason is unknown");
+    if (d->status > NX_RUN_CANCELLED || d->why > NX_WHY_SUPERSEDED) return corrupt(d, "status or reason is unknown");
     if (d->after > NX_AFTER_PAUSE) return corrupt(d, "what follows the last attempt is unknown");
     if (d->attempt > UINT_MAX || d->max_attempts > UINT_MAX || d->generation > UINT_MAX || d->trace_flags > 255) return corrupt(d, "a number is out of range");
     int64_t exit_code = (int64_t)d->exit_code;

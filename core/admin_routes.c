@@ -20,7 +20,7 @@
         "application/octet-stream", NULL, NULL \
     }
 
-#define STATUS "'ok' | 'error' | 'timeout' | 'dead' | 'skipped'"
+#define STATUS "'ok' | 'error' | 'timeout' | 'dead' | 'skipped' | 'cancelled'"
 #define TRAFFIC "[{version, percent: number}]"
 #define PAUSE "paused: bool, paused_at?: time, pause_reason?, pause_event_id?: id"
 #define VERSION "namespace, function, version, artifact: sha256"

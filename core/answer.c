@@ -8,6 +8,7 @@ int nx_core_answer_status(const nx_run *r)
     case NX_RUN_OK: return nx_core_answer_is_kept(r) ? 200 : 410;
     case NX_RUN_TIMEOUT: return 504;
     case NX_RUN_SKIPPED: return 429;
+    case NX_RUN_CANCELLED: return 409;
     case NX_RUN_ERROR:
     case NX_RUN_DEAD: break;
     }
@@ -50,6 +51,7 @@ nx_err nx_core_answer_problem(const nx_run *r, nx_buf *out)
     bool is_gone = r->status == NX_RUN_OK;
     nx_jw_kcstr(&w, "title", is_gone ? "The answer was not kept" : r->status == NX_RUN_TIMEOUT ? "The function timed out"
                                                                : r->status == NX_RUN_SKIPPED   ? "The event was skipped"
+                                                               : r->status == NX_RUN_CANCELLED ? "The run was cancelled"
                                                                                                : "The function failed");
     nx_jw_ku64(&w, "status", (uint64_t)nx_core_answer_status(r));
     nx_jw_kstr(&w, "detail", is_gone ? NX_SLICE("the run ended ok before; its record holds no output (recording, redact)") : r->message.n ? r->message

@@ -104,9 +104,9 @@ unsigned nx_core_backoffs_count(nx_core_backoffs *t); /* messages that were give
 /* ---- the registry ------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct nx_core_fn_metrics {
-    nx_metric *runs[5]; /* by nx_run_status */
+    nx_metric *runs[NX_RUN_STATUSES]; /* by nx_run_status */
     nx_metric *duration, *fuel, *memory, *cold, *retries;
-    nx_metric *of_version[5]; /* by nx_run_status, while several versions share the function's events; else NULL */
+    nx_metric *of_version[NX_RUN_STATUSES]; /* by nx_run_status, while several versions share the function's events; else NULL */
 } nx_core_fn_metrics;
 
 /* One function at one version, as it runs on this node. */
@@ -143,6 +143,7 @@ typedef struct nx_core_gate_rule {
     unsigned limit;    /* attempts at once; 0: no limit */
     bool is_keyed;     /* of each key, not of all */
     bool is_singleton; /* what would have to wait is skipped */
+    bool is_cancel;    /* of a singleton: what came before is ended for it */
 } nx_core_gate_rule;
 #define NX_CORE_GATE_KEY_BYTES 16u
 nx_core_gate *nx_core_gate_new(void);
@@ -151,6 +152,7 @@ void nx_core_gate_set_rule(nx_core_gate *g, const nx_core_gate_rule *rule);
 void nx_core_gate_set(nx_core_gate *g, struct nx_core_run *r); /* the run will have to pass it */
 bool nx_core_gate_enter(struct nx_core_run *r);                /* false: it waits, and nx_core_run_execute() is called once there is room; or it has ended, or was given back */
 void nx_core_gate_leave(struct nx_core_run *r);
+nx_slice nx_core_gate_cancel_text(struct nx_core_run *r); /* of a run that was cancelled: why; in its arena */
 
 /* A function's name: its consumer, and which version handles what the consumer brings. Lives until the node ends or the function goes. */
 typedef struct nx_core_slot {

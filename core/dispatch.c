@@ -242,6 +242,11 @@ static void log_outcome(nx_core_run *r)
         log_run(r, NX_LOG_INFO, "run.skipped", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
         return;
     }
+    if (r->rec.status == NX_RUN_CANCELLED) {
+        int k = snprintf(text, sizeof text, "Function '%s' was cancelled after %.1fms: %.*s", r->fn->name, ms, NX_SLICE_FMT(r->rec.message));
+        log_run(r, NX_LOG_INFO, "run.cancelled", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
+        return;
+    }
     nx_slice message = nx_core_privacy_line(r, r->rec.message, &r->arena);
     int k = snprintf(text, sizeof text, "Function '%s' ended %s (%s) after %.1fms: %.*s", r->fn->name, nx_run_status_name(r->rec.status),
                      nx_run_why_name(r->rec.why), ms, message.n > 256 ? 256 : (int)message.n, message.p ? message.p : "");
@@ -351,6 +356,8 @@ static void on_done(nx_attempt *a)
         return;
     }
     nx_outcome_to_run(o, rec);
+    if (rec->status == NX_RUN_CANCELLED)
+        rec->message = nx_core_gate_cancel_text(r);
     if (nx_fab_msg_is_overdue(r->msg)) {
         rec->delivery++;
         r->job.run = overdue_job;

@@ -17,7 +17,8 @@ typedef struct nx_core_run {
     nx_fab_timer timer; /* lent by msg; function empty: the event's message */
     nx_core_gate *gate; /* reference; NULL: nothing to pass */
     struct nx_core_run *gate_next;
-    bool is_inside;
+    bool is_inside, is_cancelled; /* is_cancelled: another event of its key came; the gate's lock */
+    nx_id cancelled_by;
     uint8_t gate_key[NX_CORE_GATE_KEY_BYTES];
     bool is_admitted;    /* flow.c has let it in */
     bool is_debounced;   /* its timer of debounce.c is due */

@@ -1,8 +1,11 @@
 /* gate.c: `concurrency` and `singleton`: how many attempts of a function, or of each key of it, run at once on this node. Events and timers come by two
  * consumers, and both pass here; what has to wait keeps its message. Without a key at most twice the limit are in hand, because each consumer is
- * bounded by it too; with one, a few wait at each key and further ones go back to the log for a moment, so that one key does not hold up the others. */
+ * bounded by it too; with one, a few wait at each key and further ones go back to the log for a moment, so that one key does not hold up the others.
+ * With `singleton: {mode: cancel}` an event ends the run of an earlier one and goes in when that has left; what waited there for the same is skipped. */
+#include "burst.h"
 #include "dispatch.h"
 #include "nx/event_key.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #define BUCKETS 64u
@@ -15,6 +18,7 @@ typedef struct door {
     uint8_t key[NX_CORE_GATE_KEY_BYTES];
     unsigned inside, n_waiting;
     nx_core_run *first, **last; /* waiting, in the order in which they came */
+    nx_core_run *holder;        /* inside; where one at most is */
 } door;
 
 struct nx_core_gate {
@@ -96,25 +100,112 @@ typedef enum { PASS,
                SKIP,
                BACK } verdict;
 
-static verdict decide_locked(nx_core_gate *g, nx_core_run *r)
+static void wait_locked(door *d, nx_core_run *r)
+{
+    r->gate_next = NULL;
+    *d->last = r;
+    d->last = &r->gate_next;
+    d->n_waiting++;
+}
+
+/* What was asked for by hand cancels nothing, and is not cancelled. */
+static bool is_by_hand(const nx_core_run *r) { return r->rec.generation > 0; }
+
+static bool is_before(const nx_core_run *a, const nx_core_run *b)
+{
+    nx_core_moment x = nx_core_moment_of(&a->event), y = nx_core_moment_of(&b->event);
+    return nx_core_moment_is_before(&x, &y);
+}
+
+/* Those that wait and came before r, out of the door: a list. */
+static nx_core_run *take_earlier_locked(door *d, const nx_core_run *r)
+{
+    nx_core_run *taken = NULL;
+    for (nx_core_run **at = &d->first; *at;) {
+        nx_core_run *x = *at;
+        if (is_by_hand(x) || !is_before(x, r)) {
+            at = &x->gate_next;
+            continue;
+        }
+        *at = x->gate_next;
+        x->gate_next = taken;
+        taken = x;
+        d->n_waiting--;
+    }
+    d->last = &d->first;
+    while (*d->last)
+        d->last = &(*d->last)->gate_next;
+    return taken;
+}
+
+static const nx_core_run *later_locked(const door *d, const nx_core_run *r)
+{
+    const nx_core_run *h = d->holder;
+    if (h && !is_by_hand(h) && is_before(r, h))
+        return h;
+    for (const nx_core_run *x = d->first; x; x = x->gate_next)
+        if (!is_by_hand(x) && is_before(r, x))
+            return x;
+    return NULL;
+}
+
+/* `singleton: {mode: cancel}`, and somebody is inside or waits. *ret_skipped: those that waited, whose place it takes. */
+static verdict supersede_locked(door *d, nx_core_run *r, nx_core_run **ret_skipped)
+{
+    const nx_core_run *later = is_by_hand(r) ? NULL : later_locked(d, r);
+    if (later) {
+        r->cancelled_by = later->event.event_id;
+        return SKIP;
+    }
+    if (!is_by_hand(r) && d->holder && d->holder->event.stream_seq == r->event.stream_seq)
+        return BACK; /* the same event: it came again while it runs */
+    if (d->n_waiting >= HELD_MAX)
+        return BACK;
+    nx_core_run *h = d->holder;
+    if (!is_by_hand(r) && h && !is_by_hand(h) && !h->is_cancelled) {
+        h->is_cancelled = true;
+        h->cancelled_by = r->event.event_id;
+        nx_rt_end_attempt(r->d->node->rt, &h->attempt); /* it stays ours to touch until it leaves the door */
+    }
+    if (!is_by_hand(r))
+        *ret_skipped = take_earlier_locked(d, r);
+    wait_locked(d, r);
+    return WAIT;
+}
+
+static verdict decide_locked(nx_core_gate *g, nx_core_run *r, nx_core_run **ret_skipped)
 {
     door *d = find_or_make(g, r->gate_key);
     if (!d)
         return BACK;
     if (!d->first && (!g->rule.limit || d->inside < g->rule.limit)) {
         d->inside++;
+        d->holder = r;
         r->is_inside = true;
         return PASS;
     }
+    if (g->rule.is_cancel)
+        return supersede_locked(d, r, ret_skipped);
     if (g->rule.is_singleton && may_be_skipped(r))
         return SKIP;
     if (g->rule.is_keyed && d->n_waiting >= HELD_MAX)
         return BACK;
-    r->gate_next = NULL;
-    *d->last = r;
-    d->last = &r->gate_next;
-    d->n_waiting++;
+    wait_locked(d, r);
     return WAIT;
+}
+
+static void skip(nx_core_run *r, bool is_cancel)
+{
+    char text[96 + NX_ID_LEN];
+    snprintf(text, sizeof text, is_cancel ? "event %s, which came after it, is run instead (singleton)" : "a run with the same key was under way (singleton)",
+             r->cancelled_by.s);
+    nx_core_run_skip(r, NX_WHY_SINGLETON, text);
+}
+
+nx_slice nx_core_gate_cancel_text(nx_core_run *r)
+{
+    const char *text = nx_arena_printf(&r->arena, "ended for event %s, which came after it (singleton)", r->cancelled_by.s);
+    return nx_slice_cstr(text);
 }
 
 bool nx_core_gate_enter(nx_core_run *r)
@@ -125,20 +216,31 @@ bool nx_core_gate_enter(nx_core_run *r)
         return true;
     nx_core_flow_key(r, f->singleton.n ? f->singleton_key : f->concurrency_key, r->gate_key);
     pthread_mutex_lock(&g->mu);
-    verdict v = decide_locked(g, r);
+    nx_core_run *skipped = NULL;
+    bool is_cancel = g->rule.is_cancel;
+    verdict v = decide_locked(g, r, &skipped);
+    nx_id by = r->event.event_id;
     pthread_mutex_unlock(&g->mu);
+    while (skipped) {
+        nx_core_run *next = skipped->gate_next;
+        skipped->cancelled_by = by;
+        skip(skipped, true);
+        skipped = next;
+    }
     if (v == SKIP)
-        nx_core_run_skip(r, NX_WHY_SINGLETON, "a run with the same key was under way (singleton)");
+        skip(r, is_cancel);
     else if (v == BACK)
         nx_core_run_put_back(r, nx_clock_wall_ns() + BACK_NS, true);
     return v == PASS;
 }
 
 /* The first that waits, if it may go in now; a door where nobody is any more goes. */
-static nx_core_run *leave_locked(nx_core_gate *g, const uint8_t *key)
+static nx_core_run *leave_locked(nx_core_gate *g, const nx_core_run *r)
 {
-    door **at = find(g, key), *d = *at;
+    door **at = find(g, r->gate_key), *d = *at;
     d->inside--;
+    if (d->holder == r)
+        d->holder = NULL;
     nx_core_run *next = d->first;
     if (next && (!g->rule.limit || d->inside < g->rule.limit)) {
         d->first = next->gate_next;
@@ -146,6 +248,7 @@ static nx_core_run *leave_locked(nx_core_gate *g, const uint8_t *key)
             d->last = &d->first;
         d->n_waiting--;
         d->inside++;
+        d->holder = next;
         next->is_inside = true;
         return next;
     }
@@ -164,7 +267,7 @@ void nx_core_gate_leave(nx_core_run *r)
         return;
     if (r->is_inside) {
         pthread_mutex_lock(&g->mu);
-        next = leave_locked(g, r->gate_key);
+        next = leave_locked(g, r);
         pthread_mutex_unlock(&g->mu);
     }
     r->gate = NULL;

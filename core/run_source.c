@@ -238,7 +238,7 @@ static void prepare(nx_core_run *r, nx_core_fn *take_fn, nx_fab_msg *take_msg)
     r->n_recorded = 0;
     r->place = (nx_core_place){0};
     r->gate = NULL;
-    r->is_inside = r->is_admitted = r->is_debounced = false;
+    r->is_cancelled = r->is_inside = r->is_admitted = r->is_debounced = false;
     r->fn = take_fn;
 }
 

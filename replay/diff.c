@@ -303,7 +303,7 @@ static nx_err make_shape(nx_diff *d, nx_arena *a)
 
 static bool is_anywhere(const nx_run *x)
 {
-    return x->why == NX_WHY_STACK_OVERFLOW || x->status == NX_RUN_TIMEOUT;
+    return x->why == NX_WHY_STACK_OVERFLOW || x->status == NX_RUN_TIMEOUT || x->status == NX_RUN_CANCELLED;
 }
 
 nx_err nx_diff_make(const nx_diff_side *before, const nx_diff_side *after, nx_arena *a, nx_diff *ret)

@@ -287,7 +287,8 @@ static void fill_attempt(nx_replay_repetition *p, nx_rt_program *program, const 
     bool is_same_code = !how->is_other_code && !how->settings && (!how->artifact.n || nx_slice_eq(how->artifact, o->artifact));
     a->is_proof = is_same_code && !how->is_what_if && how->effects == NX_EFFECTS_RECORDED;
     a->stop_at_call = how->stop_at_call;
-    a->stop_at_fuel = o->status == NX_RUN_TIMEOUT && !how->is_other_code && !how->is_what_if ? o->fuel : 0;
+    a->is_stop_cancelled = o->status == NX_RUN_CANCELLED;
+    a->stop_at_fuel = (o->status == NX_RUN_TIMEOUT || a->is_stop_cancelled) && !how->is_other_code && !how->is_what_if ? o->fuel : 0;
     a->keep_logs = true;
     a->on_log = how->on_log ? on_line : NULL;
     a->owner = p;

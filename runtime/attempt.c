@@ -119,6 +119,7 @@ static void outcome_end(nx_rt_exec *x, int32_t returned, nx_error *reterr)
         nx_rt_outcome_set(o, NX_RUN_TIMEOUT, NX_WHY_DEADLINE, "did not finish within %llu ms%s", (unsigned long long)(a->timeout_ns / NX_NS_PER_MS),
                           nx_rt_effects_text(&x->world));
         break;
+    case NX_RT_END_ENDED: nx_rt_outcome_cancelled(o); break;
     case NX_RT_END_NOMEM: o->err = NX_ENOMEM; break;
     case NX_RT_END_CANCELED: o->err = NX_ECANCELED; break;
     case NX_RT_END_EFFECTS_LIMIT: nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_EFFECTS_LIMIT, "%s", nx_rt_effects_text(&x->world)); break;
@@ -135,7 +136,7 @@ static bool ended(nx_rt_exec *x, wasmtime_error_t *error, wasm_trap_t *trap, nx_
     if (!error && !trap) return false;
     if (x->world.end != NX_RT_END_NONE) {
         outcome_end(x, 0, reterr);
-        if (x->world.end == NX_RT_END_STOPPED || x->world.end == NX_RT_END_INTERRUPTED) nx_rt_outcome_frames(o, error, trap);
+        if (x->world.end == NX_RT_END_STOPPED || x->world.end == NX_RT_END_INTERRUPTED || x->world.end == NX_RT_END_ENDED) nx_rt_outcome_frames(o, error, trap);
         if (error) wasmtime_error_delete(error);
         if (trap) wasm_trap_delete(trap);
     } else if (trap) {
@@ -214,7 +215,7 @@ static void measure(nx_rt_exec *x, wasmtime_context_t *context, uint64_t fuel_gi
     wasmtime_error_t *error = wasmtime_context_get_fuel(context, &left);
     if (error) wasmtime_error_delete(error);
     o->fuel = fuel_given - left;
-    if (o->status == NX_RUN_TIMEOUT) {
+    if (o->status == NX_RUN_TIMEOUT || o->status == NX_RUN_CANCELLED) {
         /* The engine settles a loop's fuel at its next call only, so this is what was settled before the interruption, always the same for
          * the same attempt. A replay stops at the first check past it, having made the same host calls; it reports the same figure. */
         if (x->is_stopped_at_fuel) o->fuel = a->stop_at_fuel;
@@ -231,10 +232,15 @@ static wasmtime_error_t *on_epoch(wasmtime_context_t *context, void *self, uint6
     (void)context;
     uint64_t lost_ns = atomic_load(&x->rt->epoch.lost_ns) - x->lost_before_ns;
     bool is_over = nx_clock_ns() >= (lost_ns > UINT64_MAX - x->world.deadline_ns ? UINT64_MAX : x->world.deadline_ns + lost_ns);
-    if (!is_over && !atomic_load(&x->rt->workers.is_canceled)) nx_rt_pause_if_due(x);
+    bool is_ended = atomic_load(&x->world.attempt->is_ended);
+    if (!is_over && !is_ended && !atomic_load(&x->rt->workers.is_canceled)) nx_rt_pause_if_due(x);
     if (is_over || atomic_load(&x->rt->workers.is_canceled)) {
         x->world.end = NX_RT_END_INTERRUPTED;
         return wasmtime_error_new("interrupted");
+    }
+    if (is_ended) {
+        x->world.end = NX_RT_END_ENDED;
+        return wasmtime_error_new("ended");
     }
     *ret_ticks = 1;
     *ret_kind = WASMTIME_UPDATE_DEADLINE_CONTINUE;
@@ -259,7 +265,8 @@ static void run_in_store(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr
     wasmtime_store_limiter(store, a->memory_bytes > INT64_MAX ? INT64_MAX : (int64_t)a->memory_bytes, NX_RT_TABLE_ELEMENTS, 1, 4, 1);
     wasmtime_store_epoch_deadline_callback(store, on_epoch, x, NULL);
     wasmtime_context_set_epoch_deadline(context, 1);
-    if (atomic_load(&x->rt->workers.is_canceled)) wasmtime_context_set_epoch_deadline(context, 0); /* canceled since the look above */
+    /* Canceled since the look above, or ended before it began. */
+    if (atomic_load(&x->rt->workers.is_canceled) || atomic_load(&a->is_ended)) wasmtime_context_set_epoch_deadline(context, 0);
     wasmtime_error_t *error = wasmtime_context_set_fuel(context, fuel);
     if (error) {
         a->out.err = nx_rt_engine_error(reterr, NX_EBUG, "fuel", error);

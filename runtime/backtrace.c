@@ -76,6 +76,11 @@ static void set_by_text(nx_outcome *o, nx_slice text)
 
 static uint64_t ms(uint64_t ns) { return ns / 1000000; }
 
+void nx_rt_outcome_cancelled(nx_outcome *o)
+{
+    nx_rt_outcome_set(o, NX_RUN_CANCELLED, NX_WHY_SUPERSEDED, "%s", "ended while it ran");
+}
+
 static void set_by_code(nx_rt_exec *x, wasmtime_trap_code_t code, nx_slice text)
 {
     const nx_attempt *a = x->world.attempt;
@@ -83,7 +88,9 @@ static void set_by_code(nx_rt_exec *x, wasmtime_trap_code_t code, nx_slice text)
     switch (code) {
     case WASMTIME_TRAP_CODE_OUT_OF_FUEL:
         x->is_stopped_at_fuel = a->stop_at_fuel && (!a->fuel || a->stop_at_fuel <= a->fuel);
-        if (x->is_stopped_at_fuel)
+        if (x->is_stopped_at_fuel && a->is_stop_cancelled)
+            nx_rt_outcome_cancelled(o);
+        else if (x->is_stopped_at_fuel)
             nx_rt_outcome_set(o, NX_RUN_TIMEOUT, NX_WHY_DEADLINE, "did not finish within %llu ms", (unsigned long long)ms(a->timeout_ns));
         else
             nx_rt_outcome_set(o, NX_RUN_ERROR, NX_WHY_FUEL, "used up its fuel of %llu", (unsigned long long)a->fuel);

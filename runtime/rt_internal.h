@@ -163,6 +163,7 @@ nx_err nx_rt_make_instances(nx_rt_program *p, unsigned n, nx_error *reterr);
 void nx_rt_outcome_trap(nx_rt_exec *x, wasm_trap_t *trap);
 /* The backtrace alone, of whichever of the two is not NULL; both stay. */
 void nx_rt_outcome_frames(nx_outcome *o, const wasmtime_error_t *error, const wasm_trap_t *trap);
+void nx_rt_outcome_cancelled(nx_outcome *o);
 void nx_rt_outcome_set(nx_outcome *o, nx_run_status status, nx_run_why why, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* ---- share.c: see there. Of nx_rt_workers, whose lock is held where it says so. */

@@ -79,7 +79,7 @@ static void take_slot_locked(nx_rt_exec *x)
 /* The guest is interrupted at its very next check, not at the epoch's next tick: it may need no more than that to end as if in time. */
 static void interrupt_if(nx_rt_exec *x, bool is_over)
 {
-    if (is_over || atomic_load(&x->rt->workers.is_canceled)) wasmtime_context_set_epoch_deadline(x->context, 0);
+    if (is_over || atomic_load(&x->rt->workers.is_canceled) || atomic_load(&x->world.attempt->is_ended)) wasmtime_context_set_epoch_deadline(x->context, 0);
 }
 
 void nx_rt_wait_outside(void *exec, uint64_t ns)
@@ -92,10 +92,21 @@ void nx_rt_wait_outside(void *exec, uint64_t ns)
     (void)pthread_mutex_lock(&w->mu);
     give_slot_locked(x);
     struct timespec until = {.tv_sec = (time_t)(until_ns / NX_NS_PER_S), .tv_nsec = (long)(until_ns % NX_NS_PER_S)};
-    while (nx_clock_ns() < until_ns && !atomic_load(&w->is_canceled)) (void)pthread_cond_timedwait(&w->nap, &w->mu, &until);
+    nx_attempt *a = x->world.attempt;
+    while (nx_clock_ns() < until_ns && !atomic_load(&w->is_canceled) && !atomic_load(&a->is_ended)) (void)pthread_cond_timedwait(&w->nap, &w->mu, &until);
     take_slot_locked(x);
     (void)pthread_mutex_unlock(&w->mu);
     interrupt_if(x, is_cut);
+}
+
+void nx_rt_end_attempt(nx_rt *r, nx_attempt *a)
+{
+    nx_rt_workers *w = &r->workers;
+    (void)pthread_mutex_lock(&w->mu);
+    atomic_store(&a->is_ended, true);
+    (void)pthread_cond_broadcast(&w->nap);
+    (void)pthread_mutex_unlock(&w->mu);
+    nx_rt_epoch_kick(&r->epoch);
 }
 
 void nx_rt_leave_slot(void *exec)

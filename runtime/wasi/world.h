@@ -32,6 +32,7 @@ typedef enum {
     NX_RT_END_EXIT,         /* proc_exit; exit_code */
     NX_RT_END_OUTPUT_LIMIT, /* stdout over max_output_bytes */
     NX_RT_END_INTERRUPTED,  /* at a check, past its deadline */
+    NX_RT_END_ENDED,        /* at a check, by nx_rt_end_attempt() */
     NX_RT_END_DEADLINE,     /* slept longer than the timeout, or was inside an effect when it was over */
     NX_RT_END_NOMEM,        /* the node is out of memory: no outcome of the guest */
     NX_RT_END_CANCELED,     /* inside an effect, when the node stopped */

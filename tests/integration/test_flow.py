@@ -1,5 +1,7 @@
 """Who runs when, and how much: fair sharing of the slots, CPU shares, priorities; limits by key (docs/FLOW.md)."""
 
+import threading
+
 import pytest
 from nexus import nats
 from nexus.node import Node, Project, function
@@ -79,6 +81,8 @@ def limits(tmp_path_factory, guests):
         function("again", nap, throttle={"limit": 1, "period": "1s"}),
         function("keyed", nap, concurrency={"limit": 1, "key": "data.key"}),
         function("single", nap, singleton={"mode": "skip", "key": "data.key"}),
+        function("newest", nap, singleton={"mode": "cancel", "key": "data.key"}, retry={"max_attempts": 3, "initial_interval": "10ms"}),
+        function("newest-busy", project.module(guests.rust("busy.rs")), singleton={"mode": "cancel"}),
     ]})
     with Node(project) as node:
         yield node
@@ -181,6 +185,61 @@ def test_singleton_skips_what_comes_meanwhile(limits):
     assert outcomes(limits, [limits.publish("single", json_body={"key": "a"})]) == [("ok", None)]
 
 
+def cancelled_for(node, event_id, other):
+    run = node.whole_run(node.run_of(event_id, deadline=60)["run_id"])
+    assert (run["status"], run["why"], run["attempt"], run["on_exhausted"]) == ("cancelled", "superseded", 1, "drop")
+    assert f"event {other}," in run["message"]
+    return run
+
+
+def test_singleton_cancels_the_run_of_an_earlier_event(limits):
+    """One that sleeps, and then one that computes: each is repeated to where it was ended."""
+    for name, long, short in [("newest", '{"key":"a","ms":25000}', '{"key":"a"}'), ("newest-busy", "20000", "0")]:
+        first = limits.publish(name, long)
+        limits.wait_log(rf"Function '{name}' started")
+        second = limits.publish(name, short)
+        assert outcomes(limits, [second]) == [("ok", None)]
+        run = cancelled_for(limits, first, second)
+        assert run["duration_ms"] < 20000
+        assert [v["verdict"] for v in limits.replay(first)] == ["identical"]
+        assert first in {r["event_id"] for r in limits.json("runs", "list", "--function", name, "--status", "cancelled")}
+        assert not limits.json("dlq", "list", "--function", name)
+
+
+def test_singleton_cancel_leaves_other_keys_alone(limits):
+    first = limits.publish("newest", json_body={"key": "x", "ms": 1500})
+    others = [limits.publish("newest", json_body={"key": k}) for k in "yz"]
+    assert outcomes(limits, [*others, first]) == [("ok", None)] * 3
+
+
+def test_of_many_only_the_newest_is_run_to_its_end(limits):
+    ids = [limits.publish("newest", json_body={"key": "many", "ms": 3000}) for _ in range(10)]
+    found = outcomes(limits, ids)
+    assert found[-1] == ("ok", None)
+    assert set(found[:-1]) <= {("cancelled", "superseded"), ("skipped", "singleton")}, found
+
+
+def test_who_waits_for_a_cancelled_run_is_told(limits):
+    answers = []
+    begun = limits.log().count("Function 'newest' started")
+    caller = threading.Thread(target=lambda: answers.append(limits.call("newest", json_body={"key": "caller", "ms": 25000})))
+    caller.start()
+    limits.wait_log(r"Function 'newest' started", count=begun + 1)
+    limits.publish("newest", json_body={"key": "caller"})
+    caller.join(30)
+    assert answers[0].status_code == 409 and answers[0].json()["code"] == "superseded"
+
+
+def test_the_newest_outlives_a_kill(limits):
+    ids = [limits.publish("newest", json_body={"key": "killed", "ms": 2000}) for _ in range(4)]
+    limits.wait_log(r"Function 'newest' started")
+    limits.kill()
+    limits.start()
+    found = outcomes(limits, ids)
+    assert found[-1] == ("ok", None)
+    assert set(found[:-1]) <= {("cancelled", "superseded"), ("skipped", "singleton")}, found
+
+
 @pytest.mark.parametrize("settings, path, says", [
     ({"cpu": "fast"}, "cpu", "250m"),
     ({"cpu": "5m"}, "cpu", "10m"),
@@ -191,7 +250,7 @@ def test_singleton_skips_what_comes_meanwhile(limits):
     ({"rate_limit": {"period": "1m"}}, "rate_limit.limit", "missing"),
     ({"rate_limit": {"limit": 1, "key": "customer"}}, "rate_limit.key", "data"),
     ({"throttle": {"limit": 0}}, "throttle.limit", "too small"),
-    ({"singleton": {"mode": "cancel"}}, "singleton.mode", "skip"),
+    ({"singleton": {"mode": "stop"}}, "singleton.mode", "skip, cancel"),
     ({"singleton": {"mode": "skip"}, "concurrency": 2}, "singleton", "concurrency"),
     ({"on": {"event": "a"}, "ordering": "key", "throttle": {"limit": 1}}, "throttle", "ordering"),
 ])

@@ -19,7 +19,9 @@ typedef enum { NX_RUN_OK,
                NX_RUN_ERROR,
                NX_RUN_TIMEOUT,
                NX_RUN_DEAD,
-               NX_RUN_SKIPPED } nx_run_status; /* ends a run; "ok", "error", "timeout", "dead", "skipped" */
+               NX_RUN_SKIPPED,
+               NX_RUN_CANCELLED } nx_run_status; /* ends a run; "ok", "error", "timeout", "dead", "skipped", "cancelled" */
+#define NX_RUN_STATUSES (NX_RUN_CANCELLED + 1)
 
 /* Why a status other than ok. Text form in snake_case: "trap", "exit", "stack_overflow" … */
 typedef enum {
@@ -40,7 +42,8 @@ typedef enum {
     NX_WHY_NO_SECRET,     /* a secret of its environment has no value: it was not executed */
     NX_WHY_RATE_LIMITED,  /* skipped: more than rate_limit allows */
     NX_WHY_SINGLETON,     /* skipped: another run was under way */
-    NX_WHY_DEBOUNCED      /* skipped: another event of its key came after it */
+    NX_WHY_DEBOUNCED,     /* skipped: another event of its key came after it */
+    NX_WHY_SUPERSEDED     /* cancelled: another event of its key came while it ran */
 } nx_run_why;
 
 /* Where the answers to a guest's host calls come from. */

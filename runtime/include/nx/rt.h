@@ -14,6 +14,7 @@
 #include "nx/mailbox.h"
 #include "nx/rt_tree.h"
 #include "nx/run.h"
+#include <stdatomic.h>
 
 typedef struct nx_rt nx_rt;
 typedef struct nx_rt_program nx_rt_program;
@@ -131,6 +132,7 @@ typedef struct nx_attempt {
     unsigned n_recorded;
     void (*on_note)(struct nx_attempt *self, nx_slice text); /* what its author should know: a call that was denied, and the key that grants it. May be NULL */
     uint64_t stop_at_fuel;                                   /* replay of a timeout: ends as `timeout` when this much is used; 0: no */
+    bool is_stop_cancelled;                                  /* of a cancelled run: it ends so there */
     uint64_t stop_at_call;                                   /* ends before this host call, 1 being the first, with a backtrace of where it is made; 0: no */
     void (*on_start)(struct nx_attempt *self);               /* a worker takes it out of the queue and runs it now; may be NULL */
     void (*on_log)(struct nx_attempt *self, nx_slice line);  /* each complete stderr line (and the unfinished last one); may be NULL */
@@ -138,6 +140,7 @@ typedef struct nx_attempt {
     void *owner;
     nx_outcome out;
     uint64_t rt_private[8];
+    atomic_bool is_ended; /* by nx_rt_end_attempt() */
 } nx_attempt;
 
 void nx_attempt_init(nx_attempt *a);
@@ -147,6 +150,9 @@ void nx_attempt_reset(nx_attempt *a); /* for reuse: keeps the buffers' memory */
 void nx_outcome_to_run(const nx_outcome *out, nx_run *r);
 nx_err nx_rt_submit(nx_rt *r, nx_attempt *a, nx_error *reterr); /* queued; NX_EBUSY */
 nx_err nx_rt_run(nx_rt *r, nx_attempt *a, nx_error *reterr);    /* on the calling thread; done() is not called. For replays, benches, tests */
+/* Any thread, until done() is called: the attempt ends `cancelled` at its next check, also where it has not begun, unless it ends before that. A sleep is cut
+ * short; another host call that is under way is finished. */
+void nx_rt_end_attempt(nx_rt *r, nx_attempt *a);
 /* What runs is interrupted, what waits is woken, what is queued is not begun: each ends with out.err NX_ECANCELED, without an outcome.
  * For good: later attempts end the same way. For a node that has to stop now. */
 void nx_rt_cancel(nx_rt *r);

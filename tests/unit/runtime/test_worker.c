@@ -195,6 +195,61 @@ static void test_worker_full_queue_is_busy(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* The same again, from what a record would hold of it. */
+static void assert_repeats(const nx_attempt *a, nx_rt_program *p)
+{
+    nx_attempt again;
+    nx_attempt_init(&again);
+    again.timeout_ns = a->timeout_ns;
+    again.start_wall_ns = a->start_wall_ns;
+    memcpy(again.seed, a->seed, sizeof again.seed);
+    again.is_replay = again.is_proof = again.is_stop_cancelled = true;
+    again.stop_at_fuel = a->out.fuel;
+    rt_help_run(&again, p);
+    rt_help_assert_outcome(&again, NX_RUN_CANCELLED, NX_WHY_SUPERSEDED);
+    assert_int_equal(again.out.fuel, a->out.fuel);
+    assert_int_equal(again.out.n_calls, a->out.n_calls);
+    assert_memory_equal(&again.out.calls_sha256, &a->out.calls_sha256, sizeof again.out.calls_sha256);
+    assert_memory_equal(&again.out.logs_sha256, &a->out.logs_sha256, sizeof again.out.logs_sha256);
+    nx_attempt_done(&again);
+}
+
+/* While it computes, while it sleeps, and before it has begun. */
+static void test_worker_ends_an_attempt_early(void **state)
+{
+    (void)state;
+    static const char *const guests[] = {
+        RT_WAT_HEAD " (data (i32.const 100) \"begun\\n\") (func (export \"handle_event\") (call $write (i32.const 2) (i32.const 100) (i32.const 6))"
+                    " (call $sleep_ns (i64.const 3600000000000)) (loop $l (br $l))))",
+        RT_WAT_HEAD " (data (i32.const 100) \"begun\\n\") (func (export \"handle_event\") (call $write (i32.const 2) (i32.const 100) (i32.const 6)) (loop $l (br $l))))",
+    };
+    static nx_attempt a[3];
+    nx_error e = NX_ERROR_INIT;
+    nx_rt_program *p[3];
+    for (unsigned i = 0; i < 3; i++) {
+        p[i] = rt_help_load_wat(guests[i % 2]);
+        nx_attempt_init(&a[i]);
+        a[i].program = p[i];
+        a[i].done = on_done;
+        a[i].on_log = on_log;
+        a[i].timeout_ns = 7200 * NX_NS_PER_S;
+        a[i].start_wall_ns = 1764152625000000000ull;
+        if (i == 2) nx_rt_end_attempt(rt, &a[i]);
+        assert_int_equal(nx_rt_submit(rt, &a[i], &e), NX_OK);
+        if (i < 2) wait_for(&g.started, i + 1);
+    }
+    nx_rt_end_attempt(rt, &a[0]);
+    nx_rt_end_attempt(rt, &a[1]);
+    wait_for(&g.ended, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        rt_help_assert_outcome(&a[i], NX_RUN_CANCELLED, NX_WHY_SUPERSEDED);
+        assert_true(a[i].out.fuel > 0);
+        assert_repeats(&a[i], p[i]);
+        nx_attempt_done(&a[i]);
+        nx_rt_program_unref(p[i]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +257,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_worker_sleeping_guests_hold_no_slot, reset_gate),
         cmocka_unit_test_setup(test_worker_no_more_run_than_there_are_slots, reset_gate),
         cmocka_unit_test_setup(test_worker_full_queue_is_busy, reset_gate),
+        cmocka_unit_test_setup(test_worker_ends_an_attempt_early, reset_gate),
     };
     if (argc > 1 && strcmp(argv[1], NX_RT_CHILD_VERB) == 0) return nx_rt_child_main(argc, argv);
     return cmocka_run_group_tests(tests, rt_help_setup, rt_help_teardown);
