@@ -65,26 +65,34 @@ static const char *parent_name(const nx_cfg_row *row, char out[80])
     return out;
 }
 
-/* A near name, else the section where the key does exist, else what is known here. */
-static void advise_key(const char *prefix, nx_slice key, char *out, size_t out_bytes)
+/* Where the key does exist: in a function, or outside. */
+static bool advise_place(nx_slice key, bool in_function, char *out, size_t out_bytes)
 {
     char parent[80];
+    for (unsigned i = 0; i < nx_cfg_n_rows; i++) {
+        const nx_cfg_row *row = &nx_cfg_rows[i];
+        if (nx_cfg_row_is_function(row) == in_function && nx_slice_eq_cstr(key, nx_cfg_row_key(row))) {
+            snprintf(out, out_bytes, "it belongs under %s", parent_name(row, parent));
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The section of a function, or of the node, where the key does exist, else a near name, else a place on the other side, else what is known here. */
+static void advise_key(const char *prefix, nx_slice key, char *out, size_t out_bytes)
+{
     const char *near = nx_cfg_nearest_key(prefix, key);
+    bool in_function = strncmp(prefix, NX_CFG_IN_FUNCTION, sizeof NX_CFG_IN_FUNCTION - 1) == 0;
     out[0] = '\0';
+    if (advise_place(key, in_function, out, out_bytes))
+        return;
     if (near) {
         snprintf(out, out_bytes, "did you mean %s?", near);
         return;
     }
-    bool is_function = strncmp(prefix, NX_CFG_IN_FUNCTION, sizeof NX_CFG_IN_FUNCTION - 1) == 0;
-    for (unsigned pass = 0; pass < 2; pass++) {
-        for (unsigned i = 0; i < nx_cfg_n_rows; i++) {
-            const nx_cfg_row *row = &nx_cfg_rows[i];
-            if ((nx_cfg_row_is_function(row) == is_function) == (pass == 0) && nx_slice_eq_cstr(key, nx_cfg_row_key(row))) {
-                snprintf(out, out_bytes, "it belongs under %s", parent_name(row, parent));
-                return;
-            }
-        }
-    }
+    if (advise_place(key, !in_function, out, out_bytes))
+        return;
     size_t n = (size_t)snprintf(out, out_bytes, "known here:");
     for (unsigned i = 0; i < nx_cfg_n_rows; i++) {
         const nx_cfg_row *row = &nx_cfg_rows[i];
