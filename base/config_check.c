@@ -207,9 +207,33 @@ static void check_secret_env(nx_cfg_ctx *x, unsigned i)
                              "%.*s is set by env already", NX_SLICE_FMT(f->env[j].key));
 }
 
+/* A batch has no value at a path that its events have; and what follows each event alone can't be had of several. */
+static void check_batch(nx_cfg_ctx *x, unsigned i)
+{
+    static const char *const keys[] = {"concurrency.key", "rate_limit.key", "throttle.key", "singleton.key", "priority.run", "redact"};
+    const nx_fn_config *f = &x->config->functions[i];
+    const nx_cfg_mark *marks = nx_cfg_fn_marks(x, i), *batch = mark_in(marks, "functions[].batch");
+    char path[160], row[64], type[NX_FUNCTION_NAME_BYTES + 16];
+    for (unsigned k = 0; k < NX_ARRAY_LEN(keys); k++) {
+        snprintf(row, sizeof row, "functions[].%s", keys[k]);
+        if (nx_cfg_is_set(mark_in(marks, row)))
+            nx_cfg_issue(x, *mark_in(marks, row), fn_path(i, keys[k], path), k + 1 < NX_ARRAY_LEN(keys) ? "remove it, or use batch.key" : "remove it, or batch; recording: digest keeps values out, too",
+                         "does not go with batch: a batch has many such values");
+    }
+    if (f->debounce_ns)
+        nx_cfg_issue(x, *batch, fn_path(i, "batch", path), "remove batch, or debounce", "does not go with debounce: of events that follow each other only one would be left");
+    if (f->respond == NX_RESPOND_SYNC)
+        nx_cfg_issue(x, *mark_in(marks, "functions[].respond"), fn_path(i, "respond", path), "set respond: async", "sync does not go with batch: there is one output for many events");
+    snprintf(type, sizeof type, "nexus.batch.%.*s", NX_SLICE_FMT(nx_slice_sub(f->name, 0, NX_FUNCTION_NAME_BYTES)));
+    for (unsigned k = 0; k < f->n_events; k++)
+        if (nx_event_type_matches(f->events[k], nx_slice_cstr(type)))
+            nx_cfg_issue(x, *mark_in(marks, "functions[].on.event"), fn_path(i, "on.event", path), "name the types more closely",
+                         "\"%.*s\" would take the function's own batches (%s) too", NX_SLICE_FMT(f->events[k]), type);
+}
+
 static void check_flow(nx_cfg_ctx *x, unsigned i)
 {
-    static const char *const keys[] = {"rate_limit", "throttle", "debounce", "singleton"};
+    static const char *const keys[] = {"rate_limit", "throttle", "debounce", "batch", "singleton"};
     const nx_fn_config *f = &x->config->functions[i];
     const nx_cfg_mark *marks = nx_cfg_fn_marks(x, i);
     char path[160], row[64];
@@ -219,6 +243,8 @@ static void check_flow(nx_cfg_ctx *x, unsigned i)
             nx_cfg_issue(x, *mark_in(marks, row), fn_path(i, keys[k], path), "remove ordering, or this",
                          "does not go with ordering: an event that is skipped or waits would break the order of its key");
     }
+    if (f->batch_max)
+        check_batch(x, i);
     const nx_cfg_mark *timeout = mark_in(marks, "functions[].debounce.timeout"), *period = mark_in(marks, "functions[].debounce.period");
     if (f->debounce_timeout_ns && f->debounce_timeout_ns < f->debounce_ns && !timeout->is_wrong && !period->is_wrong)
         nx_cfg_issue(x, *timeout, fn_path(i, "debounce.timeout", path), "raise debounce.timeout", "is shorter than debounce.period, which would never count");

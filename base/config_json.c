@@ -78,6 +78,15 @@ static void put_flow(const nx_fn_config *f, nx_jw *w)
             nx_jw_kstr(w, "key", f->debounce_key);
         nx_jw_object_end(w);
     }
+    if (f->batch_max) {
+        nx_jw_key(w, "batch");
+        nx_jw_object(w);
+        nx_jw_ku64(w, "max_size", f->batch_max);
+        put_duration(w, "timeout", f->batch_timeout_ns);
+        if (f->batch_key.n)
+            nx_jw_kstr(w, "key", f->batch_key);
+        nx_jw_object_end(w);
+    }
     if (f->singleton.n) {
         nx_jw_key(w, "singleton");
         nx_jw_object(w);

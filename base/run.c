@@ -3,7 +3,7 @@
 #include "nx/clock.h"
 #include "nx/effect.h"
 
-static const char *const status_names[] = {"ok", "error", "timeout", "dead", "skipped", "cancelled"};
+static const char *const status_names[] = {"ok", "error", "timeout", "dead", "skipped", "cancelled", "batched"};
 static const char *const why_names[] = {"none", "trap", "exit", "stack_overflow", "memory_limit", "output_limit", "fuel",
                                         "deadline", "node_crash", "hop_limit", "no_module", "emit", "effects_limit", "not_recorded", "no_secret", "rate_limited", "singleton",
                                         "debounced", "superseded"};
@@ -171,7 +171,7 @@ static void write_summary(const nx_run *r, nx_jw *w)
     nx_jw_kstr(w, "function", r->function);
     nx_jw_kstr(w, "version", r->version);
     nx_jw_kcstr(w, "status", nx_run_status_name(r->status));
-    if (r->status != NX_RUN_OK) nx_jw_kcstr(w, "why", nx_run_why_name(r->why));
+    if (r->status != NX_RUN_OK && r->status != NX_RUN_BATCHED) nx_jw_kcstr(w, "why", nx_run_why_name(r->why));
     nx_jw_ku64(w, "attempt", r->attempt);
     if (r->max_attempts) nx_jw_ku64(w, "max_attempts", r->max_attempts);
     nx_jw_ku64(w, "generation", r->generation);
@@ -186,12 +186,21 @@ static void write_summary(const nx_run *r, nx_jw *w)
     key_time(w, "time", r->start_wall_ns);
 }
 
+static void write_batch(const nx_run *r, nx_jw *w)
+{
+    nx_jw_key(w, "batch");
+    nx_jw_array(w);
+    for (nx_slice rest = r->batch; rest.n;) nx_jw_str(w, nx_slice_split(rest, ',', &rest));
+    nx_jw_array_end(w);
+}
+
 static void write_outcome(const nx_run *r, nx_jw *w)
 {
     nx_jw_kcstr(w, "span_id", r->trace.span_id);
     optional(w, "parent_span_id", r->parent_span);
     optional(w, "event_type", r->event_type);
     optional(w, "artifact", r->artifact);
+    if (r->batch.n) write_batch(r, w);
     if (r->generation && !r->is_replay) {
         nx_id before = nx_run_id_derive(r->ns, &r->event_id, nx_id_time_ms(&r->run_id), r->function, r->generation - 1);
         nx_jw_kstr(w, "redrive_of", nx_id_slice(&before));
@@ -254,6 +263,7 @@ static void write_world(const nx_run *r, nx_jw *w)
     nx_jw_ku64(w, "scratch_bytes", r->limit_scratch_bytes);
     nx_jw_object_end(w);
     nx_jw_kbool(w, "input_is_cloudevent", r->input_is_cloudevent);
+    nx_jw_kbool(w, "takes_batches", r->takes_batches);
     optional(w, "engine", r->engine);
     optional(w, "world", r->world);
     optional(w, "arch", r->arch);

@@ -59,6 +59,7 @@ enum {
     TAG_CALL_MARKS = 50,
     TAG_PRIVACY = 52,
     TAG_REDACTED = 53,
+    TAG_BATCH = 54,
     TAG_LIMIT_SCRATCH_BYTES = 58,
     TAG_ENV = 64,
     TAG_EMITTED = 66,
@@ -70,7 +71,8 @@ enum {
 enum { FLAG_REPLAY = 1,
        FLAG_FINAL = 2,
        FLAG_COLD = 4,
-       FLAG_INPUT_CLOUDEVENT = 8 };
+       FLAG_INPUT_CLOUDEVENT = 8,
+       FLAG_BATCHES = 16 };
 
 /* Two bits of the mode, then: */
 enum { PRIVACY_MODE = 3,
@@ -175,7 +177,7 @@ static void put_lists(enc *e, const nx_run *r)
 static void put_run(enc *e, const nx_run *r)
 {
     uint64_t flags = (r->is_replay ? FLAG_REPLAY : 0u) | (r->is_final ? FLAG_FINAL : 0u) | (r->is_cold ? FLAG_COLD : 0u) |
-                     (r->input_is_cloudevent ? FLAG_INPUT_CLOUDEVENT : 0u);
+                     (r->input_is_cloudevent ? FLAG_INPUT_CLOUDEVENT : 0u) | (r->takes_batches ? FLAG_BATCHES : 0u);
     put(e, MAGIC, 4);
     put_slice(e, TAG_NS, r->ns);
     put_slice(e, TAG_RUN_ID, nx_id_slice(&r->run_id));
@@ -229,6 +231,7 @@ static void put_run(enc *e, const nx_run *r)
     put_u64(e, TAG_NEXT_WALL_NS, r->next_wall_ns);
     put_u64(e, TAG_PRIVACY, (uint64_t)r->recording | (r->is_effect_hidden ? PRIVACY_EFFECT_HIDDEN : 0u) | (r->is_env_hidden ? PRIVACY_ENV_HIDDEN : 0u));
     put_slice(e, TAG_REDACTED, r->redacted);
+    put_slice(e, TAG_BATCH, r->batch);
     put_lists(e, r);
 }
 
@@ -315,6 +318,7 @@ static nx_slice *slice_field(nx_run *r, uint64_t tag)
     case TAG_BACKTRACE: return &r->backtrace;
     case TAG_REPLAY_OF: return &r->replay_of;
     case TAG_REDACTED: return &r->redacted;
+    case TAG_BATCH: return &r->batch;
     case TAG_PARENT_SPAN: return &r->parent_span;
     case TAG_OUTPUT: return &r->output;
     case TAG_LOGS: return &r->logs;
@@ -536,7 +540,7 @@ static nx_err finish(dec *d)
 {
     nx_run *r = d->r;
     if (!r->run_id.s[0] || !r->event_id.s[0] || !r->function.n) return corrupt(d, "run id, event id or function is missing");
-    if (d->status > NX_RUN_CANCELLED || d->why > NX_WHY_SUPERSEDED) return corrupt(d, "status or reason is unknown");
+    if (d->status > NX_RUN_BATCHED || d->why > NX_WHY_SUPERSEDED) return corrupt(d, "status or reason is unknown");
     if (d->after > NX_AFTER_PAUSE) return corrupt(d, "what follows the last attempt is unknown");
     if (d->attempt > UINT_MAX || d->max_attempts > UINT_MAX || d->generation > UINT_MAX || d->trace_flags > 255) return corrupt(d, "a number is out of range");
     int64_t exit_code = (int64_t)d->exit_code;
@@ -559,6 +563,7 @@ static nx_err finish(dec *d)
     r->is_final = d->flags & FLAG_FINAL;
     r->is_cold = d->flags & FLAG_COLD;
     r->input_is_cloudevent = d->flags & FLAG_INPUT_CLOUDEVENT;
+    r->takes_batches = d->flags & FLAG_BATCHES;
     return NX_OK;
 }
 

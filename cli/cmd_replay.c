@@ -285,7 +285,7 @@ static int run(nx_cli *c)
     return code;
 }
 
-static const char *const statuses[] = {"ok", "error", "timeout", "dead", "skipped", "cancelled", NULL};
+static const char *const statuses[] = {"ok", "error", "timeout", "dead", "skipped", "cancelled", "batched", NULL};
 static const char *const policies[] = {"recorded", "deny", "live", NULL};
 static const nx_cli_flag flags[] = {
     {.name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only this function (default: every one that ran the event)."},
@@ -293,7 +293,7 @@ static const nx_cli_flag flags[] = {
     {.name = "since", .value = "TIME", .help = "Instead of one event, every run since then: a time (2025-11-26T10:00:00Z) or a span before now (1h)."},
     {.name = "until", .value = "TIME", .help = "Only runs until then (default: now)."},
     {.name = "type", .letter = 't', .value = "PATTERN", .help = "Only runs of events of this type: 'order.*' for one more token, 'order.>' for any."},
-    {.name = "status", .letter = 's', .value = "STATUS", .choices = statuses, .help = "Only runs that ended so: ok, error, timeout, dead, skipped or cancelled."},
+    {.name = "status", .letter = 's', .value = "STATUS", .choices = statuses, .help = "Only runs that ended so: ok, error, timeout, dead, skipped, cancelled or batched."},
     {.name = "all", .letter = 'a', .help = "Every run that is stored."},
     {.name = "effects", .value = "POLICY", .choices = policies, .help = "What host calls are answered: `recorded` as they were (default), `deny` refuses all, `live` reaches the outside again."},
     {.name = "yes", .letter = 'y', .help = "Live effects are meant: don't ask."},

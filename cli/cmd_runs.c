@@ -45,12 +45,12 @@ static int run_list(nx_cli *c)
     return nx_cli_list(c, p, "no runs", NX_ARRAY_LEN(heads), heads, row);
 }
 
-static const char *const statuses[] = {"ok", "error", "timeout", "dead", "skipped", "cancelled", NULL};
+static const char *const statuses[] = {"ok", "error", "timeout", "dead", "skipped", "cancelled", "batched", NULL};
 static const nx_cli_flag list_flags[] = {
     {.name = "event", .letter = 'e', .value = "ID", .help = "Only runs of this event: its id, unique ending, or @last."},
     {.name = "function", .value = "NAME", .kind = NX_CLI_FUNCTION, .help = "Only runs of this function."},
     {.name = "version", .value = "VERSION", .help = "Only runs of this version of the function: its number (v3)."},
-    {.name = "status", .letter = 's', .value = "STATUS", .choices = statuses, .help = "Only runs that ended so: ok, error, timeout, dead, skipped or cancelled."},
+    {.name = "status", .letter = 's', .value = "STATUS", .choices = statuses, .help = "Only runs that ended so: ok, error, timeout, dead, skipped, cancelled or batched."},
     {.name = "all", .letter = 'a', .help = "Every attempt and every replay, not only how each run ended."},
     {.name = "limit", .letter = 'n', .value = "N", .help = "At most this many, newest first (default 20)."},
     {.name = "since", .value = "TIME", .help = "Not older than this: a time (2025-11-26T10:00:00Z) or a span before now (1h)."},

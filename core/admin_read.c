@@ -205,7 +205,7 @@ nx_err nx_core_admin_runs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error
     if (err == NX_OK && status.n) {
         nx_run_status s;
         if (nx_run_status_parse(status, &s) != NX_OK)
-            return nx_error_set(reterr, NX_EINVAL, "status: \"%.*s\" is none of ok, error, timeout, dead, skipped, cancelled", NX_SLICE_FMT(status));
+            return nx_error_set(reterr, NX_EINVAL, "status: \"%.*s\" is none of ok, error, timeout, dead, skipped, cancelled, batched", NX_SLICE_FMT(status));
         scan.status = (int)s;
     }
     if (err != NX_OK)

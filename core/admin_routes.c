@@ -20,7 +20,7 @@
         "application/octet-stream", NULL, NULL \
     }
 
-#define STATUS "'ok' | 'error' | 'timeout' | 'dead' | 'skipped' | 'cancelled'"
+#define STATUS "'ok' | 'error' | 'timeout' | 'dead' | 'skipped' | 'cancelled' | 'batched'"
 #define TRAFFIC "[{version, percent: number}]"
 #define PAUSE "paused: bool, paused_at?: time, pause_reason?, pause_event_id?: id"
 #define VERSION "namespace, function, version, artifact: sha256"
@@ -30,14 +30,14 @@
     "namespace, run_id: id, event_id: id, function, version, status: " STATUS ", why?, attempt: int, max_attempts?: int, generation: int, " \
     "is_final: bool, next_attempt_at?: time, on_exhausted?: 'dlq' | 'drop' | 'pause', is_replay: bool, duration_ms: number, fuel: int, "    \
     "memory_bytes: int, trace_id, time: time"
-#define RUN_WHOLE                                                                                                                          \
-    RUN ", span_id, parent_span_id?, event_type?, artifact?, redrive_of?: id, is_cold: bool, replay_of?: id, original_timestamp?: time, "  \
-        "exit_code?: int, message?, backtrace?, output?, output_base64?, output_bytes: int, output_sha256: sha256, logs?, logs_base64?, "  \
-        "logs_bytes: int, logs_sha256: sha256, recording: 'full' | 'digest' | 'off', redacted: [string], seed: sha256, env: {*: string}, " \
-        "secret_env?: {*: string}, limits: {timeout_ms: number, memory_bytes: int, fuel?: int, output_bytes: int, scratch_bytes: int}, "   \
-        "input_is_cloudevent: bool, engine?, world?, arch?, node?, emitted: [{event_id: id, type, sha256?: sha256}], "                     \
-        "effects: [{name, request_sha256: sha256, status, clock_ms: number, answer?, answer_base64?}], host_calls: int, "                  \
-        "host_calls_sha256: sha256, host_calls_kept_bytes: int, event_seq: int, delivery: int, record_seq?: int, recorded_at?: time, "     \
+#define RUN_WHOLE                                                                                                                                         \
+    RUN ", span_id, parent_span_id?, event_type?, artifact?, redrive_of?: id, is_cold: bool, replay_of?: id, original_timestamp?: time, "                 \
+        "exit_code?: int, message?, backtrace?, output?, output_base64?, output_bytes: int, output_sha256: sha256, logs?, logs_base64?, "                 \
+        "logs_bytes: int, logs_sha256: sha256, recording: 'full' | 'digest' | 'off', redacted: [string], seed: sha256, env: {*: string}, "                \
+        "secret_env?: {*: string}, limits: {timeout_ms: number, memory_bytes: int, fuel?: int, output_bytes: int, scratch_bytes: int}, "                  \
+        "input_is_cloudevent: bool, takes_batches: bool, batch?: [id], engine?, world?, arch?, node?, emitted: [{event_id: id, type, sha256?: sha256}], " \
+        "effects: [{name, request_sha256: sha256, status, clock_ms: number, answer?, answer_base64?}], host_calls: int, "                                 \
+        "host_calls_sha256: sha256, host_calls_kept_bytes: int, event_seq: int, delivery: int, record_seq?: int, recorded_at?: time, "                    \
         "attempts: [{" RUN "}]"
 #define JOB                                                                                                                                                       \
     "namespace, job_id: id, kind: 'replay' | 'shadow' | 'backfill' | 'prune', status: 'queued' | 'running' | 'done' | 'failed' | 'canceled', created_at?: time, " \

@@ -9,6 +9,7 @@ int nx_core_answer_status(const nx_run *r)
     case NX_RUN_TIMEOUT: return 504;
     case NX_RUN_SKIPPED: return 429;
     case NX_RUN_CANCELLED: return 409;
+    case NX_RUN_BATCHED: return 202;
     case NX_RUN_ERROR:
     case NX_RUN_DEAD: break;
     }
@@ -52,11 +53,13 @@ nx_err nx_core_answer_problem(const nx_run *r, nx_buf *out)
     nx_jw_kcstr(&w, "title", is_gone ? "The answer was not kept" : r->status == NX_RUN_TIMEOUT ? "The function timed out"
                                                                : r->status == NX_RUN_SKIPPED   ? "The event was skipped"
                                                                : r->status == NX_RUN_CANCELLED ? "The run was cancelled"
+                                                               : r->status == NX_RUN_BATCHED   ? "The event runs in a batch"
                                                                                                : "The function failed");
     nx_jw_ku64(&w, "status", (uint64_t)nx_core_answer_status(r));
     nx_jw_kstr(&w, "detail", is_gone ? NX_SLICE("the run ended ok before; its record holds no output (recording, redact)") : r->message.n ? r->message
                                                                                                                                           : nx_slice_cstr(nx_run_why_name(r->why)));
-    nx_jw_kcstr(&w, "code", is_gone ? "not_recorded" : nx_run_why_name(r->why));
+    nx_jw_kcstr(&w, "code", is_gone ? "not_recorded" : r->status == NX_RUN_BATCHED ? "batched"
+                                                                                   : nx_run_why_name(r->why));
     nx_jw_kstr(&w, "event_id", nx_id_slice(&r->event_id));
     nx_jw_kstr(&w, "run_id", nx_id_slice(&r->run_id));
     nx_jw_kstr(&w, "function", r->function);

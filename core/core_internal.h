@@ -125,6 +125,7 @@ struct nx_core_fn {
     nx_rt_share *share;                         /* reference: of the slot's, or its own; NULL before it is in a slot */
     char type[NX_EVENT_TYPE_BYTES + 32];        /* of events from its own route; "" without one */
     char cron_type[NX_EVENT_TYPE_BYTES + 32];   /* of its schedules' ticks; "" without one */
+    char batch_type[NX_EVENT_TYPE_BYTES + 32];  /* of its batches; "" without `batch` */
     char invoke_type[NX_EVENT_TYPE_BYTES + 32]; /* of events from `nexus invoke` */
     nx_slice *types;
     unsigned n_types; /* every type pattern it takes */
@@ -138,7 +139,12 @@ void nx_core_due_durable(const char *function, char out[NX_FUNCTION_NAME_BYTES +
 void nx_core_lane_durable(const char *function, unsigned lane, char out[NX_FUNCTION_NAME_BYTES + 16]);
 
 struct nx_core_run;
-typedef struct nx_core_gate nx_core_gate; /* gate.c */
+typedef struct nx_core_batches nx_core_batches; /* batch.c: what is being gathered on this node */
+nx_err nx_core_batches_new(nx_core_batches **ret);
+void nx_core_batches_free(nx_core_batches *b);          /* NULL allowed */
+void nx_core_batches_tick(nx_node *n, uint64_t now_ns); /* nx-tick */
+void nx_core_batches_close(nx_node *n);                 /* gives back what is gathered, and takes no more */
+typedef struct nx_core_gate nx_core_gate;               /* gate.c */
 typedef struct nx_core_gate_rule {
     unsigned limit;    /* attempts at once; 0: no limit */
     bool is_keyed;     /* of each key, not of all */
@@ -271,6 +277,7 @@ struct nx_node {
     nx_core_waiters *waiters;
     nx_core_journal *journal;
     nx_core_dispatch *dispatch;
+    nx_core_batches *batches;
     struct nx_core_outbound *outbound;
     struct nx_core_secrets *secrets;
     pthread_mutex_t apply_mu;

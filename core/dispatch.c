@@ -3,6 +3,7 @@
  * anywhere before the acknowledgement drops the message: JetStream delivers it again, and `nx_fab_run_latest` finds out how far it was.
  * A failed attempt that is tried again leaves its record too, and its event is put off (retry.c, backoff.c). */
 #include "dispatch.h"
+#include "nx/event_batch.h"
 #include "nx/event_key.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,7 +211,7 @@ static void count(const nx_core_run *r)
     nx_obs_add(r->rec.is_final ? m->runs[r->rec.status] : m->retries, 1);
     if (m->of_version[0] && r->rec.is_final)
         nx_obs_add(m->of_version[r->rec.status], 1);
-    if (r->rec.status == NX_RUN_SKIPPED)
+    if (nx_run_status_is_idle(r->rec.status))
         return;
     nx_obs_observe(m->duration, (double)r->rec.duration_ns / 1e9);
     nx_obs_add(m->fuel, r->rec.fuel);
@@ -235,6 +236,10 @@ static void log_outcome(nx_core_run *r)
     if (r->rec.status == NX_RUN_OK) {
         int k = snprintf(text, sizeof text, "Function completed in %.*fms", ms < 1 ? 2 : 1, ms);
         log_run(r, NX_LOG_INFO, "run.completed", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k));
+        return;
+    }
+    if (r->rec.status == NX_RUN_BATCHED) {
+        log_run(r, NX_LOG_DEBUG, "run.batched", NX_SLICE("nexus"), r->rec.message);
         return;
     }
     if (r->rec.status == NX_RUN_SKIPPED) {
@@ -263,7 +268,7 @@ void nx_core_run_later(nx_core_run *r, uint64_t delay_ns)
     nx_core_run_release(r);
 }
 
-static void settle_decided(nx_core_run *r)
+void nx_core_run_settle_decided(nx_core_run *r)
 {
     count(r);
     log_outcome(r);
@@ -286,7 +291,7 @@ static void pausing_job(nx_core_job *job)
                      message.n ? ": " : "", NX_SLICE_FMT(message));
     if (nx_core_pause_set(r->d->node, r->fn->name, nx_slice_make(reason, (size_t)k < sizeof reason ? (size_t)k : sizeof reason - 1), &r->rec.event_id,
                           &is_changed, &e) == NX_OK) {
-        settle_decided(r);
+        nx_core_run_settle_decided(r);
         return;
     }
     nx_log(NX_LOG_WARN, "function.not_paused", "function '%s' could not be paused (%s); the attempt is repeated", r->fn->name, e.msg);
@@ -296,8 +301,12 @@ static void pausing_job(nx_core_job *job)
 void nx_core_run_settle(nx_core_run *r)
 {
     nx_core_retry_decide(r->fn->settings, r->rec.status == NX_RUN_OK ? 0 : nx_clock_wall_ns(), &r->rec);
+    if (nx_core_batch_is_dead(r)) {
+        nx_core_batch_bury(r);
+        return;
+    }
     if (r->rec.after != NX_AFTER_PAUSE) {
-        settle_decided(r);
+        nx_core_run_settle_decided(r);
         return;
     }
     r->job.run = pausing_job;
@@ -436,14 +445,10 @@ static nx_err build_env(nx_core_run *r)
 
 static nx_err build_input(nx_core_run *r, nx_slice *ret)
 {
-    if (r->fn->settings->input == NX_INPUT_DATA) {
-        *ret = r->event.data;
-        return NX_OK;
-    }
     NX_CLEANUP(nx_buf_done)
     nx_buf json = NX_BUF_INIT(RUN_ARENA_BYTES / 2);
-    nx_err err = nx_event_to_json(&r->event, &json);
-    if (err != NX_OK)
+    nx_err err = nx_event_input(&r->event, r->rec.input_is_cloudevent, r->rec.takes_batches, &json, ret);
+    if (err != NX_OK || !json.n)
         return err;
     *ret = nx_arena_dup(&r->arena, nx_buf_view(&json));
     return ret->p ? NX_OK : NX_ENOMEM;

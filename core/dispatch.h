@@ -22,6 +22,7 @@ typedef struct nx_core_run {
     uint8_t gate_key[NX_CORE_GATE_KEY_BYTES];
     bool is_admitted;    /* flow.c has let it in */
     bool is_debounced;   /* its timer of debounce.c is due */
+    bool is_alone;       /* goes into no batch */
     nx_core_place place; /* in a lane; its key lies in the arena */
     nx_core_fn *fn;      /* reference */
     nx_effects_policy effects;
@@ -64,6 +65,7 @@ void nx_core_run_msg_nak(nx_core_run *r, uint64_t delay_ns);
 void nx_core_run_execute(nx_core_run *r);                 /* event, function and record are filled in */
 void nx_core_run_begin(nx_core_run *r, const nx_kv *env); /* the same with its environment: rec.n_env variables, lent by the arena */
 void nx_core_run_settle(nx_core_run *r);                  /* the record has its outcome: emitted events, record, end */
+void nx_core_run_settle_decided(nx_core_run *r);          /* the same once it is known what follows from the outcome */
 void nx_core_run_store(nx_core_run *r);                   /* the record, then the end */
 void nx_core_run_finish(nx_core_run *r);                  /* its final record is stored: answer, acknowledgement */
 
@@ -83,11 +85,18 @@ typedef bool nx_core_flow_step(void *self, nx_slice before, char after[NX_CORE_F
 nx_err nx_core_flow_change(nx_core_run *r, const char *kind, nx_slice path, nx_core_flow_step *step, void *self, nx_error *reterr);
 /* BLOCKING. *ret_runs false: it waits, or has ended, and is the caller's no more. Not NX_OK: it is the caller's, and nothing is decided. */
 nx_err nx_core_run_debounce(nx_core_run *r, bool *ret_runs, nx_error *reterr);
-void nx_core_run_admit(nx_core_run *r);                                        /* executes it, or what its function's limits make of it */
-void nx_core_run_skip(nx_core_run *r, nx_run_why why, const char *text);       /* its final record: it was not executed */
+void nx_core_run_admit(nx_core_run *r);                                  /* executes it, or what its function's limits make of it */
+void nx_core_run_skip(nx_core_run *r, nx_run_why why, const char *text); /* its final record: it was not executed */
+void nx_core_run_unexecuted(nx_core_run *r, nx_run_status status, nx_run_why why, const char *text);
 void nx_core_run_put_back(nx_core_run *r, uint64_t wall_ns, bool is_admitted); /* backoff.c: its message comes again then; no attempt was made */
 /* Digest of what stands at the path; zeros without a path, or where nothing does. */
 void nx_core_flow_key(nx_core_run *r, nx_slice path, uint8_t key[NX_CORE_GATE_KEY_BYTES]);
+
+/* batch.c */
+bool nx_core_batch_takes(const nx_core_run *r);   /* its event goes into a batch */
+void nx_core_batch_add(nx_core_run *r);           /* it is gathered, and ends when its batch is stored */
+bool nx_core_batch_is_dead(const nx_core_run *r); /* a batch that failed for good */
+void nx_core_batch_bury(nx_core_run *r);          /* dead letters of its events, then its record */
 
 /* An event's message becomes a run. attempt 0: which one it is, is found out. */
 void nx_core_dispatch_begin(nx_node *n, nx_core_fn *take_fn, nx_fab_msg *take_msg, unsigned attempt, nx_core_place *take_place);

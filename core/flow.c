@@ -138,9 +138,11 @@ nx_err nx_core_flow_change(nx_core_run *r, const char *kind, nx_slice path, nx_c
 
 /* ---- what becomes of it ------------------------------------------------------------------------------------------------------------------ */
 
-void nx_core_run_skip(nx_core_run *r, nx_run_why why, const char *text)
+void nx_core_run_skip(nx_core_run *r, nx_run_why why, const char *text) { nx_core_run_unexecuted(r, NX_RUN_SKIPPED, why, text); }
+
+void nx_core_run_unexecuted(nx_core_run *r, nx_run_status status, nx_run_why why, const char *text)
 {
-    r->rec.status = NX_RUN_SKIPPED;
+    r->rec.status = status;
     r->rec.why = why;
     r->rec.message = nx_arena_dup(&r->arena, nx_slice_cstr(text));
     r->rec.start_wall_ns = nx_clock_wall_ns();
@@ -223,6 +225,10 @@ static void admit_job(nx_core_job *job)
 void nx_core_run_admit(nx_core_run *r)
 {
     const nx_fn_config *f = r->fn->settings;
+    if (nx_core_batch_takes(r)) {
+        nx_core_batch_add(r);
+        return;
+    }
     if ((!f->rate_limit && !f->throttle && !f->debounce_ns) || r->is_admitted || r->rec.attempt > 1 || r->rec.generation) {
         nx_core_run_execute(r);
         return;

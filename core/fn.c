@@ -111,7 +111,7 @@ static void own_type(nx_core_fn *fn, const nx_fn_config *f)
  * Only the last is a further filter of the consumer: the server looks up messages for one filter much faster than for two. */
 static nx_err collect_types(nx_core_fn *fn, const nx_fn_config *f)
 {
-    fn->types = calloc(f->n_events + 3u, sizeof *fn->types);
+    fn->types = calloc(f->n_events + 4u, sizeof *fn->types);
     if (!fn->types)
         return NX_ENOMEM;
     nx_slice invoke = nx_slice_cstr(fn->type);
@@ -128,6 +128,10 @@ static nx_err collect_types(nx_core_fn *fn, const nx_fn_config *f)
         if (!invoke.n)
             invoke = nx_slice_cstr(fn->cron_type);
         fn->types[fn->n_types++] = nx_slice_cstr(fn->cron_type);
+    }
+    if (f->batch_max) {
+        snprintf(fn->batch_type, sizeof fn->batch_type, "nexus.batch.%s", fn->name);
+        fn->types[fn->n_types++] = nx_slice_cstr(fn->batch_type);
     }
     if (invoke.n) {
         snprintf(fn->invoke_type, sizeof fn->invoke_type, "%.*s", NX_SLICE_FMT(invoke));

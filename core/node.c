@@ -53,6 +53,7 @@ static void *tick_main(void *arg)
         nx_core_prune_tick(n, nx_clock_ns());
         nx_core_timers_tick(n, nx_clock_ns());
         nx_core_lanes_tick(n, nx_clock_ns());
+        nx_core_batches_tick(n, nx_clock_ns());
         pthread_mutex_lock(&n->tick_mu);
     }
     pthread_mutex_unlock(&n->tick_mu);
@@ -181,6 +182,8 @@ static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
     nx_err err = nx_rt_new(&ro, &n->rt, reterr);
     if (err == NX_OK)
         err = nx_core_dispatch_new(n, &n->dispatch, reterr);
+    if (err == NX_OK && nx_core_batches_new(&n->batches) != NX_OK)
+        err = nx_error_set(reterr, NX_ENOMEM, "batches");
     if (err == NX_OK && nx_core_pauses_new(&n->pauses) != NX_OK)
         err = nx_error_set(reterr, NX_ENOMEM, "paused functions");
     if (err == NX_OK && nx_core_dlq_new(&n->dlq) != NX_OK)
@@ -420,6 +423,7 @@ void nx_node_stop(nx_node *n)
     atomic_store(&n->is_draining, true);
     if (n->ns)
         nx_core_registry_clear(n);
+    nx_core_batches_close(n);
     /* What does not end in time is interrupted; its events are delivered again, here or elsewhere. */
     wait_for_runs(n, RUNS_DRAIN_MS);
     if (n->rt)
@@ -450,6 +454,7 @@ void nx_node_stop(nx_node *n)
     }
     nx_core_jobs_free(n->jobs);
     nx_core_dispatch_free(n->dispatch);
+    nx_core_batches_free(n->batches);
     if (nx_core_part(n))
         n->opt.part->free(nx_core_part(n));
     nx_core_pauses_free(n->pauses);

@@ -52,7 +52,7 @@ void nx_core_retry_decide(const nx_fn_config *f, uint64_t now_wall_ns, nx_run *r
     rec->max_attempts = max > 1 ? max : 0;
     if (rec->status == NX_RUN_OK)
         return;
-    if (rec->status == NX_RUN_SKIPPED || rec->status == NX_RUN_CANCELLED) { /* as it was meant to be */
+    if (nx_run_status_is_idle(rec->status) || rec->status == NX_RUN_CANCELLED) { /* as it was meant to be */
         rec->after = NX_AFTER_DROP;
         return;
     }

@@ -2,6 +2,7 @@
  * of either is acknowledged once the run is recorded.
  * An event that was delivered before, and every timer (it may have been set twice), is looked up first: what is finished is not run again. */
 #include "dlq.h"
+#include "nx/event_batch.h"
 #include <stdio.h>
 
 static void fill_record(nx_core_run *r)
@@ -36,6 +37,8 @@ static void fill_record(nx_core_run *r)
     rec->event_seq = r->event.stream_seq;
     rec->delivery = is_timer ? r->timer.attempt - 1 + delivery : delivery; /* as many as it had attempts before, and these */
     rec->input_is_cloudevent = f->input == NX_INPUT_CLOUDEVENT;
+    rec->takes_batches = f->batch_max > 0;
+    rec->batch = rec->takes_batches ? nx_event_batch_ids(&r->event) : NX_SLICE_NULL;
     nx_random(rec->seed, sizeof rec->seed);
 }
 
@@ -238,7 +241,7 @@ static void prepare(nx_core_run *r, nx_core_fn *take_fn, nx_fab_msg *take_msg)
     r->n_recorded = 0;
     r->place = (nx_core_place){0};
     r->gate = NULL;
-    r->is_cancelled = r->is_inside = r->is_admitted = r->is_debounced = false;
+    r->is_cancelled = r->is_inside = r->is_admitted = r->is_debounced = r->is_alone = false;
     r->fn = take_fn;
 }
 

@@ -118,8 +118,8 @@ void nx_core_slot_free(nx_core_slot *s)
     free(s);
 }
 
-/* With a key it is not known how many of them can run: what waits at a key must not keep others from coming. */
-static unsigned in_hand_max(const nx_fn_config *f) { return f->concurrency_key.n ? 0 : f->concurrency; }
+/* With a key it is not known how many of them can run: what waits at a key must not keep others from coming. Nor must what is gathered for a batch. */
+static unsigned in_hand_max(const nx_fn_config *f) { return f->concurrency_key.n || f->batch_max ? 0 : f->concurrency; }
 
 /* A function that is ordered now and was not before, or the other way round, goes on where it was: its consumers are others. */
 static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, nx_error *reterr)

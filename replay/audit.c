@@ -101,7 +101,7 @@ static void on_run(void *part, const nx_run *run)
 {
     audit *a = part;
     /* What killed a node is not run again inside of one, and an audit of its own alarms would never end. */
-    if (run->status == NX_RUN_DEAD || run->status == NX_RUN_SKIPPED || nx_slice_eq_cstr(run->event_type, NX_AUDIT_MISMATCH) || !nx_audit_is_chosen(&run->run_id, nx_core_audit_ppm(a->node)))
+    if (run->status == NX_RUN_DEAD || nx_run_status_is_idle(run->status) || nx_slice_eq_cstr(run->event_type, NX_AUDIT_MISMATCH) || !nx_audit_is_chosen(&run->run_id, nx_core_audit_ppm(a->node)))
         return;
     bool is_full;
     pthread_mutex_lock(&a->mu);

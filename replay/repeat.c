@@ -2,6 +2,7 @@
 #include "nx/repeat.h"
 #include "nx/clock.h"
 #include "nx/crypt.h"
+#include "nx/event_batch.h"
 #include "nx/redact.h"
 #include "verdict.h"
 #include <stdio.h>
@@ -130,13 +131,9 @@ static nx_err fill_input(nx_replay_repetition *p, const nx_event *event, const n
         p->changed.data = *p->how->data;
         e = &p->changed;
     }
-    p->attempt.input = e->data;
     p->run.input_is_cloudevent = p->how->settings ? p->how->settings->input == NX_INPUT_CLOUDEVENT : o->input_is_cloudevent;
-    if (!p->run.input_is_cloudevent)
-        return NX_OK;
-    nx_err err = nx_event_to_json(e, &p->input);
-    p->attempt.input = nx_buf_view(&p->input);
-    return err;
+    p->run.takes_batches = p->how->settings ? p->how->settings->batch_max > 0 : o->takes_batches;
+    return nx_event_input(e, p->run.input_is_cloudevent, p->run.takes_batches, &p->input, &p->attempt.input);
 }
 
 /* How many of the recorded variables are the platform's: a function's own follow behind the attempt. */
@@ -346,7 +343,7 @@ const nx_replay_result *nx_replay_repeat(nx_replay_repetition *p, nx_rt_program 
 {
     nx_error e = NX_ERROR_INIT;
     reset(p, event, recorded, how);
-    if (recorded->why == NX_WHY_NO_SECRET || recorded->status == NX_RUN_SKIPPED) {
+    if (recorded->why == NX_WHY_NO_SECRET || nx_run_status_is_idle(recorded->status)) {
         snprintf(p->result.reason, sizeof p->result.reason, "the function was not executed: %.*s", NX_SLICE_FMT(recorded->message));
         return &p->result;
     }

@@ -218,7 +218,7 @@ static nx_err read_events(nx_fab_ns *n, nx_fab_batch *b, nx_error *reterr)
 
 static bool is_wanted(nx_fab_ns *n, const nx_fab_range *r, const nx_run *run)
 {
-    if (!run->is_final || run->is_replay || (r->status >= 0 ? (int)run->status != r->status : run->status == NX_RUN_SKIPPED))
+    if (!run->is_final || run->is_replay || (r->status >= 0 ? (int)run->status != r->status : nx_run_status_is_idle(run->status)))
         return false;
     if (r->type.n && !nx_event_type_matches(r->type, run->event_type))
         return false;

@@ -79,6 +79,9 @@ typedef struct nx_fn_config {
     nx_slice throttle_key;
     uint64_t debounce_ns, debounce_timeout_ns; /* only the last event of a quiet time runs; 0: all do; 0: no longest wait */
     nx_slice debounce_key;
+    unsigned batch_max; /* events that it gets in one run; 0: one by one */
+    uint64_t batch_timeout_ns;
+    nx_slice batch_key;
     nx_slice singleton, singleton_key; /* "skip", "cancel"; empty: no singleton */
     nx_slice priority_run;             /* path (nx/event_key.h) of seconds by which an event goes before others of the function; empty: none */
     unsigned weight;                   /* of the function, where slots are short; 100 is usual */

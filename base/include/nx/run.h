@@ -20,8 +20,11 @@ typedef enum { NX_RUN_OK,
                NX_RUN_TIMEOUT,
                NX_RUN_DEAD,
                NX_RUN_SKIPPED,
-               NX_RUN_CANCELLED } nx_run_status; /* ends a run; "ok", "error", "timeout", "dead", "skipped", "cancelled" */
-#define NX_RUN_STATUSES (NX_RUN_CANCELLED + 1)
+               NX_RUN_CANCELLED,
+               NX_RUN_BATCHED } nx_run_status; /* ends a run; "ok", "error", "timeout", "dead", "skipped", "cancelled", "batched" */
+#define NX_RUN_STATUSES (NX_RUN_BATCHED + 1)
+/* Nothing was executed, as it was meant to be. */
+static inline bool nx_run_status_is_idle(nx_run_status s) { return s == NX_RUN_SKIPPED || s == NX_RUN_BATCHED; }
 
 /* Why a status other than ok. Text form in snake_case: "trap", "exit", "stack_overflow" … */
 typedef enum {
@@ -115,6 +118,7 @@ typedef struct nx_run {
     bool is_replay, is_final;
     bool is_cold;              /* the module was not mapped before */
     bool input_is_cloudevent;  /* stdin was the whole CloudEvent */
+    bool takes_batches;        /* stdin was an array: nx/event_batch.h */
     nx_slice replay_of;        /* run_id of the original; replays only */
     uint64_t original_wall_ns; /* start of the original attempt; replays only */
     uint64_t start_wall_ns, duration_ns;
@@ -145,6 +149,7 @@ typedef struct nx_run {
     nx_recording recording;       /* less than full: what was left out; see nx/redact.h */
     bool is_effect_hidden;        /* an answer from outside is not as it was */
     bool is_env_hidden;           /* a variable that does not follow from the event is not as it was */
+    nx_slice batch;               /* ids of the events of its batch, with commas (nx/event_batch.h); empty: its event is none */
     nx_slice redacted;            /* paths whose values were covered, one a line; empty: none */
     nx_slice engine;              /* "wasmtime 48 fuel=v1 nan=canonical …": fuel is comparable where equal */
     nx_slice world, arch;         /* world ABI version, "x86_64" */

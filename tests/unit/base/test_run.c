@@ -32,7 +32,7 @@ static void fill(nx_run *r, nx_effect effects[2])
     r->exit_code = -3;
     r->message = NX_SLICE("exit");
     r->backtrace = NX_SLICE("0: f\n1: g");
-    r->is_replay = r->is_final = r->is_cold = r->input_is_cloudevent = true;
+    r->is_replay = r->is_final = r->is_cold = r->input_is_cloudevent = r->takes_batches = true;
     r->replay_of = nx_id_slice(&r->run_id);
     r->original_wall_ns = 1764152625ull * NX_NS_PER_S;
     r->start_wall_ns = 1764152626ull * NX_NS_PER_S + 5000000;
@@ -84,6 +84,7 @@ static void fill(nx_run *r, nx_effect effects[2])
     r->recording = NX_RECORDING_DIGEST;
     r->is_effect_hidden = r->is_env_hidden = true;
     r->redacted = NX_SLICE("data.email\nsubject");
+    r->batch = NX_SLICE("01KAZV1HZ30000000000000000,01KAZV1HZ30000000000000001");
 }
 
 static void assert_same_run(const nx_run *a, const nx_run *b)
@@ -108,6 +109,7 @@ static void assert_same_run(const nx_run *a, const nx_run *b)
     SAME_SLICE(world);
     SAME_SLICE(arch);
     SAME_SLICE(node);
+    SAME_SLICE(batch);
     SAME_BYTES(run_id);
     SAME_BYTES(event_id);
     SAME_BYTES(seed);
@@ -126,6 +128,7 @@ static void assert_same_run(const nx_run *a, const nx_run *b)
     SAME(is_final);
     SAME(is_cold);
     SAME(input_is_cloudevent);
+    SAME(takes_batches);
     SAME(original_wall_ns);
     SAME(start_wall_ns);
     SAME(duration_ns);
@@ -317,7 +320,7 @@ static void test_run_decode_refuses(void **state)
         {"\xff\x01\x00", 3, NX_OK},                      /* unknown tag 255 */
         {"\x05\x01g", 3, NX_ECORRUPT},                   /* function twice */
         {"\x0a\x07\0\0\0\0\0\0\0", 9, NX_ECORRUPT},      /* status of seven bytes */
-        {"\x0a\x08\x06\0\0\0\0\0\0\0", 10, NX_ECORRUPT}, /* status 6 */
+        {"\x0a\x08\x07\0\0\0\0\0\0\0", 10, NX_ECORRUPT}, /* status 7 */
         {"\x0b\x08\x40\0\0\0\0\0\0\0", 10, NX_ECORRUPT}, /* reason 64 */
         {"\x2f\x08\x03\0\0\0\0\0\0\0", 10, NX_ECORRUPT}, /* what follows: 3 */
         {"\x1c\x01z", 3, NX_ECORRUPT},                   /* digest of one byte */
@@ -447,7 +450,7 @@ static void test_run_json(void **state)
 static void test_run_names(void **state)
 {
     (void)state;
-    for (int s = NX_RUN_OK; s <= NX_RUN_CANCELLED; s++) {
+    for (int s = NX_RUN_OK; s <= NX_RUN_BATCHED; s++) {
         nx_run_status parsed;
         assert_int_equal(nx_run_status_parse(nx_slice_cstr(nx_run_status_name((nx_run_status)s)), &parsed), NX_OK);
         assert_int_equal(parsed, s);
