@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "nx/json.h"
 #include "nx/log.h"
+#include "nx/shape.h"
 
 #define WORKERS 8u
 #define WORKER_QUEUE 64u
@@ -94,13 +96,28 @@ static void on_head(nx_gw_conn *c)
         nx_gw_conn_refuse(c, &f, extra);
 }
 
+/* A key that is spelt wrong would be none at all, as in the query. What is no JSON is the handler's to refuse, which knows its limits. */
+static nx_err check_body(const nx_gw_admin_route *route, nx_slice body, nx_error *reterr)
+{
+    const nx_gw_content *c = route->doc ? &route->doc->body : NULL;
+    nx_json *value = NULL;
+
+    if (!c || !c->shape || body.n == 0 || nx_json_parse(body, body.n, &value, NULL) != NX_OK)
+        return NX_OK;
+    nx_err err = nx_shape_check_keys(c->shape, value, reterr);
+    nx_json_free(value);
+    return err == NX_OK ? err : nx_error_prefix(reterr, "the body");
+}
+
 static void run_job(nx_gw_job *job)
 {
     nx_gw_call *call = (nx_gw_call *)job; /* `job` is the first member */
     const nx_gw_admin_route *route = call->req.match.route;
     nx_gw_loop *l = call->conn->loop;
 
-    call->err = route->handler(call->admin->self, &call->req, &call->resp, &call->detail);
+    call->err = check_body(route, call->req.body, &call->detail);
+    if (call->err == NX_OK)
+        call->err = route->handler(call->admin->self, &call->req, &call->resp, &call->detail);
     nx_gw_loop_post(l, &call->done.mail); /* afterwards the call is the loop's */
 }
 _Static_assert(offsetof(nx_gw_call, job) == 0, "a call is found by its job");

@@ -138,7 +138,7 @@ static const nx_gw_param audit_query[] = {{"function", "string", "Of this functi
 static const nx_gw_admin_route routes[] = {
     {"POST", "/api/v1/replays", post_replays, NX_GW_ROUTE_STREAM, NX_CLI_WHAT_IF_BYTES,
      DOC("replay", "Replays", "Repeats what functions did with an event",
-         .body = {NX_GW_JSON, "ReplayRequest", "{event_id, function?, against?, effects?: " EFFECTS ", set?: [{path, value}], data_base64?, at?, set_effects?: [{index: int, answer}], …}"},
+         .body = {NX_GW_JSON, "ReplayRequest", "{event_id, function?, against?, effects?: " EFFECTS ", set?: [{path, value}], data_base64?, at?, set_effects?: [{index: int, answer}]}"},
          .answers = {{200, {NX_GW_NDJSON, "Replay", REPLAYED}}})},
     {"POST", "/api/v1/diffs", nx_cli_route_diffs, NX_GW_ROUTE_STREAM, NX_CLI_ROUTE_BYTES,
      DOC("compare", "Replays", "One event by two codes", .body = {NX_GW_JSON, "DiffRequest", "{event_id, before, after, function?, with_output?: bool}"},

@@ -1,4 +1,4 @@
-/* admin_routes.c: the routes of the admin API: who handles them, and what they take and answer. Query parameters are checked against these rows;
+/* admin_routes.c: the routes of the admin API: who handles them, and what they take and answer. Query parameters and keys of bodies are checked against these rows;
  * /openapi.json, docs/openapi.json and the table of docs/API_REFERENCE.md are made from them. Shapes: nx/shape.h. */
 #include "admin.h"
 #include "job_internal.h"
@@ -181,7 +181,8 @@ static const nx_gw_admin_route routes[] = {
     {"DELETE", "/api/v1/secrets/{name}", nx_core_admin_secret_delete, 0, 0,
      DOC("delete_secret", "Secrets", "Removes it from the store", .answers = {{200, JSON("SecretDeleted", "{namespace, name, deleted: bool}")}})},
     {"POST", "/api/v1/jobs", nx_core_admin_job_post, 0, NX_JOB_SPEC_BYTES,
-     DOC("start_job", "Jobs", "Begins work that takes longer than a request", .body = JSON("JobSpec", "{kind: 'replay' | 'shadow' | 'backfill' | 'prune', spec?: {…}}"),
+     DOC("start_job", "Jobs", "Begins work that takes longer than a request", .body = JSON("JobSpec", "{kind: 'replay' | 'shadow' | 'backfill' | 'prune', spec: {since?, until?, type?, function?, status?, against?, effects?, rate?: number, "
+                                                                                                      "older_than?, keep?: int, dry_run?: bool}}"),
          .answers = {{201, JSON("Job", "{" JOB "}")}})},
     {"GET", "/api/v1/jobs", nx_core_admin_jobs, 0, 0, DOC("list_jobs", "Jobs", "Jobs, newest first", jobs_query, .answers = {{200, LINES("Job", "{" JOB "}")}})},
     {"GET", "/api/v1/jobs/{id}", nx_core_admin_job, 0, 0, DOC("get_job", "Jobs", "One job, with its summary", .answers = {{200, JSON("Job", "{" JOB "}")}})},

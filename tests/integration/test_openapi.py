@@ -238,6 +238,18 @@ def test_unknown_query_parameters_are_refused(node, document):
         assert detail == f'there is no query parameter "limti": {method} {path} takes {", ".join(names) or "none"}'
 
 
+def test_unknown_keys_of_a_body_are_refused(node, document):
+    for method, path, operation in operations(document):
+        content = operation.get("requestBody", {}).get("content", {})
+        if path == "/events/{type}" or "application/json" not in content:
+            continue
+        answer = node.client.request(method, address(node, path, {"name": "hello", "alias": "x"}), json={"all": True, "functoin": "x"} if "dlq" in path else {"functoin": "x"})
+        assert answer.status_code == 400 and check(document, answer, operation), f"{method} {path}: {answer.status_code}"
+        assert 'the body: there is no key "functoin" here; there are: ' in answer.json()["detail"], f"{method} {path}: {answer.text}"
+    answer = node.client.post(f"{node.admin_url}/api/v1/jobs", json={"kind": "replay", "spec": {"functoin": "x"}})
+    assert answer.status_code == 400 and '"functoin"' in answer.json()["detail"]
+
+
 def test_what_is_not_there_is_a_described_problem(node, document):
     for method, path, operation in operations(document):
         names = [p["name"] for p in operation["parameters"] if p["in"] == "path"]

@@ -98,7 +98,7 @@ typedef enum {
     NX_GW_ROUTE_ANY_QUERY = 4, /* query parameters that its description does not name are ignored: what probes and scrapers add */
 } nx_gw_route_flags;
 
-/* What a route takes and answers. Query parameters are checked against it; the rest is described from it (nx_gw_openapi()). Shapes are in the
+/* What a route takes and answers. Query parameters and the keys of a JSON body are checked against it; the rest is described from it (nx_gw_openapi()). Shapes are in the
  * notation of nx/shape.h. */
 typedef struct nx_gw_param {
     const char *name;  /* NULL ends a list */

@@ -11,4 +11,7 @@
 
 /* Writes the schema (JSON Schema 2020-12) as one value. NX_EINVAL, also of the writer: not in the notation, with the place. */
 nx_err nx_shape_schema(const char *shape, nx_jw *w, nx_error *reterr);
+/* Whether every key of the value, at any depth, is one of the shape; of alternatives, of any of them. Types are not looked at: whoever reads a
+ * value says what is wrong with it, but a key that nobody reads is lost without a word. NX_EINVAL names the key and those there are. */
+nx_err nx_shape_check_keys(const char *shape, const nx_json *value, nx_error *reterr);
 #endif

@@ -69,6 +69,35 @@ static void test_shape_that_is_none(void **state)
     }
 }
 
+static void keys(const char *shape, const char *json, const char *wrong)
+{
+    nx_json *j = NULL;
+    nx_error e = NX_ERROR_INIT;
+    assert_int_equal(nx_json_parse(nx_slice_cstr(json), 4096, &j, &e), NX_OK);
+    nx_err err = nx_shape_check_keys(shape, j, &e);
+    nx_json_free(j);
+    assert_string_equal(e.msg, wrong);
+    assert_int_equal(err, *wrong ? NX_EINVAL : NX_OK);
+}
+
+static void test_shape_keys(void **state)
+{
+    const char *shape = "{ids?: [string], name, of?: {a: int, b?: [{c}] | null}, any?: any, more?: {…}, map?: {*: {d}}, kind: 'x, }' | 'y'}";
+    (void)state;
+    keys(shape, "{}", "");
+    keys(shape, "{\"name\": 1, \"ids\": [\"x\"], \"kind\": \"z\", \"any\": {\"q\": 1}, \"more\": {\"q\": {\"r\": 2}}}", "");
+    keys(shape, "{\"of\": {\"a\": 1, \"b\": [{\"c\": 1}]}, \"map\": {\"q\": {\"d\": 1}}}", "");
+    keys(shape, "{\"of\": [1], \"name\": {\"q\": 1}, \"ids\": {\"q\": 1}}", ""); /* types are not its matter */
+    keys(shape, "{\"nmae\": 1}", "there is no key \"nmae\" here; there are: ids, name, of, any, more, map, kind");
+    keys(shape, "{\"of\": {\"c\": 1}}", "there is no key \"c\" here; there are: a, b");
+    keys(shape, "{\"of\": {\"b\": [{\"c\": 1}, {\"d\": 1}]}}", "there is no key \"d\" here; there are: c");
+    keys(shape, "{\"map\": {\"q\": {\"e\": 1}}}", "there is no key \"e\" here; there are: d");
+    keys("{to} | {traffic: [{version}]}", "{\"traffic\": [{\"version\": 1}], \"to\": 1}", "");
+    keys("{to} | {traffic: [{version}]}", "{\"too\": 1}", "there is no key \"too\" here; there are: to, traffic");
+    keys("[{a}]", "[{\"a\": 1}, {\"b\": 1}]", "there is no key \"b\" here; there are: a");
+    keys("{}", "{\"a\": 1}", "there is no key \"a\" here; there are: none");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -76,6 +105,7 @@ int main(void)
         cmocka_unit_test(test_shape_of_objects),
         cmocka_unit_test(test_shape_of_alternatives),
         cmocka_unit_test(test_shape_that_is_none),
+        cmocka_unit_test(test_shape_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
