@@ -117,21 +117,12 @@ nx_id nx_ulid_derive(uint64_t wall_ms, const uint8_t digest[10], unsigned shard)
     return encode((u128)wall_ms << 80 | (bits_from(digest) & ~(u128)31) | (shard % NX_SHARDS));
 }
 
-#define FNV_BASIS 2166136261u
-
-/* 32-bit FNV-1a. */
-static uint32_t fnv1a(uint32_t h, const void *p, size_t n)
-{
-    for (const unsigned char *b = p; n > 0; n--) h = (h ^ *b++) * 16777619u;
-    return h;
-}
-
 /* The name's mark for an id whose own bits of a mark are left out. FNV's upper bits hang little on the last bytes: it is mixed once more, with the
  * finaliser of MurmurHash3. */
 static u128 mark_of(u128 id, nx_slice name)
 {
     uint64_t parts[] = {(uint64_t)(id >> 64), (uint64_t)id};
-    uint32_t h = fnv1a(fnv1a(FNV_BASIS, name.p, name.n), parts, sizeof parts);
+    uint32_t h = nx_slice_hash_on(nx_slice_hash(name), nx_slice_make(parts, sizeof parts));
     h = (h ^ h >> 16) * 0x85ebca6bu;
     h = (h ^ h >> 13) * 0xc2b2ae35u;
     return (u128)((h ^ h >> 16) >> (32 - MARK_BITS)) << MARK_AT;
@@ -217,9 +208,9 @@ uint64_t nx_id_time_ms(const nx_id *id)
 
 unsigned nx_id_shard(const nx_id *id) { return id->s[0] ? value_of(id->s[NX_ID_LEN - 1]) & 31u : 0; }
 
-/* 32-bit FNV-1a, folded to 5 bits as its authors advise for short hashes. */
+/* Folded to 5 bits as the hash's authors advise for short ones. */
 unsigned nx_shard_of(nx_slice key)
 {
-    uint32_t h = fnv1a(FNV_BASIS, key.p, key.n);
+    uint32_t h = nx_slice_hash(key);
     return (h >> 5 ^ h) & (NX_SHARDS - 1);
 }

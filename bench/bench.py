@@ -46,21 +46,22 @@ def http(url, data=None, headers=None, timeout=10):
 
 
 class Node:
-    def __init__(self, nexus, folder, config):
+    def __init__(self, nexus, folder, config, patience_s=30, **environment):
         self.nexus, self.folder = nexus, pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "nexus.yaml").write_text(config)
         self.log = open(self.folder / "node.log", "wb")
         started = time.monotonic()
         self.process = subprocess.Popen(
-            [nexus, "dev", "--no-build", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], cwd=self.folder, stdout=self.log, stderr=self.log)
+            [nexus, "dev", "--no-build", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], cwd=self.folder, stdout=self.log, stderr=self.log,
+            env={**os.environ, **environment})
         info = self.folder / ".nexus" / "node.json"
-        wait_until(lambda: info.exists() or self.process.poll() is not None, 30, "node.json")
+        wait_until(lambda: info.exists() or self.process.poll() is not None, patience_s, "node.json")
         if self.process.poll() is not None:
             raise SystemExit("bench: the node ended: " + (self.folder / "node.log").read_text())
         urls = json.loads(info.read_text())
         self.url, self.admin = urls["listen_url"], urls["admin_url"]
-        wait_until(lambda: http(self.admin + "/readyz")[0] == 200, 30, "ready")
+        wait_until(lambda: http(self.admin + "/readyz")[0] == 200, patience_s, "ready")
         self.ready_s = time.monotonic() - started
 
     def rss_bytes(self):

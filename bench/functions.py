@@ -19,6 +19,7 @@ import urllib.parse
 
 HERE = pathlib.Path(__file__).resolve().parent
 GUEST = HERE.parent / "tests" / "integration" / "guests" / "answer.wat"
+SERVER = HERE.parent / ".deps" / "bin" / "nats-server"
 MARK = "________"
 
 
@@ -49,7 +50,7 @@ class Node:
         info.unlink(missing_ok=True)
         began = time.monotonic()
         self.process = subprocess.Popen([nexus, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "warn"], cwd=folder,
-                                        env={**os.environ, **{f"NEXUS_{k.upper()}": v for k, v in settings.items()}}, stdout=self.log, stderr=self.log)
+                                        env={"NEXUS_NATS_SERVER": str(SERVER), **os.environ, **{f"NEXUS_{k.upper()}": v for k, v in settings.items()}}, stdout=self.log, stderr=self.log)
         while not self._is_ready(info):
             if self.process.poll() is not None or time.monotonic() > began + 600:
                 raise SystemExit("functions: the node did not start: " + (folder / "node.log").read_text()[-2000:])
@@ -140,7 +141,7 @@ def main():
     options.add_argument("--modules", type=int, default=1000)
     options.add_argument("--json", action="store_true", help="one object, for a program")
     o = options.parse_args()
-    nexus = pathlib.Path(o.build).resolve() / "nexus"
+    nexus = os.environ.get("NEXUS_BIN", str(pathlib.Path(o.build).resolve() / "nexus"))
     with tempfile.TemporaryDirectory(prefix="nexus-functions-") as name:
         folder = pathlib.Path(name)
         names = [f"f-{i:05}" for i in range(o.functions)]

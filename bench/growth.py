@@ -51,7 +51,9 @@ class Log:
         self.nexus, self.functions, self.stored, self.ids = nexus, functions, 0, []
         folder.mkdir()
         shutil.copy(wasm, folder / "echo.wasm")
-        self.node = Node(nexus, folder, HEAD + "".join(ONE % (i, i) for i in range(functions)))
+        config = HEAD + "".join(ONE % (i, i) for i in range(functions))
+        self.node = Node(nexus, folder, config, 30 + functions / 20, NEXUS_SERVER_MEMORY="1536Mi" if functions > 1000 else "0",
+                         NEXUS_INGEST_MAX_TYPES=str(functions + 1000))
 
     def load(self, path, seconds):
         """wrk's figures and the processor time of both processes per event, in microseconds."""
@@ -160,7 +162,7 @@ def main():
     args = argparse.ArgumentParser()
     args.add_argument("build", type=pathlib.Path)
     args.add_argument("--stored", type=numbers, default=[10**4, 10**5, 10**6, 10**7])
-    args.add_argument("--functions", type=numbers, default=[1, 100, 1000])
+    args.add_argument("--functions", type=numbers, default=[1, 100, 10000])
     args.add_argument("--seconds", type=int, default=5)
     args.add_argument("--svg", type=pathlib.Path, help="folder for the plots")
     args.add_argument("--markdown", type=pathlib.Path, help="the tables are appended to this file")

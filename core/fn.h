@@ -35,8 +35,6 @@ nx_err nx_core_fn_set_add_absent(nx_core_fn_set *s, nx_config *take_cfg);
 nx_core_fn *nx_core_fn_set_find(const nx_core_fn_set *s, const char *name); /* not a reference */
 void nx_core_fn_set_done(nx_core_fn_set *s);
 
-uint32_t nx_core_name_hash(const char *name);
-
 /* ---- slot.c; under apply_mu where it says nothing else */
 /* Functions whose timers the server has a consumer for. */
 typedef struct nx_core_timed {

@@ -2,18 +2,10 @@
 #include "fn.h"
 #include <stdlib.h>
 
-uint32_t nx_core_name_hash(const char *name)
-{
-    uint32_t h = 2166136261u; /* FNV-1a */
-    for (; *name; name++)
-        h = (h ^ (uint8_t)*name) * 16777619u;
-    return h;
-}
-
 /* Open addressing over places of `v`, counted from 1; at most half full. */
 static void index_put(nx_core_fn_set *s, unsigned at)
 {
-    uint32_t mask = s->n_index - 1, i = nx_core_name_hash(s->v[at]->name) & mask;
+    uint32_t mask = s->n_index - 1, i = nx_slice_hash(nx_slice_cstr(s->v[at]->name)) & mask;
     while (s->index[i])
         i = (i + 1) & mask;
     s->index[i] = at + 1;
@@ -66,7 +58,7 @@ nx_core_fn *nx_core_fn_set_find(const nx_core_fn_set *s, const char *name)
     uint32_t mask = s->n_index - 1;
     if (!s->n_index)
         return NULL;
-    for (uint32_t i = nx_core_name_hash(name) & mask; s->index[i]; i = (i + 1) & mask)
+    for (uint32_t i = nx_slice_hash(nx_slice_cstr(name)) & mask; s->index[i]; i = (i + 1) & mask)
         if (strcmp(s->v[s->index[i] - 1]->name, name) == 0)
             return s->v[s->index[i] - 1];
     return NULL;

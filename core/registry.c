@@ -55,35 +55,76 @@ static void metrics_of_all(nx_node *n, nx_core_fn *fn)
     }
 }
 
-/* The function as the project file has it now: the running one where nothing changed. */
-static nx_err project_fn(nx_node *n, nx_config *cfg, const nx_fn_config *f, nx_core_fn *now, nx_core_fn **ret, nx_error *reterr)
+/* The artifact that was read last, and stored and loaded, for the functions of a project that share one. */
+typedef struct last_artifact {
+    const nx_fn_config *of; /* NULL: none */
+    nx_buf bytes;
+    nx_sha256 digest;
+    bool is_stored;
+    nx_rt_program *program; /* a reference; NULL: not loaded, or not for memory_bytes */
+    uint64_t memory_bytes;
+} last_artifact;
+
+static void last_artifact_drop(last_artifact *last)
 {
-    NX_CLEANUP(nx_buf_done)
-    nx_buf module = NX_BUF_INIT(NX_CORE_MODULE_BYTES_MAX + 1);
+    nx_rt_program_unref(last->program);
+    last->program = NULL;
+    last->is_stored = false;
+    last->of = NULL;
+}
+
+static nx_err read_artifact(nx_config *cfg, const nx_fn_config *f, last_artifact *last, nx_error *reterr)
+{
+    if (last->of && nx_slice_eq(last->of->code_path, f->code_path) && !(last->of->n_files | f->n_files) && last->of->is_preinit == f->is_preinit && nx_slice_eq(last->of->init, f->init))
+        return NX_OK;
+    last_artifact_drop(last);
+    nx_buf_clear(&last->bytes);
+    nx_err err = nx_artifact_read(cfg, f, &last->bytes, reterr);
+    if (err != NX_OK)
+        return err;
+    last->digest = nx_sha256_of(nx_buf_view(&last->bytes));
+    last->of = f;
+    return NX_OK;
+}
+
+static nx_err load_artifact(nx_node *n, last_artifact *last, uint64_t memory_bytes, nx_error *reterr)
+{
+    if (last->program && last->memory_bytes == memory_bytes)
+        return NX_OK;
+    nx_rt_program_unref(last->program);
+    last->program = NULL;
+    last->memory_bytes = memory_bytes;
+    nx_err err = nx_rt_program_load(n->rt, nx_buf_view(&last->bytes), &last->digest, memory_bytes, &last->program, reterr);
+    if (err == NX_OK && !last->is_stored)
+        err = nx_fab_artifact_put(n->ns, &last->digest, nx_buf_view(&last->bytes), reterr);
+    last->is_stored |= err == NX_OK;
+    return err;
+}
+
+/* The function as the project file has it now: the running one where nothing changed. */
+static nx_err project_fn(nx_node *n, nx_config *cfg, const nx_fn_config *f, nx_core_fn *now, last_artifact *last, nx_core_fn **ret, nx_error *reterr)
+{
     nx_sha256 settings;
-    nx_err err = nx_artifact_read(cfg, f, &module, reterr);
+    nx_err err = read_artifact(cfg, f, last, reterr);
     if (err == NX_OK)
         err = nx_core_settings_digest(f, &settings);
     if (err != NX_OK)
         return nx_error_prefix(reterr, "function '%.*s'", NX_SLICE_FMT(f->name)), err;
-    nx_sha256 artifact = nx_sha256_of(nx_buf_view(&module));
+    nx_sha256 artifact = last->digest;
     char hex[NX_SHA256_HEX + 1], version[32];
     nx_sha256_hex(&artifact, hex);
     if (now && now->is_project && strcmp(now->artifact, hex) == 0 && memcmp(&now->settings_sha256, &settings, sizeof settings) == 0) {
         *ret = nx_core_fn_ref(now);
         return NX_OK;
     }
-    nx_rt_program *program = NULL;
-    err = nx_rt_program_load(n->rt, nx_buf_view(&module), &artifact, f->memory_bytes, &program, reterr);
-    if (err == NX_OK)
-        err = nx_fab_artifact_put(n->ns, &artifact, nx_buf_view(&module), reterr);
+    err = load_artifact(n, last, f->memory_bytes, reterr);
     if (err != NX_OK) {
-        nx_rt_program_unref(program);
+        last_artifact_drop(last);
         return nx_error_prefix(reterr, "function '%.*s' (%.*s)", NX_SLICE_FMT(f->name), NX_SLICE_FMT(f->code_path)), err;
     }
     nx_sha256 both[2] = {artifact, settings}, mixed = nx_sha256_of(nx_slice_make(both, sizeof both));
     snprintf(version, sizeof version, "dev-%02x%02x%02x%02x", mixed.b[0], mixed.b[1], mixed.b[2], mixed.b[3]);
-    err = nx_core_fn_new(cfg, f, version, &artifact, &settings, program, ret);
+    err = nx_core_fn_new(cfg, f, version, &artifact, &settings, nx_rt_program_ref(last->program), ret);
     if (err == NX_OK)
         (*ret)->is_project = true;
     return err;
@@ -91,18 +132,21 @@ static nx_err project_fn(nx_node *n, nx_config *cfg, const nx_fn_config *f, nx_c
 
 static nx_err wanted_set(nx_node *n, nx_config *cfg, const nx_core_fn_set *now, nx_core_fn_set *set, nx_error *reterr)
 {
-    for (unsigned i = 0; n->opt.is_dev && i < cfg->n_functions; i++) {
+    last_artifact last = {.bytes = NX_BUF_INIT(NX_CORE_MODULE_BYTES_MAX + 1)};
+    nx_err err = NX_OK;
+    for (unsigned i = 0; err == NX_OK && n->opt.is_dev && i < cfg->n_functions; i++) {
         const nx_fn_config *f = &cfg->functions[i];
         char name[NX_FUNCTION_NAME_BYTES + 1];
         snprintf(name, sizeof name, "%.*s", NX_SLICE_FMT(f->name));
         nx_core_fn *fn = NULL;
-        nx_err err = project_fn(n, cfg, f, nx_core_fn_set_find(now, name), &fn, reterr);
+        err = project_fn(n, cfg, f, nx_core_fn_set_find(now, name), &last, &fn, reterr);
         if (err == NX_OK)
             err = nx_core_fn_set_add(set, fn);
-        if (err != NX_OK)
-            return err;
     }
-    nx_err err = nx_core_stored_functions(n, now, set, reterr);
+    last_artifact_drop(&last);
+    nx_buf_done(&last.bytes);
+    if (err == NX_OK)
+        err = nx_core_stored_functions(n, now, set, reterr);
     for (unsigned i = 0; err == NX_OK && i < set->n; i++)
         metrics_of_all(n, set->v[i]);
     return err;

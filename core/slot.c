@@ -44,7 +44,7 @@ void nx_core_slot_set(nx_core_slot *s, nx_core_fn *take_fn)
 
 nx_core_slot *nx_core_slot_find(const nx_node *n, const char *name)
 {
-    nx_core_slot *s = n->slots_by_name[nx_core_name_hash(name) % NX_CORE_SLOT_BUCKETS];
+    nx_core_slot *s = n->slots_by_name[nx_slice_hash(nx_slice_cstr(name)) % NX_CORE_SLOT_BUCKETS];
     while (s && strcmp(s->name, name) != 0)
         s = s->hash_next;
     return s;
@@ -52,7 +52,7 @@ nx_core_slot *nx_core_slot_find(const nx_node *n, const char *name)
 
 void nx_core_slot_link(nx_node *n, nx_core_slot *s)
 {
-    nx_core_slot **b = &n->slots_by_name[nx_core_name_hash(s->name) % NX_CORE_SLOT_BUCKETS];
+    nx_core_slot **b = &n->slots_by_name[nx_slice_hash(nx_slice_cstr(s->name)) % NX_CORE_SLOT_BUCKETS];
     s->hash_next = *b;
     *b = s;
     s->next = n->slots;
@@ -62,7 +62,7 @@ void nx_core_slot_link(nx_node *n, nx_core_slot *s)
 /* `at`: where n->slots or a slot's next points to it. */
 nx_core_slot *nx_core_slot_unlink(nx_node *n, nx_core_slot **at)
 {
-    nx_core_slot *s = *at, **b = &n->slots_by_name[nx_core_name_hash(s->name) % NX_CORE_SLOT_BUCKETS];
+    nx_core_slot *s = *at, **b = &n->slots_by_name[nx_slice_hash(nx_slice_cstr(s->name)) % NX_CORE_SLOT_BUCKETS];
     while (*b != s)
         b = &(*b)->hash_next;
     *b = s->hash_next;

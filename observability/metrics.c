@@ -50,6 +50,7 @@ void nx_metrics_free(nx_metrics *reg)
             free(m->cells);
             free(m->hist);
         }
+    free(reg->buckets);
     nx_arena_done(&reg->arena);
     (void)pthread_mutex_destroy(&reg->mu);
     free(reg);
@@ -172,8 +173,38 @@ static bool allocate_values(nx_metric *m, unsigned n_bounds)
     return true;
 }
 
+static nx_metric **bucket_of(const nx_metrics *reg, const nx_metric_family *f, nx_slice labels)
+{
+    return &reg->buckets[(nx_slice_hash(labels) ^ nx_slice_hash(f->name)) & (reg->n_buckets - 1)];
+}
+
+static nx_metric *find_series(const nx_metrics *reg, const nx_metric_family *f, nx_slice labels)
+{
+    nx_metric *m = reg->n_buckets ? *bucket_of(reg, f, labels) : NULL;
+    while (m && (m->is_hidden || m->family != f || !nx_slice_eq(m->labels, labels))) m = m->next_hashed;
+    return m;
+}
+
+static bool grow_buckets(nx_metrics *reg)
+{
+    unsigned n = reg->n_buckets ? 2 * reg->n_buckets : 64;
+    nx_metric **buckets = calloc(n, sizeof(nx_metric *));
+    if (!buckets) return false;
+    free(reg->buckets);
+    reg->buckets = buckets;
+    reg->n_buckets = n;
+    for (nx_metric_family *f = reg->first; f; f = f->next)
+        for (nx_metric *m = f->first; m; m = m->next) {
+            nx_metric **b = bucket_of(reg, f, m->labels);
+            m->next_hashed = *b;
+            *b = m;
+        }
+    return true;
+}
+
 static nx_metric *add_series(nx_metrics *reg, nx_metric_family *f, const wanted *w, nx_slice labels)
 {
+    if (reg->n_series >= reg->n_buckets && !grow_buckets(reg)) return NULL;
     nx_metric *m = nx_arena_calloc(&reg->arena, 1, sizeof *m);
     if (!m) return NULL;
     m->type = w->type;
@@ -185,6 +216,9 @@ static nx_metric *add_series(nx_metrics *reg, nx_metric_family *f, const wanted 
     if (!m->labels.p || !allocate_values(m, w->n_bounds)) return NULL;
     *f->last = m;
     f->last = &m->next;
+    nx_metric **b = bucket_of(reg, f, m->labels);
+    m->next_hashed = *b;
+    *b = m;
     reg->n_series++;
     return m;
 }
@@ -195,8 +229,8 @@ static nx_metric *register_locked(nx_metrics *reg, const wanted *w, nx_slice lab
     bool fits = !f || same_shape(f, w, label_names);
     assert(fits);
     if (!fits) return NULL;
-    for (nx_metric *m = f ? f->first : NULL; m; m = m->next)
-        if (!m->is_hidden && nx_slice_eq(m->labels, labels)) return m->read == w->read && m->read_self == w->self ? m : NULL;
+    nx_metric *m = f ? find_series(reg, f, labels) : NULL;
+    if (m) return m->read == w->read && m->read_self == w->self ? m : NULL;
     if (reg->n_series >= reg->max_series) {
         atomic_fetch_add_explicit(&reg->refused, 1, memory_order_relaxed);
         return NULL;

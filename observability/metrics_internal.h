@@ -25,7 +25,8 @@ typedef struct nx_metric_hist_shard {
 } nx_metric_hist_shard;
 
 struct nx_metric {
-    struct nx_metric *next; /* in its family, in order of registration */
+    struct nx_metric *next;        /* in its family, in order of registration */
+    struct nx_metric *next_hashed; /* in its bucket */
     nx_metric_type type;
     unsigned n_shards; /* power of two; 1 for gauges */
     bool is_hidden;    /* under reg->mu */
@@ -52,6 +53,8 @@ struct nx_metrics {
     pthread_mutex_t mu;
     nx_arena arena;
     nx_metric_family *first, **last;
+    nx_metric **buckets; /* of all series, by family and labels; as many as series, or up to twice that */
+    unsigned n_buckets;
     unsigned n_series, max_series, n_shards;
     _Atomic uint64_t refused; /* registrations that found the registry full */
 };

@@ -28,6 +28,13 @@ static inline nx_slice nx_slice_cstr(const char *s) { return (nx_slice){s, s ? s
 static inline bool nx_slice_eq(nx_slice a, nx_slice b) { return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0); }
 static inline bool nx_slice_eq_cstr(nx_slice a, const char *s) { return nx_slice_eq(a, nx_slice_cstr(s)); }
 static inline bool nx_slice_empty(nx_slice a) { return a.n == 0; }
+/* 32-bit FNV-1a, also of what follows on something hashed: for tables and shards, not against an adversary. */
+static inline uint32_t nx_slice_hash_on(uint32_t h, nx_slice a)
+{
+    for (size_t i = 0; i < a.n; i++) h = (h ^ (unsigned char)a.p[i]) * 16777619u;
+    return h;
+}
+static inline uint32_t nx_slice_hash(nx_slice a) { return nx_slice_hash_on(2166136261u, a); }
 bool nx_slice_ieq(nx_slice a, nx_slice b); /* ASCII case-insensitive */
 bool nx_slice_starts(nx_slice s, nx_slice prefix);
 bool nx_slice_ends(nx_slice s, nx_slice suffix);

@@ -90,6 +90,29 @@ static void test_metrics_same_series_is_the_same_metric(void **state)
     assert_non_null(m);
     assert_ptr_equal(nx_obs_counter(reg, "n_total", "h", 1, a), m);
     assert_ptr_not_equal(nx_obs_counter(reg, "n_total", "h", 1, b), m);
+    nx_obs_hide(reg, m); /* whoever comes after that gets one of his own */
+    nx_metric *again = nx_obs_counter(reg, "n_total", "h", 1, a);
+    assert_ptr_not_equal(again, m);
+    assert_ptr_equal(nx_obs_counter(reg, "n_total", "h", 1, a), again);
+}
+
+static void test_metrics_many_series_are_found_again(void **state)
+{
+    (void)state;
+    static nx_metric *made[2][500];
+    static const char *const names[] = {"one_total", "other_total"};
+    for (int round = 0; round < 2; round++)
+        for (int f = 0; f < 2; f++)
+            for (int i = 0; i < 500; i++) {
+                char text[16];
+                int n = snprintf(text, sizeof text, "%d", i);
+                const nx_kv l[] = {{NX_SLICE("i"), nx_slice_make(text, (size_t)n)}};
+                nx_metric *m = nx_obs_counter(reg, names[f], "h", 1, l);
+                assert_non_null(m);
+                if (round) assert_ptr_equal(m, made[f][i]);
+                made[f][i] = m;
+            }
+    for (int i = 0; i < 500; i++) assert_ptr_not_equal(made[0][i], made[1][i]);
 }
 
 static void test_metrics_null_is_ignored(void **state)
@@ -213,6 +236,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_metrics_counter_and_gauge_form, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metrics_histogram_form, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metrics_same_series_is_the_same_metric, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_metrics_many_series_are_found_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metrics_null_is_ignored, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metrics_bound_of_series, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metrics_callbacks_and_hiding, setup, teardown),
