@@ -20,11 +20,12 @@
 #define NX_FAB_SUBJECT_BYTES 1024 /* longest subject we build: a type of 200 bytes, each percent-encoded, plus the rest */
 #define NX_FAB_PUBLISH_NS (5 * NX_NS_PER_S)
 #define NX_FAB_REQUEST_NS (5 * NX_NS_PER_S)
-#define NX_FAB_LATE_NS (1 * NX_NS_PER_S) /* an event that waits so long for its acknowledgement: its log has no leader that works */
-#define NX_FAB_REQUESTS 64               /* blocking requests under way */
-#define NX_FAB_DIRECT_INFLIGHT 8         /* up to so many publishes in flight, the caller's thread writes the socket itself */
-#define NX_FAB_INBOX_LETTER 4            /* of "_NX.H…" */
-#define NX_FAB_TOKEN_BYTES 13            /* kind, slot (4 hex), generation (8 hex): the last token of our reply subjects */
+#define NX_FAB_LATE_NS (1 * NX_NS_PER_S)     /* an event that waits so long for its acknowledgement: its log has no leader that works */
+#define NX_FAB_DEDUPE_NS (120 * NX_NS_PER_S) /* the log's window, unless it is set */
+#define NX_FAB_REQUESTS 64                   /* blocking requests under way */
+#define NX_FAB_DIRECT_INFLIGHT 8             /* up to so many publishes in flight, the caller's thread writes the socket itself */
+#define NX_FAB_INBOX_LETTER 4                /* of "_NX.H…" */
+#define NX_FAB_TOKEN_BYTES 13                /* kind, slot (4 hex), generation (8 hex): the last token of our reply subjects */
 #define NX_FAB_CONSUMERS_MAX 16384
 #define NX_FAB_JSON_BYTES (8u << 20) /* largest API answer that is parsed */
 

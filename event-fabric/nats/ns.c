@@ -170,7 +170,7 @@ static nx_err name_all(nx_fab_ns *n, nx_slice ns)
 
 static nx_err ensure_all(nx_fab_ns *n, nx_error *reterr)
 {
-    uint64_t window = n->o.dedupe_window_ns ? n->o.dedupe_window_ns : 120 * NX_NS_PER_S;
+    uint64_t window = n->o.dedupe_window_ns ? n->o.dedupe_window_ns : NX_FAB_DEDUPE_NS;
     nx_err e = ensure_log(n, n->events, "ev", n->o.events_max_bytes, window, reterr);
 
     if (!e)

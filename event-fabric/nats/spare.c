@@ -2,7 +2,8 @@
  *
  * Servers need 4 to 9 s to notice that a stream's leader is gone and to elect another one; nothing shortens that. The spare stream has a leader of
  * its own, which is kept on another server than the log's. What it takes is moved into the log, oldest first, once that has a leader again: stored
- * there under its event's id before it is removed here, so that it is neither lost nor doubled, whoever moves it and however often.
+ * there under its event's id before it is removed here, so that it is neither lost nor doubled, whoever moves it and however often. The log remembers
+ * ids for its dedupe window; what was here for longer may have been moved by a node that died before it removed it, and is looked for in the log first.
  *
  * Refused meanwhile is what the spare can't keep its promise for: events with a partition key (later ones would overtake them), and those whose
  * caller gave a key against duplicates (only the log knows it). */
@@ -13,6 +14,7 @@
 #define MOVE_BATCH 256
 #define MOVE_AT_ONCE 32           /* under way together; NX_FAB_REQUESTS are for all */
 #define MOVE_NS (2 * NX_NS_PER_S) /* of upkeep's time, in one round */
+#define SKEW_NS (2 * NX_NS_PER_S) /* between the clocks of the servers that lead the two */
 #define LOOK_NS (1 * NX_NS_PER_S)
 #define APART_NS (2 * NX_NS_PER_S) /* between two tries to bring the leaders apart; a little different on each node */
 
@@ -53,7 +55,42 @@ bool nx_fab_spare_takes(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key)
 
 /* ---- moving ---------------------------------------------------------------------------------------------------------------------------------- */
 
+/* A page of the spare log, and which of it the log has already. */
+typedef struct page {
+    nx_fab_replies got;
+    bool is_moved[MOVE_BATCH + 1];
+    unsigned at; /* the next one to be moved */
+} page;
+
+static int note_moved(void *self, nx_fab_stored *s)
+{
+    page *p = self;
+    nx_slice id = nx_fab_stored_event_id(s->m);
+
+    for (unsigned i = 0; i < p->got.n && i < NX_ARRAY_LEN(p->is_moved); i++)
+        if (id.n && nx_slice_eq(id, nx_fab_stored_event_id(p->got.v[i])))
+            p->is_moved[i] = true;
+    return 0;
+}
+
+/* A log with too much since then to be read in a few seconds leaves the question open: then an event may be stored, and run, twice. */
+static nx_err find_moved(nx_fab_ns *n, page *p)
+{
+    uint64_t window = n->o.dedupe_window_ns ? n->o.dedupe_window_ns : NX_FAB_DEDUPE_NS, now = nx_clock_wall_ns();
+    nx_fab_stored first;
+    nx_err e;
+
+    memset(p->is_moved, 0, sizeof p->is_moved);
+    if (!p->got.n || !nx_fab_stored_read(p->got.v[0], &first) || (now >= first.wall_ns && now - first.wall_ns < window / 2))
+        return NX_OK;
+    e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .wall_ns = first.wall_ns > SKEW_NS ? first.wall_ns - SKEW_NS : 0, .batch = MOVE_BATCH, .is_exact = true}, note_moved, p, NULL);
+    if (e == NX_ETIMEOUT)
+        nx_log(NX_LOG_WARN, "fabric.spare", "namespace %s: the log holds too much to tell whether old events of the spare log were moved before; some may be stored twice", n->name);
+    return e == NX_ETIMEOUT ? NX_OK : e;
+}
+
 typedef struct move {
+    bool is_moved; /* it was in the log */
     char subject[NX_FAB_SUBJECT_BYTES], hdr_text[NX_FAB_HDR_BYTES];
     nx_fab_ask ask;
     nx_fab_pending pending;
@@ -100,7 +137,11 @@ static nx_err move_end(nx_fab_ns *n, move *m)
 {
     nx_fab_replies got = {0};
     nx_fab_ack ack;
-    nx_err e = nx_fab_ask_end(n->f, &m->ask, &m->pending, &got, NULL);
+    nx_err e;
+
+    if (m->is_moved)
+        return NX_OK;
+    e = nx_fab_ask_end(n->f, &m->ask, &m->pending, &got, NULL);
 
     if (e)
         return e;
@@ -122,20 +163,22 @@ static nx_err purge_below(nx_fab_ns *n, uint64_t seq)
     return e;
 }
 
-/* Up to MOVE_AT_ONCE of the page from `from` on; *ret_seq: behind the last of them that is in the log. Messages come in their order, so nothing
- * lies between two of them. */
-static nx_err move_some(nx_fab_ns *n, nx_fab_replies *page, unsigned *from, move *v, uint64_t *ret_seq)
+/* Up to MOVE_AT_ONCE of the page; *ret_seq: behind the last of them that is in the log. Messages come in their order, so nothing lies between two
+ * of them. */
+static nx_err move_some(nx_fab_ns *n, page *p, move *v, uint64_t *ret_seq)
 {
     unsigned n_begun = 0;
     uint64_t seqs[MOVE_AT_ONCE];
     nx_err e = NX_OK;
 
-    for (; !e && n_begun < MOVE_AT_ONCE && *from < page->n; (*from)++) {
+    for (; !e && n_begun < MOVE_AT_ONCE && p->at < p->got.n; p->at++) {
         nx_fab_stored s;
 
-        if (!nx_fab_stored_read(page->v[*from], &s))
+        if (!nx_fab_stored_read(p->got.v[p->at], &s))
             continue; /* the end of the page */
-        e = move_begin(n, &s, &v[n_begun]);
+        v[n_begun].is_moved = p->is_moved[p->at];
+        if (!v[n_begun].is_moved)
+            e = move_begin(n, &s, &v[n_begun]);
         if (e == NX_EINVAL || e == NX_ELIMIT) {
             nx_log(NX_LOG_ERROR, "fabric.spare", "message %llu of %s is no event; it stays there", (unsigned long long)s.seq, n->spare);
             break;
@@ -153,19 +196,20 @@ static nx_err move_some(nx_fab_ns *n, nx_fab_replies *page, unsigned *from, move
     return e;
 }
 
-static nx_err move_page(nx_fab_ns *n, uint64_t *seq, move *v, bool *ret_more, uint64_t *count)
+static nx_err move_page(nx_fab_ns *n, uint64_t *seq, page *p, move *v, bool *ret_more, uint64_t *count)
 {
     char filter[64];
-    nx_fab_replies page = {0};
     uint64_t done = *seq;
-    unsigned at = 0;
     nx_err e;
 
     snprintf(filter, sizeof filter, "nx.%s.spare.>", n->name);
-    e = nx_fab_page(n->f, &(nx_fab_query){.stream = n->spare, .filter = filter, .seq = *seq, .batch = MOVE_BATCH}, &page, NULL);
-    while (!e && at < page.n)
-        e = move_some(n, &page, &at, v, &done);
-    nx_fab_replies_done(&page);
+    p->at = 0;
+    e = nx_fab_page(n->f, &(nx_fab_query){.stream = n->spare, .filter = filter, .seq = *seq, .batch = MOVE_BATCH}, &p->got, NULL);
+    if (!e)
+        e = find_moved(n, p);
+    while (!e && p->at < p->got.n)
+        e = move_some(n, p, v, &done);
+    nx_fab_replies_done(&p->got);
     *ret_more = done > *seq;
     if (*ret_more) {
         nx_err purged = purge_below(n, done);
@@ -180,10 +224,11 @@ static nx_err move_page(nx_fab_ns *n, uint64_t *seq, move *v, bool *ret_more, ui
 static void move_all(nx_fab_ns *n, uint64_t first_seq)
 {
     move *v = calloc(MOVE_AT_ONCE, sizeof *v);
+    page p = {0};
     uint64_t end = nx_clock_ns() + MOVE_NS, seq = first_seq ? first_seq : 1, count = 0;
     bool more = v != NULL;
 
-    while (more && nx_clock_ns() < end && !move_page(n, &seq, v, &more, &count))
+    while (more && nx_clock_ns() < end && !move_page(n, &seq, &p, v, &more, &count))
         ;
     free(v);
     if (count)

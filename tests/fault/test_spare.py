@@ -1,0 +1,121 @@
+"""The spare log alone: what was accepted while the log had no leader is kept there over the death of every node, is found, and gets into the log once."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from nexus import nats
+from nexus.book import expect_one_run_each, settled
+from nexus.cluster import Clients, Cluster, Fleet
+from nexus.node import function
+from nexus.wait import pause, wait_until
+
+SPARE = "NX_SPARE_default"
+EVENTS = "NX_EVENTS_default"
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with Cluster(tmp_path) as cluster:  # with the servers' own elections: they leave 4 s for what is tested here
+        yield cluster
+
+
+@pytest.fixture
+def fleet(tmp_path, cluster, guests):
+    def settings(project):
+        return {"dedupe_window": "1s", "functions": [function("load", project.module(guests.rust("probe.rs")))]}
+
+    with Fleet(tmp_path, cluster, settings) as fleet:
+        yield fleet
+
+
+def kill_leader_of_log(cluster, fleet):
+    """The server that leads the log dies, and another one leads the spare log; the one that is dead."""
+    wait_until(lambda: cluster.is_whole() and cluster.leader_of(SPARE) is not cluster.leader_of(EVENTS), "two leaders", 60, every=0.2, on_failure=fleet.log)
+    victim = cluster.leader_of(EVENTS)
+    victim.kill()
+    return victim
+
+
+def fill_spare(cluster, fleet, count):
+    """Accepted events, of which at least `count` lie in the spare log."""
+    with Clients(fleet.urls, lambda i: ("/events/load", f"event {i}", {}), 4) as clients:
+        wait_until(lambda: (cluster.messages(SPARE) or 0) >= count, "events in the spare log", 20, every=0.02, on_failure=fleet.log)
+    return clients.accepted
+
+
+def kill_all(fleet):
+    for node in fleet.nodes:
+        node.process.kill()
+    for node in fleet.nodes:
+        node.process.wait()
+
+
+def start_all(fleet):
+    for node in fleet.nodes:
+        node.launch()
+    for i, node in enumerate(fleet.nodes):
+        node.wait_ready(60)
+        fleet.urls[i] = node.url
+
+
+def wait_for_leader(cluster, victim):
+    victim.start()
+    wait_until(cluster.is_whole, "all servers", 60, every=0.2)
+
+
+@pytest.mark.timeout(240)
+def test_it_outlives_every_node_and_is_moved_once(cluster, fleet):
+    victim = kill_leader_of_log(cluster, fleet)
+    accepted = fill_spare(cluster, fleet, 100)
+    kill_all(fleet)
+    wait_for_leader(cluster, victim)
+    kept = cluster.messages(SPARE)
+    assert kept >= 100, "somebody moved them while no node was there"
+    start_all(fleet)  # at the same time: all of them find the events and move them
+    book = settled(cluster, fleet, accepted)
+    print(f"{len(accepted)} accepted, {kept} of them in the spare log when the last node died")
+    expect_one_run_each(fleet, book, list(accepted)[:: max(1, len(accepted) // 40)])
+
+
+@pytest.mark.timeout(240)
+def test_what_waits_there_is_found_by_its_id(cluster, fleet):
+    fleet.nodes[0].call("load", "warm")
+    victim = kill_leader_of_log(cluster, fleet)
+    accepted = fill_spare(cluster, fleet, 20)
+    ids = list(accepted)[-6:]
+
+    def find(number):
+        event = fleet.nodes[number % 3].client.get(f"{fleet.nodes[number % 3].admin_url}/api/v1/events/{ids[number]}")
+        return event.status_code, event.text
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(find, range(6)))
+    assert [status for status, _ in answers] == [200] * 6, answers
+    for event_id, (_, text) in zip(ids, answers):
+        assert json.loads(text)["event_id"] == event_id
+    wait_for_leader(cluster, victim)
+    settled(cluster, fleet, accepted)
+
+
+@pytest.mark.timeout(240)
+def test_one_that_was_moved_and_not_removed_is_not_moved_again(cluster, fleet):
+    """A node stores an event in the log and dies before it takes it out of the spare log; the next node comes when the log has forgotten its id."""
+    victim = kill_leader_of_log(cluster, fleet)
+    accepted = fill_spare(cluster, fleet, 50)
+    kill_all(fleet)
+    wait_for_leader(cluster, victim)
+
+    async def move(connection):
+        js = connection.jetstream(timeout=10)
+        first = (await js.stream_info(SPARE)).state.first_seq
+        for seq in range(first, first + 30):
+            message = await js.get_msg(SPARE, seq)
+            headers = dict(message.headers)
+            assert headers["Nats-Msg-Id"]
+            await js.publish(message.subject.replace(".spare.", ".ev.", 1), message.data, headers=headers)
+
+    nats.run(cluster.urls, move)
+    pause(3)  # past the log's dedupe window
+    start_all(fleet)
+    settled(cluster, fleet, accepted)
