@@ -58,6 +58,18 @@ static void bury(nx_fab *f)
     }
 }
 
+static void give_up_link(nx_fab *f, int kind)
+{
+    nx_fab_link *l;
+
+    pthread_mutex_lock(&f->mu);
+    l = atomic_load(&f->link[kind]);
+    if (l)
+        atomic_store(&l->is_dead, true); /* nx-fab takes it down */
+    pthread_mutex_unlock(&f->mu);
+    nx_fab_loop_kick(f);
+}
+
 static bool connect_missing(struct upkeep *u, uint64_t now)
 {
     nx_fab *f = u->f;
@@ -79,6 +91,9 @@ static bool connect_missing(struct upkeep *u, uint64_t now)
             return false;
         if (nx_fab_link_open(f, k, &l, &err) || nx_fab_link_install(f, l)) {
             nx_fab_link_free(l);
+            /* No server is reached: what the other link still leads to is not either, and after a break of the network it would hang for as long as it has. */
+            if (err.code == NX_EUNAVAIL)
+                give_up_link(f, k == NX_FAB_HOT ? NX_FAB_AUX : NX_FAB_HOT);
             pthread_mutex_lock(&f->mu);
             snprintf(f->why, sizeof f->why, "%s", err.msg);
             pthread_mutex_unlock(&f->mu);
@@ -112,18 +127,6 @@ static void set_silent(nx_fab *f, bool is_silent)
     if (was != is_silent)
         nx_log(is_silent ? NX_LOG_ERROR : NX_LOG_INFO, is_silent ? "fabric.silent" : "fabric.answers",
                is_silent ? "JetStream does not answer" : "JetStream answers again");
-}
-
-static void give_up_link(nx_fab *f, int kind)
-{
-    nx_fab_link *l;
-
-    pthread_mutex_lock(&f->mu);
-    l = atomic_load(&f->link[kind]);
-    if (l)
-        atomic_store(&l->is_dead, true); /* nx-fab takes it down */
-    pthread_mutex_unlock(&f->mu);
-    nx_fab_loop_kick(f);
 }
 
 /* Of several servers one that is paused, or cut off, is left for another. An echo asks neither JetStream nor a leader. */

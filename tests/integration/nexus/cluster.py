@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 from . import nats
+from .network import SlowLine
 from .node import Node, Project
 from .wait import SLOW, pause, wait_until
 
@@ -27,16 +28,23 @@ def free_ports(count):
 class Cluster:
     """nats-servers, each with its own store. Use as a context manager: starts them and waits for their leader.
 
-    election: how soon a dead leader is replaced (scripts/deps/nats-server); None: the server's own 4 to 9 s."""
+    election: how soon a dead leader is replaced (scripts/deps/nats-server); None: the server's own 4 to 9 s.
+    host: what they listen on for clients. far: seconds that all takes between the last server and the others, one way."""
 
-    def __init__(self, folder, count=3, election=None, host="127.0.0.1"):
+    def __init__(self, folder, count=3, election=None, host="127.0.0.1", far=0.0):
         ports = free_ports(2 * count)
-        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[:count])
+        # A line to each: the others reach the last one by its line, and tell it the lines to them.
+        self.lines = [SlowLine(port, delay=far) for port in ports[:count]] if far else []
+        routes = [f'"nats://127.0.0.1:{port}"' for port in ports[:count]]
+        if far:
+            routes[-1] = f'"nats://127.0.0.1:{self.lines[-1].port}"'
         self.servers, self.monitors = [], ports[count:]
         for i in range(count):
             extra = f'http: "127.0.0.1:{self.monitors[i]}"\n'
             if count > 1:
-                extra += f'cluster {{ name: c, listen: "127.0.0.1:{ports[i]}", routes: [{routes}] }}'
+                advertised = f', advertise: "127.0.0.1:{self.lines[i].port}"' if far else ""
+                known = [f'"nats://127.0.0.1:{line.port}"' for line in self.lines[:-1]] if far and i == count - 1 else routes
+                extra += f'cluster {{ name: c, listen: "127.0.0.1:{ports[i]}", routes: [{", ".join(known)}]{advertised} }}'
             server = nats.Server(folder / f"server{i}", extra, host, {"NEXUS_NATS_ELECTION": election} if election else {})
             server.conf.write_text(server.conf.read_text().replace('server_name: "external"', f'server_name: "s{i}"'))
             self.servers.append(server)
@@ -116,10 +124,11 @@ class Cluster:
         return not self.ailments()
 
     def __enter__(self):
-        self._stack = ExitStack()
-        for server in self.servers:
-            self._stack.enter_context(server)
-        wait_until(self.has_leader, "a leader of the cluster", 60)
+        with ExitStack() as stack:
+            for part in [*self.lines, *self.servers]:
+                stack.enter_context(part)
+            wait_until(self.has_leader, "a leader of the cluster", 60)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *trouble):
@@ -127,14 +136,14 @@ class Cluster:
 
 
 class Fleet:
-    """Nodes on one cluster. settings(project): what stands in nexus.yaml beside `nats`."""
+    """Nodes on one cluster. settings(project): what stands in nexus.yaml beside `nats`. url: of the servers, as the nodes see them."""
 
-    def __init__(self, folder, cluster, settings, count=3, replicas=3):
+    def __init__(self, folder, cluster, settings, count=3, replicas=3, url=None):
         self.nodes = []
         copies = {"durability": "quorum", "replicas": replicas} if replicas > 1 else {}
         for i in range(count):
             project = Project(folder / f"node{i}")
-            project.write({"nats": {"url": cluster.url}, **copies, **settings(project)})
+            project.write({"nats": {"url": url or cluster.url}, **copies, **settings(project)})
             self.nodes.append(Node(project))
         self.urls = [None] * count
 

@@ -2,6 +2,7 @@
 
 Namespaces take root and iproute2: needs_namespaces marks tests that are skipped without."""
 
+import itertools
 import os
 import queue
 import random
@@ -86,10 +87,10 @@ class Apart:
 
 
 class SlowLine:
-    """A TCP port whose connections lead to another one and take `delay` seconds each way. Use as a context manager."""
+    """A TCP port whose connections lead to another one and take `delay` seconds each way; of several, to each in turn. Use as a context manager."""
 
-    def __init__(self, to_port, delay):
-        self.to_port, self.delay = to_port, delay
+    def __init__(self, *to_ports, delay):
+        self.to_ports, self.delay = itertools.cycle(to_ports), delay
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(("127.0.0.1", 0))
@@ -128,7 +129,7 @@ class SlowLine:
             except OSError:
                 return
             try:
-                far = socket.create_connection(("127.0.0.1", self.to_port), 5)
+                far = socket.create_connection(("127.0.0.1", next(self.to_ports)), 5)
             except OSError:
                 near.close()
                 continue
