@@ -32,6 +32,9 @@ static bool name_of(const char *path, char ret[64])
 
 static nx_err check_folder(const char *path, nx_error *reterr)
 {
+    for (const char *p = path; *p; p++) /* a line break in a name breaks scripts, build files and terminals */
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return nx_error_set(reterr, NX_EINVAL, "<folder> holds a control character");
     DIR *d = opendir(path);
     if (!d && errno == ENOENT)
         return NX_OK;

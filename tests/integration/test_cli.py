@@ -121,6 +121,13 @@ def test_json_of_every_command_is_objects_with_keys_in_snake_case(node, tmp_path
         assert not result.stderr or json.loads(result.stderr)["error"], f"{arguments}: {result.stderr}"
 
 
+def test_new_refuses_names_that_break_lines_and_quotes_the_others(tmp_path):
+    result = nexus("new", "a\nb", cwd=tmp_path, check=False)
+    assert result.returncode == 2 and "control character" in result.stderr and not list(tmp_path.iterdir())
+    assert "cd ./-x\n" in nexus("new", "--", "-x", cwd=tmp_path).stdout
+    assert "cd 'a b'\n" in nexus("new", "a b", cwd=tmp_path).stdout
+
+
 def test_not_found_is_exit_code_4(node):
     for arguments in (["events", "show", "01ARZ3NDEKTSV4RRFFQ69G5FAV"], ["runs", "show", "01ARZ3NDEKTSV4RRFFQ69G5FAV"],
                       ["replay", "01ARZ3NDEKTSV4RRFFQ69G5FAV"], ["invoke", "nobody", "--data", "x"], ["versions", "list", "nobody"]):
