@@ -4,8 +4,9 @@
 #include "nx/buf.h"
 
 typedef struct nx_cli_template_file {
-    const char *path, *text; /* {{name}} in text stands for the project's name; path NULL ends a list */
-    const nx_slice *file;    /* in place of text: bytes that are taken as they are */
+    const char *path;     /* NULL ends a list */
+    const nx_slice *file; /* a NUL stands behind it */
+    bool has_name;        /* {{name}} stands for the project's name; else taken as it is */
 } nx_cli_template_file;
 
 typedef struct nx_cli_template {
@@ -16,6 +17,6 @@ typedef struct nx_cli_template {
 
 extern const nx_cli_template nx_cli_templates[]; /* ended by a NULL lang */
 
-/* The file with every {{name}} of its text replaced; another {{…}} is our own bug (NX_EBUG). */
+/* The file with every {{name}} replaced; another {{…}} is our own bug (NX_EBUG). */
 nx_err nx_cli_template_render(const nx_cli_template_file *f, const char *name, nx_buf *out);
 #endif

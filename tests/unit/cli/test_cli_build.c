@@ -342,9 +342,13 @@ static void test_template_replaces_the_name_only(void **state)
     (void)state;
     NX_CLEANUP(nx_buf_done)
     nx_buf out = NX_BUF_INIT(4096);
-    assert_int_equal(nx_cli_template_render(&(nx_cli_template_file){.text = "a {{name}} b{{name}}"}, "x-y", &out), NX_OK);
+    nx_slice text = nx_slice_cstr("a {{name}} b{{name}}"), other = nx_slice_cstr("{{other}}");
+    assert_int_equal(nx_cli_template_render(&(nx_cli_template_file){"f", &text, true}, "x-y", &out), NX_OK);
     assert_string_equal(nx_buf_cstr(&out), "a x-y bx-y");
-    assert_int_equal(nx_cli_template_render(&(nx_cli_template_file){.text = "{{other}}"}, "x", &out), NX_EBUG);
+    assert_int_equal(nx_cli_template_render(&(nx_cli_template_file){"f", &other, true}, "x", &out), NX_EBUG);
+    nx_buf_clear(&out);
+    assert_int_equal(nx_cli_template_render(&(nx_cli_template_file){"f", &other, false}, "x", &out), NX_OK);
+    assert_string_equal(nx_buf_cstr(&out), "{{other}}");
 }
 
 static void test_template_projects_are_valid(void **state)
