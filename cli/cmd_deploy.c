@@ -97,9 +97,10 @@ static int make_version(nx_cli_client *node, const nx_fn_config *f, const char *
     } else if (nx_json_parse(nx_buf_view(&reply.body), 1u << 20, &root, &err) != NX_OK) {
         code = nx_cli_fail(c, NX_EPARSE, "%s does not answer like a node: %s", node->url, err.msg);
     } else {
-        nx_slice version = nx_json_get_str(root, "version");
+        nx_slice version = nx_json_get_str(root, "version"), derived = nx_json_get_str(root, "derived");
         if (nx_json_get_bool(root, "created", true))
-            printf("%.*s %.*s (sha256:%.12s…)\n", NX_SLICE_FMT(f->name), NX_SLICE_FMT(version), hex);
+            printf("%.*s %.*s (sha256:%.12s…%s%.12s%s)\n", NX_SLICE_FMT(f->name), NX_SLICE_FMT(version), hex, derived.n ? ", by its init sha256:" : "",
+                   derived.n ? derived.p : "", derived.n ? "…" : "");
         else
             printf("%.*s unchanged: %.*s\n", NX_SLICE_FMT(f->name), NX_SLICE_FMT(version));
         nx_json_free(root);

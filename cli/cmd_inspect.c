@@ -1,6 +1,8 @@
 /* cmd_inspect.c: nexus inspect. */
 #include "cmds.h"
 #include "nx/rt.h"
+#include "nx/rt_artifact.h"
+#include "offline.h"
 
 #define MODULE_BYTES (256u << 20)
 
@@ -98,6 +100,8 @@ static void print_report(const nx_cli *c, const nx_json *root, bool can_run)
     printf("entry       %.*s\n", NX_SLICE_FMT(entry.n ? entry : NX_SLICE("none")));
     if (nx_json_get_str(root, "init").n)
         printf("init        %.*s, once, when it is deployed\n", NX_SLICE_FMT(nx_json_get_str(root, "init")));
+    if (nx_json_get_str(root, "derived").n)
+        printf("derived     %.*s\n", NX_SLICE_FMT(nx_json_get_str(root, "derived")));
     print_memory(nx_json_get(root, "memory"));
     printf("backtraces  %s\n", backtraces(root));
     print_grants(nx_json_get(root, "grants"));
@@ -107,6 +111,26 @@ static void print_report(const nx_cli *c, const nx_json *root, bool can_run)
     printf("%s%s%s\n", nx_cli_paint(c->has_colour, can_run ? NX_CLI_GREEN : NX_CLI_RED), can_run ? "can run here" : "cannot run here",
            nx_cli_paint(c->has_colour, NX_CLI_PLAIN));
     print_problems(c, nx_json_get(root, "problems"));
+}
+
+/* What the init of an artifact leaves is known when it has run, which it does in the compiling child. A module has none, and an artifact whose init
+ * fails has no such digest: deploying it says why. */
+static int derive(const nx_cli *c, nx_slice bytes, nx_sha256 *ret, bool *ret_is_there)
+{
+    nx_rt_artifact parts;
+    nx_cli_offline offline;
+    nx_rt_program *program = NULL;
+    *ret_is_there = false;
+    if (nx_rt_artifact_split(bytes, &parts, NULL) != NX_OK || !parts.init.n)
+        return NX_CLI_OK;
+    int code = nx_cli_offline_open(c, false, &offline);
+    if (code != NX_CLI_OK)
+        return code;
+    nx_sha256 digest = nx_sha256_of(bytes);
+    *ret_is_there = nx_rt_program_load(offline.rt, bytes, &digest, nx_rt_memory_max(), &program, NULL) == NX_OK && nx_rt_program_derived(program, ret);
+    nx_rt_program_unref(program);
+    nx_cli_offline_close(&offline);
+    return NX_CLI_OK;
 }
 
 static int run(nx_cli *c)
@@ -119,7 +143,12 @@ static int run(nx_cli *c)
     if ((e.code = nx_cli_read_file(c->args[0], &module, &e)) != NX_OK)
         return nx_cli_fail_error(c, &e);
     nx_jw w = NX_JW_INIT(&out);
-    if ((e.code = nx_rt_inspect(nx_buf_view(&module), &w, &e)) != NX_OK || (e.code = nx_jw_err(&w)) != NX_OK) {
+    nx_sha256 derived;
+    bool has_derived;
+    int code = derive(c, nx_buf_view(&module), &derived, &has_derived);
+    if (code != NX_CLI_OK)
+        return code;
+    if ((e.code = nx_rt_inspect(nx_buf_view(&module), has_derived ? &derived : NULL, &w, &e)) != NX_OK || (e.code = nx_jw_err(&w)) != NX_OK) {
         nx_error_prefix(&e, "%s", c->args[0]);
         return nx_cli_fail_error(c, &e);
     }

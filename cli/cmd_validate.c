@@ -39,7 +39,7 @@ static nx_err check_module(const nx_config *cfg, unsigned index, nx_config_issue
     nx_json *root = NULL;
     nx_err e = nx_artifact_read(cfg, f, &module, reterr);
     if (e == NX_OK)
-        e = nx_rt_inspect(nx_buf_view(&module), &w, reterr);
+        e = nx_rt_inspect(nx_buf_view(&module), NULL, &w, reterr);
     if (e == NX_OK)
         e = nx_json_parse(nx_buf_view(&out), 64u << 20, &root, reterr);
     const nx_json *problems = nx_json_get(root, "problems");

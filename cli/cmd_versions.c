@@ -103,6 +103,8 @@ static void print_version(const nx_json *v)
     nx_json_each(nx_json_get(v, "aliases"), add_alias, &text);
     printf("%.*s %.*s\n", NX_SLICE_FMT(nx_json_get_str(v, "function")), NX_SLICE_FMT(nx_json_get_str(v, "version")));
     printf("  artifact               %.*s\n", NX_SLICE_FMT(nx_json_get_str(v, "artifact")));
+    if (nx_json_get_str(v, "derived").n)
+        printf("  derived                %.*s, by its init\n", NX_SLICE_FMT(nx_json_get_str(v, "derived")));
     if (nx_json_get_str(v, "created_at").n)
         printf("  created                %.*s\n", NX_SLICE_FMT(nx_json_get_str(v, "created_at")));
     printf("  aliases                %.*s\n", named.n ? (int)named.n : 1, named.n ? named.p : "-");

@@ -30,7 +30,7 @@ void nx_cli_note_module_grants(nx_slice module, const nx_fn_config *f)
     nx_buf out = NX_BUF_INIT(64u << 20);
     nx_jw w = NX_JW_INIT(&out);
     nx_json *root = NULL;
-    if (nx_rt_inspect(module, &w, NULL) == NX_OK && nx_json_parse(nx_buf_view(&out), 64u << 20, &root, NULL) == NX_OK)
+    if (nx_rt_inspect(module, NULL, &w, NULL) == NX_OK && nx_json_parse(nx_buf_view(&out), 64u << 20, &root, NULL) == NX_OK)
         nx_cli_note_grants(root, f);
     nx_json_free(root);
 }

@@ -23,7 +23,7 @@
 #define STATUS "'ok' | 'error' | 'timeout' | 'dead' | 'skipped' | 'cancelled' | 'batched'"
 #define TRAFFIC "[{version, percent: number}]"
 #define PAUSE "paused: bool, paused_at?: time, pause_reason?, pause_event_id?: id"
-#define VERSION "namespace, function, version, artifact: sha256"
+#define VERSION "namespace, function, version, artifact: sha256, derived?: sha256"
 #define ALIAS "namespace, function, alias, traffic: " TRAFFIC ", changed_at, before: [" TRAFFIC "]"
 #define EVENT "namespace, event_id: id, type, source, subject, time, trace_id, size_bytes: int"
 #define RUN                                                                                                                                 \

@@ -108,6 +108,8 @@ nx_err nx_core_admin_versions(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_e
         nx_jw_kstr(&w, "function", name);
         nx_jw_kstr(&w, "version", nx_json_get_str(j, "version"));
         nx_jw_kstr(&w, "artifact", nx_json_get_str(j, "artifact"));
+        if (nx_json_get_str(j, "derived").n)
+            nx_jw_kstr(&w, "derived", nx_json_get_str(j, "derived"));
         nx_jw_kstr(&w, "created_at", nx_json_get_str(j, "created_at"));
         write_names(&named, nx_json_get_str(j, "version"), &w);
         nx_jw_object_end(&w);
@@ -148,6 +150,8 @@ nx_err nx_core_admin_version(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_er
     nx_jw_kcstr(&w, "version", v.name);
     nx_jw_kcstr(&w, "artifact", hex);
     if (nx_core_stored_get(n, name, v.name, &stored, NULL) == NX_OK) { /* not a project's */
+        if (*stored.derived)
+            nx_jw_kcstr(&w, "derived", stored.derived);
         nx_jw_kcstr(&w, "created_at", stored.created_at);
         nx_core_stored_done(&stored);
     }
@@ -176,7 +180,8 @@ nx_err nx_core_admin_deploy(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_err
     nx_node *n = self;
     nx_json *j = NULL;
     nx_core_deployment d = {.function = nx_gw_req_param(req, "name")};
-    char version[NX_CORE_VERSION_BYTES], hex[NX_SHA256_HEX + 1];
+    char version[NX_CORE_VERSION_BYTES], hex[NX_SHA256_HEX + 1], function[NX_FUNCTION_NAME_BYTES + 1];
+    nx_core_stored stored;
     bool is_created = false;
     nx_err err = nx_core_admin_require_ready(n, reterr);
     if (err == NX_OK)
@@ -190,6 +195,8 @@ nx_err nx_core_admin_deploy(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_err
         err = placement(j, &d, reterr);
     if (err == NX_OK)
         err = nx_core_deploy(n, &d, version, &is_created, reterr);
+    if (err == NX_OK)
+        err = nx_slice_to_cstr(d.function, function, sizeof function);
     nx_json_free(j);
     if (err != NX_OK)
         return err;
@@ -201,6 +208,11 @@ nx_err nx_core_admin_deploy(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_err
     nx_jw_kstr(&w, "function", d.function);
     nx_jw_kcstr(&w, "version", version);
     nx_jw_kcstr(&w, "artifact", hex);
+    if (nx_core_stored_get(n, function, version, &stored, NULL) == NX_OK) {
+        if (*stored.derived)
+            nx_jw_kcstr(&w, "derived", stored.derived);
+        nx_core_stored_done(&stored);
+    }
     nx_jw_kbool(&w, "created", is_created);
     nx_jw_object_end(&w);
     return nx_jw_err(&w);

@@ -40,8 +40,8 @@ static bool is_there(nx_node *n, const char *name, const char *alias, const nx_s
     return false;
 }
 
-static nx_err make(nx_node *n, const char *name, const char *alias, const nx_core_deployment *d, const nx_fn_config *f, char ret_version[NX_CORE_VERSION_BYTES],
-                   bool *ret_created, nx_error *reterr)
+static nx_err make(nx_node *n, const char *name, const char *alias, const nx_core_deployment *d, const char *derived, const nx_fn_config *f,
+                   char ret_version[NX_CORE_VERSION_BYTES], bool *ret_created, nx_error *reterr)
 {
     nx_sha256 settings;
     nx_err err = nx_core_settings_digest(f, &settings);
@@ -55,7 +55,7 @@ static nx_err make(nx_node *n, const char *name, const char *alias, const nx_cor
     if (err == NX_ENOENT)
         err = nx_error_set(reterr, NX_ECONFLICT, "the artifact was freed a moment ago, as one that nobody needed; deploy again");
     if (err == NX_OK)
-        err = nx_core_stored_put(n, name, &d->artifact, f, ret_version, reterr);
+        err = nx_core_stored_put(n, name, &d->artifact, derived, f, ret_version, reterr);
     if (err == NX_OK && alias)
         err = nx_core_alias_give(n, name, alias, ret_version, d->share ? d->share : NX_CORE_SHARE_ALL, reterr);
     return err;
@@ -66,6 +66,8 @@ nx_err nx_core_deploy(nx_node *n, const nx_core_deployment *d, char ret_version[
     char name[NX_FUNCTION_NAME_BYTES + 1], alias[NX_CORE_ALIAS_BYTES];
     nx_config *cfg = NULL;
     nx_rt_program *program = NULL;
+    nx_sha256 derived;
+    char hex[NX_SHA256_HEX + 1] = "";
     if (nx_slice_to_cstr(d->function, name, sizeof name) != NX_OK)
         return nx_error_set(reterr, NX_EINVAL, "a function's name has at most %d bytes", NX_FUNCTION_NAME_BYTES);
     nx_err err = d->alias.n ? nx_core_alias_check(d->alias, reterr) : NX_OK;
@@ -79,8 +81,10 @@ nx_err nx_core_deploy(nx_node *n, const nx_core_deployment *d, char ret_version[
         err = nx_error_set(reterr, NX_ENOENT, "the artifact is not there; PUT it to /api/v1/artifacts/{sha256} first");
     if (err == NX_OK)
         err = nx_core_program_get(n, &d->artifact, cfg->functions[0].memory_bytes, &program, reterr);
+    if (err == NX_OK && nx_rt_program_derived(program, &derived))
+        nx_sha256_hex(&derived, hex);
     if (err == NX_OK)
-        err = make(n, name, d->alias.n ? alias : NULL, d, &cfg->functions[0], ret_version, ret_created, reterr);
+        err = make(n, name, d->alias.n ? alias : NULL, d, hex, &cfg->functions[0], ret_version, ret_created, reterr);
     nx_rt_program_unref(program);
     nx_config_unref(cfg);
     return err;

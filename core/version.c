@@ -43,6 +43,7 @@ static nx_err parse(nx_slice json, nx_slice name, nx_core_stored *ret, nx_error 
     err = nx_sha256_parse_hex(nx_json_get_str(j, "artifact"), &ret->artifact);
     if (err == NX_OK)
         err = nx_json_member_bytes(json, NX_SLICE("settings"), &settings);
+    snprintf(ret->derived, sizeof ret->derived, "%.*s", NX_SLICE_FMT(nx_json_get_str(j, "derived")));
     snprintf(ret->created_at, sizeof ret->created_at, "%.*s", NX_SLICE_FMT(nx_json_get_str(j, "created_at")));
     nx_json_free(j);
     if (err != NX_OK)
@@ -129,7 +130,7 @@ static nx_err next_number(nx_node *n, const char *name, unsigned *ret, nx_error 
     return NX_OK;
 }
 
-nx_err nx_core_stored_put(nx_node *n, const char *name, const nx_sha256 *artifact, const nx_fn_config *settings, char ret_version[NX_CORE_VERSION_BYTES],
+nx_err nx_core_stored_put(nx_node *n, const char *name, const nx_sha256 *artifact, const char *derived, const nx_fn_config *settings, char ret_version[NX_CORE_VERSION_BYTES],
                           nx_error *reterr)
 {
     nx_err err = NX_EEXIST;
@@ -149,6 +150,8 @@ nx_err nx_core_stored_put(nx_node *n, const char *name, const nx_sha256 *artifac
         nx_jw_kcstr(&w, "function", name);
         nx_jw_kcstr(&w, "version", ret_version);
         nx_jw_kcstr(&w, "artifact", hex);
+        if (*derived)
+            nx_jw_kcstr(&w, "derived", derived);
         nx_jw_kstr(&w, "created_at", nx_slice_make(now, nx_clock_rfc3339(nx_clock_wall_ns(), 3, now)));
         nx_jw_key(&w, "settings");
         err = nx_fn_config_to_json(settings, &w);

@@ -11,6 +11,7 @@
 
 typedef struct nx_core_stored {
     nx_sha256 artifact, settings_sha256;
+    char derived[NX_SHA256_HEX + 1]; /* of the module that the artifact's init left, in hex; empty: it has none */
     char created_at[NX_RFC3339_MAX + 1];
     nx_config *cfg; /* a reference, which holds the settings */
     const nx_fn_config *settings;
@@ -21,6 +22,6 @@ nx_err nx_core_settings_parse(nx_slice settings, nx_slice name, nx_config **ret,
 nx_err nx_core_stored_get(nx_node *n, const char *function, const char *version, nx_core_stored *ret, nx_error *reterr); /* NX_ENOENT */
 void nx_core_stored_done(nx_core_stored *v);
 /* Under the next free number, which no other version ever had. */
-nx_err nx_core_stored_put(nx_node *n, const char *function, const nx_sha256 *artifact, const nx_fn_config *settings, char ret_version[NX_CORE_VERSION_BYTES],
+nx_err nx_core_stored_put(nx_node *n, const char *function, const nx_sha256 *artifact, const char *derived, const nx_fn_config *settings, char ret_version[NX_CORE_VERSION_BYTES],
                           nx_error *reterr);
 #endif

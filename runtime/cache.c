@@ -17,12 +17,13 @@
 
 /* Behind the code, whose sections the engine finds by the offsets at its front. */
 typedef struct seal {
+    nx_sha256 derived; /* zeros: none */
     char magic[8];
     uint64_t code_bytes;
-    nx_sha256 sha256;
+    nx_sha256 sha256; /* of the code and `derived` */
 } seal;
 _Static_assert(sizeof(seal) == NX_RT_CACHE_SEAL_BYTES, "readers of sealed files cut it off");
-static const char seal_magic[8] = {'N', 'X', 'C', 'O', 'D', 'E', '0', '1'};
+static const char seal_magic[8] = {'N', 'X', 'C', 'O', 'D', 'E', '0', '2'};
 #define CODE_BYTES_MAX (1ull << 30)
 
 /* Every save in development leaves a file; so many of the newest, and so many bytes, are kept when the cache is opened. A file that is gone is
@@ -115,10 +116,11 @@ static bool is_sealed(int fd, uint64_t file_bytes, bool is_verified)
     if (pread(fd, &s, sizeof s, (off_t)code_bytes) != (ssize_t)sizeof s) return false;
     if (memcmp(s.magic, seal_magic, sizeof s.magic) != 0 || s.code_bytes != code_bytes) return false;
     if (is_verified) return true;
-    void *p = mmap(NULL, (size_t)code_bytes, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    size_t hashed_bytes = (size_t)code_bytes + sizeof s.derived;
+    void *p = mmap(NULL, hashed_bytes, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
     if (p == MAP_FAILED) return false;
-    nx_sha256 d = nx_sha256_of(nx_slice_make(p, (size_t)code_bytes));
-    (void)munmap(p, (size_t)code_bytes);
+    nx_sha256 d = nx_sha256_of(nx_slice_make(p, hashed_bytes));
+    (void)munmap(p, hashed_bytes);
     return memcmp(&d, &s.sha256, sizeof d) == 0;
 }
 
@@ -172,9 +174,27 @@ static bool write_all(int fd, const void *p, size_t n)
     return true;
 }
 
-nx_err nx_rt_cache_seal(int fd, nx_slice code)
+nx_err nx_rt_cache_seal(int fd, nx_slice code, const nx_sha256 *derived)
 {
-    seal s = {.code_bytes = code.n, .sha256 = nx_sha256_of(code)};
+    seal s = {.code_bytes = code.n};
+    nx_sha256_ctx *ctx = nx_sha256_ctx_new();
+    if (!ctx) return NX_ENOMEM;
+    if (derived) s.derived = *derived;
+    nx_sha256_ctx_begin(ctx);
+    nx_sha256_ctx_add(ctx, code.p, code.n);
+    nx_sha256_ctx_add(ctx, s.derived.b, sizeof s.derived.b);
+    s.sha256 = nx_sha256_ctx_end(ctx);
+    nx_sha256_ctx_free(ctx);
     memcpy(s.magic, seal_magic, sizeof s.magic);
     return write_all(fd, code.p, code.n) && write_all(fd, &s, sizeof s) ? NX_OK : nx_err_from_errno(errno);
+}
+
+bool nx_rt_cache_derived(int fd, nx_sha256 *ret)
+{
+    static const nx_sha256 none;
+    struct stat st;
+    seal s;
+    if (fstat(fd, &st) != 0 || (size_t)st.st_size < sizeof s || pread(fd, &s, sizeof s, st.st_size - (off_t)sizeof s) != (ssize_t)sizeof s) return false;
+    *ret = s.derived;
+    return memcmp(&s.derived, &none, sizeof none) != 0;
 }

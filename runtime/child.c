@@ -94,7 +94,8 @@ static int prepare(nx_slice bytes, nx_buf *derived, nx_slice *ret)
     return 0;
 }
 
-static int compile(nx_slice bytes)
+/* is_derived: it is not the artifact's own module. */
+static int compile(nx_slice bytes, bool is_derived)
 {
     wasm_config_t *config = nx_rt_engine_config();
     wasm_engine_t *engine = config ? wasm_engine_new_with_config(config) : NULL;
@@ -108,7 +109,8 @@ static int compile(nx_slice bytes)
         wasm_engine_delete(engine);
         return refused(error);
     }
-    nx_err err = nx_rt_cache_seal(NX_RT_CHILD_FD_OUT, nx_slice_make(code.data, code.size));
+    nx_sha256 derived = is_derived ? nx_sha256_of(bytes) : (nx_sha256){0};
+    nx_err err = nx_rt_cache_seal(NX_RT_CHILD_FD_OUT, nx_slice_make(code.data, code.size), is_derived ? &derived : NULL);
     wasm_byte_vec_delete(&code);
     wasmtime_module_delete(module);
     wasm_engine_delete(engine);
@@ -136,7 +138,7 @@ int nx_rt_child_main(int argc, char **argv)
     nx_buf derived = NX_BUF_INIT(NX_RT_MODULE_BYTES_MAX);
     nx_slice module;
     int code = prepare(bytes, &derived, &module);
-    if (code == 0) code = strcmp(argv[2], NX_RT_CHILD_SYMBOLISE) == 0 ? symbolise(module, argc - 3, argv + 3) : compile(module);
+    if (code == 0) code = strcmp(argv[2], NX_RT_CHILD_SYMBOLISE) == 0 ? symbolise(module, argc - 3, argv + 3) : compile(module, module.p == derived.p && derived.n);
     nx_buf_done(&derived);
     (void)munmap(p, n);
     return code;

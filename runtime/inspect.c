@@ -139,7 +139,7 @@ static void write_problems(const nx_rt_problems *p, nx_jw *w)
     nx_jw_array_end(w);
 }
 
-static void write_facts(nx_slice bytes, const nx_rt_facts *f, const nx_rt_artifact *parts, const nx_rt_tree *files, const nx_rt_problems *p, nx_jw *w)
+static void write_facts(nx_slice bytes, const nx_rt_facts *f, const nx_rt_artifact *parts, const nx_sha256 *derived, const nx_rt_tree *files, const nx_rt_problems *p, nx_jw *w)
 {
     static const char *const entries[] = {NULL, "handle_event", "_start"};
     char hex[NX_SHA256_HEX + 1];
@@ -159,6 +159,10 @@ static void write_facts(nx_slice bytes, const nx_rt_facts *f, const nx_rt_artifa
     write_grants(f, w);
     write_exports(f, w);
     nx_jw_kstr(w, "init", parts->init);
+    if (derived) {
+        nx_sha256_hex(derived, hex);
+        nx_jw_kcstr(w, "derived", hex);
+    }
     write_files(files, w);
     write_problems(p, w);
     nx_jw_kbool(w, "can_run", p->n == 0);
@@ -185,7 +189,7 @@ static nx_err validate(nx_slice bytes, nx_rt_problems *p, nx_error *reterr)
     return NX_OK;
 }
 
-nx_err nx_rt_inspect(nx_slice bytes, nx_jw *w, nx_error *reterr)
+nx_err nx_rt_inspect(nx_slice bytes, const nx_sha256 *derived, nx_jw *w, nx_error *reterr)
 {
     nx_arena arena = NX_ARENA_INIT(ARENA_BYTES);
     nx_rt_facts facts;
@@ -200,7 +204,7 @@ nx_err nx_rt_inspect(nx_slice bytes, nx_jw *w, nx_error *reterr)
         if (!facts.is_component) err = validate(bytes, &problems, reterr);
     }
     if (!err) {
-        write_facts(bytes, &facts, &parts, files, &problems, w);
+        write_facts(bytes, &facts, &parts, derived, files, &problems, w);
         err = nx_jw_err(w) ? nx_error_set(reterr, nx_jw_err(w), "the description of the module is too large") : NX_OK;
     }
     nx_rt_tree_free(files);

@@ -58,7 +58,7 @@ nx_err nx_rt_own_files_store(int dir_fd, const nx_sha256 *artifact, const nx_sha
     if (err) return nx_error_set(reterr, err, "the module's files: %s", nx_err_text(err));
     err = nx_rt_cache_temp(dir_fd, temp, &fd, reterr);
     if (err) return err;
-    err = nx_rt_cache_seal(fd, nx_buf_view(&entry));
+    err = nx_rt_cache_seal(fd, nx_buf_view(&entry), NULL);
     (void)close(fd);
     if (err) {
         nx_rt_cache_remove(dir_fd, temp);

@@ -192,6 +192,7 @@ static nx_err map_code(nx_rt_program *p, const nx_sha256 *code, nx_error *reterr
     nx_err err = nx_rt_cache_take(p->rt->cache_fd, name, p->is_verified, &fd);
     if (err) return nx_error_set(reterr, err, "no compiled code for this module in the cache");
     err = map_file(p, fd, reterr);
+    if (!err && !p->is_verified) p->has_derived = nx_rt_cache_derived(fd, &p->derived);
     (void)close(fd);
     if (err == NX_ECORRUPT) { /* compiled for another processor, say */
         nx_rt_cache_remove(p->rt->cache_fd, name);
@@ -347,6 +348,12 @@ nx_err nx_rt_program_load(nx_rt *r, nx_slice bytes, const nx_sha256 *digest, uin
     }
     if (!err) *ret = p;
     return err;
+}
+
+bool nx_rt_program_derived(const nx_rt_program *p, nx_sha256 *ret)
+{
+    *ret = p->derived;
+    return p->has_derived;
 }
 
 nx_rt_program *nx_rt_program_ref(nx_rt_program *p)

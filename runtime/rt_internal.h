@@ -107,6 +107,8 @@ struct nx_rt_program {
     uint64_t mapped_bytes; /* what the mapping counts for */
     bool is_loading, is_mapped, is_verified;
     bool has_files;      /* its code is not kept under `digest` */
+    bool has_derived;    /* the module that runs was made at deployment, by running the artifact's init */
+    nx_sha256 derived;   /* of that module */
     nx_rt_own_files own; /* while it is mapped */
     bool is_new;         /* no attempt has run since it was mapped */
     nx_rt_entry entry;
@@ -129,9 +131,10 @@ nx_err nx_rt_cache_take(int dir_fd, const char *name, bool is_verified, int *ret
 nx_err nx_rt_cache_temp(int dir_fd, char out_name[NX_RT_CACHE_NAME_BYTES], int *ret_fd, nx_error *reterr);
 nx_err nx_rt_cache_publish(int dir_fd, const char *temp_name, const char *name, nx_error *reterr);
 void nx_rt_cache_remove(int dir_fd, const char *name);
-#define NX_RT_CACHE_SEAL_BYTES (16u + NX_SHA256_BYTES) /* at the end of every file */
-/* Appends the seal that nx_rt_cache_take() checks. Used by the child. */
-nx_err nx_rt_cache_seal(int fd, nx_slice code);
+#define NX_RT_CACHE_SEAL_BYTES (16u + 2 * NX_SHA256_BYTES) /* at the end of every file */
+/* Appends the seal that nx_rt_cache_take() checks. Used by the child. derived: NULL, or of the module that was compiled in place of the artifact's. */
+nx_err nx_rt_cache_seal(int fd, nx_slice code, const nx_sha256 *derived);
+bool nx_rt_cache_derived(int fd, nx_sha256 *ret); /* of a file that was taken; false: the artifact's own module was compiled */
 
 /* ---- child_run.c: the parent's side of child.c. The first argument is the work: "compile" or "symbolise". NULL-terminated. */
 #define NX_RT_CHILD_COMPILE "compile"

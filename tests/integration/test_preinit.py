@@ -1,5 +1,8 @@
 """`init:` of a function: what is prepared when it is deployed is there in every run, for nothing, and in every replay."""
 
+import json
+import re
+
 import pytest
 from nexus.node import Node, function, nexus
 
@@ -27,12 +30,26 @@ def test_answers_are_the_same_for_a_fraction_of_the_fuel(pair, tmp_path):
     assert '"identical"' in nexus("replay", bundle, "--json", cwd=tmp_path, env=home).stdout  # another process, without its cache
 
 
-def test_what_reads_the_clock_ahead_of_time_is_refused_with_the_reason(pair):
+def test_what_reads_the_clock_ahead_of_time_is_refused_with_the_reason(pair, tmp_path):
     pair.write({"functions": [function("ready", "./prepared.wasm", init="warm_up")]})
     with Node(pair, verb="serve") as node:
-        assert node.json("deploy", "--no-build")[0]["created"]
+        (made,) = node.json("deploy", "--no-build")
+        assert made["created"]
         for init, says in (("too_early", "clock_time_get"), ("nowhere", 'no function "nowhere"'), ("handle_event", "fd_read")):
             pair.write({"functions": [function("ready", "./prepared.wasm", init=init)]})
             refused = node.nexus("deploy", "--no-build", check=False)
             assert refused.returncode != 0 and says in refused.stderr, refused.stderr
         assert node.api_list("functions")[0]["version"] == "v1"
+        shown = node.json("versions", "show", "ready", "v1")[0]
+        assert shown["derived"] == made["derived"] != shown["artifact"]
+        assert node.json("versions", "list", "ready")[0]["derived"] == made["derived"]
+        assert re.search(rf"\n  derived +{made['derived']}, ", node.nexus("versions", "show", "ready").stdout)
+        # Whoever has the artifact comes to the same, on another machine and without a node.
+        artifact = pair.dir / "artifact.wasm"
+        artifact.write_bytes(node.api(f"artifacts/{made['artifact']}").content)
+        home = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+        inspected = nexus("inspect", artifact, "--json", env=home).stdout
+        assert json.loads(inspected)["derived"] == made["derived"]
+        assert f"derived     {made['derived']}\n" in nexus("inspect", artifact, env=home).stdout
+        pair.write({"functions": [function("plain", "./prepared.wasm")]})
+        assert "derived" not in node.json("deploy", "--no-build")[0]

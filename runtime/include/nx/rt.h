@@ -49,6 +49,8 @@ uint64_t nx_rt_memory_max(void);        /* largest `memory:` a program may ask f
  * `bytes` empty: only the cache is tried (NX_ENOENT). memory_bytes chooses the engine class. May block for seconds on a first compile. */
 nx_err nx_rt_program_load(nx_rt *r, nx_slice bytes, const nx_sha256 *digest, uint64_t memory_bytes, nx_rt_program **ret, nx_error *reterr);
 nx_rt_program *nx_rt_program_ref(nx_rt_program *p);
+/* Digest of the module that its init left and that runs in place of the artifact's own; false: there is no init. */
+bool nx_rt_program_derived(const nx_rt_program *p, nx_sha256 *ret);
 void nx_rt_program_unref(nx_rt_program *p); /* NULL allowed */
 /* Maps the module and keeps it mapped, however much others hold, until as many nx_rt_program_cool(); `instances` of it were made once, so that
  * the pool has their memory ready. Blocks for some milliseconds. The program's errors, and NX_EBUSY (no instances left: it is kept mapped all the same). */
@@ -180,7 +182,7 @@ uint64_t nx_rt_mappings_max(void);
 unsigned nx_rt_mapped_limit(void);
 
 /* What a module is: imports, exports, entry, memory, problems with advice, whether it can run here. Needs no engine state beyond a config. */
-nx_err nx_rt_inspect(nx_slice bytes, nx_jw *w, nx_error *reterr);
+nx_err nx_rt_inspect(nx_slice bytes, const nx_sha256 *derived, nx_jw *w, nx_error *reterr); /* derived: may be NULL */
 
 /* The limited child: main() calls it first: when argv[1] is NX_RT_CHILD_VERB it does the child's work and its result is the exit code. */
 #define NX_RT_CHILD_VERB "__nexus-compile"

@@ -134,7 +134,7 @@ static void inspect(nx_slice module, nx_json **ret)
     nx_buf out = NX_BUF_INIT(1u << 20);
     nx_jw w = NX_JW_INIT(&out);
     nx_error e = NX_ERROR_INIT;
-    if (nx_rt_inspect(module, &w, &e)) fail_msg("%s", e.msg);
+    if (nx_rt_inspect(module, NULL, &w, &e)) fail_msg("%s", e.msg);
     if (nx_json_parse(nx_buf_view(&out), 1u << 20, ret, &e)) fail_msg("%s", e.msg);
 }
 
