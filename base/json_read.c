@@ -52,7 +52,7 @@ nx_err nx_json_parse(nx_slice text, size_t max_bytes, nx_json **ret, nx_error *r
                             : s.p == s.end   ? "JSON text ends too early"
                                              : "not valid JSON");
     }
-    json_error_t je;
+    json_error_t je = {0}; /* jansson leaves the code alone where its first allocation fails */
     json_t *j = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
     if (!j) {
         if (is_out_of_memory(&je)) return nx_error_set(reterr, NX_ENOMEM, "out of memory while reading JSON");
