@@ -88,10 +88,11 @@ NX_RT_HANDLER(path_open)
     nx_rt_trace_value(c->w, flags);
     if (flags > 15 || c->args[7] > NX_RT_FLAGS_ALL || (flags & OPEN_CREATE && flags & OPEN_DIRECTORY)) return NX_WASI_EINVAL;
     if (!nx_rt_mem_at(c, c->args[8], 4)) return NX_WASI_EFAULT;
+    err = nx_rt_open_reserve(c->w); /* before anything is made or cut, and before `dir`: it may move the descriptors */
+    if (err) return err;
     const nx_rt_open *dir = nx_rt_open_at(c->w, c->args[0]);
     nx_rt_node *node;
-    err = nx_rt_open_reserve(c->w); /* before anything is made or cut */
-    if (!err) err = find_or_create(c, &w.place, flags, dir, &node);
+    err = find_or_create(c, &w.place, flags, dir, &node);
     if (err) return err;
     bool is_dir = node->kind == NX_RT_NODE_DIR;
     uint64_t all = is_dir ? NX_RT_RIGHTS_DIR : NX_RT_RIGHTS_FILE;

@@ -140,7 +140,8 @@ void nx_rt_trace_finish(nx_rt_world *w);
 nx_rt_open *nx_rt_open_at(nx_rt_world *w, uint64_t fd); /* NULL: closed, or never open */
 nx_rt_fd nx_rt_kind_at(nx_rt_world *w, uint64_t fd);
 nx_slice nx_rt_preopened_at(const nx_rt_world *w, uint64_t fd); /* by the attempt alone, before anything was opened; empty: none */
-uint8_t nx_rt_open_reserve(const nx_rt_world *w);               /* the next nx_rt_open_add() will not fail; NX_WASI_EMFILE, NX_WASI_ENOMEM */
+/* The next nx_rt_open_add() will not fail. NX_WASI_EMFILE, NX_WASI_ENOMEM. What nx_rt_open_at() gave before may be gone. */
+uint8_t nx_rt_open_reserve(const nx_rt_world *w);
 /* The lowest free descriptor from 3 on takes `o` over. NX_WASI_EMFILE, NX_WASI_ENOMEM. */
 uint8_t nx_rt_open_add(nx_rt_world *w, const nx_rt_open *o, uint32_t *ret_fd);
 void nx_rt_open_close(nx_rt_open *o);
