@@ -4,6 +4,7 @@
  * replayed as a whole. Should the node die before, all of them are delivered again, and gathered anew.
  * When a batch fails for good, each of its events becomes a dead letter, of the next generation of its run, so that it can be redriven alone. */
 #include "dispatch.h"
+#include "fn.h"
 #include "nx/event_batch.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #define HELD_MAX 512u               /* events that one node gathers */
 #define ATTRIBUTE_BYTES (64u << 10) /* what a message needs besides the data */
 #define BATCH_BYTES (1u << 20)
+#define BATCH_BYTES_MAX (32u << 20) /* of one event alone */
 
 typedef struct group {
     struct group *next;
@@ -70,17 +72,39 @@ static void drop_all(group *g)
 
 /* ---- the batch ---------------------------------------------------------------------------------------------------------------------------- */
 
+/* The log does not take it as a batch, and would not the next time: each of its events is run alone, as a batch of one. */
+static void run_alone(group *g)
+{
+    for (unsigned i = 0; i < g->n; i++) {
+        g->v[i]->is_alone = true;
+        nx_core_run_admit(g->v[i]);
+    }
+    group_free(g);
+}
+
+static void not_stored(group *g, nx_err err, const char *why)
+{
+    bool is_for_good = err == NX_ELIMIT || err == NX_EMANY;
+    nx_log(NX_LOG_WARN, "batch.not_stored", "a batch of %u events for '%s' was not stored (%s); %s", g->n, g->fn->name, why,
+           is_for_good ? "each of them is run alone" : "they will be delivered again");
+    if (is_for_good)
+        run_alone(g);
+    else
+        drop_all(g);
+}
+
 static void on_stored(nx_fab_pub *pub)
 {
     group *g = pub->owner;
     if (pub->err != NX_OK) {
-        nx_log(NX_LOG_WARN, "batch.not_stored", "a batch of %u events for '%s' was not stored (%s); they will be delivered again", g->n, g->fn->name, nx_err_text(pub->err));
-        drop_all(g);
+        not_stored(g, pub->err, nx_err_text(pub->err));
         return;
     }
     for (unsigned i = 0; i < g->n; i++) {
         char text[64 + NX_ID_LEN];
         nx_core_run *r = g->v[i];
+        r->rec.takes_batches = false; /* it is not executed */
+        r->rec.batch = nx_arena_dup(&r->arena, nx_id_slice(&g->event.event_id));
         snprintf(text, sizeof text, "runs in the batch %s, with %u events", g->event.event_id.s, g->n);
         nx_core_run_unexecuted(r, NX_RUN_BATCHED, NX_WHY_NONE, text);
     }
@@ -96,7 +120,7 @@ static nx_err make_event(group *g)
     size_t k = 0;
     unsigned hop = 0;
     nx_err err = NX_OK;
-    nx_buf_init(&g->data, BATCH_BYTES * 16);
+    nx_buf_init(&g->data, BATCH_BYTES_MAX);
     for (unsigned i = 0; i < g->n && err == NX_OK; i++) {
         const nx_event *x = &g->v[i]->event;
         err = nx_event_batch_append(x, f->input == NX_INPUT_CLOUDEVENT, &g->data);
@@ -129,22 +153,35 @@ static nx_err make_event(group *g)
     return NX_OK;
 }
 
+/* Nobody would bring a batch to a function that takes none any more. */
+static bool takes_batches_still(nx_node *n, const char *function)
+{
+    pthread_rwlock_rdlock(&n->snap_mu);
+    nx_core_slot *s = nx_core_slot_find(n, function);
+    nx_core_fn *fn = s ? nx_core_slot_fn(s) : NULL;
+    pthread_rwlock_unlock(&n->snap_mu);
+    bool takes = fn && fn->settings->batch_max;
+    nx_core_fn_unref(fn);
+    return takes;
+}
+
 static void form_job(nx_core_job *job)
 {
     group *g = (group *)(void *)((char *)job - offsetof(group, job));
     nx_node *n = g->v[0]->d->node;
     nx_error e = NX_ERROR_INIT;
+    if (!takes_batches_still(n, g->fn->name)) {
+        drop_all(g);
+        return;
+    }
     nx_err err = make_event(g);
     if (err == NX_OK)
         err = nx_fab_type_admit(n->ns, g->event.type, &e);
     g->pub = (nx_fab_pub){.done = on_stored, .owner = g};
     if (err == NX_OK)
         err = nx_fab_publish_event(n->ns, &g->event, nx_slice_cstr(g->dedupe), NX_SLICE_NULL, &g->pub, &e);
-    if (err == NX_OK)
-        return;
-    nx_log(NX_LOG_WARN, "batch.not_stored", "a batch of %u events for '%s' was not stored (%s); they will be delivered again", g->n, g->fn->name,
-           e.msg[0] ? e.msg : nx_err_text(err));
-    drop_all(g);
+    if (err != NX_OK)
+        not_stored(g, err, e.msg[0] ? e.msg : nx_err_text(err));
 }
 
 static void form(nx_node *n, group *g)
@@ -190,9 +227,16 @@ static size_t room_of(const nx_event *e, bool as_cloudevents)
     return e->data.n * 4 / 3 + 64 + (as_cloudevents ? 8192 : 0);
 }
 
+static size_t bytes_max(nx_node *n)
+{
+    uint64_t payload = nx_fab_max_payload(n->fab), room = payload > 2 * ATTRIBUTE_BYTES ? payload - ATTRIBUTE_BYTES : ATTRIBUTE_BYTES;
+    return room < BATCH_BYTES ? (size_t)room : BATCH_BYTES;
+}
+
 bool nx_core_batch_takes(const nx_core_run *r)
 {
-    return r->fn->settings->batch_max && r->rec.attempt == 1 && !r->rec.generation && !nx_slice_eq_cstr(r->event.type, r->fn->batch_type);
+    return r->fn->settings->batch_max && !r->is_alone && r->rec.attempt == 1 && !r->rec.generation && r->effects == NX_EFFECTS_LIVE &&
+           !nx_slice_eq_cstr(r->event.type, r->fn->batch_type);
 }
 
 void nx_core_batch_add(nx_core_run *r)
@@ -204,10 +248,10 @@ void nx_core_batch_add(nx_core_run *r)
     group *full[3] = {0};
     unsigned n_full = 0;
     nx_core_flow_key(r, f->batch_key, key);
-    size_t room = room_of(&r->event, f->input == NX_INPUT_CLOUDEVENT);
+    size_t room = room_of(&r->event, f->input == NX_INPUT_CLOUDEVENT), most = bytes_max(n);
     pthread_mutex_lock(&b->mu);
     group **at = find_locked(b, r, key);
-    if (*at && (*at)->bytes + room > BATCH_BYTES) { /* a batch of its own begins with it */
+    if (*at && (*at)->bytes + room > most) { /* a batch of its own begins with it */
         full[n_full++] = unlink_locked(b, at);
         at = find_locked(b, r, key);
     }
@@ -219,7 +263,7 @@ void nx_core_batch_add(nx_core_run *r)
         g->bytes += room;
         b->held++;
     }
-    if (g && g->n >= f->batch_max)
+    if (g && (g->n >= f->batch_max || g->bytes > most))
         full[n_full++] = unlink_locked(b, at);
     if (b->held > HELD_MAX && b->groups) /* the oldest one does not wait any longer */
         full[n_full++] = unlink_locked(b, &b->groups);
@@ -332,10 +376,8 @@ static nx_err write_letter(nx_core_run *r, const nx_event *e, letter *l)
     char *text = nx_arena_printf(&r->arena, "in the batch %s: %.*s", r->event.event_id.s, NX_SLICE_FMT(nx_slice_sub(of->message, 0, 400)));
     if (!text)
         return NX_ENOMEM;
-    rec->message = of->recording == NX_RECORDING_FULL ? nx_slice_cstr(text) : nx_slice_sub(nx_slice_cstr(text), 0, 14 + NX_ID_LEN);
+    rec->message = r->fn->settings->recording == NX_RECORDING_FULL ? nx_slice_cstr(text) : nx_slice_sub(nx_slice_cstr(text), 0, 13 + NX_ID_LEN);
     rec->start_wall_ns = of->start_wall_ns;
-    rec->trace = of->trace;
-    rec->trace = e->trace;
     nx_trace_child(&e->trace, &rec->trace);
     rec->parent_span = nx_slice_cstr(e->trace.span_id);
     rec->engine = of->engine;
@@ -343,6 +385,7 @@ static nx_err write_letter(nx_core_run *r, const nx_event *e, letter *l)
     rec->arch = of->arch;
     rec->node = of->node;
     rec->event_seq = e->stream_seq;
+    rec->batch = nx_id_slice(&r->event.event_id);
     rec->delivery = 1;
     rec->is_final = true;
     rec->after = NX_AFTER_DLQ;

@@ -29,6 +29,18 @@ static bool is_in(const nx_run *const *v, unsigned n, const nx_run *r)
     return false;
 }
 
+/* The run of the generation after this one. NX_ENOENT. Of an event that ran in a batch that is its dead letter, if it has one. */
+static nx_err next_generation(nx_fab_ns *ns, const nx_event *e, const nx_run *r, nx_arena *a, nx_run *ret)
+{
+    nx_event since = *e;
+    if (r->status != NX_RUN_BATCHED)
+        return nx_fab_run_redriven(ns, e, r, a, ret, NULL);
+    if (r->record_wall_ns > since.wall_ns)
+        since.wall_ns = r->record_wall_ns;
+    nx_err err = nx_fab_run_final(ns, &since, r->function, r->generation + 1, a, ret, NULL);
+    return err == NX_ETIMEOUT ? NX_ENOENT : err;
+}
+
 /* A run that failed may have been redriven, long after the records that are read for its event. */
 static nx_err add_redriven(nx_fab_ns *ns, nx_replay_found *f, nx_error *reterr)
 {
@@ -42,7 +54,7 @@ static nx_err add_redriven(nx_fab_ns *ns, nx_replay_found *f, nx_error *reterr)
         all[count++] = r;
         for (unsigned k = 1; k < GENERATIONS_MAX && err == NX_OK && r->status != NX_RUN_OK; k++) {
             nx_run *next = nx_arena_alloc(&f->arena, sizeof *next);
-            err = next ? nx_fab_run_redriven(ns, &f->event, r, &f->arena, next, NULL) : NX_ENOMEM;
+            err = next ? next_generation(ns, &f->event, r, &f->arena, next) : NX_ENOMEM;
             if (err == NX_OK && !is_in(f->runs, f->n, next)) /* one of a minute ago was read with the others */
                 all[count++] = next;
             r = next;
@@ -52,6 +64,32 @@ static nx_err add_redriven(nx_fab_ns *ns, nx_replay_found *f, nx_error *reterr)
     }
     f->runs = all;
     f->n = count;
+    return NX_OK;
+}
+
+/* Its event was skipped, or ran in a batch. */
+static bool is_unexecuted(const nx_run *r) { return nx_run_status_is_idle(r->status) || (r->batch.n && !r->takes_batches); }
+
+static bool has_later(const nx_replay_found *f, const nx_run *r)
+{
+    for (unsigned i = 0; i < f->n; i++)
+        if (f->runs[i]->generation > r->generation && nx_slice_eq(f->runs[i]->function, r->function))
+            return true;
+    return false;
+}
+
+/* What was not executed is nothing to repeat where a later generation is there. */
+static nx_err leave_out_unexecuted(nx_replay_found *f, nx_error *reterr)
+{
+    const nx_run **kept = nx_arena_calloc(&f->arena, f->n, sizeof(void *));
+    unsigned n = 0;
+    if (!kept)
+        return nx_error_set(reterr, NX_ENOMEM, "out of memory for the runs of event %s", f->event.event_id.s);
+    for (unsigned i = 0; i < f->n; i++)
+        if (!is_unexecuted(f->runs[i]) || !has_later(f, f->runs[i]))
+            kept[n++] = f->runs[i];
+    f->runs = kept;
+    f->n = n;
     return NX_OK;
 }
 
@@ -89,7 +127,10 @@ static nx_err find(nx_node *n, nx_slice event, nx_slice function, nx_replay_foun
     for (unsigned i = 0; i < count; i++)
         if (is_wanted(v, i, function))
             f->runs[f->n++] = &v[i];
-    return f->n ? add_redriven(ns, f, reterr) : tell_none(v, count, function, &id, reterr);
+    if (!f->n)
+        return tell_none(v, count, function, &id, reterr);
+    err = add_redriven(ns, f, reterr);
+    return err == NX_OK ? leave_out_unexecuted(f, reterr) : err;
 }
 
 nx_err nx_replay_find(nx_node *n, nx_slice event, nx_slice function, nx_replay_found *ret, nx_error *reterr)

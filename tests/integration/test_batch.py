@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from nexus import nats
 from nexus.node import Node, Project, function
 from nexus.wait import Stopwatch, wait_until
 
@@ -30,7 +31,9 @@ def send(node, name, n, **more):
 def batch_of(node, event_id, deadline=60):
     run = node.run_of(event_id, deadline=deadline)
     assert run["status"] == "batched" and "why" not in run, run
-    return node.whole_run(run["run_id"])["message"].split()[4].rstrip(",")
+    whole = node.whole_run(run["run_id"])
+    assert len(whole["batch"]) == 1 and f"runs in the batch {whole['batch'][0]}" in whole["message"]
+    return whole["batch"][0]
 
 
 def batch_run(node, ids):
@@ -101,7 +104,8 @@ def test_each_event_of_a_dead_batch_is_a_dead_letter(node):
     node.nexus("dlq", "redrive", ids[0])
     again = wait_until(lambda: [r for r in node.runs(event=ids[0]) if r["generation"] == 2], "the redriven run", 30, on_failure=node.log)[0]
     whole = node.whole_run(again["run_id"])
-    assert whole["status"] == "ok" and json.loads(whole["output"]) == [{"n": 0}]
+    assert whole["status"] == "ok" and whole["takes_batches"] and json.loads(whole["output"]) == [{"n": 0}]
+    assert [(v["run_id"], v["verdict"]) for v in node.replay(ids[0])] == [(again["run_id"], "identical")]
     assert {x["event_id"] for x in node.json("dlq", "list", "--function", "retried")} == set(ids[1:])
     node.nexus("dlq", "redrive", ids[2])
     wait_until(lambda: [r for r in node.runs(event=ids[2]) if r["generation"] == 2 and r["status"] == "error"], "the poison's own failure", 30, on_failure=node.log)
@@ -126,6 +130,31 @@ def test_what_is_gathered_outlives_a_stop(node):
 def test_who_waits_is_told_of_the_batch(node):
     answer = node.call("timed", '{"n":1}')
     assert answer.status_code == 202 and answer.json()["code"] == "batched" and "runs in the batch" in answer.json()["detail"]
+
+
+def external(tmp_path, guests, server, name):
+    project = Project(tmp_path / name)
+    project.write({"nats": {"url": server.url}, "http": {"max_body": "900Ki"}, "functions": [
+        function("shared", project.module(guests.rust("collect.rs")), batch={"max_size": 10, "timeout": "1s"}, max_output="4Mi"),
+    ]})
+    return Node(project)
+
+
+def test_several_nodes_batch_each_event_once(tmp_path, guests):
+    with nats.Server(tmp_path / "server") as server, external(tmp_path, guests, server, "a") as a, external(tmp_path, guests, server, "b") as b:
+        ids = [(a, b)[i % 2].publish("shared", json_body={"n": i}) for i in range(40)]
+        outputs = [json.loads(a.whole_run(a.run_of(x, deadline=60)["run_id"])["output"]) for x in {batch_of(a, e) for e in ids}]
+        assert sorted(x["n"] for output in outputs for x in output) == list(range(40))
+
+
+def test_an_event_that_makes_too_large_a_batch_is_run_alone(tmp_path, guests):
+    """Quotes take two bytes each in an array, and the server takes messages of 1 MiB."""
+    with nats.Server(tmp_path / "server", max_payload=1 << 20) as server, external(tmp_path, guests, server, "a") as node:
+        text = '"' * 800_000
+        event_id = node.publish("shared", text, headers={"content-type": "text/plain"})
+        run = node.run_of(event_id, deadline=60)
+        assert run["status"] == "ok" and json.loads(node.whole_run(run["run_id"])["output"]) == [text]
+        assert [v["verdict"] for v in node.replay(event_id)] == ["identical"]
 
 
 @pytest.mark.parametrize("settings, path, says", [

@@ -149,7 +149,7 @@ typedef struct nx_run {
     nx_recording recording;       /* less than full: what was left out; see nx/redact.h */
     bool is_effect_hidden;        /* an answer from outside is not as it was */
     bool is_env_hidden;           /* a variable that does not follow from the event is not as it was */
-    nx_slice batch;               /* ids of the events of its batch, with commas (nx/event_batch.h); empty: its event is none */
+    nx_slice batch;               /* takes_batches: ids of the events of its batch, with commas (nx/event_batch.h); else id of the batch that its event ran in */
     nx_slice redacted;            /* paths whose values were covered, one a line; empty: none */
     nx_slice engine;              /* "wasmtime 48 fuel=v1 nan=canonical …": fuel is comparable where equal */
     nx_slice world, arch;         /* world ABI version, "x86_64" */

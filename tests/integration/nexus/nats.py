@@ -136,7 +136,7 @@ def last_value(url, stream, subject):
 class Server:
     """A nats-server of the test's own, with JetStream; for `nats.url`."""
 
-    def __init__(self, folder, extra="", host="127.0.0.1", env=None):
+    def __init__(self, folder, extra="", host="127.0.0.1", env=None, max_payload=8 << 20):
         self.env = env or {}
         self.dir = Path(folder)
         self.dir.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ class Server:
             self.port = probe.getsockname()[1]
         self.conf = self.dir / "external.conf"
         self.conf.write_text(f'listen: "{host}:{self.port}"\nserver_name: "external"\n'
-                             f'jetstream {{ store_dir: "{self.dir}/store" }}\nmax_payload: 8388608\n{extra}\n')
+                             f'jetstream {{ store_dir: "{self.dir}/store" }}\nmax_payload: {max_payload}\n{extra}\n')
         self.url = f"nats://127.0.0.1:{self.port}"
         self.process = None
 
