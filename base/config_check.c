@@ -268,9 +268,6 @@ static void check_function(nx_cfg_ctx *x, unsigned i)
     if (f->ordering == NX_ORDERING_KEY && f->n_nats)
         nx_cfg_issue(x, *ordering, fn_path(i, "ordering", path), "remove on.nats, or ordering",
                      "does not go with on.nats: messages of raw subjects have no shard, so nobody keeps their order");
-    if (f->ordering == NX_ORDERING_KEY && f->from.n)
-        nx_cfg_issue(x, *ordering, fn_path(i, "ordering", path), "remove from, or ordering",
-                     "does not go with `from`: old events beside new ones would break the order of a key");
     check_flow(x, i);
     if (f->ordering == NX_ORDERING_KEY && f->concurrency)
         nx_cfg_issue(x, *ordering, fn_path(i, "ordering", path), "remove concurrency, or ordering",

@@ -271,8 +271,8 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "Instances that every node keeps ready, so that not even the first event after a pause meets a cold start: the module stays mapped, "
              "whatever `warm_memory` says. 0 keeps none."},
     {"functions[].from", NX_CFG_STRING, &nx_cfg_moment, FN(from), .example = "2026-01-01T00:00:00Z",
-     .help = "A new function gets the stored events since then too, in the order of the log, beside new ones: once in its life, by a job "
-             "(`nexus jobs list --kind backfill`)."},
+     .help = "A new function gets the stored events since then too, in the order of the log, beside new ones (with `ordering: key`, before the new ones of its "
+             "key): once in its life, by a job (`nexus jobs list --kind backfill`)."},
     {"functions[].from_rate", NX_CFG_INT, .def = "0", .min = "0", .max = "1000000", .unit = "events", FN(from_rate),
      .help = "At most so many of those events a second; 0 is as fast as it goes."},
     {"functions[].retry", NX_CFG_SECTION, .help = "What follows an attempt that fails. Without it, a run has one attempt."},

@@ -59,6 +59,20 @@ static int write_placement(const nx_cli *c, nx_jw *w)
     return NX_CLI_OK;
 }
 
+/* Where the function is ordered, its own consumers begin with the past. */
+static void write_past(const nx_cli *c, nx_jw *w)
+{
+    const char *from = nx_cli_flag_text(c, "from"), *effects = nx_cli_flag_text(c, "effects");
+    uint64_t rate = 0;
+    if (!from)
+        return;
+    nx_jw_kcstr(w, "from", from);
+    if (nx_cli_flag_u64(c, "rate", 1, 1000000, 0, &rate) == NX_OK && rate)
+        nx_jw_ku64(w, "from_rate", rate);
+    if (effects)
+        nx_jw_kcstr(w, "from_effects", effects);
+}
+
 static int make_version(nx_cli_client *node, const nx_fn_config *f, const char *hex)
 {
     const nx_cli *c = node->cli;
@@ -74,6 +88,7 @@ static int make_version(nx_cli_client *node, const nx_fn_config *f, const char *
     int code = write_placement(c, &w);
     if (code != NX_CLI_OK)
         return code;
+    write_past(c, &w);
     nx_jw_object_end(&w);
     if (e != NX_OK || nx_jw_err(&w) != NX_OK)
         return nx_cli_fail(c, NX_ENOMEM, "%.*s: its settings do not fit into memory", NX_SLICE_FMT(f->name));

@@ -1,6 +1,7 @@
 /* admin_versions.c: the admin API of versions, aliases, deployments and artifacts. */
 #include "admin.h"
 #include "alias.h"
+#include "past.h"
 #include "version.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,6 +176,21 @@ static nx_err placement(const nx_json *body, nx_core_deployment *d, nx_error *re
     return d->share ? NX_OK : nx_error_set(reterr, NX_EINVAL, "percent is a number above 0, to 100");
 }
 
+/* from: since when a new ordered function takes stored events. */
+static nx_err past_of(const nx_json *body, nx_core_deployment *d, nx_error *reterr)
+{
+    nx_slice effects = nx_json_get_str(body, "from_effects");
+    uint64_t rate = nx_json_get_u64(body, "from_rate", 0);
+    d->from = nx_json_get_str(body, "from");
+    d->from_effects = NX_EFFECTS_LIVE;
+    d->from_rate = (unsigned)rate;
+    if (rate > NX_CORE_BACKFILL_RATE_MAX)
+        return nx_error_set(reterr, NX_EINVAL, "from_rate: events a second, from 1 to %u", NX_CORE_BACKFILL_RATE_MAX);
+    if (effects.n && (nx_effects_policy_parse(effects, &d->from_effects) != NX_OK || d->from_effects == NX_EFFECTS_RECORDED))
+        return nx_error_set(reterr, NX_EINVAL, "from_effects: \"%.*s\" is none of live, deny", NX_SLICE_FMT(effects));
+    return NX_OK;
+}
+
 nx_err nx_core_admin_deploy(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *reterr)
 {
     nx_node *n = self;
@@ -193,6 +209,8 @@ nx_err nx_core_admin_deploy(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_err
         err = nx_error_set(reterr, NX_EINVAL, "the body is {\"artifact\": SHA-256 hex, \"settings\": {…}}");
     else
         err = placement(j, &d, reterr);
+    if (err == NX_OK)
+        err = past_of(j, &d, reterr);
     if (err == NX_OK)
         err = nx_core_deploy(n, &d, version, &is_created, reterr);
     if (err == NX_OK)

@@ -1,15 +1,16 @@
 /* backfill.c: the job "backfill": events of the past for a function that was not there yet. A durable consumer of its own ("bf-<function>") brings
  * them in the order of the log, beside the one that brings new events; each is a run like any other, recorded and tried again the same way. The
  * consumer is the job's place: it survives nodes, and what it has not finished is not trimmed from the log.
- * Where new events begin is when the function's own consumer was made, by the server's clock; around that moment events are looked up first. */
+ * Where new events begin is when the function's own consumer was made, by the server's clock; around that moment events are looked up first.
+ * A function with `ordering: key` has its past from its own consumers; there the job only follows them (past_job.c). */
 #include "job_internal.h"
 #include "nx/fab_range.h"
+#include "past.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define INFLIGHT 32u /* messages in hand: live events have the other places */
-#define RATE_MAX 1000000
 #define LOOK_NS (500 * NX_NS_PER_MS)
 #define PACE_NS (20 * NX_NS_PER_MS)
 #define OVERLAP_NS (2 * NX_NS_PER_S)
@@ -31,7 +32,7 @@ typedef struct backfill {
 
 /* ---- asking ---------------------------------------------------------------------------------------------------------------------------------- */
 
-static nx_err check_function(nx_node *n, nx_slice name, nx_error *reterr)
+static nx_err check_function(nx_node *n, nx_slice name, bool *ret_is_ordered, nx_error *reterr)
 {
     nx_core_fn *fn = NULL;
     pthread_rwlock_rdlock(&n->snap_mu);
@@ -39,28 +40,24 @@ static nx_err check_function(nx_node *n, nx_slice name, nx_error *reterr)
         if (nx_slice_eq_cstr(name, s->name))
             fn = nx_core_slot_fn(s);
     pthread_rwlock_unlock(&n->snap_mu);
-    bool is_ordered = fn && fn->settings->ordering == NX_ORDERING_KEY;
+    *ret_is_ordered = fn && fn->settings->ordering == NX_ORDERING_KEY;
     bool is_found = fn != NULL;
     nx_core_fn_unref(fn);
-    if (!is_found)
-        return nx_error_set(reterr, NX_ENOENT, "there is no function '%.*s' on this node", NX_SLICE_FMT(name));
-    if (is_ordered) /* old events and new ones of one key would run side by side */
-        return nx_error_set(reterr, NX_ENOTSUP, "'%.*s' has `ordering: key`: old events beside new ones would break the order of a key", NX_SLICE_FMT(name));
-    return NX_OK;
+    return is_found ? NX_OK : nx_error_set(reterr, NX_ENOENT, "there is no function '%.*s' on this node", NX_SLICE_FMT(name));
 }
 
-static nx_err check(nx_node *n, const nx_json *asked, uint64_t *ret_since, nx_effects_policy *ret_effects, nx_error *reterr)
+static nx_err check(nx_node *n, const nx_json *asked, bool *ret_is_ordered, uint64_t *ret_since, nx_effects_policy *ret_effects, nx_error *reterr)
 {
     nx_slice function = nx_json_get_str(asked, "function"), since = nx_json_get_str(asked, "since"), effects = nx_json_get_str(asked, "effects");
     int64_t rate = nx_json_get_i64(asked, "rate", 0);
     *ret_effects = NX_EFFECTS_LIVE;
     if (!function.n || !since.n)
         return nx_error_set(reterr, NX_EINVAL, "a backfill needs a function, and since when it takes events (since)");
-    nx_err err = check_function(n, function, reterr);
+    nx_err err = check_function(n, function, ret_is_ordered, reterr);
     if (err != NX_OK)
         return err;
-    if (rate < 0 || rate > RATE_MAX)
-        return nx_error_set(reterr, NX_EINVAL, "rate: events a second, from 1 to %d", RATE_MAX);
+    if (rate < 0 || rate > NX_CORE_BACKFILL_RATE_MAX)
+        return nx_error_set(reterr, NX_EINVAL, "rate: events a second, from 1 to %u", NX_CORE_BACKFILL_RATE_MAX);
     if (effects.n && (nx_effects_policy_parse(effects, ret_effects) != NX_OK || *ret_effects == NX_EFFECTS_RECORDED))
         return nx_error_set(reterr, NX_EINVAL, "effects: \"%.*s\" is none of live, deny; there is no recording of a run that never was", NX_SLICE_FMT(effects));
     return nx_clock_parse_when("since", since, nx_clock_wall_ns(), ret_since, reterr);
@@ -73,9 +70,10 @@ static nx_err prepare(nx_node *n, const nx_json *asked, nx_jw *w, nx_error *rete
     nx_effects_policy effects;
     uint64_t since, from, to;
     char durable[DURABLE_BYTES], text[NX_RFC3339_MAX];
-    nx_err err = check(n, asked, &since, &effects, reterr);
-    if (err != NX_OK)
-        return err;
+    bool is_ordered = false;
+    nx_err err = check(n, asked, &is_ordered, &since, &effects, reterr);
+    if (err != NX_OK || is_ordered)
+        return err == NX_OK ? nx_core_past_job_prepare(n, function, w, reterr) : err;
     snprintf(durable, sizeof durable, "fn-%.*s", NX_SLICE_FMT(function));
     err = nx_fab_consumer_info_get(n->ns, durable, &info, reterr);
     if (err == NX_OK)
@@ -100,7 +98,9 @@ static nx_err prepare(nx_node *n, const nx_json *asked, nx_jw *w, nx_error *rete
 /* Once in the life of a function: the key stays. The job's id follows from the function, so a node that dies in between does no harm. */
 static nx_err see_to(nx_node *n, const nx_core_fn *fn)
 {
-    char key[NX_FUNCTION_NAME_BYTES + 16], durable[DURABLE_BYTES];
+    char key[NX_FUNCTION_NAME_BYTES + 16], durable[NX_FUNCTION_NAME_BYTES + 16];
+    bool is_ordered = fn->settings->ordering == NX_ORDERING_KEY;
+    nx_core_past past = {0};
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(64u << 10);
     NX_CLEANUP(nx_buf_done)
@@ -111,9 +111,14 @@ static nx_err see_to(nx_node *n, const nx_core_fn *fn)
     nx_error e = NX_ERROR_INIT;
     snprintf(key, sizeof key, "backfill.%s", fn->name);
     snprintf(durable, sizeof durable, "fn-%s", fn->name);
+    if (is_ordered)
+        nx_core_lane_durable(fn->name, 0, durable);
     nx_err err = nx_fab_kv_get(n->ns, key, &a, &there, NULL, &e);
     if (err != NX_ENOENT)
         return err;
+    err = is_ordered ? nx_core_past_get(n, fn->name, &past, &e) : NX_OK;
+    if (err != NX_OK || (is_ordered && (!past.from_seq || past.is_over))) /* it was there before `from` was */
+        return err == NX_OK ? NX_EEXIST : err;
     nx_jw w = NX_JW_INIT(&text);
     nx_jw_object(&w);
     nx_jw_kcstr(&w, "function", fn->name);
@@ -147,7 +152,7 @@ static nx_core_fn *next_unknown(nx_node *n, nx_slice not_again)
         if (not_again.n && nx_slice_eq_cstr(not_again, s->name))
             atomic_store(&s->is_backfill_known, true);
         nx_core_fn *fn = atomic_load(&s->is_backfill_known) ? NULL : nx_core_slot_fn(s);
-        if (fn && fn->settings->from.n && fn->settings->ordering != NX_ORDERING_KEY)
+        if (fn && fn->settings->from.n)
             found = fn;
         else
             nx_core_fn_unref(fn);
@@ -225,8 +230,13 @@ static nx_err look(backfill *b, bool *ret_is_done, nx_error *reterr)
 {
     char durable[DURABLE_BYTES];
     nx_fab_consumer_info info;
+    bool is_ordered = false;
     snprintf(durable, sizeof durable, "bf-%s", b->function);
-    nx_err err = nx_fab_consumer_info_get(b->node->ns, durable, &info, reterr);
+    nx_err err = check_function(b->node, nx_slice_cstr(b->function), &is_ordered, reterr);
+    if (err == NX_OK && is_ordered)
+        err = nx_error_set(reterr, NX_ECONFLICT, "'%s' has `ordering: key` now: what is left of the past would break the order of a key", b->function);
+    if (err == NX_OK)
+        err = nx_fab_consumer_info_get(b->node->ns, durable, &info, reterr);
     if (err != NX_OK)
         return err;
     *ret_is_done = info.done_seq >= b->to || (!info.pending && !info.unacked);
@@ -311,6 +321,8 @@ static nx_err run(nx_node *n, nx_job *job, nx_error *reterr)
         return nx_error_set(reterr, NX_ECORRUPT, "the job's spec is damaged");
     if (b.from > b.to)
         return NX_OK;
+    if (nx_slice_eq_cstr(nx_json_get_str(spec, "ordering"), "key"))
+        return nx_core_past_job_run(n, job, b.function, reterr);
     pthread_mutex_init(&b.mu, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);

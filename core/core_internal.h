@@ -172,6 +172,8 @@ typedef struct nx_core_slot {
     nx_core_gate *gate;                 /* what its `concurrency` lets through */
     nx_rt_share *share;                 /* reference: all its versions' part of the node's slots */
     nx_core_lane *lanes[NX_CORE_LANES]; /* instead of `consumer` with `ordering: key`; changed under mu */
+    uint64_t pace_ns;                   /* nx-tick: when the next event of its past may begin (lanes_past.c) */
+    atomic_uint n_nodes;                /* that run the function, where it is ordered, as of the last count; 0: not counted yet */
     nx_core_fn *opened_for;             /* reference: whose filters the consumer has; NULL without one. Under apply_mu */
     nx_metric *m_pending, *m_paused, *m_dlq;
     atomic_bool is_backfill_known; /* its `from` has been seen to, or it has none (backfill.c) */

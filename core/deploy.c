@@ -1,6 +1,7 @@
 /* deploy.c: a deployment: an immutable numbered version of an uploaded artifact and its settings, and the alias that names it from then on. */
 #include "alias.h"
 #include "fn.h"
+#include "past.h"
 #include "version.h"
 #include <stdio.h>
 
@@ -61,6 +62,16 @@ static nx_err make(nx_node *n, const char *name, const char *alias, const nx_cor
     return err;
 }
 
+/* Its consumers begin with the past, so that is said before there are any. */
+static nx_err ask_for_past(nx_node *n, const char *name, const nx_core_deployment *d, const nx_fn_config *f, nx_error *reterr)
+{
+    uint64_t since;
+    if (!d->from.n || f->ordering != NX_ORDERING_KEY)
+        return NX_OK;
+    nx_err err = nx_clock_parse_when("from", d->from, nx_clock_wall_ns(), &since, reterr);
+    return err == NX_OK ? nx_core_past_ask(n, name, since, d->from_rate, d->from_effects, reterr) : err;
+}
+
 nx_err nx_core_deploy(nx_node *n, const nx_core_deployment *d, char ret_version[32], bool *ret_created, nx_error *reterr)
 {
     char name[NX_FUNCTION_NAME_BYTES + 1], alias[NX_CORE_ALIAS_BYTES];
@@ -83,6 +94,8 @@ nx_err nx_core_deploy(nx_node *n, const nx_core_deployment *d, char ret_version[
         err = nx_core_program_get(n, &d->artifact, cfg->functions[0].memory_bytes, &program, reterr);
     if (err == NX_OK && nx_rt_program_derived(program, &derived))
         nx_sha256_hex(&derived, hex);
+    if (err == NX_OK)
+        err = ask_for_past(n, name, d, &cfg->functions[0], reterr);
     if (err == NX_OK)
         err = make(n, name, d->alias.n ? alias : NULL, d, hex, &cfg->functions[0], ret_version, ret_created, reterr);
     nx_rt_program_unref(program);

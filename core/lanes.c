@@ -4,78 +4,43 @@
  * A term begins when the server pins this node. Then nothing runs until the lane is sure that it has all that was delivered earlier, to whomever,
  * and not acknowledged: else something newer could overtake it. That is so when the server counts as many as are in hand, and, where anything
  * had been delivered before, ack_wait is over. When a term ends, what is held is given up; what runs is finished, and its place forgotten. */
-#include "lanes.h"
 #include "dispatch.h"
+#include "lanes_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BUCKETS 256u
 #define LOOK_NS (100 * NX_NS_PER_MS)
 /* Longer than ack_wait: by then all that is left over has been delivered again. A node that died gave its last sign of life before its term ended, one
  * that lives gives back what it held when it hears that its term is over. */
 #define SETTLE_NS (NX_FAB_ORDERED_ACK_NS + 300 * NX_NS_PER_MS)
-#define BALANCE_NS (5 * NX_NS_PER_S)
 #define LAGS_MAX 3 /* so many looks with fewer in hand than delivered, and it is not just on its way */
 
-typedef enum { KEY_FREE,     /* nothing of it runs: the term is not settled yet */
-               KEY_RUNS,     /* the event of sequence `seq` */
-               KEY_AWAITS,   /* that one was given back, and comes again */
-               KEY_BACKS_OFF /* that one's message is `msg`, its attempt `attempt` is due at due_wall_ns */
-} key_state;
-
-typedef struct lane_key {
-    struct lane_key *next;
-    key_state state;
-    uint64_t seq, due_wall_ns;
-    unsigned attempt;
-    nx_fab_msg *msg;
-    nx_fab_msg **held; /* lowest sequence first */
-    unsigned n_held, cap;
-    size_t n;
-    char bytes[];
-} lane_key;
-
-struct nx_core_lane {
-    atomic_uint refs;
-    nx_node *node;
-    _Atomic(nx_fab_consumer *) consumer; /* NULL while it is opened */
-    pthread_mutex_t mu;
-    pthread_cond_t cv;
-    nx_core_slot *slot; /* NULL: closed */
-    uint64_t term;      /* 0: not pinned */
-    uint64_t begun_ns, look_ns;
-    uint64_t balance_ns; /* of a slot's first lane: when its ranges are counted next */
-    bool is_settled, is_looking, has_left_over;
-    unsigned n_lags, n_in_hand, n_backing_off;
-    nx_core_job job;
-    lane_key *keys[BUCKETS];
-};
-
-static void unref(nx_core_lane *l)
+void nx_core_lane_unref(nx_core_lane *l)
 {
     if (atomic_fetch_sub(&l->refs, 1) != 1)
         return;
     pthread_cond_destroy(&l->cv);
     pthread_mutex_destroy(&l->mu);
+    free(l->paced.v);
     free(l);
 }
 
 /* ---- keys (mu held) -------------------------------------------------------------------------------------------------------------------------- */
 
-static lane_key **place_of(nx_core_lane *l, nx_slice key)
+static nx_core_lane_key **place_of(nx_core_lane *l, nx_slice key)
 {
     uint32_t h = 2166136261u;
     for (size_t i = 0; i < key.n; i++)
         h = (h ^ (uint8_t)key.p[i]) * 16777619u;
-    lane_key **at = &l->keys[h % BUCKETS];
+    nx_core_lane_key **at = &l->keys[h % NX_CORE_LANE_BUCKETS];
     while (*at && !nx_slice_eq(key, nx_slice_make((*at)->bytes, (*at)->n)))
         at = &(*at)->next;
     return at;
 }
 
-static lane_key *key_of(nx_core_lane *l, nx_slice key)
+static nx_core_lane_key *key_of(nx_core_lane *l, nx_slice key)
 {
-    lane_key **at = place_of(l, key);
+    nx_core_lane_key **at = place_of(l, key);
     if (!*at) {
         *at = calloc(1, sizeof **at + key.n);
         if (*at) {
@@ -86,36 +51,36 @@ static lane_key *key_of(nx_core_lane *l, nx_slice key)
     return *at;
 }
 
-static void key_free(lane_key **at)
+static void key_free(nx_core_lane_key **at)
 {
-    lane_key *k = *at;
+    nx_core_lane_key *k = *at;
     *at = k->next;
-    free(k->held);
+    free(k->held.v);
     free(k);
 }
 
-static bool hold(lane_key *k, nx_fab_msg *m)
+static bool hold(nx_core_held *h, nx_fab_msg *m)
 {
-    if (k->n_held == k->cap) {
-        unsigned cap = k->cap ? k->cap * 2 : 4;
-        nx_fab_msg **v = realloc(k->held, cap * sizeof(nx_fab_msg *));
+    if (h->n == h->cap) {
+        unsigned cap = h->cap ? h->cap * 2 : 4;
+        nx_fab_msg **v = realloc(h->v, cap * sizeof(nx_fab_msg *));
         if (!v)
             return false;
-        k->held = v;
-        k->cap = cap;
+        h->v = v;
+        h->cap = cap;
     }
-    unsigned i = k->n_held++;
-    for (; i > 0 && nx_fab_msg_seq(k->held[i - 1]) > nx_fab_msg_seq(m); i--)
-        k->held[i] = k->held[i - 1];
-    k->held[i] = m;
+    unsigned i = h->n++;
+    for (; i > 0 && nx_fab_msg_seq(h->v[i - 1]) > nx_fab_msg_seq(m); i--)
+        h->v[i] = h->v[i - 1];
+    h->v[i] = m;
     return true;
 }
 
-static nx_fab_msg *pop(lane_key *k)
+static nx_fab_msg *pop(nx_core_held *h)
 {
-    nx_fab_msg *m = k->held[0];
-    k->n_held--;
-    memmove(k->held, k->held + 1, k->n_held * sizeof *k->held);
+    nx_fab_msg *m = h->v[0];
+    h->n--;
+    memmove(h->v, h->v + 1, h->n * sizeof *h->v);
     return m;
 }
 
@@ -127,14 +92,14 @@ typedef struct start {
     nx_core_place place;
 } start;
 
-static void key_start(nx_core_lane *l, lane_key *k, nx_fab_msg *m, unsigned attempt, start *ret)
+static void key_start(nx_core_lane *l, nx_core_lane_key *k, nx_fab_msg *m, unsigned attempt, start *ret)
 {
     if (k) {
         k->state = KEY_RUNS;
         k->seq = nx_fab_msg_seq(m);
     }
     atomic_fetch_add(&l->refs, 1);
-    *ret = (start){nx_core_slot_fn(l->slot), m, attempt, {l, l->term, nx_fab_msg_seq(m), k ? nx_fab_msg_partition_key(m) : NX_SLICE_NULL}};
+    *ret = (start){nx_core_slot_fn(l->slot), m, attempt, {.lane = l, .term = l->term, .seq = nx_fab_msg_seq(m), .key = k ? nx_fab_msg_partition_key(m) : NX_SLICE_NULL, .effects = nx_core_lane_is_past(l, m) ? l->past.effects : NX_EFFECTS_LIVE}};
 }
 
 static void begin(const start *s)
@@ -156,18 +121,21 @@ static void begin(const start *s)
 /* Everything that is held, into a list of messages; heap. NULL: none (or no memory: they are then kept alive for nothing until the node ends). */
 static nx_fab_msg **empty(nx_core_lane *l, unsigned *ret_n)
 {
-    unsigned n = 0, cap = 0;
-    for (unsigned i = 0; i < BUCKETS; i++)
-        for (lane_key *k = l->keys[i]; k; k = k->next)
-            cap += k->n_held + 1;
+    unsigned n = 0, cap = l->paced.n;
+    for (unsigned i = 0; i < NX_CORE_LANE_BUCKETS; i++)
+        for (nx_core_lane_key *k = l->keys[i]; k; k = k->next)
+            cap += k->held.n + 1;
     nx_fab_msg **v = calloc(cap + 1u, sizeof *v);
-    for (unsigned i = 0; i < BUCKETS; i++)
+    for (unsigned i = 0; v && i < l->paced.n; i++)
+        v[n++] = l->paced.v[i];
+    l->paced.n = 0;
+    for (unsigned i = 0; i < NX_CORE_LANE_BUCKETS; i++)
         while (l->keys[i]) {
-            lane_key *k = l->keys[i];
+            nx_core_lane_key *k = l->keys[i];
             if (v && k->state == KEY_BACKS_OFF)
                 v[n++] = k->msg;
-            for (unsigned h = 0; v && h < k->n_held; h++)
-                v[n++] = k->held[h];
+            for (unsigned h = 0; v && h < k->held.n; h++)
+                v[n++] = k->held.v[h];
             key_free(&l->keys[i]);
         }
     l->term = 0;
@@ -206,12 +174,47 @@ static void term_begin(nx_core_lane *l, uint64_t term)
     l->begun_ns = l->look_ns = nx_clock_ns();
 }
 
+typedef enum { TAKEN,
+               NOT_WANTED, /* of the past, which is over */
+               NO_ROOM } intake;
+
+/* A message that is in hand (mu held): where its key lets it, it begins. is_let_in: its pace lets it. */
+static intake take_in(nx_core_lane *l, nx_fab_msg *m, bool is_let_in, start *ret)
+{
+    nx_slice key = nx_fab_msg_partition_key(m);
+    bool is_past = nx_core_lane_is_past(l, m);
+    nx_core_lane_key *k = key.n ? *place_of(l, key) : NULL;
+    bool is_awaited = k && k->state == KEY_AWAITS && k->seq == nx_fab_msg_seq(m);
+    if (is_past && l->past.is_over && !is_awaited)
+        return NOT_WANTED;
+    /* Nothing overtakes what waits for its pace, or will once the term is settled. */
+    if (!is_let_in && (l->paced.n || (l->past.rate && !l->past.is_over && (is_past || !l->is_settled))))
+        return hold(&l->paced, m) ? TAKEN : NO_ROOM;
+    k = key.n ? key_of(l, key) : NULL;
+    if (!key.n)
+        key_start(l, NULL, m, 0, ret);
+    else if (k && ((k->state == KEY_FREE && l->is_settled) || is_awaited))
+        key_start(l, k, m, 0, ret);
+    else
+        return k && hold(&k->held, m) ? TAKEN : NO_ROOM;
+    return TAKEN;
+}
+
+/* Without the lock. */
+static void took_in(intake how, const start *s, nx_fab_msg *m)
+{
+    if (s->msg)
+        begin(s);
+    else if (how == NOT_WANTED)
+        nx_fab_msg_ack(m);
+    else if (how == NO_ROOM)
+        nx_fab_msg_drop(m);
+}
+
 static void on_msg(void *self, nx_fab_msg *take_msg)
 {
     nx_core_lane *l = self;
-    nx_slice key = nx_fab_msg_partition_key(take_msg);
     start s = {0};
-    bool is_kept = true;
     pthread_mutex_lock(&l->mu);
     if (!l->slot) { /* being closed */
         pthread_mutex_unlock(&l->mu);
@@ -222,34 +225,41 @@ static void on_msg(void *self, nx_fab_msg *take_msg)
         term_begin(l, nx_fab_msg_term(take_msg));
     l->has_left_over |= nx_fab_msg_delivery(take_msg) > 1;
     l->n_in_hand++;
-    lane_key *k = key.n ? key_of(l, key) : NULL;
-    if (!key.n)
-        key_start(l, NULL, take_msg, 0, &s);
-    else if (k && ((k->state == KEY_FREE && l->is_settled) || (k->state == KEY_AWAITS && k->seq == nx_fab_msg_seq(take_msg))))
-        key_start(l, k, take_msg, 0, &s);
-    else
-        is_kept = k && hold(k, take_msg);
-    if (!is_kept)
-        l->n_in_hand--;
+    intake how = take_in(l, take_msg, false, &s);
+    l->n_in_hand -= how != TAKEN;
     pthread_mutex_unlock(&l->mu);
-    if (s.msg)
-        begin(&s);
-    else if (!is_kept)
-        nx_fab_msg_drop(take_msg);
+    took_in(how, &s, take_msg);
+}
+
+bool nx_core_lane_let_in(nx_core_lane *l, bool *ret_is_past)
+{
+    start s = {0};
+    intake how = TAKEN;
+    pthread_mutex_lock(&l->mu);
+    nx_fab_msg *m = l->slot && l->is_settled && l->paced.n ? pop(&l->paced) : NULL;
+    if (m) {
+        *ret_is_past = nx_core_lane_is_past(l, m);
+        how = take_in(l, m, true, &s);
+        l->n_in_hand -= how != TAKEN;
+    }
+    pthread_mutex_unlock(&l->mu);
+    if (m)
+        took_in(how, &s, m);
+    return m != NULL;
 }
 
 /* Each key's first, into a list; heap. */
 static start *settle(nx_core_lane *l, unsigned *ret_n)
 {
     unsigned n = 0, cap = 0;
-    for (unsigned i = 0; i < BUCKETS; i++)
-        for (lane_key *k = l->keys[i]; k; k = k->next)
+    for (unsigned i = 0; i < NX_CORE_LANE_BUCKETS; i++)
+        for (nx_core_lane_key *k = l->keys[i]; k; k = k->next)
             cap++;
     start *v = calloc(cap + 1u, sizeof *v);
-    for (unsigned i = 0; v && i < BUCKETS; i++)
-        for (lane_key *k = l->keys[i]; k; k = k->next)
-            if (k->state == KEY_FREE && k->n_held)
-                key_start(l, k, pop(k), 0, &v[n++]);
+    for (unsigned i = 0; v && i < NX_CORE_LANE_BUCKETS; i++)
+        for (nx_core_lane_key *k = l->keys[i]; k; k = k->next)
+            if (k->state == KEY_FREE && k->held.n)
+                key_start(l, k, pop(&k->held), 0, &v[n++]);
     l->is_settled = v != NULL;
     *ret_n = n;
     return v;
@@ -281,66 +291,7 @@ static void look_job(nx_core_job *job)
     for (unsigned i = 0; i < n; i++)
         begin(&v[i]);
     free(v);
-    unref(l);
-}
-
-/* ---- as many ranges on each node ------------------------------------------------------------------------------------------------------------------ */
-
-/* How many ranges of the slot this node has, all settled, or 0; *ret_last: one of them, a reference. */
-static unsigned count_settled(nx_core_slot *s, nx_core_lane **ret_last)
-{
-    nx_core_lane *v[NX_CORE_LANES];
-    unsigned n = 0;
-    bool is_moving = false;
-    *ret_last = NULL;
-    pthread_mutex_lock(&s->mu);
-    for (unsigned i = 0; i < NX_CORE_LANES; i++) {
-        v[i] = s->lanes[i];
-        if (v[i])
-            atomic_fetch_add(&v[i]->refs, 1);
-    }
-    pthread_mutex_unlock(&s->mu); /* a lane's lock is taken before the slot's elsewhere */
-    for (unsigned i = 0; i < NX_CORE_LANES; i++) {
-        if (!v[i])
-            continue;
-        pthread_mutex_lock(&v[i]->mu);
-        bool is_ours = v[i]->term != 0;
-        is_moving |= is_ours && !v[i]->is_settled;
-        pthread_mutex_unlock(&v[i]->mu);
-        n += is_ours;
-        nx_core_lane *drop = is_ours ? *ret_last : v[i];
-        *ret_last = is_ours ? v[i] : *ret_last;
-        if (drop)
-            unref(drop);
-    }
-    return is_moving ? 0 : n;
-}
-
-/* A node that has more ranges than its share gives one up, one at a time: what of it waits is given back, what runs is finished first. The slot lives
- * until is_looking ends (nx_core_lanes_close). */
-static void balance_job(nx_core_job *job)
-{
-    nx_core_lane *l = (nx_core_lane *)(void *)((char *)job - offsetof(nx_core_lane, job)), *last = NULL;
-    char due[NX_FUNCTION_NAME_BYTES + 8];
-    unsigned nodes = 0;
-    pthread_mutex_lock(&l->mu);
-    nx_core_slot *s = l->slot;
-    pthread_mutex_unlock(&l->mu);
-    unsigned n = s ? count_settled(s, &last) : 0;
-    if (n > 1 && last) {
-        nx_core_due_durable(s->name, due);
-        nx_err err = nx_fab_timers_askers(l->node->ns, due, &nodes, NULL);
-        if (err == NX_OK && nodes > 1 && n > (NX_CORE_LANES + nodes - 1) / nodes && nx_fab_consumer_yield(atomic_load(&last->consumer), NULL) == NX_OK)
-            nx_log(NX_LOG_DEBUG, "lanes.yield", "function '%s': one of %u ranges of keys goes to another of %u nodes", s->name, n, nodes);
-    }
-    if (last)
-        unref(last);
-    pthread_mutex_lock(&l->mu);
-    l->balance_ns = nx_clock_ns() + BALANCE_NS;
-    l->is_looking = false;
-    pthread_cond_broadcast(&l->cv);
-    pthread_mutex_unlock(&l->mu);
-    unref(l);
+    nx_core_lane_unref(l);
 }
 
 /* ---- the end of runs ----------------------------------------------------------------------------------------------------------------------------- */
@@ -353,13 +304,13 @@ void nx_core_lane_leave(nx_core_place *p, bool is_done)
         return;
     pthread_mutex_lock(&l->mu);
     if (l->slot && l->term == p->term) {
-        lane_key **at = p->key.n ? place_of(l, p->key) : NULL, *k = at ? *at : NULL;
+        nx_core_lane_key **at = p->key.n ? place_of(l, p->key) : NULL, *k = at ? *at : NULL;
         l->n_in_hand--;
         if (k && k->state == KEY_RUNS && k->seq == p->seq) {
             if (!is_done)
                 k->state = KEY_AWAITS;
-            else if (k->n_held)
-                key_start(l, k, pop(k), 0, &s);
+            else if (k->held.n)
+                key_start(l, k, pop(&k->held), 0, &s);
             else
                 key_free(at);
         }
@@ -368,7 +319,7 @@ void nx_core_lane_leave(nx_core_place *p, bool is_done)
     *p = (nx_core_place){0};
     if (s.msg)
         begin(&s);
-    unref(l);
+    nx_core_lane_unref(l);
 }
 
 bool nx_core_lane_hold(nx_core_place *p, nx_fab_msg *msg, unsigned attempt, uint64_t due_wall_ns)
@@ -376,7 +327,7 @@ bool nx_core_lane_hold(nx_core_place *p, nx_fab_msg *msg, unsigned attempt, uint
     nx_core_lane *l = p->lane;
     bool is_held = false;
     pthread_mutex_lock(&l->mu);
-    lane_key *k = p->key.n && l->slot && l->term == p->term ? *place_of(l, p->key) : NULL;
+    nx_core_lane_key *k = p->key.n && l->slot && l->term == p->term ? *place_of(l, p->key) : NULL;
     if (k && k->state == KEY_RUNS && k->seq == p->seq) {
         k->state = KEY_BACKS_OFF;
         k->msg = msg;
@@ -389,7 +340,7 @@ bool nx_core_lane_hold(nx_core_place *p, nx_fab_msg *msg, unsigned attempt, uint
     if (!is_held)
         return false;
     *p = (nx_core_place){0};
-    unref(l);
+    nx_core_lane_unref(l);
     return true;
 }
 
@@ -397,8 +348,8 @@ bool nx_core_lane_hold(nx_core_place *p, nx_fab_msg *msg, unsigned attempt, uint
 
 static bool next_due(nx_core_lane *l, uint64_t now_wall_ns, start *ret)
 {
-    for (unsigned i = 0; l->n_backing_off && i < BUCKETS; i++)
-        for (lane_key *k = l->keys[i]; k; k = k->next)
+    for (unsigned i = 0; l->n_backing_off && i < NX_CORE_LANE_BUCKETS; i++)
+        for (nx_core_lane_key *k = l->keys[i]; k; k = k->next)
             if (k->state == KEY_BACKS_OFF && k->due_wall_ns <= now_wall_ns) {
                 nx_fab_msg *m = k->msg;
                 k->msg = NULL;
@@ -436,25 +387,23 @@ static void lane_tick(nx_core_lane *l, bool is_first, uint64_t now_ns)
     if (l->slot && l->term && !l->is_settled && !l->is_looking && l->look_ns <= now_ns)
         post_job(l, look_job);
     else if (l->slot && is_first && !l->is_looking && l->balance_ns <= now_ns)
-        post_job(l, balance_job);
+        post_job(l, nx_core_lane_balance);
     pthread_mutex_unlock(&l->mu);
 }
 
 void nx_core_lanes_tick(nx_node *n, uint64_t now_ns)
 {
+    nx_core_lane *v[NX_CORE_LANES];
     pthread_rwlock_rdlock(&n->snap_mu);
-    for (nx_core_slot *s = n->slots; s; s = s->next)
-        for (unsigned i = 0; i < NX_CORE_LANES; i++) {
-            pthread_mutex_lock(&s->mu);
-            nx_core_lane *l = s->lanes[i];
-            if (l)
-                atomic_fetch_add(&l->refs, 1);
-            pthread_mutex_unlock(&s->mu);
-            if (!l)
-                break;
-            lane_tick(l, i == 0, now_ns);
-            unref(l);
+    for (nx_core_slot *s = n->slots; s; s = s->next) {
+        unsigned count = nx_core_lanes_of(s, v);
+        if (count)
+            nx_core_lanes_pace(s, now_ns);
+        for (unsigned i = 0; i < count; i++) {
+            lane_tick(v[i], i == 0, now_ns);
+            nx_core_lane_unref(v[i]);
         }
+    }
     pthread_rwlock_unlock(&n->snap_mu);
 }
 
@@ -469,7 +418,19 @@ void nx_core_lane_depth(nx_core_lane *l, uint64_t *ret_pending, uint64_t *ret_in
         nx_fab_consumer_depth(c, ret_pending, ret_inflight);
 }
 
-static nx_core_lane *lane_new(nx_core_slot *s)
+unsigned nx_core_lanes_of(nx_core_slot *s, nx_core_lane *ret[NX_CORE_LANES])
+{
+    unsigned n = 0;
+    pthread_mutex_lock(&s->mu);
+    for (; n < NX_CORE_LANES && s->lanes[n]; n++) {
+        ret[n] = s->lanes[n];
+        atomic_fetch_add(&ret[n]->refs, 1);
+    }
+    pthread_mutex_unlock(&s->mu);
+    return n;
+}
+
+static nx_core_lane *lane_new(nx_core_slot *s, const nx_core_past *past)
 {
     nx_core_lane *l = calloc(1, sizeof *l);
     if (!l)
@@ -479,16 +440,18 @@ static nx_core_lane *lane_new(nx_core_slot *s)
     pthread_cond_init(&l->cv, NULL);
     l->node = s->node;
     l->slot = s;
-    l->balance_ns = nx_clock_ns() + BALANCE_NS;
+    l->past = *past;
+    l->balance_ns = nx_clock_ns() + (past->rate && !past->is_over ? 0 : NX_CORE_LANE_BALANCE_NS); /* a pace depends on how many nodes share it */
     return l;
 }
 
 nx_err nx_core_lanes_open(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, nx_error *reterr)
 {
-    nx_err err = NX_OK;
+    nx_core_past past;
+    nx_err err = nx_core_past_of_settings(s->node, fn, &past, reterr);
     for (unsigned i = 0; err == NX_OK && i < NX_CORE_LANES; i++) {
         char durable[NX_FUNCTION_NAME_BYTES + 16], plain[NX_FUNCTION_NAME_BYTES + 8];
-        nx_core_lane *l = lane_new(s);
+        nx_core_lane *l = lane_new(s, &past);
         if (!l)
             return nx_error_set(reterr, NX_ENOMEM, "function '%s'", fn->name);
         nx_core_lane_durable(fn->name, i, durable);
@@ -499,6 +462,7 @@ nx_err nx_core_lanes_open(nx_core_slot *s, const nx_core_fn *fn, bool is_paused,
             .n_types = fn->n_types,
             .shard_from = i * (NX_SHARDS / NX_CORE_LANES),
             .n_shards = NX_SHARDS / NX_CORE_LANES,
+            .start_seq = past.is_over ? 0 : past.from_seq,
             .successor_of = (const char *const[]){plain, NULL},
             .is_paused = is_paused,
             .on_msg = on_msg,
@@ -520,6 +484,7 @@ nx_err nx_core_lanes_open(nx_core_slot *s, const nx_core_fn *fn, bool is_paused,
 
 void nx_core_lanes_close(nx_core_slot *s, bool remove)
 {
+    bool is_ordered = s->lanes[0] != NULL;
     for (unsigned i = 0; i < NX_CORE_LANES; i++) {
         unsigned n = 0;
         pthread_mutex_lock(&s->mu);
@@ -536,8 +501,11 @@ void nx_core_lanes_close(nx_core_slot *s, bool remove)
         pthread_mutex_unlock(&l->mu);
         drop_all(v, n);
         nx_fab_consumer_close(atomic_exchange(&l->consumer, NULL), remove);
-        unref(l);
+        nx_core_lane_unref(l);
     }
+    nx_error e = NX_ERROR_INIT;
+    if (remove && is_ordered && nx_core_past_end(s->node, s->name, &e) != NX_OK)
+        nx_log(NX_LOG_WARN, "past.not_ended", "function '%s' is removed, and made again it would begin with its past once more: %s", s->name, e.msg);
 }
 
 void nx_core_lane_durable(const char *function, unsigned lane, char out[NX_FUNCTION_NAME_BYTES + 16])

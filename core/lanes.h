@@ -13,6 +13,7 @@ typedef struct nx_core_place {
     nx_core_lane *lane; /* reference */
     uint64_t term, seq;
     nx_slice key; /* empty: in no order */
+    nx_effects_policy effects;
 } nx_core_place;
 
 /* BLOCKING: the lanes of a function, with consumers that take its types; all or none. */

@@ -338,5 +338,6 @@ void nx_core_dispatch_begin(nx_node *n, nx_core_fn *take_fn, nx_fab_msg *take_ms
     prepare(r, take_fn, take_msg);
     r->place = place;
     r->place.key = key;
+    r->effects = place.effects;
     begin(r, attempt, UINT64_MAX);
 }

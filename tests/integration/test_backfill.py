@@ -1,8 +1,10 @@
 """Backfill: a new function gets the events of the past, in order, at a rate, each once."""
 
 import json
+import secrets
 
 import pytest
+from nexus import nats
 from nexus.node import Node, Project, function
 from nexus.wait import Stopwatch, wait_until
 
@@ -114,3 +116,101 @@ def test_backfill_refuses(node, spec, status, says):
     node.json("deploy")
     answer = node.client.post(f"{node.admin_url}/api/v1/jobs", content=json.dumps({"kind": "backfill", "spec": spec}))
     assert answer.status_code == status and says in answer.json()["detail"]
+
+
+# ---- `ordering: key` ------------------------------------------------------------------------------------------------------------------
+
+
+def publish_keyed(node, sent, count):
+    """`count` more events of each key, the keys taking turns; `sent`: key -> event ids."""
+    for i in range(count):
+        for key, ids in sent.items():
+            ids.append(node.publish("order.new", f"{key} {i}", headers={"ce-specversion": "1.0", "ce-source": "/test", "ce-type": "order.new",
+                                                                        "ce-partitionkey": key, "ce-id": secrets.token_hex(8)}))
+
+
+def recorded(project, name):
+    """Event ids in the order in which a function's final records were stored."""
+    return [headers["nx-event-id"] for _, subject, headers in nats.read_stream(nats.private_url(project.data_dir), "NX_RUNS_default")
+            if "nx-final" in headers and f".run.{name}." in subject]
+
+
+def expect_each_once_in_order(sent, ids):
+    assert sorted(ids) == sorted(e for events in sent.values() for e in events)
+    places = {event_id: i for i, event_id in enumerate(ids)}
+    for key, events in sent.items():
+        got = [places[e] for e in events]
+        assert got == sorted(got), f"key {key} out of order: {got}"
+
+
+def ordered(project, guests, **more):
+    code = project.module(guests.wat("answer.wat", TEXT="one", LENGTH=3), "code.wasm")
+    return function("late", code, on={"event": "order.*"}, ordering="key", **more)
+
+
+def test_an_ordered_function_takes_the_past_before_the_present(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    code = project.module(guests.wat("answer.wat", TEXT="one", LENGTH=3), "code.wasm")
+    first = function("first", code, on={"event": "order.*"})
+    project.write({"functions": [first]})
+    sent = {f"key-{i}": [] for i in range(8)}
+    with Node(project) as node:
+        publish_keyed(node, sent, 15)
+        before = [e for events in sent.values() for e in events]
+        free = node.publish("order.new", "without a key")
+        with Stopwatch() as watch:
+            project.write({"functions": [first, ordered(project, guests, **{"from": "2020-01-01T00:00:00Z", "from_rate": 60})]})
+            node.wait_log("function 'late' added", deadline=20)
+            publish_keyed(node, sent, 5)  # new events of the same keys, while the old ones are on their way
+            assert len(set(recorded(project, "late")) & set(before)) < len(before)
+            ids = wait_until(lambda: (r := recorded(project, "late")) and len(r) == 161 and r, "161 records", 40, every=0.1, on_failure=node.log)
+        ids.remove(free)
+        expect_each_once_in_order(sent, ids)
+        assert watch.ms >= 121 / 60 * 1000 * 0.7  # the past has a pace
+        (job,) = wait_until(lambda: [j for j in node.api_list("jobs", kind="backfill") if j["status"] == "done"], "the job's end", 20, on_failure=node.log)
+        assert job["spec"]["ordering"] == "key" and job["spec"]["rate"] == 60
+        # Its past is over: made once more, it begins with new events.
+        project.write({"functions": [first]})
+        node.wait_log("function 'late' removed")
+        project.write({"functions": [first, ordered(project, guests, **{"from": "2020-01-01T00:00:00Z"})]})
+        node.wait_log("function 'late' added", count=2)
+        new = node.publish("order.new", "new")
+        node.wait_runs(new, 2)
+        assert len(recorded(project, "late")) == 162 and len(node.api_list("jobs", kind="backfill")) == 1
+
+
+def test_ordered_backfill_survives_kill_9_and_is_refused_later(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"functions": [ordered(project, guests)]})
+    sent = {f"key-{i}": [] for i in range(6)}
+    with Node(project, verb="serve") as node:
+        publish_keyed(node, sent, 20)
+        job = deployed(node, "--from", "1h", "--rate", "60", "--effects", "deny")
+        assert job["spec"]["effects"] == "deny"
+        wait_until(lambda: len(recorded(project, "late")) >= 30, "30 runs", 20, on_failure=node.log)
+        node.kill()
+        node.start()
+        publish_keyed(node, sent, 2)
+        assert job_end(node, job["job_id"], 60)["status"] == "done"
+        ids = wait_until(lambda: (r := list(dict.fromkeys(recorded(project, "late")))) and len(r) == 132 and r, "132 runs", 20, on_failure=node.log)
+        expect_each_once_in_order(sent, ids)
+        refused = node.nexus("deploy", "--from", "1h", check=False)
+        assert refused.returncode != 0 and "gets events already" in refused.stderr
+
+
+def test_ordered_backfill_can_be_canceled(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"functions": [ordered(project, guests)]})
+    sent = {f"key-{i}": [] for i in range(6)}
+    with Node(project, verb="serve") as node:
+        publish_keyed(node, sent, 20)
+        job = deployed(node, "--from", "1h", "--rate", "20")
+        wait_until(lambda: len(recorded(project, "late")) >= 10, "10 runs", 20, on_failure=node.log)
+        live = {key: [] for key in sent}
+        publish_keyed(node, live, 1)
+        node.nexus("jobs", "cancel", job["job_id"])
+        assert job_end(node, job["job_id"])["status"] == "canceled"
+        for (event_id,) in live.values():  # they do not wait for what is left of the past
+            node.run_of(event_id, deadline=15)
+        old = set(recorded(project, "late")) - {e for (e,) in live.values()}
+        assert 10 <= len(old) < 100

@@ -58,6 +58,11 @@ typedef struct nx_core_deployment {
     nx_slice settings; /* the function's JSON object */
     nx_slice alias;    /* empty: none */
     unsigned share;    /* of the alias, in hundredths of a percent; 0: all of it */
+    /* Since when a new function with `ordering: key` takes stored events, which it begins with; a time or a span before now. Empty: not at all. Others
+     * get them by a job afterwards. */
+    nx_slice from;
+    unsigned from_rate; /* events a second; 0: as fast as it goes */
+    nx_effects_policy from_effects;
 } nx_core_deployment;
 nx_err nx_core_deploy(nx_node *n, const nx_core_deployment *d, char ret_version[32], bool *ret_created, nx_error *reterr);
 /* BLOCKING: makes a stored version the live one, here and on every node of the namespace. NX_ENOENT: there is no such version. */
