@@ -185,7 +185,7 @@ static intake take_in(nx_core_lane *l, nx_fab_msg *m, bool is_let_in, start *ret
     bool is_past = nx_core_lane_is_past(l, m);
     nx_core_lane_key *k = key.n ? *place_of(l, key) : NULL;
     bool is_awaited = k && k->state == KEY_AWAITS && k->seq == nx_fab_msg_seq(m);
-    if (is_past && l->past.is_over && !is_awaited)
+    if (is_past && !is_awaited && (l->past.is_over || nx_fab_msg_is_placed(m))) /* a place from an earlier life of the function */
         return NOT_WANTED;
     /* Nothing overtakes what waits for its pace, or will once the term is settled. */
     if (!is_let_in && (l->paced.n || (l->past.rate && !l->past.is_over && (is_past || !l->is_settled))))
@@ -462,6 +462,7 @@ nx_err nx_core_lanes_open(nx_core_slot *s, const nx_core_fn *fn, bool is_paused,
             .n_types = fn->n_types,
             .shard_from = i * (NX_SHARDS / NX_CORE_LANES),
             .n_shards = NX_SHARDS / NX_CORE_LANES,
+            .placed_for = nx_slice_cstr(fn->name),
             .start_seq = past.is_over ? 0 : past.from_seq,
             .successor_of = (const char *const[]){plain, NULL},
             .is_paused = is_paused,

@@ -131,6 +131,54 @@ static void redelivered_job(nx_core_job *job)
     execute_unless_final(r, 0);
 }
 
+/* The event and its version are known. is_known: the attempt is, too; else it may have to be looked up. */
+static void go_on_from_timer(nx_core_run *r, bool is_known)
+{
+    nx_error e = NX_ERROR_INIT;
+    r->is_admitted = nx_slice_eq(r->timer.note, NX_CORE_FLOW_NOTE);
+    r->is_debounced = nx_slice_eq(r->timer.note, NX_CORE_DEBOUNCE_NOTE);
+    if (r->is_admitted || r->is_debounced)
+        r->timer.note = NX_SLICE_NULL;
+    nx_err err = nx_core_redrive_prepare(r, &e);
+    if (err != NX_OK && err != NX_ENOENT) {
+        nx_core_run_drop(r);
+        return;
+    }
+    fill_record(r);
+    if (err == NX_ENOENT)
+        end_without_version(r, e.msg);
+    else if (is_known || nx_core_run_is_expected(r))
+        nx_core_run_admit(r);
+    else
+        execute_unless_final(r, r->timer.due_wall_ns);
+}
+
+static void on_placed(nx_fab_pub *pub)
+{
+    nx_core_run *r = pub->owner;
+    if (pub->err == NX_OK)
+        give_up(r);
+    else
+        nx_core_run_drop(r);
+}
+
+/* The keys of the function are in order: the event takes its place among those of its key now, and its range of keys brings it. The timer is done with once
+ * that is stored; due once more, it would take another place, which finds what was recorded. False: it can't have one. */
+static bool take_place(nx_core_run *r)
+{
+    nx_error e = NX_ERROR_INIT;
+    r->pub = (nx_fab_pub){.done = on_placed, .owner = r};
+    nx_err err = nx_fab_event_place(r->d->node->ns, &r->timer, &r->event, &r->pub, &e);
+    if (err == NX_OK)
+        return true;
+    if (err == NX_ELIMIT) { /* it would never fit */
+        nx_log(NX_LOG_ERROR, "timer.no_place", "event %s of '%s' runs out of order: it can't be stored once more: %s", r->event.event_id.s, r->fn->name, e.msg);
+        return false;
+    }
+    nx_core_run_drop(r);
+    return true;
+}
+
 /* A timer points to its event; what it starts can have been recorded only after it was due. */
 static void due_job(nx_core_job *job)
 {
@@ -149,22 +197,20 @@ static void due_job(nx_core_job *job)
         return;
     }
     choose_version(r);
-    r->is_admitted = nx_slice_eq(r->timer.note, NX_CORE_FLOW_NOTE);
-    r->is_debounced = nx_slice_eq(r->timer.note, NX_CORE_DEBOUNCE_NOTE);
-    if (r->is_admitted || r->is_debounced)
-        r->timer.note = NX_SLICE_NULL;
-    err = nx_core_redrive_prepare(r, &e);
-    if (err != NX_OK && err != NX_ENOENT) {
-        nx_core_run_drop(r);
-        return;
-    }
-    fill_record(r);
-    if (err == NX_ENOENT)
-        end_without_version(r, e.msg);
-    else if (nx_core_run_is_expected(r))
-        nx_core_run_admit(r);
-    else
-        execute_unless_final(r, r->timer.due_wall_ns);
+    if (r->fn->settings->ordering != NX_ORDERING_KEY || !r->event.partition_key.n || !take_place(r))
+        go_on_from_timer(r, false);
+}
+
+/* The message is the event in the place that it took when its timer was due. */
+static void placed_job(nx_core_job *job)
+{
+    go_on_from_timer(run_of_job(job), false);
+}
+
+/* The same, and which attempt it is, is known: it waited here for it. */
+static void placed_again_job(nx_core_job *job)
+{
+    go_on_from_timer(run_of_job(job), true);
 }
 
 static void cron_job(nx_core_job *job)
@@ -287,11 +333,23 @@ static void begin(nx_core_run *r, unsigned attempt, uint64_t look_from_wall_ns)
             nx_core_run_drop(r);
         return;
     }
-    if (r->event.deliver_wall_ns && r->event.deliver_wall_ns > nx_clock_wall_ns()) {
+    bool is_placed = nx_fab_msg_is_placed(r->msg);
+    if (is_placed && !nx_fab_msg_timer(r->msg, &r->timer)) {
+        nx_log(NX_LOG_ERROR, "event.unreadable", "message %llu of the log is a place of nothing", (unsigned long long)nx_fab_msg_seq(r->msg));
+        give_up(r);
+        return;
+    }
+    if (!is_placed && r->event.deliver_wall_ns && r->event.deliver_wall_ns > nx_clock_wall_ns()) {
         put_off(r);
         return;
     }
     choose_version(r);
+    if (is_placed) {
+        if (attempt)
+            r->timer.attempt = attempt;
+        post(r, attempt ? placed_again_job : placed_job);
+        return;
+    }
     fill_record(r);
     if (attempt) {
         r->rec.attempt = attempt;

@@ -145,6 +145,7 @@ static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paus
         .n_subjects = f->n_nats,
         .max_inflight = in_hand_max(f),
         .successor_of = before,
+        .placed_for = nx_slice_cstr(fn->name),
         .is_paused = is_paused,
         .on_msg = nx_core_dispatch_on_msg,
         .self = s,

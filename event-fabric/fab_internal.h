@@ -203,6 +203,11 @@ nx_err nx_fab_event_encode(const nx_event *e, nx_slice dedupe_key, nx_slice repl
 /* Fills an event from a stored message. Slices are lent by the message or lie in the arena. */
 nx_err nx_fab_event_decode(nx_fab_ns *n, natsMsg *m, nx_slice subject, uint64_t seq, uint64_t stored_wall_ns, nx_arena *a, nx_event *ret, nx_error *reterr);
 bool nx_fab_msg_header(natsMsg *m, const char *key, nx_slice *ret);
+bool nx_fab_is_placed_subject(const nx_fab_ns *n, nx_slice subject);
+/* placed.c */
+void nx_fab_placed_filter(const nx_fab_ns *n, nx_slice function, int shard, char *out, size_t out_bytes); /* shard -1: all */
+nx_err nx_fab_placed_complete(natsMsg *m, nx_event *e, nx_error *reterr);                                 /* what of the event is not in it as published */
+bool nx_fab_placed_timer(natsMsg *m, nx_slice subject, nx_fab_timer *ret);
 bool nx_fab_is_event_subject(const nx_fab_ns *n, nx_slice subject); /* ours, not raw */
 
 /* ---- timers: nats/timers.c ------------------------------------------------------------------------------------------------------------ */
@@ -239,8 +244,10 @@ struct nx_fab_consumer {
     unsigned n_types;
     nx_slice *subjects;
     unsigned n_subjects;
+    char placed_for[NX_FUNCTION_NAME_BYTES + 1]; /* o.placed_for */
     bool is_loose; /* its filters bring more than was asked for */
     bool is_of_timers, is_new, has_succeeded;
+    bool takes_placed; /* what was placed for o.placed_for */
     /* ordered ones (o.n_shards): who is pinned */
     char pin[40];                              /* the server's name for this client's term; "": another's, or nobody's */
     uint64_t term;                             /* counts terms */
@@ -303,6 +310,8 @@ struct nx_fab_ns {
     unsigned n_ready_stores;
     char ev_prefix[64]; /* "nx.<ns>.ev." */
     size_t ev_prefix_n;
+    char due_prefix[64]; /* "nx.<ns>.due.": events that have taken a place again, for one function; placed.c */
+    size_t due_prefix_n;
     pthread_mutex_t mu;
     nx_fab_types types;
     atomic_bool is_full;                 /* the last publish was refused for lack of room */

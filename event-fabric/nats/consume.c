@@ -302,7 +302,7 @@ static bool is_wanted(const nx_fab_consumer *c, const char *subject)
     for (unsigned i = 0; i < c->n_subjects; i++)
         if (nx_fab_subject_covers(c->subjects[i], s))
             return true;
-    return false;
+    return nx_fab_is_placed_subject(c->ns, s);
 }
 
 static bool is_in_hand(const nx_fab_consumer *c, uint64_t seq)
@@ -593,7 +593,14 @@ nx_err nx_fab_msg_event(nx_fab_msg *m, nx_arena *a, nx_event *ret, nx_error *ret
 {
     if (m->c->is_of_timers)
         return nx_error_set(reterr, NX_EINVAL, "a timer's message holds no event");
-    return nx_fab_event_decode(m->c->ns, m->nm, nx_slice_cstr(natsMsg_GetSubject(m->nm)), m->meta.stream_seq, m->meta.wall_ns, a, ret, reterr);
+    nx_err e = nx_fab_event_decode(m->c->ns, m->nm, nx_slice_cstr(natsMsg_GetSubject(m->nm)), m->meta.stream_seq, m->meta.wall_ns, a, ret, reterr);
+
+    return e || !nx_fab_msg_is_placed(m) ? e : nx_fab_placed_complete(m->nm, ret, reterr);
+}
+
+bool nx_fab_msg_is_placed(const nx_fab_msg *m)
+{
+    return nx_fab_is_placed_subject(m->c->ns, nx_slice_cstr(natsMsg_GetSubject(m->nm)));
 }
 
 uint64_t nx_fab_msg_seq(const nx_fab_msg *m)

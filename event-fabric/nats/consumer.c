@@ -26,7 +26,7 @@ static nx_slice *copy_slices(const nx_slice *v, unsigned n)
 
 static nx_err make_filters(nx_fab_consumer *c, char ***ret, unsigned *ret_n, nx_error *reterr)
 {
-    unsigned n = 0, max = c->n_types * (c->o.n_shards ? c->o.n_shards : 1) + c->n_subjects + 1;
+    unsigned n = 0, n_placed = c->o.n_shards ? c->o.n_shards : 1, max = (c->n_types + 1) * n_placed + c->n_subjects + 1;
     char **v = calloc(max, sizeof *v);
     char text[NX_FAB_SUBJECT_BYTES];
     nx_err e = v ? NX_OK : NX_ENOMEM;
@@ -40,6 +40,11 @@ static nx_err make_filters(nx_fab_consumer *c, char ***ret, unsigned *ret_n, nx_
         for (unsigned k = 0; !e && k < c->o.n_shards; k++) /* the shard in the place of the * */
             if (asprintf(&v[n++], "%s%02u%s", c->ns->ev_prefix, c->o.shard_from + k, text + c->ns->ev_prefix_n + 1) < 0)
                 e = NX_ENOMEM;
+    }
+    for (unsigned i = 0; !e && c->takes_placed && i < n_placed; i++) {
+        nx_fab_placed_filter(c->ns, nx_slice_cstr(c->placed_for), c->o.n_shards ? (int)(c->o.shard_from + i) : -1, text, sizeof text);
+        if (!(v[n++] = strdup(text)))
+            e = NX_ENOMEM;
     }
     for (unsigned i = 0; !e && i < c->n_subjects; i++) {
         if (!nx_fab_subject_is_valid(c->subjects[i], true))
@@ -87,6 +92,19 @@ static bool has_same_mark(const nx_json *info, const char *config_json)
     return there.n == 32 && memmem(config_json, strlen(config_json), there.p, there.n);
 }
 
+static void put_filters(nx_jw *w, char **filters, unsigned n)
+{
+    nx_jw_key(w, "filter_subjects");
+    nx_jw_array(w);
+    for (unsigned i = 0; i < n; i++) {
+        if (filters[i]) /* of what an error cut short */
+            nx_jw_cstr(w, filters[i]);
+        free(filters[i]);
+    }
+    nx_jw_array_end(w);
+    free(filters);
+}
+
 static nx_err make_config(nx_fab_consumer *c, nx_error *reterr)
 {
     nx_buf text = NX_BUF_INIT(1 << 20);
@@ -119,16 +137,9 @@ static nx_err make_config(nx_fab_consumer *c, nx_error *reterr)
     nx_jw_ku64(&w, "max_waiting", 512);
     nx_jw_kcstr(&w, "replay_policy", "instant");
     nx_jw_kcstr(&w, "filter_subject", ""); /* the server moves a single one there; both would be refused */
-    nx_jw_key(&w, "filter_subjects");
-    nx_jw_array(&w);
-    for (unsigned i = 0; !e && i < n; i++)
-        nx_jw_cstr(&w, filters[i]);
-    nx_jw_array_end(&w);
+    put_filters(&w, filters, n);
     put_mark(&w, &text);
     nx_jw_object_end(&w);
-    for (unsigned i = 0; i < n; i++)
-        free(filters[i]);
-    free(filters);
     if (!e)
         e = nx_jw_err(&w) || !nx_buf_cstr(&text) ? NX_ENOMEM : NX_OK;
     if (!e)
@@ -174,11 +185,26 @@ nx_err nx_fab_consumer_pause(nx_fab_consumer *c, bool is_paused, nx_error *reter
     return NX_OK;
 }
 
+/* Its predecessor was ordered: what waits of that one's places comes too. */
+static nx_err add_placed(nx_fab_consumer *c, nx_jw *w, nx_error *reterr)
+{
+    char **filters = NULL;
+    unsigned n = 0;
+    nx_err e;
+
+    c->takes_placed = true;
+    e = make_filters(c, &filters, &n, reterr);
+    put_filters(w, filters, n);
+    return e;
+}
+
 /* The configuration of a consumer that is not there yet: it begins behind what its predecessors are all done with. */
 static nx_err make_new(nx_fab *f, nx_fab_consumer *c, nx_buf *config, nx_error *reterr)
 {
     uint64_t floor = UINT64_MAX;
-    char subject[NX_FAB_SUBJECT_BYTES], from[96];
+    char subject[NX_FAB_SUBJECT_BYTES];
+    NX_CLEANUP(nx_buf_done)
+    nx_buf from = NX_BUF_INIT(1 << 20);
     nx_json *ours = NULL;
     nx_err e = NX_OK;
 
@@ -195,10 +221,18 @@ static nx_err make_new(nx_fab *f, nx_fab_consumer *c, nx_buf *config, nx_error *
     }
     if (e || floor == UINT64_MAX)
         return e ? e : nx_buf_append_cstr(config, c->config_json);
-    snprintf(from, sizeof from, "{\"deliver_policy\":\"by_start_sequence\",\"opt_start_seq\":%llu}", (unsigned long long)(floor + 1));
-    e = nx_json_parse(nx_slice_cstr(c->config_json), NX_FAB_JSON_BYTES, &ours, reterr);
+    nx_jw w = NX_JW_INIT(&from);
+    nx_jw_object(&w);
+    nx_jw_kcstr(&w, "deliver_policy", "by_start_sequence");
+    nx_jw_ku64(&w, "opt_start_seq", floor + 1);
+    e = c->placed_for[0] && !c->takes_placed ? add_placed(c, &w, reterr) : NX_OK;
+    nx_jw_object_end(&w);
     if (!e)
-        e = nx_fab_json_merge(ours, nx_slice_cstr(from), NULL, config, NULL, reterr);
+        e = nx_jw_err(&w);
+    if (!e)
+        e = nx_json_parse(nx_slice_cstr(c->config_json), NX_FAB_JSON_BYTES, &ours, reterr);
+    if (!e)
+        e = nx_fab_json_merge(ours, nx_buf_view(&from), NULL, config, NULL, reterr);
     nx_json_free(ours);
     return e;
 }
@@ -268,6 +302,10 @@ static nx_err prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_con
         c->o.ack_wait_ns = o->n_shards ? NX_FAB_ORDERED_ACK_NS : 4 * NX_NS_PER_S;
     c->is_paused = o->is_paused;
     c->is_of_timers = o->timers_of.n > 0;
+    if (nx_slice_to_cstr(o->placed_for, c->placed_for, sizeof c->placed_for))
+        return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a function name", NX_SLICE_FMT(o->placed_for));
+    c->o.placed_for = nx_slice_cstr(c->placed_for);
+    c->takes_placed = o->placed_for.n && o->n_shards;
     if (nx_slice_to_cstr(o->timers_of, c->function, sizeof c->function))
         return nx_error_set(reterr, NX_EINVAL, "\"%.*s\" is not a function name", NX_SLICE_FMT(o->timers_of));
     c->o.timers_of = nx_slice_cstr(c->function);

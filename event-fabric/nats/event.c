@@ -69,6 +69,11 @@ bool nx_fab_is_event_subject(const nx_fab_ns *n, nx_slice subject)
     return subject.n > n->ev_prefix_n && !memcmp(subject.p, n->ev_prefix, n->ev_prefix_n);
 }
 
+bool nx_fab_is_placed_subject(const nx_fab_ns *n, nx_slice subject)
+{
+    return subject.n > n->due_prefix_n && !memcmp(subject.p, n->due_prefix, n->due_prefix_n);
+}
+
 /* ---- back ------------------------------------------------------------------------------------------------------------------------------------- */
 
 struct reader {
@@ -237,7 +242,7 @@ nx_err nx_fab_event_decode(nx_fab_ns *n, natsMsg *m, nx_slice subject, uint64_t 
                            nx_error *reterr)
 {
     struct reader r = {.e = ret, .a = a};
-    bool is_raw = !nx_fab_is_event_subject(n, subject);
+    bool is_raw = !nx_fab_is_event_subject(n, subject) && !nx_fab_is_placed_subject(n, subject);
     nx_slice data = nx_slice_make(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m));
     nx_err e;
 

@@ -125,7 +125,8 @@ nx_err nx_fab_visit(nx_fab *f, nx_fab_query q, nx_fab_visit_fn visit, void *self
 nx_err nx_fab_stored_event(nx_fab_ns *n, const nx_fab_stored *s, nx_arena *a, nx_event *ret, nx_error *reterr)
 {
     nx_event e;
-    nx_err err = nx_fab_event_decode(n, s->m, s->subject, s->seq, s->wall_ns, a, &e, reterr);
+    nx_err err = nx_fab_is_placed_subject(n, s->subject) ? nx_error_set(reterr, NX_ECORRUPT, "message %llu is a place, not an event", (unsigned long long)s->seq)
+                                                         : nx_fab_event_decode(n, s->m, s->subject, s->seq, s->wall_ns, a, &e, reterr);
 
     if (!err && nx_event_dup(&e, a, ret))
         err = nx_error_set(reterr, NX_ENOMEM, "out of memory");

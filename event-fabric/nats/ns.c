@@ -165,6 +165,7 @@ static nx_err name_all(nx_fab_ns *n, nx_slice ns)
     name_bucket(&n->artifacts, "artifacts", n->name);
     name_bucket(&n->spills, "spills", n->name);
     n->ev_prefix_n = (size_t)snprintf(n->ev_prefix, sizeof n->ev_prefix, "nx.%s.ev.", n->name);
+    n->due_prefix_n = (size_t)snprintf(n->due_prefix, sizeof n->due_prefix, "nx.%s.due.", n->name);
     return NX_OK;
 }
 

@@ -325,7 +325,7 @@ static nx_err take_plain_event(nx_fab_ns *n, const nx_fab_range *r, nx_fab_store
         return NX_OK;
     }
     b->next_seq = s->seq + 1;
-    e = nx_fab_event_decode(n, s->m, s->subject, s->seq, s->wall_ns, &b->arena, event, reterr);
+    e = nx_fab_is_placed_subject(n, s->subject) ? NX_ECORRUPT : nx_fab_event_decode(n, s->m, s->subject, s->seq, s->wall_ns, &b->arena, event, reterr);
     if (e == NX_ECORRUPT)
         return NX_OK;
     if (!e && (!r->type.n || nx_event_type_matches(r->type, event->type))) {

@@ -141,6 +141,8 @@ static nx_err update(nx_fab_ns *n, const struct wanted *want, int *ret_api_code,
     nx_jw_array(&w);
     snprintf(subject, sizeof subject, "%s>", n->ev_prefix);
     nx_jw_cstr(&w, subject);
+    snprintf(subject, sizeof subject, "%s>", n->due_prefix);
+    nx_jw_cstr(&w, subject);
     for (unsigned i = 0; i < want->n; i++)
         if (!want->owner[i])
             nx_jw_cstr(&w, want->v[i]);

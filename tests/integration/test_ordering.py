@@ -199,3 +199,86 @@ def test_ranges_are_shared_out_to_a_node_that_joins(tmp_path, guests):
                 total = sum(map(len, sent.values()))
                 ids = wait_until(lambda: (r := recorded(server.url)) and len(r) == total and r, f"{total} records", 45, every=0.2, on_failure=a.log)
                 expect_order(sent, ids)
+
+
+# ---- delayed events and redrives join the order of their key ------------------------------------------------------------------------------
+
+
+def spans_of(node, events):
+    """Begin and end of each event's last run, in milliseconds."""
+    spans = []
+    for event_id in events:
+        run = node.whole_run(node.runs(event=event_id)[0]["run_id"])
+        begin = datetime.fromisoformat(run["time"].replace("Z", "+00:00")).timestamp() * 1000
+        spans.append((begin, begin + run["duration_ms"]))
+    return spans
+
+
+def expect_one_at_a_time(node, events):
+    spans = sorted(spans_of(node, events))
+    assert all(a[1] <= b[0] + 1 for a, b in zip(spans, spans[1:])), spans
+
+
+def places(url, function_name="step"):
+    """Events that have taken a place in the log once more for the function, in its order."""
+    return [headers.get("nx-event-id") or headers["ce-id"] for _, subject, headers in nats.read_stream(url, "NX_EVENTS_default")
+            if subject.startswith("nx.default.due.") and subject.endswith(f".{function_name}")]
+
+
+def test_a_delayed_event_joins_its_key_when_it_is_due(project, guests):
+    ordered(guests, project)
+    with Node(project) as node:
+        url = nats.private_url(project.data_dir)
+        late = node.publish("step?delay=300ms", "late", headers={**keyed("a"), "ce-id": "late"})
+        before = [publish(node, "a", i, "sleep 400") for i in range(5)]
+        wait_until(lambda: places(url) == [late], "the delayed event's place in the log", 10, on_failure=node.log)
+        assert not node.runs(event=before[-1])  # so it was due while those of its key were at work
+        after = [publish(node, "a", 10 + i, "x") for i in range(2)]
+        sent = [*before, late, *after]
+        ids = wait_until(lambda: (r := recorded(url)) and len(r) == len(sent) and r, "8 records", 30, every=0.1, on_failure=node.log)
+        assert ids == sent
+        expect_one_at_a_time(node, sent)
+        # It is the event as it was: found, listed once, replayed.
+        assert [e["event_id"] for e in node.api_list("events", limit=100)].count(late) == 1
+        assert len(node.api_list("events", limit=100)) == len(sent)
+        assert [v["verdict"] for v in node.replay(late)] == ["identical"]
+        run = node.whole_run(node.run_of(late)["run_id"])
+        assert run["event_seq"] < node.whole_run(node.run_of(before[0])["run_id"])["event_seq"]
+
+
+def test_a_redrive_joins_its_key_and_keeps_it_through_retries(project, guests):
+    ordered(guests, project, retry={"max_attempts": 2, "initial_interval": "600ms", "jitter": "none"})
+    with Node(project) as node:
+        url = nats.private_url(project.data_dir)
+        failed = publish(node, "a", 0, "exit 3")
+        assert node.run_of(failed)["status"] == "error"
+        before = [publish(node, "a", i, "sleep 400") for i in range(1, 5)]
+        node.nexus("dlq", "redrive", failed)
+        wait_until(lambda: places(url) == [failed], "the redrive's place in the log", 10, on_failure=node.log)
+        assert not node.runs(event=before[-1])
+        after = [publish(node, "a", i, "x") for i in (5, 6)]
+        wait_until(lambda: len(recorded(url)) == 7, "all events", 30, every=0.1, on_failure=node.log)
+        wait_until(lambda: len(node.runs(event=failed)) == 2, "the redriven run", 20, on_failure=node.log)
+        finals = [headers["nx-event-id"] for _, _, headers in nats.read_stream(url, "NX_RUNS_default") if "nx-final" in headers]
+        assert finals == [failed, *before, failed, *after]  # behind what was stored, before what came later, over its own retry
+        newest = max(node.runs(event=failed), key=lambda r: r["generation"])
+        assert (newest["generation"], newest["attempt"]) == (1, 2)
+        expect_one_at_a_time(node, [*before, *after])
+
+
+def test_places_survive_a_kill_and_the_end_of_ordering(project, guests):
+    ordered(guests, project)
+    with Node(project) as node:
+        url = nats.private_url(project.data_dir)
+        late = node.publish("step?delay=200ms", "late", headers={**keyed("a"), "ce-id": "late"})
+        before = [publish(node, "a", i, "sleep 900") for i in range(4)]
+        wait_until(lambda: places(url) == [late], "the delayed event's place in the log", 10, on_failure=node.log)
+        node.kill()
+        node.start()
+        url = nats.private_url(project.data_dir)
+        assert not node.runs(event=late)
+        code = project.module(guests.rust(PROBE))
+        project.write({"functions": [function("step", code, on={"event": "step"})]})  # not ordered any more: it goes on where it was
+        node.wait_log(r"function 'step': settings changed", deadline=20)
+        for event_id in [*before, late]:
+            node.run_of(event_id, deadline=30)

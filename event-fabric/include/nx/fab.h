@@ -127,6 +127,7 @@ typedef struct nx_fab_consumer_options {
     unsigned shard_from, n_shards;
     void (*on_unpinned)(void *self, uint64_t term); /* nx-fab: the term is over; its messages come again, here or elsewhere. Ordered ones only */
     const char *const *successor_of;                /* NULL-terminated durables: a consumer that is made anew begins where the first of them is done */
+    nx_slice placed_for;                            /* a function: what nx_fab_event_place() gave it comes too, where the consumer is ordered, or follows one that was */
     nx_slice timers_of;                             /* a function: its due timers are brought (nx_fab_msg_timer()) instead of events; no types, no subjects. Empty: events */
     void (*on_msg)(void *self, nx_fab_msg *take_msg);
     void *self;
@@ -217,8 +218,14 @@ uint64_t nx_fab_timers_waiting(const nx_fab_ns *n);
 /* BLOCKING: the functions whose due timers a durable consumer is there for, whoever made it. Names lie in the arena. */
 nx_err nx_fab_timers_functions(nx_fab_ns *n, nx_arena *a, const char ***ret, unsigned *ret_n, nx_error *reterr);
 /* Of a message that a consumer with `timers_of` brought: slices are lent by the message. False: it is none of ours. The event is not in the
- * message (nx_fab_msg_event() is NX_EINVAL): look it up with nx_fab_event_get_seq(), a BLOCKING call. */
+ * message (nx_fab_msg_event() is NX_EINVAL): look it up with nx_fab_event_get_seq(), a BLOCKING call. Of a placed event it is the timer it came from. */
 bool nx_fab_msg_timer(const nx_fab_msg *m, nx_fab_timer *ret);
+
+/* A timer that is due, as a place in the log: the event is stored once more, for the timer's function alone, behind everything that is stored by now. The
+ * function's ordered consumer brings it in its turn; nx_fab_msg_event() is the event as it is (with its own stream_seq), nx_fab_msg_timer() the timer.
+ * Nobody else sees it: neither lists nor look-ups. `pub` as in nx_fab_timer_set(). NX_ELIMIT: event and timer are too large for one message. */
+nx_err nx_fab_event_place(nx_fab_ns *n, const nx_fab_timer *t, const nx_event *e, nx_fab_pub *pub, nx_error *reterr);
+bool nx_fab_msg_is_placed(const nx_fab_msg *m); /* cheap */
 
 /* ---- look up (all BLOCKING) ------------------------------------------------------------------------------------------------------- */
 

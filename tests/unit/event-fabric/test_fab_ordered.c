@@ -29,7 +29,7 @@ static void on_unpinned(void *self, uint64_t term)
 static nx_fab_consumer *open_reader(fix *fx, nx_fab_ns *n, unsigned shard_from, unsigned n_shards, struct reader *r)
 {
     nx_slice types[] = {NX_SLICE("a.*"), NX_SLICE("b")};
-    nx_fab_consumer_options o = {.durable = "ord0-f", .types = types, .n_types = 2, .shard_from = shard_from, .n_shards = n_shards, .from_start = true, .on_msg = on_msg, .on_unpinned = on_unpinned, .self = r};
+    nx_fab_consumer_options o = {.durable = "ord0-f", .types = types, .n_types = 2, .shard_from = shard_from, .n_shards = n_shards, .from_start = true, .placed_for = NX_SLICE("f"), .on_msg = on_msg, .on_unpinned = on_unpinned, .self = r};
     nx_fab_consumer *c = NULL;
 
     memset(r, 0, sizeof *r);
@@ -98,6 +98,58 @@ static void test_one_client_reads_and_another_takes_over(void **state)
     nx_fab_consumer_close(b, true);
     nx_fab_ns_close(other_ns);
     nx_fab_close(other);
+    fix_close(fx);
+}
+
+/* An event takes a place once more: the function's ordered consumer brings it, as it was and with what its timer said; nobody else sees it. */
+static void test_a_placed_event_comes_behind_what_is_stored_and_is_in_no_list(void **state)
+{
+    fix fix_, *fx = &fix_;
+    static struct reader r;
+    nx_fab_timer t = {.function = NX_SLICE("f"), .attempt = 1, .generation = 2, .note = NX_SLICE("v2,deny"), .due_wall_ns = 1234567890123456789u}, got;
+    nx_arena a = NX_ARENA_INIT(64u << 20);
+    nx_fab_scan all = {.limit = 10, .status = -1};
+    nx_event first, *listed, placed;
+    unsigned n_listed = 0;
+    waiter w;
+    nx_fab_msg *m[3];
+
+    (void)state;
+    fix_open(fx);
+    ok(nx_fab_ns_raw_subjects(fx->n, NULL, 0, &fx->err));
+    nx_fab_consumer *c = open_reader(fx, fx->n, 0, NX_SHARDS, &r);
+    publish_keyed(fx, "a.x", "k 1");
+    m[0] = inbox_next(&r.box, 5000);
+    assert_non_null(m[0]);
+    ok(nx_fab_msg_event(m[0], &a, &first, &fx->err));
+    assert_false(nx_fab_msg_is_placed(m[0]));
+    publish_keyed(fx, "b", "k 1");
+    t.event_id = first.event_id;
+    t.event_seq = first.stream_seq;
+    waiter_init(&w);
+    ok(nx_fab_event_place(fx->n, &t, &first, &w.pub, &fx->err));
+    waiter_wait(&w);
+    ok(w.pub.err);
+    m[1] = inbox_next(&r.box, 5000);
+    m[2] = inbox_next(&r.box, 5000);
+    assert_non_null(m[2]);
+    assert_false(nx_fab_msg_is_placed(m[1]));
+    assert_true(nx_fab_msg_is_placed(m[2]) && nx_fab_msg_seq(m[2]) > nx_fab_msg_seq(m[1]));
+    assert_true(nx_slice_eq(nx_fab_msg_partition_key(m[2]), nx_fab_msg_partition_key(m[0])));
+    ok(nx_fab_msg_event(m[2], &a, &placed, &fx->err));
+    assert_int_equal(placed.stream_seq, first.stream_seq);
+    assert_int_equal(placed.wall_ns, first.wall_ns);
+    assert_string_equal(placed.event_id.s, first.event_id.s);
+    assert_true(nx_slice_eq(placed.data, first.data) && nx_slice_eq(placed.type, first.type) && nx_slice_eq(placed.partition_key, first.partition_key));
+    assert_true(nx_fab_msg_timer(m[2], &got));
+    assert_true(nx_slice_eq(got.function, t.function) && nx_slice_eq(got.note, t.note) && got.event_seq == t.event_seq && got.attempt == 1 && got.generation == 2 &&
+                got.due_wall_ns == t.due_wall_ns && !strcmp(got.event_id.s, first.event_id.s));
+    ok(nx_fab_events_recent(fx->n, &all, &a, &listed, &n_listed, &fx->err));
+    assert_int_equal(n_listed, 2);
+    for (int i = 0; i < 3; i++)
+        nx_fab_msg_ack(m[i]);
+    nx_fab_consumer_close(c, true);
+    nx_arena_done(&a);
     fix_close(fx);
 }
 
@@ -226,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_client_reads_and_another_takes_over),
+        cmocka_unit_test(test_a_placed_event_comes_behind_what_is_stored_and_is_in_no_list),
         cmocka_unit_test(test_a_lost_server_ends_the_term),
         cmocka_unit_test(test_a_backlog_over_the_limit_stays_in_one_term),
         cmocka_unit_test(test_only_its_shards_and_a_successor_goes_on),
