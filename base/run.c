@@ -300,7 +300,9 @@ static void write_effects(const nx_run *r, nx_jw *w)
     nx_jw_ku64(w, "event_seq", r->event_seq);
     nx_jw_ku64(w, "delivery", r->delivery);
     if (r->record_seq) nx_jw_ku64(w, "record_seq", r->record_seq);
-    if (r->record_wall_ns) key_time(w, "recorded_at", r->record_wall_ns);
+    char text[NX_RFC3339_MAX];
+    if (r->record_wall_ns) /* as exact as the log: a range that begins with this time begins with this run */
+        nx_jw_kstr(w, "recorded_at", nx_slice_make(text, nx_clock_rfc3339(r->record_wall_ns, 9, text)));
 }
 
 nx_err nx_run_to_json(const nx_run *r, bool whole, nx_jw *w)

@@ -2,6 +2,7 @@
 #include "range.h"
 #include "find.h"
 #include "lanes.h"
+#include "range_order.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -44,6 +45,8 @@ typedef struct item {
 struct page {
     page *next;
     nx_fab_batch batch;
+    nx_fab_place last;       /* with an order: the last one that was read; zeros where the stretch ends here */
+    uint64_t behind, so_far; /* and where the stretch ends, and how far in the range that is */
     item items[NX_FAB_RANGE_MAX];
     atomic_uint left;
     pthread_mutex_t mu; /* guards notes */
@@ -68,6 +71,10 @@ typedef struct range {
     unsigned n_pending, let_go;    /* of them, from the start on */
     uint32_t turn;                 /* next lane for events without a key */
     uint64_t read_seq, place_seq;  /* next to read; everything before it is in the summary */
+    bool is_in_order;              /* of the events, by `order`; else of the records, and nearly that of the events */
+    nx_range_order order;
+    nx_fab_place place;    /* with an order: up to there it is in the summary, from place_seq on */
+    uint64_t place_behind; /* and the stretch ends before it; 0: at the range's end, or not begun */
     bool is_read;                  /* nothing more to read (now, when following) */
     uint64_t look_again_ns;
     uint64_t pace_ns; /* when the next event may go, with a rate */
@@ -211,6 +218,30 @@ static page *page_take(range *g)
     return p;
 }
 
+/* The next page of the stretch, and where that is at its end, the stretch that follows. */
+static nx_err read_in_order(range *g, page *p, nx_error *reterr)
+{
+    nx_fab_ns *ns = nx_core_namespace(g->node);
+    nx_range_order *o = &g->order;
+    nx_err err = NX_OK;
+    if (o->at == o->n) {
+        uint64_t to = g->place_behind && g->read_seq == g->place_seq ? g->place_behind - 1 : g->o->to; /* a stretch that was begun before a restart is the same one */
+        err = nx_range_order_begin(o, ns, g->job, &g->o->what, g->read_seq, to, g->read_seq == g->place_seq ? g->place : (nx_fab_place){0}, reterr);
+    }
+    if (err == NX_OK)
+        err = nx_range_order_read(o, ns, &g->o->what, &p->batch, &p->last, reterr);
+    if (err != NX_OK)
+        return err;
+    bool is_end = o->at == o->n;
+    p->behind = o->next_seq;
+    p->so_far = is_end ? o->next_seq : o->from + (o->next_seq - o->from) * o->at / o->n;
+    p->batch.next_seq = is_end ? o->next_seq : o->from;
+    p->batch.is_end = is_end && o->next_seq > g->o->to;
+    if (is_end)
+        p->last = (nx_fab_place){0};
+    return NX_OK;
+}
+
 static nx_err read_page(range *g, nx_error *reterr)
 {
     page *p = page_take(g);
@@ -218,7 +249,8 @@ static nx_err read_page(range *g, nx_error *reterr)
     if (!p)
         return NX_OK;
     nx_buf_clear(&p->notes);
-    nx_err err = nx_fab_range_runs(nx_core_namespace(g->node), &g->o->what, g->read_seq, to, &p->batch, reterr);
+    nx_err err = g->is_in_order ? read_in_order(g, p, reterr)
+                                : nx_fab_range_runs(nx_core_namespace(g->node), &g->o->what, g->read_seq, to, &p->batch, reterr);
     /* What was let go stands first in pending; the rest moves up. */
     memmove(g->pending, g->pending + g->let_go, (g->n_pending - g->let_go) * sizeof *g->pending);
     g->n_pending -= g->let_go;
@@ -272,7 +304,7 @@ static unsigned allowed(range *g, unsigned ready)
 
 static bool let_go(range *g)
 {
-    unsigned held = g->is_read ? 0 : NX_RANGE_HELD, waiting = g->n_pending - g->let_go;
+    unsigned held = g->is_read || g->is_in_order ? 0 : NX_RANGE_HELD, waiting = g->n_pending - g->let_go;
     unsigned n = allowed(g, waiting > held ? waiting - held : 0);
     nx_lane_item *v[PENDING_MAX];
     for (unsigned i = 0; i < n; i++)
@@ -297,10 +329,14 @@ static void fold(range *g, const page *p)
 static bool retire(range *g)
 {
     bool has_any = false;
+    uint64_t at = g->place_seq;
     for (page *p = g->oldest; p && atomic_load(&p->left) == 0; p = g->oldest) {
         fold(g, p);
         g->done += p->batch.n;
         g->place_seq = p->batch.next_seq;
+        g->place = p->last;
+        g->place_behind = p->last.record_seq ? p->behind : 0;
+        at = g->is_in_order ? p->so_far : g->place_seq;
         g->oldest = p->next;
         if (!g->oldest)
             g->newest = &g->oldest;
@@ -309,7 +345,7 @@ static bool retire(range *g)
         has_any = true;
     }
     if (has_any)
-        nx_job_progress_set(g->job, &(nx_job_progress){.done = g->done, .begin = g->o->from, .at = g->place_seq, .end = g->o->is_following ? 0 : g->o->to});
+        nx_job_progress_set(g->job, &(nx_job_progress){.done = g->done, .begin = g->o->from, .at = at, .end = g->o->is_following ? 0 : g->o->to});
     return has_any;
 }
 
@@ -323,6 +359,11 @@ static nx_err save(range *g, nx_error *reterr)
     nx_jw_object(&w);
     nx_jw_ku64(&w, "next", g->place_seq);
     nx_jw_ku64(&w, "done", g->done);
+    if (g->place.record_seq) {
+        nx_jw_ku64(&w, "event", g->place.event_seq);
+        nx_jw_ku64(&w, "record", g->place.record_seq);
+        nx_jw_ku64(&w, "behind", g->place_behind);
+    }
     nx_jw_object_end(&w);
     nx_err err = nx_jw_err(&w);
     nx_jw_object(&s);
@@ -346,6 +387,9 @@ static nx_err open_parts(range *g, nx_error *reterr)
     g->newest = &g->oldest;
     g->read_seq = g->place_seq = nx_json_get_u64(place, "next", g->o->from);
     g->done = nx_json_get_u64(place, "done", 0);
+    g->is_in_order = g->o->effects == NX_EFFECTS_LIVE && !g->o->is_following; /* recorded and denied answers leave no trace of the order */
+    g->place = (nx_fab_place){nx_json_get_u64(place, "event", 0), nx_json_get_u64(place, "record", 0)};
+    g->place_behind = nx_json_get_u64(place, "behind", 0);
     nx_err err = NX_OK;
     for (unsigned i = 0; err == NX_OK && nx_range_collectors[i] && i < COLLECTORS_MAX; i++) {
         g->collectors[i] = nx_range_collectors[i];
@@ -391,6 +435,7 @@ static void pages_free(page *p)
 static void close_parts(range *g)
 {
     nx_lanes_free(g->lanes); /* first: nobody works on the rest any more */
+    nx_range_order_done(&g->order);
     pages_free(g->oldest);
     pages_free(g->free);
     for (unsigned i = 0; i < g->n_workers; i++) {

@@ -4,8 +4,9 @@
  * The way:   the job's thread reads pages of records with their events and puts them on lanes; workers take lanes and repeat; finished pages come
  *            back and are folded into the summary in the order of the log. A place is only ever stored with the summary of all that lies before it,
  *            so that after a crash every event counts once.
- * Order:     runs whose events have one partition key are repeated one after the other, in the order of the events in the log (as far as records are
- *            no more than NX_RANGE_HELD places out of it); all others on as many cores as there are.
+ * Order:     runs whose events have one partition key are repeated one after the other, in the order of the events in the log: with live effects
+ *            exactly (range_order.h), else as far as records are no more than NX_RANGE_HELD places out of it, since nothing shows the order of runs whose
+ *            answers are recorded. All others on as many cores as there are.
  * Memory:    NX_RANGE_PAGES batches (nx/fab_range.h) and one repetition a worker.
  * Threads:   nx_range_run() BLOCKS on its caller's thread; a collector's note() is called on several workers at a time, all else on that thread. */
 #ifndef NX_REPLAY_RANGE_H

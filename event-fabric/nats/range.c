@@ -292,7 +292,7 @@ static nx_err read_page(nx_fab_ns *n, const nx_fab_range *r, const nx_fab_query 
     return e;
 }
 
-nx_err nx_fab_range_runs(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr)
+nx_err nx_fab_range_records(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr)
 {
     char filter[512];
     nx_fab_query q = {.stream = n->runs, .filter = filter, .seq = from ? from : 1, .batch = NX_FAB_RANGE_MAX};
@@ -308,8 +308,69 @@ nx_err nx_fab_range_runs(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uin
         b->is_end = true;
         return NX_OK;
     }
-    e = read_page(n, r, &q, to, b, take_record, reterr);
-    return e ? e : read_events(n, b, reterr);
+    return read_page(n, r, &q, to, b, take_record, reterr);
+}
+
+nx_err nx_fab_range_runs(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr)
+{
+    nx_err e = nx_fab_range_records(n, r, from, to, b, reterr);
+
+    return e || !b->n ? e : read_events(n, b, reterr);
+}
+
+/* How many of the places, from the first on, lie close together and in ascending order: they are asked for at once. */
+static unsigned close_together(const nx_fab_place *v, unsigned n)
+{
+    unsigned k = 1;
+
+    while (k < n && v[k].record_seq > v[k - 1].record_seq && v[k].record_seq - v[k - 1].record_seq <= GAP_MAX && v[k].record_seq - v[0].record_seq < NX_FAB_RANGE_MAX)
+        k++;
+    return k;
+}
+
+/* Takes what an answer has of v[0 … n). *ret_at: the first of them that lies behind what was answered. */
+static nx_err take_places(nx_fab_ns *n, const nx_fab_range *r, const nx_fab_place *v, unsigned count, nx_fab_replies *got, nx_fab_batch *b, unsigned *ret_at, nx_error *reterr)
+{
+    unsigned at = 0;
+    nx_err e = NX_OK;
+
+    for (unsigned i = 0; !e && i < got->n; i++) {
+        bool is_over = false;
+        nx_fab_stored s;
+
+        if (!nx_fab_stored_read(got->v[i], &s))
+            continue;
+        while (at < count && v[at].record_seq < s.seq)
+            at++; /* gone */
+        if (at == count || v[at].record_seq != s.seq)
+            continue;
+        e = take_record(n, r, &s, UINT64_MAX, b, &is_over, reterr);
+        got->v[i] = s.m;
+        if (is_over)
+            break;
+        at++;
+    }
+    *ret_at = at;
+    return e;
+}
+
+nx_err nx_fab_range_runs_at(nx_fab_ns *n, const nx_fab_range *r, const nx_fab_place *v, unsigned count, nx_fab_batch *b, unsigned *ret_taken, nx_error *reterr)
+{
+    nx_err e = begin(b, true, 0, reterr);
+    unsigned i = 0;
+
+    while (!e && i < count && b->bytes + b->arena.used < NX_FAB_RANGE_BYTES) {
+        unsigned some = close_together(v + i, count - i), at = 0;
+        nx_fab_replies got = {0};
+
+        e = nx_fab_page(n->f, &(nx_fab_query){.stream = n->runs, .seq = v[i].record_seq, .batch = (unsigned)(v[i + some - 1].record_seq - v[i].record_seq) + 1}, &got, reterr);
+        if (!e)
+            e = take_places(n, r, v + i, some, &got, b, &at, reterr);
+        nx_fab_replies_done(&got);
+        i += at ? at : 1; /* nothing of them was answered: the first is gone */
+    }
+    *ret_taken = i;
+    return e || !b->n ? e : read_events(n, b, reterr);
 }
 
 /* ---- events -------------------------------------------------------------------------------------------------------------------------------------- */

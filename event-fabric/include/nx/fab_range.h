@@ -35,6 +35,14 @@ nx_err nx_fab_range_bounds(nx_fab_ns *n, bool is_events, uint64_t since_wall_ns,
 /* The next final records from sequence `from` to `to` that match, each with its event. May hold none and not be the end. A final record that is not
  * the first of its run is left out. `b` is zeroed before its first use. */
 nx_err nx_fab_range_runs(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr);
+/* The same without their events: b->events means nothing. */
+nx_err nx_fab_range_records(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr);
+typedef struct nx_fab_place {
+    uint64_t event_seq, record_seq; /* of the event in the log, of the run's record among the records */
+} nx_fab_place;
+/* The records of these places (n at most NX_FAB_RANGE_MAX), in this order, each with its event; what is gone, or no longer matches, is left out. *ret_taken:
+ * so many of them were looked for; fewer where the batch is full. next_seq and is_end of `b` mean nothing. */
+nx_err nx_fab_range_runs_at(nx_fab_ns *n, const nx_fab_range *r, const nx_fab_place *v, unsigned count, nx_fab_batch *b, unsigned *ret_taken, nx_error *reterr);
 /* The next events that match, by their type alone. */
 nx_err nx_fab_range_events(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr);
 void nx_fab_batch_done(nx_fab_batch *b);
