@@ -146,6 +146,8 @@ static void print_emitted(const nx_json *list, const paint *p)
         }
         printf("%s\n", p->plain);
         print_content("its data", data, p);
+        if (!nx_json_get_bool(e, "data_known", true))
+            printf("%s  %sof the recorded one only the digest is known: it is not in the log any more, or is kept from recordings%s\n", p->indent, p->dim, p->plain);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "nx/compare.h"
 #include "find.h"
 #include "locate.h"
+#include "recorded_emits.h"
 #include "verdict.h"
 #include <stdio.h>
 
@@ -98,7 +99,11 @@ static nx_err compare(comparing *c, nx_err (*on_result)(void *self, const nx_rep
     c->reason[0] = 0;
     c->is_artifact_missing = false;
     if (run_side(c, &c->before) && run_side(c, &c->after)) {
-        nx_diff_side before = {c->before.run, c->before.emits}, after = {c->after.run, c->after.emits};
+        nx_diff_side before = {c->before.run, c->before.emits, NULL}, after = {c->after.run, c->after.emits, NULL};
+        if (before.run == c->recorded)
+            nx_replay_recorded_emits(c->node, &before, after.run, &a);
+        else if (after.run == c->recorded)
+            nx_replay_recorded_emits(c->node, &after, before.run, &a);
         nx_err err = nx_diff_make(&before, &after, &a, &d);
         if (err == NX_OK)
             err = compare_settings(c, &a, &result.settings);

@@ -78,6 +78,8 @@ static nx_err compare_emit(const nx_emit *x, const nx_emit *y, nx_arena *a, nx_d
     return compare_content(x->data, y->data, a, ret);
 }
 
+static bool knows(const nx_diff_side *s, unsigned i) { return s->emits && (!s->knows || s->knows[i]); }
+
 static nx_err compare_emitted(const nx_diff_side *x, const nx_diff_side *y, nx_arena *a, nx_diff *d)
 {
     unsigned n = nx_run_guest_emits(x->run), m = nx_run_guest_emits(y->run), most = n > m ? n : m; /* not what output became: that is compared */
@@ -92,8 +94,10 @@ static nx_err compare_emitted(const nx_diff_side *x, const nx_diff_side *y, nx_a
                                                     : NX_CHANGE_CHANGED;
         if (before && after && same_digest(&before->digest, &after->digest))
             continue;
-        if (before && after && x->emits && y->emits)
+        if (before && after && knows(x, i) && knows(y, i))
             err = compare_emit(&x->emits[i], &y->emits[i], a, &e.data);
+        else
+            e.is_data_unknown = before && after;
         d->emitted[d->n_emitted++] = e;
     }
     return err;

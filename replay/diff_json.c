@@ -145,7 +145,10 @@ static void write_emitted(nx_jw *w, const nx_diff *d)
             nx_jw_kstr(w, "before_type", e->before_type);
         if (e->kind != NX_CHANGE_REMOVED)
             nx_jw_kstr(w, "after_type", e->after_type);
-        write_content(w, "data", &e->data);
+        if (e->is_data_unknown)
+            nx_jw_kbool(w, "data_known", false);
+        else
+            write_content(w, "data", &e->data);
         nx_jw_object_end(w);
     }
     nx_jw_array_end(w);

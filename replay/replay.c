@@ -5,6 +5,7 @@
 #include "nx/diff.h"
 #include "nx/redact.h"
 #include "pub_wait.h"
+#include "recorded_emits.h"
 #include "verdict.h"
 #include <stdio.h>
 
@@ -152,6 +153,12 @@ static nx_err repeat_and_report(const search *s, const nx_event *event, const nx
             nx_replay_call_text(&code, event, original, &how, r->first_difference, &call);
         if (call.n)
             located.replayed_call = nx_buf_view(&call);
+    }
+    if (r->verdict == NX_REPLAY_DIVERGED && r->replayed) {
+        nx_diff_side before = {.run = original};
+        nx_replay_recorded_emits(s->node, &before, r->replayed, &a);
+        located.emits = before.emits;
+        located.emits_known = before.knows;
     }
     nx_err err = on_result(self, &located);
     nx_replay_code_done(&code);

@@ -158,7 +158,7 @@ static void write_diff(const nx_replay_result *r, nx_jw *w)
 {
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(NX_DIFF_ARENA_BYTES);
-    nx_diff_side before = {.run = r->original}, after = {.run = r->replayed, .emits = r->outcome ? r->outcome->emitted : NULL};
+    nx_diff_side before = {.run = r->original, .emits = r->emits, .knows = r->emits_known}, after = {.run = r->replayed, .emits = r->outcome ? r->outcome->emitted : NULL};
     nx_diff d;
     if (nx_diff_make(&before, &after, &a, &d) != NX_OK)
         return;

@@ -4,7 +4,8 @@ import json
 import xml.etree.ElementTree as xml
 
 import pytest
-from nexus.node import Node, function
+from nexus.node import Node, Project, function
+from nexus.paths import ROOT
 
 SMALL = '{"quantity":2,"price":100}'
 LARGE = '{"quantity":7,"price":333}'
@@ -198,3 +199,41 @@ def test_replay_against_other_code_shows_the_difference(node):
     text = node.nexus("replay", node.events["large"], "--against", "v4", check=False).stdout
     assert "    ~ total: 2331 -> 2000" in text.splitlines()
     assert "diff" not in node.replay(node.events["large"])[0]
+
+
+INVOICE = """#[path = "SDK"]
+mod nexus_sdk;
+use nexus_sdk::Event;
+
+#[no_mangle]
+pub extern "C" fn handle_event() {
+    let total = if cfg!(tax) { 119 } else { 100 };
+    Event::new("invoice.made").subject("s/1").data(format!("{{\\"order\\":7,\\"total\\":{}}}", total)).emit().unwrap();
+    println!("done");
+}
+"""
+
+
+def test_emitted_events_differ_from_the_recorded_ones_by_paths(tmp_path, guests):
+    """A recording holds the digest of what was emitted; the event itself lies in the log, where it was published."""
+    source = tmp_path / "invoice.rs"
+    source.write_text(INVOICE.replace("SDK", str(ROOT / "sdk/rust/src/lib.rs")))
+    project = Project(tmp_path / "project")
+    plain, taxed = guests.rust(source), guests.rust(source, options=("--cfg", "tax"))
+    project.write({"functions": [function("bill", project.module(plain), emit=["invoice.*"]),
+                                 function("covered", project.module(plain), emit=["invoice.*"], redact=["data.card"])]})
+    with Node(project) as node:
+        event = node.publish("bill", "{}")
+        node.run_of(event)
+        (answer,) = [json.loads(x) for x in node.nexus("replay", event, "--against", taxed, "--json", check=False).stdout.splitlines()]
+        (emitted,) = answer["diff"]["emitted"]
+        assert emitted["data"]["changes"] == [{"kind": "changed", "path": "total", "before": "100", "after": "119"}]
+        assert answer["diff"]["what"] == ["event invoice.made: data.total changed"]
+        shown = node.nexus("diff", event, "recorded", taxed, check=False)
+        assert shown.returncode == 1 and "total" in shown.stdout and "only the digest" not in shown.stdout
+        # What is kept from recordings is not shown beside them either.
+        hidden = node.publish("covered", '{"card": "4711 4711"}')
+        node.run_of(hidden)
+        (answer,) = [json.loads(x) for x in node.nexus("replay", hidden, "--against", taxed, "--json", check=False).stdout.splitlines()]
+        assert answer["diff"]["emitted"][0]["data_known"] is False
+        assert "only the digest is known" in node.nexus("diff", hidden, "recorded", taxed, check=False).stdout

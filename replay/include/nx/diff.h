@@ -50,12 +50,14 @@ typedef struct nx_diff_emitted {
     nx_change_kind kind;
     unsigned index;
     nx_slice before_type, after_type;
-    nx_diff_content data; /* same: subject, partition key or content type differ, or the data of one side is not known */
+    nx_diff_content data; /* same: subject, partition key or content type differ, or: */
+    bool is_data_unknown; /* of one side only the digest is known */
 } nx_diff_emitted;
 
 typedef struct nx_diff_side {
     const nx_run *run;
     const nx_emit *emits; /* what stands behind run->emitted, nx_run_guest_emits() of them; NULL: only types and digests are known */
+    const bool *knows;    /* of which of them more is known; NULL: of all */
 } nx_diff_side;
 
 typedef struct nx_diff {

@@ -23,6 +23,8 @@ typedef struct nx_replay_result {
     const nx_run *original;    /* the recorded run */
     const nx_run *replayed;    /* NULL when it could not be repeated */
     const nx_outcome *outcome; /* what `replayed` was made of; NULL with it */
+    const nx_emit *emits;      /* what `original` emitted, as far as it is known; NULL: nobody looked */
+    const bool *emits_known;   /* of which of them that is so */
     nx_effects_policy effects;
     nx_replay_verdict verdict;
     bool is_artifact_missing; /* why it failed */

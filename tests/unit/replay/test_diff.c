@@ -13,6 +13,7 @@
 typedef struct pair {
     nx_run before, after;
     nx_emit emits[2][4];
+    const bool *knows;
     nx_emitted emitted[2][4];
     nx_effect effects[2][4];
     nx_arena arena;
@@ -45,6 +46,7 @@ static pair *fresh(void **state)
 {
     pair *p = *state;
     nx_arena_reset(&p->arena);
+    p->knows = NULL;
     for (int i = 0; i < 2; i++) {
         nx_run *r = i ? &p->after : &p->before;
         *r = (nx_run){.version = i ? NX_SLICE("v7") : NX_SLICE("v6"), .emitted = p->emitted[i], .effects = p->effects[i]};
@@ -74,7 +76,7 @@ static int tear_down(void **state)
 
 static void make(pair *p)
 {
-    nx_diff_side before = {&p->before, p->emits[0]}, after = {&p->after, p->emits[1]};
+    nx_diff_side before = {.run = &p->before, .emits = p->emits[0], .knows = p->knows}, after = {.run = &p->after, .emits = p->emits[1]};
     nx_jw w = NX_JW_INIT(&p->json);
     nx_json *parsed = NULL;
     assert_int_equal(nx_diff_make(&before, &after, &p->arena, &p->d), NX_OK);
@@ -217,6 +219,20 @@ static void test_diff_of_emitted_events(void **state)
     emit(p, 0, "order.paid", "x");
     emit(p, 1, "order.paid", "x");
     assert_shape(p, "");
+}
+
+static void test_diff_of_emitted_events_of_which_only_the_digest_is_known(void **state)
+{
+    static const bool knows[] = {false, true};
+    pair *p = fresh(state);
+    p->knows = knows;
+    emit(p, 0, "order.paid", "{\"sum\":1}");
+    emit(p, 0, "order.sent", "{\"to\":\"a\"}");
+    emit(p, 1, "order.paid", "{\"sum\":2}");
+    emit(p, 1, "order.sent", "{\"to\":\"b\"}");
+    assert_shape(p, "event order.paid changed; event order.sent: data.to changed");
+    assert_true(p->d.emitted[0].is_data_unknown && !p->d.emitted[1].is_data_unknown);
+    assert_non_null(memmem(p->json.p, p->json.n, "\"data_known\":false", 18));
 }
 
 static void effect(pair *p, int side, const char *name, const char *request)
@@ -372,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_diff_of_two_timeouts_is_their_status),
         cmocka_unit_test(test_diff_of_logs),
         cmocka_unit_test(test_diff_of_emitted_events),
+        cmocka_unit_test(test_diff_of_emitted_events_of_which_only_the_digest_is_known),
         cmocka_unit_test(test_diff_of_effects),
         cmocka_unit_test(test_diff_shapes_have_no_values),
         cmocka_unit_test(test_diff_values_are_told_as_text),
