@@ -220,6 +220,24 @@ static void cover(char *p, size_t n, bool is_number)
     }
 }
 
+static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
+
+/* Whether the value stands there, whole or as far as the text goes (it may have been cut within it); line breaks that are not its own may stand between.
+ * `out`: where it is covered, the text's copy; NULL: nowhere. */
+static bool stands_at(nx_slice in, size_t at, const nx_redact_value *v, char *out)
+{
+    size_t k = 0, breaks = 0;
+    for (; k < v->text.n && at < in.n; at++) {
+        if (lower(in.p[at]) == lower(v->text.p[k])) {
+            if (out) cover(out + at, 1, v->is_number);
+            k++;
+        } else if (!k || (in.p[at] != '\n' && in.p[at] != '\r') || breaks++ == v->text.n) {
+            return false;
+        }
+    }
+    return k == v->text.n || k >= NX_REDACT_VALUE_BYTES;
+}
+
 nx_err nx_redact_text(const nx_redaction *r, nx_slice in, nx_arena *a, nx_slice *ret)
 {
     nx_slice out = NX_SLICE_NULL;
@@ -228,18 +246,33 @@ nx_err nx_redact_text(const nx_redaction *r, nx_slice in, nx_arena *a, nx_slice 
         if (!(r->first[c / 32] & 1u << (c % 32))) continue;
         for (unsigned k = 0; k < r->n_values; k++) {
             const nx_redact_value *v = &r->values[k];
-            size_t n = v->text.n < in.n - i ? v->text.n : in.n - i; /* the text may have been cut within it */
-            if (n < NX_REDACT_VALUE_BYTES || !nx_slice_ieq(nx_slice_sub(in, i, n), nx_slice_sub(v->text, 0, n))) continue;
+            if (!stands_at(in, i, v, NULL)) continue;
             if (!out.p) out = nx_arena_dup(a, in);
             if (!out.p) return NX_ENOMEM;
-            cover((char *)out.p + i, n, v->is_number); /* ours: the arena's */
+            (void)stands_at(in, i, v, (char *)out.p); /* ours: the arena's */
         }
     }
     *ret = out.p ? out : in;
     return NX_OK;
 }
 
-/* One value of the arena's copy of the data; false: there is nothing to cover. A bool becomes null: either word would tell something. */
+nx_err nx_redact_line(const nx_redaction *r, nx_redact_lines *l, nx_slice line, nx_arena *a, nx_slice *ret)
+{
+    size_t n = l->n + 1 + line.n;
+    char *joined = nx_arena_alloc(a, n);
+    nx_slice out;
+    if (!joined) return NX_ENOMEM;
+    memcpy(joined, l->tail, l->n);
+    joined[l->n] = '\n';
+    if (line.n) memcpy(joined + l->n + 1, line.p, line.n);
+    nx_err err = nx_redact_text(r, nx_slice_make(joined, n), a, &out);
+    if (err) return err;
+    *ret = nx_slice_sub(out, l->n + 1, n);
+    l->n = n < sizeof l->tail ? n : sizeof l->tail;
+    memcpy(l->tail, joined + n - l->n, l->n);
+    return NX_OK;
+}
+
 static bool cover_leaf(nx_slice leaf)
 {
     static const char no_value[5] = {'n', 'u', 'l', 'l', ' '};

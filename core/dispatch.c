@@ -75,6 +75,7 @@ void nx_core_run_release(nx_core_run *r)
     nx_core_fn_unref(r->fn);
     r->fn = NULL;
     r->redaction = NULL;
+    r->lines = NULL;
     /* A run with large buffers gives its memory back, so that one big output does not stay for ever. */
     bool is_small = r->encoded.cap + r->attempt.out.output.cap + r->attempt.out.logs.cap <= (256u << 10);
     nx_attempt_reset(&r->attempt);
@@ -252,7 +253,7 @@ static void log_outcome(nx_core_run *r)
         log_run(r, NX_LOG_INFO, "run.cancelled", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
         return;
     }
-    nx_slice message = nx_core_privacy_line(r, r->rec.message, &r->arena);
+    nx_slice message = nx_core_privacy_text(r, r->rec.message, &r->arena);
     int k = snprintf(text, sizeof text, "Function '%s' ended %s (%s) after %.1fms: %.*s", r->fn->name, nx_run_status_name(r->rec.status),
                      nx_run_why_name(r->rec.why), ms, message.n > 256 ? 256 : (int)message.n, message.p ? message.p : "");
     if ((size_t)k < sizeof text && !r->rec.is_final)
@@ -397,7 +398,7 @@ static void on_guest_line(nx_attempt *a, nx_slice line)
 {
     nx_core_run *r = a->owner;
     NX_CLEANUP(nx_arena_done)
-    nx_arena copy = NX_ARENA_INIT(256u << 10);
+    nx_arena copy = NX_ARENA_INIT(1u << 20);
     log_run(r, NX_LOG_INFO, "", nx_slice_cstr(r->fn->name), nx_core_privacy_line(r, line, &copy));
 }
 

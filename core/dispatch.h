@@ -31,6 +31,7 @@ typedef struct nx_core_run {
     nx_event event;
     nx_run rec;
     const struct nx_redaction *redaction; /* in the arena; NULL: not looked for yet, or nothing to cover */
+    struct nx_redact_lines *lines;        /* of the guest, in the arena; NULL: none yet */
     nx_fab_pub pub;
     nx_buf encoded, problem;
     nx_answer answer;
@@ -72,7 +73,8 @@ void nx_core_run_finish(nx_core_run *r);                  /* its final record is
 /* privacy.c */
 /* The record as it may be stored: `rec` itself, or a copy in the arena without what the function's settings hide. */
 nx_err nx_core_privacy_record(nx_core_run *r, const nx_run **ret);
-/* A line of the guest, or about its end, as the node's log may show it; a copy lies in `a`. */
+/* A text about the run's end, or the guest's next line, as the node's log may show it; a copy lies in `a`. */
+nx_slice nx_core_privacy_text(nx_core_run *r, nx_slice text, nx_arena *a);
 nx_slice nx_core_privacy_line(nx_core_run *r, nx_slice line, nx_arena *a);
 
 /* flow.c, gate.c */

@@ -34,13 +34,26 @@ nx_err nx_core_privacy_record(nx_core_run *r, const nx_run **ret)
     return err;
 }
 
+nx_slice nx_core_privacy_text(nx_core_run *r, nx_slice text, nx_arena *a)
+{
+    const nx_redaction *redaction;
+    nx_slice out;
+    if (r->fn->settings->n_redact == 0)
+        return text;
+    if (redaction_of(r, &redaction) != NX_OK || redaction->is_blind || nx_redact_text(redaction, text, a, &out) != NX_OK)
+        return NX_SLICE("(redacted)");
+    return out;
+}
+
 nx_slice nx_core_privacy_line(nx_core_run *r, nx_slice line, nx_arena *a)
 {
     const nx_redaction *redaction;
     nx_slice out;
     if (r->fn->settings->n_redact == 0)
         return line;
-    if (redaction_of(r, &redaction) != NX_OK || redaction->is_blind || nx_redact_text(redaction, line, a, &out) != NX_OK)
+    if (!r->lines)
+        r->lines = nx_arena_calloc(&r->arena, 1, sizeof *r->lines);
+    if (!r->lines || redaction_of(r, &redaction) != NX_OK || redaction->is_blind || nx_redact_line(redaction, r->lines, line, a, &out) != NX_OK)
         return NX_SLICE("(redacted)");
     return out;
 }

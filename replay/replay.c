@@ -35,29 +35,37 @@ static nx_log_line line_of(const nx_event *e, const nx_run *original, const nx_i
     };
 }
 
+/* What its lines are about. */
+typedef struct guest {
+    const nx_run *original;
+    nx_redact_lines lines;
+} guest;
+
 /* As the node's log showed it for the run that is repeated. */
-static nx_slice covered(const nx_run *original, const nx_event *e, nx_slice line, nx_arena *a)
+static nx_slice covered(guest *g, const nx_event *e, nx_slice line, nx_arena *a)
 {
+    const nx_run *original = g->original;
     nx_slice *paths, out = NX_SLICE("(redacted)");
     unsigned n;
     if (!original->redacted.n)
         return line;
     nx_redaction *r = nx_arena_alloc(a, sizeof *r);
     if (r && nx_run_redacted(original, a, &paths, &n) == NX_OK && nx_redaction_of(e, paths, n, a, r) == NX_OK && !r->is_blind)
-        (void)nx_redact_text(r, line, a, &out);
+        (void)nx_redact_line(r, &g->lines, line, a, &out);
     return out;
 }
 
 static void on_guest_line(void *self, const nx_event *e, const nx_run *replay, nx_slice line)
 {
-    const nx_run *original = self;
+    guest *g = self;
+    const nx_run *original = g->original;
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(LINE_ARENA_BYTES);
     char trace[NX_TRACE_ID_HEX + 8];
     snprintf(trace, sizeof trace, "%s-replay", original->trace.trace_id);
     nx_log_line l = line_of(e, original, &replay->run_id, nx_slice_cstr(trace));
     l.component = original->function;
-    l.msg = covered(original, e, line, &a);
+    l.msg = covered(g, e, line, &a);
     nx_log_emit(&l);
 }
 
@@ -129,6 +137,7 @@ static nx_err repeat_and_report(const search *s, const nx_event *event, const nx
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(WHAT_IF_ARENA_BYTES);
     nx_replay_code code;
+    guest g = {.original = original};
     nx_replay_how how = {
         .effects = s->req->effects,
         .is_other_code = s->req->against.n > 0,
@@ -136,7 +145,7 @@ static nx_err repeat_and_report(const search *s, const nx_event *event, const nx
         .run_id = nx_run_id_new(nx_clock_wall_ns(), original->function, nx_id_shard(&original->event_id)),
         .node = *nx_core_node_id(s->node),
         .on_log = on_guest_line,
-        .self = (void *)original,
+        .self = &g,
     };
     nx_trace_new(&how.trace); /* a new trace, linked to the old by replay_of and parent_span (DESIGN 7) */
     const nx_replay_result *r = repeat(s, event, original, &how, &code, &a);

@@ -54,6 +54,24 @@ def test_redacted_value_stands_in_no_record(node):
     assert node.api(f"events/{event_id}/data").text == DATA
 
 
+def test_redacted_value_is_found_over_the_lines_of_a_log(node):
+    wrapped = json.dumps({"email": EMAIL, "do": "wrap"})
+    pieces = [wrapped[i:i + 13] for i in range(0, len(wrapped), 13)]
+    telling = [p for p in pieces if len(set(p) & set(EMAIL)) > 5 and any(EMAIL[i:i + 6] in p for i in range(len(EMAIL) - 5))]
+    assert len(telling) >= 2
+    event_id, record = run(node, "covered", wrapped)
+    assert record["logs"].count("\n") >= len(pieces) - 1
+    assert not [p for p in telling if p in record["logs"]], record["logs"]
+    lines = [x["message"] for x in node.api_list("logs", event=event_id, limit=1000)]
+    assert pieces[0][:4] in "\n".join(lines) and not [p for p in telling if any(p in x for x in lines)], lines
+    before = len(node.api_list("logs", function="covered", limit=8000))
+    assert [v["verdict"] for v in node.replay(event_id)] == ["identical"]
+    again = node.api_list("logs", function="covered", limit=8000)
+    assert len(again) > before and not [p for p in telling if any(p in x["message"] for x in again)]
+    _, record = run(node, "plain", wrapped)
+    assert all(p in record["logs"] for p in telling)
+
+
 def test_redacted_run_is_proved_by_its_digests(node):
     for fail in ("no", "fail"):
         event_id, record = run(node, "covered", json.dumps({"email": EMAIL, "do": fail}))

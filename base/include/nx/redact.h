@@ -32,8 +32,16 @@ typedef struct nx_redaction {
 } nx_redaction;
 
 nx_err nx_redaction_of(const nx_event *e, const nx_slice *paths, unsigned n_paths, nx_arena *a, nx_redaction *ret);
-/* `in` itself where nothing is found in it, else a copy of the same length. */
+/* `in` itself where nothing is found in it, else a copy of the same length. A value is found over line breaks, too. */
 nx_err nx_redact_text(const nx_redaction *r, nx_slice in, nx_arena *a, nx_slice *ret);
+/* Lines that come one at a time: a value may begin on one and go on on the next. Zeroed: no line yet. */
+#define NX_REDACT_TAIL_BYTES 1024
+typedef struct nx_redact_lines {
+    char tail[NX_REDACT_TAIL_BYTES]; /* of the lines so far, as they were */
+    size_t n;
+} nx_redact_lines;
+/* nx_redact_text() for the next of them, without its line break. */
+nx_err nx_redact_line(const nx_redaction *r, nx_redact_lines *l, nx_slice line, nx_arena *a, nx_slice *ret);
 /* The event itself with the values at the paths covered; a bool becomes null. Data that is no JSON becomes empty where a path leads into it.
  * *ret_n counts what was covered. For copies of events that leave the log; the log's are never changed. */
 nx_err nx_redact_event(nx_event *e, const nx_slice *paths, unsigned n_paths, nx_arena *a, unsigned *ret_n);

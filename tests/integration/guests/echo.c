@@ -10,6 +10,9 @@ void handle_event(void)
     input[n] = 0;
     printf("{\"echo\": %s, \"subject\": \"%s\"}\n", n ? input : "null", getenv("EVENT_SUBJECT"));
     fprintf(stderr, "log of %s\n", input);
+    char *wide = strstr(input, "\"wrap\"");
+    for (size_t i = 0; wide && i < n; i++) /* in lines of 13 characters */
+        fprintf(stderr, i % 13 == 12 ? "%c\n" : "%c", input[i]);
     fflush(stdout);
     if (strstr(input, "\"fail\"")) exit(3);
 }

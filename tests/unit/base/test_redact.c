@@ -46,6 +46,32 @@ static void assert_covers(fixture *f, const char *in, const char *out)
     if (strcmp(in, out) == 0) assert_ptr_equal(got.p, in);
 }
 
+static void assert_line(fixture *f, nx_redact_lines *l, const char *line, const char *out)
+{
+    nx_slice got;
+    assert_int_equal(nx_redact_line(&f->r, l, nx_slice_cstr(line), &f->a, &got), NX_OK);
+    assert_int_equal(got.n, strlen(out));
+    assert_memory_equal(got.p, out, got.n);
+}
+
+static void test_redact_finds_values_over_line_breaks(void **state)
+{
+    fixture *f = *state;
+    of(f, "{\"email\":\"alice@example.com\"}", "data.email");
+    assert_covers(f, "to alice@\nexample.com, ok", "to ******\n***********, ok");
+    assert_covers(f, "ali\r\nce@exam\nple.com", "***\r\n*******\n*******");
+    assert_covers(f, "alice@\nexample.org", "alice@\nexample.org");
+    nx_redact_lines l = {.n = 0};
+    assert_line(f, &l, "mail for alice@exam", "mail for **********");
+    assert_line(f, &l, "ple.com went out", "******* went out");
+    assert_line(f, &l, "ple.com alone is no part of it", "ple.com alone is no part of it");
+    assert_line(f, &l, "al", "al");
+    assert_line(f, &l, "ice@example", "***********");
+    assert_line(f, &l, ".com", "****");
+    of(f, "{\"note\":\"two\\nlines\"}", "data.note"); /* a break of its own is covered with it */
+    assert_covers(f, "a two\nlines b", "a ********* b");
+}
+
 static void test_redact_checks_paths(void **state)
 {
     (void)state;
@@ -317,6 +343,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_redact_checks_paths),
+        cmocka_unit_test_setup_teardown(test_redact_finds_values_over_line_breaks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_redact_covers_a_value_wherever_it_stands, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_redact_finds_values_as_json_writes_them, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_redact_takes_numbers_trees_and_every_element, set_up, tear_down),
