@@ -301,7 +301,7 @@ static const nx_cli_flag flags[] = {
     {.name = "junit", .value = "FILE", .kind = NX_CLI_FILE, .help = "Write a JUnit XML report of a range for CI: one case for each kind of difference."},
     {.name = "detach", .letter = 'd', .help = "Print the job's id and leave it to the node."},
     NX_CLI_WHAT_IF_FLAGS,
-    {.name = "debug", .help = "Stop before the function's first instruction, and print the line that attaches gdb (one event, in this process)."},
+    {.name = "debug", .help = "Stop before the function's first instruction, and print the lines for gdb and lldb (one event, in this process)."},
     {.name = "show-output", .help = "Print what each replay wrote to stdout."},
     {0},
 };

@@ -32,6 +32,7 @@ void handle_event(void)
 }
 """
 GDB = shutil.which("gdb")
+LLDB = shutil.which("lldb")
 IS_RELEASE = json.loads(nexus("version", "--json").stdout)["engine"].startswith("static")
 can_debug = pytest.mark.skipif(IS_RELEASE, reason="the release's engine has no support for debuggers")
 
@@ -47,10 +48,14 @@ class Waiting:
         self.reader.start()
 
     def line(self):
-        found = wait_until(lambda: next((x for x in list(self.said) if " gdb " in f" {x}"), None) or (self.process.poll() is not None and "ended"),
+        found = wait_until(lambda: next((x for x in list(self.said) if " gdb -q" in x), None) or (self.process.poll() is not None and "ended"),
                            "the line for gdb", 30, on_failure=lambda: "".join(self.said))
         assert found != "ended", "".join(self.said)
         return found.strip()
+
+    def line_for_lldb(self):
+        self.line()
+        return wait_until(lambda: next((x for x in list(self.said) if "lldb -O" in x), None), "the line for lldb", 10).strip()
 
     def end(self):
         output = self.process.stdout.read()
@@ -112,6 +117,32 @@ def test_gdb_shows_functions_lines_and_variables_and_the_run_is_the_recorded_one
     verdict = json.loads(output)
     assert code == 0 and verdict["verdict"] == "identical", verdict  # fuel too: stepping and optimisation change nothing
     assert verdict["output"] == "63\n"
+
+
+@can_debug
+@pytest.mark.skipif(not LLDB, reason="lldb is not installed")
+def test_lldb_shows_functions_lines_and_variables_and_the_run_is_the_recorded_one(node, tmp_path):
+    event_id = node.publish("weigh", "seven!!")
+    node.run_of(event_id)
+    case = tmp_path / "a case.nxb"
+    node.nexus("bundle", event_id, "-o", case)
+    env = environment(XDG_CACHE_HOME=tmp_path / "cache")
+    with Waiting(case, env=env, cwd=tmp_path) as waiting:
+        words = shlex.split(waiting.line_for_lldb())
+    at = words.index("--")
+    assert words[0] == "lldb" and words[at + 1:] == [str(NEXUS), "replay", str(case), "--debug", "--json"]
+    steps = ["breakpoint set -f weigh.c -l 7", "continue", "bt 2", "frame variable i n total", "breakpoint delete -f", "continue"]
+    result = subprocess.run([*words[:at], "--batch", *[x for s in steps for x in ("-o", s)], *words[at:]], env=env, cwd=tmp_path, capture_output=True,
+                            text=True, check=False, timeout=120 * SLOW, stdin=subprocess.DEVNULL)
+    said = result.stdout + result.stderr
+    if "Operation not permitted" in said:
+        pytest.skip("a debugger is not allowed here")
+    assert re.search(r"`handle_event at weigh\.c:1\d", said), said
+    assert re.search(r"frame #0: .*`weigh\(n=7\) at weigh\.c:7", said), said
+    assert re.search(r"frame #1: .*`handle_event at weigh\.c:15", said), said
+    assert "(int) i = 0" in said and "(int) total = 0" in said, said
+    (verdict,) = [json.loads(x) for x in result.stdout.splitlines() if x.startswith("{")]
+    assert verdict["verdict"] == "identical" and verdict["output"] == "63\n", verdict
 
 
 @can_debug
