@@ -245,7 +245,7 @@ struct nx_fab_consumer {
     nx_slice *subjects;
     unsigned n_subjects;
     char placed_for[NX_FUNCTION_NAME_BYTES + 1]; /* o.placed_for */
-    bool is_loose; /* its filters bring more than was asked for */
+    bool is_loose;                               /* its filters bring more than was asked for */
     bool is_of_timers, is_new, has_succeeded;
     bool takes_placed; /* what was placed for o.placed_for */
     /* ordered ones (o.n_shards): who is pinned */

@@ -75,7 +75,7 @@ typedef struct range {
     nx_range_order order;
     nx_fab_place place;    /* with an order: up to there it is in the summary, from place_seq on */
     uint64_t place_behind; /* and the stretch ends before it; 0: at the range's end, or not begun */
-    bool is_read;                  /* nothing more to read (now, when following) */
+    bool is_read;          /* nothing more to read (now, when following) */
     uint64_t look_again_ns;
     uint64_t pace_ns; /* when the next event may go, with a rate */
     uint64_t done;

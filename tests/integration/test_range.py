@@ -287,8 +287,9 @@ def test_live_effects_of_a_range_come_in_the_order_of_the_log(tmp_path, guests):
     source = tmp_path / "journal.rs"
     source.write_text(JOURNAL.replace("SDK", str(ROOT / "sdk/rust/src/lib.rs")))
     project = Project(tmp_path / "project")
+    code = project.module(guests.rust(source))
     project.write({"ingest": {"batch": True}, "functions": [
-        function("journal", project.module(guests.rust(source)), key_value_stores=["default"], retry={"max_attempts": 2, "initial_interval": "4s", "jitter": "none"}),
+        function("journal", code, key_value_stores=["default"], retry={"max_attempts": 2, "initial_interval": "4s", "jitter": "none"}),
         function("reader", project.module(guests.rust("effects.rs"), "reader.wasm"), key_value_stores=["default"]),
     ]})
     with Node(project) as node:
@@ -300,7 +301,7 @@ def test_live_effects_of_a_range_come_in_the_order_of_the_log(tmp_path, guests):
         wait_recorded(node, 500)
         records = sorted((r["event_id"], r["attempt"]) for r in node.runs(limit=1000))
         assert sum(attempt == 2 for _, attempt in records) == 2
-        job = json.loads(node.nexus("replay", "--function", "journal", "--effects", "live", "--yes", "--rate", "250", "--detach", "--json").stdout)
+        job = json.loads(node.nexus("replay", "--function", "journal", "--against", project.dir / code, "--effects", "live", "--yes", "--rate", "250", "--detach", "--json").stdout)
         progressed(node, job["job_id"], 100)
         node.restart()
         over = wait_until(lambda: (j := node.api(f"jobs/{job['job_id']}").json())["status"] == "done" and j, "its end", 40, on_failure=node.log)
