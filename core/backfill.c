@@ -319,10 +319,10 @@ static nx_err run(nx_node *n, nx_job *job, nx_error *reterr)
     if (nx_slice_to_cstr(nx_json_get_str(spec, "function"), b.function, sizeof b.function) != NX_OK ||
         nx_effects_policy_parse(nx_json_get_str(spec, "effects"), &b.effects) != NX_OK)
         return nx_error_set(reterr, NX_ECORRUPT, "the job's spec is damaged");
-    if (b.from > b.to)
-        return NX_OK;
     if (nx_slice_eq_cstr(nx_json_get_str(spec, "ordering"), "key"))
         return nx_core_past_job_run(n, job, b.function, reterr);
+    if (b.from > b.to)
+        return NX_OK;
     pthread_mutex_init(&b.mu, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);

@@ -198,6 +198,48 @@ def test_ordered_backfill_survives_kill_9_and_is_refused_later(tmp_path, guests)
         assert refused.returncode != 0 and "gets events already" in refused.stderr
 
 
+@pytest.mark.timeout(180)
+def test_two_nodes_share_the_past_and_one_is_killed(tmp_path, guests):
+    with nats.Server(tmp_path / "server") as server:
+        projects = [Project(tmp_path / name) for name in "ab"]
+        sent = {f"key-{i}": [] for i in range(12)}
+        for project in projects:
+            code = project.module(guests.wat("answer.wat", TEXT="one", LENGTH=3), "code.wasm")
+            project.write({"nats": {"url": server.url}, "functions": [function("first", code, on={"event": "order.*"})]})
+
+        def records():
+            return list(dict.fromkeys(headers["nx-event-id"] for _, subject, headers in nats.read_stream(server.url, "NX_RUNS_default")
+                                      if "nx-final" in headers and ".run.late." in subject))
+
+        with Node(projects[0]) as a, Node(projects[1]) as b:
+            publish_keyed(a, sent, 20)
+            for project in projects:
+                code = project.module(guests.wat("answer.wat", TEXT="one", LENGTH=3), "code.wasm")
+                project.write({"nats": {"url": server.url}, "functions": [function("first", code, on={"event": "order.*"}), ordered(
+                    project, guests, **{"from": "2020-01-01T00:00:00Z", "from_rate": 40})]})
+            for node in (a, b):
+                node.wait_log("function 'late' added", deadline=20)
+            publish_keyed(b, sent, 3)
+            wait_until(lambda: len(records()) >= 40, "some of the past", 30, every=0.1, on_failure=a.log)
+            a.kill()
+            a.process = None
+            ids = wait_until(lambda: (r := records()) and len(r) == 276 and r, "276 records", 90, every=0.2, on_failure=b.log)
+            expect_each_once_in_order(sent, ids)
+            (job,) = wait_until(lambda: [j for j in b.api_list("jobs", kind="backfill") if j["status"] == "done"], "the job's end", 60, every=0.2, on_failure=b.log)
+
+
+def test_an_ordered_function_without_a_past_begins_with_new_events(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"functions": [ordered(project, guests, **{"from": "2020-01-01T00:00:00Z"})]})
+    with Node(project) as node:
+        (job,) = wait_until(lambda: [j for j in node.api_list("jobs", kind="backfill") if j["status"] == "done"], "the job's end", 20, on_failure=node.log)
+        event = node.publish("order.new", "1")
+        node.run_of(event)
+        node.restart()
+        node.run_of(node.publish("order.new", "2"))
+        assert len(recorded(project, "late")) == 2
+
+
 def test_ordered_backfill_can_be_canceled(tmp_path, guests):
     project = Project(tmp_path / "project")
     project.write({"functions": [ordered(project, guests)]})
