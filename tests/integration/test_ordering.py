@@ -230,7 +230,7 @@ def test_a_delayed_event_joins_its_key_when_it_is_due(project, guests):
     with Node(project) as node:
         url = nats.private_url(project.data_dir)
         late = node.publish("step?delay=300ms", "late", headers={**keyed("a"), "ce-id": "late"})
-        before = [publish(node, "a", i, "sleep 400") for i in range(5)]
+        before = [publish(node, "a", i, "sleep 900") for i in range(5)]
         wait_until(lambda: places(url) == [late], "the delayed event's place in the log", 10, on_failure=node.log)
         assert not node.runs(event=before[-1])  # so it was due while those of its key were at work
         after = [publish(node, "a", 10 + i, "x") for i in range(2)]
@@ -252,7 +252,7 @@ def test_a_redrive_joins_its_key_and_keeps_it_through_retries(project, guests):
         url = nats.private_url(project.data_dir)
         failed = publish(node, "a", 0, "exit 3")
         assert node.run_of(failed)["status"] == "error"
-        before = [publish(node, "a", i, "sleep 400") for i in range(1, 5)]
+        before = [publish(node, "a", i, "sleep 900") for i in range(1, 5)]
         node.nexus("dlq", "redrive", failed)
         wait_until(lambda: places(url) == [failed], "the redrive's place in the log", 10, on_failure=node.log)
         assert not node.runs(event=before[-1])
