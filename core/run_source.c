@@ -153,11 +153,11 @@ static void go_on_from_timer(nx_core_run *r, bool is_known)
         execute_unless_final(r, r->timer.due_wall_ns);
 }
 
-static void on_placed(nx_fab_pub *pub)
+static void on_put_off(nx_fab_pub *pub)
 {
     nx_core_run *r = pub->owner;
     if (pub->err == NX_OK)
-        give_up(r);
+        give_up(r); /* the timer has it now, or its place in the log */
     else
         nx_core_run_drop(r);
 }
@@ -167,7 +167,7 @@ static void on_placed(nx_fab_pub *pub)
 static bool take_place(nx_core_run *r)
 {
     nx_error e = NX_ERROR_INIT;
-    r->pub = (nx_fab_pub){.done = on_placed, .owner = r};
+    r->pub = (nx_fab_pub){.done = on_put_off, .owner = r};
     nx_err err = nx_fab_event_place(r->d->node->ns, &r->timer, &r->event, &r->pub, &e);
     if (err == NX_OK)
         return true;
@@ -219,15 +219,6 @@ static void cron_job(nx_core_job *job)
 }
 
 /* ---- an event that is delivered later ---------------------------------------------------------------------------------------------------- */
-
-static void on_put_off(nx_fab_pub *pub)
-{
-    nx_core_run *r = pub->owner;
-    if (pub->err == NX_OK)
-        give_up(r); /* the timer has it now */
-    else
-        nx_core_run_drop(r);
-}
 
 /* The timer is stored before the message is acknowledged. Delivered once more, it would set the same timer again. */
 static void set_timer(nx_core_run *r)
