@@ -134,7 +134,7 @@ static const nx_gw_admin_route routes[] = {
          .answers = {{200, LINES("VersionLine", "{" VERSION ", created_at: time, live: bool, aliases: {*: number}}")}})},
     {"POST", "/api/v1/functions/{name}/versions", nx_core_admin_deploy, 0, 0,
      DOC("deploy", "Functions and versions", "Makes a version of an uploaded artifact and settings, and gives it events",
-         .body = JSON("Deployment", "{artifact: sha256, settings: {…}, alias?: string | null, percent?: number}"),
+         .body = JSON("Deployment", "{artifact: sha256, settings: {…}, alias?: string | null, percent?: number, from?, from_rate?: int, from_effects?}"),
          .answers = {{201, JSON("Deployed", "{" VERSION ", created: bool}")}, {200, JSON("Deployed", "{" VERSION ", created: bool}")}})},
     {"GET", "/api/v1/functions/{name}/versions/{version}", nx_core_admin_version, 0, 0,
      DOC("get_version", "Functions and versions", "One version, by its number or an alias, with its settings",
