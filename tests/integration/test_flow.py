@@ -1,10 +1,12 @@
 """Who runs when, and how much: fair sharing of the slots, CPU shares, priorities; limits by key (docs/FLOW.md)."""
 
+import re
 import threading
 
 import pytest
 from nexus import nats
 from nexus.node import Node, Project, function
+from nexus.paths import ROOT
 from nexus.wait import Stopwatch, wait_until
 
 
@@ -258,3 +260,14 @@ def test_what_is_refused(project, guests, settings, path, says):
     project.write({"functions": [function("step", project.module(guests.rust("busy.rs")), **settings)]})
     result = project.nexus("validate", check=False)
     assert result.returncode == 2 and f"functions[0].{path}" in result.stdout and says in result.stdout
+
+
+def test_the_configurations_of_the_page_are_valid(project, guests):
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "FLOW.md").read_text(), re.S)
+    assert len(blocks) >= 4
+    for block in blocks:
+        for code in re.findall(r"code: \./(\S+)", block):
+            project.module(guests.rust("nap.rs"), code)
+        project.write(block)
+        result = project.nexus("validate", check=False)
+        assert result.returncode == 0, result.stdout
