@@ -3,7 +3,8 @@
 
 nx_rt_dw nx_rt_dw_at(nx_slice section, uint64_t offset)
 {
-    const uint8_t *p = (const uint8_t *)section.p, *end = p ? p + section.n : p;
+    static const uint8_t nothing;
+    const uint8_t *p = section.p ? (const uint8_t *)section.p : &nothing, *end = p + section.n;
     bool is_bad = offset >= section.n;
     return (nx_rt_dw){is_bad ? end : p + offset, end, is_bad};
 }
