@@ -51,6 +51,10 @@ func (mset *stream) enterMsgIds(first, last uint64) {
 }
 
 func readMsgIds(store StreamStore, first, last uint64) (part []*ddentry) {
+	if fs, ok := store.(*fileStore); ok {
+		fs.eachMsgID(first, last, func(id string, seq uint64, ts int64) { part = append(part, &ddentry{id, seq, ts}) })
+		return part
+	}
 	var smv StoreMsg
 	for seq := first; seq <= last; seq++ {
 		sm, err := store.LoadMsg(seq, &smv)
