@@ -229,25 +229,35 @@ static uint64_t memory_limit(const nx_fab_server *s)
     return MEMORY_BYTES + MEMORY_OF_CONSUMER * count_consumers(store);
 }
 
-/* The limit is the operator's, and so is GOGC where it is set. Unset, the heap may grow by three quarters between two collections:
- * docs/BENCHMARKS.md has what other values take in memory and processor time. */
+/* GOMAXPROCS of the server, or NULL for what Go takes. On two cores it shares with the node, a second thread of its Go runtime is mostly one that looks
+ * for work. Not where each message is synced: one thread would wait for the disk then. */
+static const char *max_procs(const nx_fab_server *s)
+{
+    return s->o.durability == NX_DURABILITY_PROCESS && sysconf(_SC_NPROCESSORS_ONLN) <= 2 ? "GOMAXPROCS=1" : NULL;
+}
+
+/* Unset, the heap may grow by three quarters between two collections. What is set in the node's environment is the operator's; docs/BENCHMARKS.md has
+ * what other values take in memory and processor time. */
 static char **make_env(const nx_fab_server *s, char *limit, size_t limit_bytes)
 {
-    static char gogc[] = "GOGC=75";
+    const char *procs = max_procs(s);
     size_t n = 0, k = 0;
     char **v;
 
     snprintf(limit, limit_bytes, "GOMEMLIMIT=%llu", (unsigned long long)memory_limit(s));
     while (environ[n])
         n++;
-    v = calloc(n + 3, sizeof *v);
-    for (size_t i = 0; v && i < n; i++)
+    v = calloc(n + 4, sizeof *v);
+    if (!v)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
         if (strncmp(environ[i], "GOMEMLIMIT=", 11) != 0)
             v[k++] = environ[i];
-    if (v)
-        v[k++] = limit;
-    if (v && !getenv("GOGC"))
-        v[k] = gogc;
+    v[k++] = limit;
+    if (!getenv("GOGC"))
+        v[k++] = (char *)(uintptr_t) "GOGC=75";
+    if (procs && !getenv("GOMAXPROCS"))
+        v[k] = (char *)(uintptr_t)procs;
     return v;
 }
 

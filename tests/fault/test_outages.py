@@ -387,6 +387,28 @@ def test_restart_with_many_stored_events_is_quick(project, guests, window, most_
     shutil.rmtree(project.data_dir)
 
 
+def test_duplicates_are_known_after_a_restart(project, guests):
+    """Also those of blocks that are full: 6 MB of events with ids, sent once more after a kill and after a stop."""
+    project.write({"ingest": {"batch": True}, "dedupe_window": "1h", "functions": [function("load", project.module(guests.rust("probe.rs")))]})
+    batches = [json.dumps([{"specversion": "1.0", "id": f"{n}-{i}", "source": "/once", "type": "once.event", "data": {"pad": "x" * 2000}} for i in range(100)])
+               for n in range(30)]
+
+    def send(node, client):
+        answers = [client.post(f"{node.url}/events/once.event", content=b, headers={"Content-Type": "application/cloudevents-batch+json"}) for b in batches]
+        assert all(a.status_code == 202 for a in answers)
+        return [event for a in answers for event in a.json()]
+
+    with Node(project) as node, httpx.Client(timeout=60) as client:
+        first = send(node, client)
+        assert not any(e.get("duplicate") for e in first)
+        for how in ("kill", "stop"):
+            node.stop() if how == "stop" else node.kill()
+            node.start()
+            again = send(node, client)
+            assert [e["event_id"] for e in again] == [e["event_id"] for e in first]
+            assert all(e.get("duplicate") is True for e in again)
+
+
 def test_healthz_answers_while_the_log_recovers(project, guests, tmp_path):
     """A large store takes its server seconds to open: the node lives meanwhile, and says what it waits for."""
     slow = tmp_path / "nats-server"

@@ -37,6 +37,55 @@ static void test_start_is_quick_and_stop_leaves_nothing(void **state)
     fix_remove_dir(fx->dir);
 }
 
+static bool has_variable(int pid, const char *wanted)
+{
+    static char text[1u << 20];
+    char path[64];
+    size_t n;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/environ", pid);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[n] = 0;
+    for (size_t at = 0; at < n; at += strlen(text + at) + 1)
+        if (!strcmp(text + at, wanted))
+            return true;
+    return false;
+}
+
+/* On a small machine the server's runtime has one thread to run on, unless it waits for the disk at every message; the operator's word goes first. */
+static void test_the_go_runtime_is_set_up_unless_the_operator_did(void **state)
+{
+    bool is_small = sysconf(_SC_NPROCESSORS_ONLN) <= 2;
+    fix fix_, *fx = &fix_;
+    nx_fab_server_options o;
+
+    (void)state;
+    unsetenv("GOGC");
+    unsetenv("GOMAXPROCS");
+    fix_server(fx);
+    assert_true(has_variable(nx_fab_server_pid(fx->server), "GOGC=75"));
+    assert_int_equal(has_variable(nx_fab_server_pid(fx->server), "GOMAXPROCS=1"), is_small);
+    nx_fab_server_stop(fx->server);
+    o = (nx_fab_server_options){.data_dir = fx->dir, .program = getenv("NX_TEST_NATS_SERVER"), .durability = NX_DURABILITY_POWER};
+    ok(nx_fab_server_start(&o, &fx->server, &fx->err));
+    assert_false(has_variable(nx_fab_server_pid(fx->server), "GOMAXPROCS=1"));
+    nx_fab_server_stop(fx->server);
+    setenv("GOGC", "200", 1);
+    setenv("GOMAXPROCS", "2", 1);
+    o.durability = NX_DURABILITY_PROCESS;
+    ok(nx_fab_server_start(&o, &fx->server, &fx->err));
+    assert_true(has_variable(nx_fab_server_pid(fx->server), "GOGC=200"));
+    assert_true(has_variable(nx_fab_server_pid(fx->server), "GOMAXPROCS=2"));
+    assert_false(has_variable(nx_fab_server_pid(fx->server), "GOGC=75"));
+    unsetenv("GOGC");
+    unsetenv("GOMAXPROCS");
+    fix_close(fx);
+}
+
 static void test_a_second_node_is_told_who_holds_the_directory(void **state)
 {
     fix fix_, *fx = &fix_;
@@ -248,6 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_start_is_quick_and_stop_leaves_nothing),
+        cmocka_unit_test(test_the_go_runtime_is_set_up_unless_the_operator_did),
         cmocka_unit_test(test_a_second_node_is_told_who_holds_the_directory),
         cmocka_unit_test(test_a_missing_or_failing_program_is_an_error),
         cmocka_unit_test(test_a_killed_server_comes_back_on_its_port),
