@@ -70,8 +70,9 @@ typedef struct range {
     item *pending[PENDING_MAX];    /* read, and not put on a lane yet; sorted by the event's place */
     unsigned n_pending, let_go;    /* of them, from the start on */
     uint32_t turn;                 /* next lane for events without a key */
-    uint64_t read_seq, place_seq;  /* next to read; everything before it is in the summary */
-    bool is_in_order;              /* of the events, by `order`; else of the records, and nearly that of the events */
+    nx_fab_ahead ahead;
+    uint64_t read_seq, place_seq; /* next to read; everything before it is in the summary */
+    bool is_in_order;             /* of the events, by `order`; else of the records, and nearly that of the events */
     nx_range_order order;
     nx_fab_place place;    /* with an order: up to there it is in the summary, from place_seq on */
     uint64_t place_behind; /* and the stretch ends before it; 0: at the range's end, or not begun */
@@ -250,7 +251,7 @@ static nx_err read_page(range *g, nx_error *reterr)
         return NX_OK;
     nx_buf_clear(&p->notes);
     nx_err err = g->is_in_order ? read_in_order(g, p, reterr)
-                                : nx_fab_range_runs(nx_core_namespace(g->node), &g->o->what, g->read_seq, to, &p->batch, reterr);
+                                : nx_fab_range_runs(nx_core_namespace(g->node), &g->o->what, g->read_seq, to, &g->ahead, &p->batch, reterr);
     /* What was let go stands first in pending; the rest moves up. */
     memmove(g->pending, g->pending + g->let_go, (g->n_pending - g->let_go) * sizeof *g->pending);
     g->n_pending -= g->let_go;
@@ -436,6 +437,7 @@ static void close_parts(range *g)
 {
     nx_lanes_free(g->lanes); /* first: nobody works on the rest any more */
     nx_range_order_done(&g->order);
+    nx_fab_ahead_done(nx_core_namespace(g->node), &g->ahead);
     pages_free(g->oldest);
     pages_free(g->free);
     for (unsigned i = 0; i < g->n_workers; i++) {

@@ -43,16 +43,30 @@ static void where(const nx_fab_query *q, char *out, size_t out_bytes)
         snprintf(out + k, out_bytes - (size_t)k, ",\"next_by_subj\":\"%s\"", q->filter);
 }
 
-nx_err nx_fab_page(nx_fab *f, const nx_fab_query *q, nx_fab_replies *ret, nx_error *reterr)
+nx_err nx_fab_page_begin(nx_fab *f, const nx_fab_query *q, nx_fab_page_ask *p, nx_error *reterr)
 {
-    char subject[192], from[NX_FAB_SUBJECT_BYTES + 96], body[sizeof from + 96], page[64] = "";
+    char from[NX_FAB_SUBJECT_BYTES + 96], page[64] = "";
 
     where(q, from, sizeof from);
-    snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", f->js_prefix, q->stream);
+    snprintf(p->subject, sizeof p->subject, "%s.DIRECT.GET.%s", f->js_prefix, q->stream);
     if (!q->singles)
         snprintf(page, sizeof page, ",\"batch\":%u,\"max_bytes\":%u", q->batch, PAGE_BYTES);
-    snprintf(body, sizeof body, "{%s%s}", from, page);
-    return nx_fab_request(f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = !q->singles}, ret, reterr);
+    snprintf(p->body, sizeof p->body, "{%s%s}", from, page);
+    p->ask = (nx_fab_ask){.subject = p->subject, .body = nx_slice_cstr(p->body), .is_batch = !q->singles};
+    return nx_fab_ask_begin(f, &p->ask, &p->pending, reterr);
+}
+
+nx_err nx_fab_page_end(nx_fab *f, nx_fab_page_ask *p, nx_fab_replies *ret, nx_error *reterr)
+{
+    return nx_fab_ask_end(f, &p->ask, &p->pending, ret, reterr);
+}
+
+nx_err nx_fab_page(nx_fab *f, const nx_fab_query *q, nx_fab_replies *ret, nx_error *reterr)
+{
+    nx_fab_page_ask p;
+    nx_err e = nx_fab_page_begin(f, q, &p, reterr);
+
+    return e ? e : nx_fab_page_end(f, &p, ret, reterr);
 }
 
 /* Whether the leader has no more than what was visited. A copy answers direct gets while it still catches up: what it has not is not yet missing. */

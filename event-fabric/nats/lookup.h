@@ -27,6 +27,14 @@ typedef int (*nx_fab_visit_fn)(void *self, nx_fab_stored *s);
 
 bool nx_fab_stored_read(natsMsg *m, nx_fab_stored *ret);
 nx_err nx_fab_page(nx_fab *f, const nx_fab_query *q, nx_fab_replies *ret, nx_error *reterr); /* one batched direct get */
+/* The same in two halves. What has begun is ended, whatever becomes of it; `p` stays where it is meanwhile. */
+typedef struct nx_fab_page_ask {
+    char subject[192], body[NX_FAB_SUBJECT_BYTES + 192];
+    nx_fab_ask ask;
+    nx_fab_pending pending;
+} nx_fab_page_ask;
+nx_err nx_fab_page_begin(nx_fab *f, const nx_fab_query *q, nx_fab_page_ask *p, nx_error *reterr);
+nx_err nx_fab_page_end(nx_fab *f, nx_fab_page_ask *p, nx_fab_replies *ret, nx_error *reterr); /* BLOCKING */
 /* One message by its sequence; *ret lies in `got`, which the caller ends. NX_ENOENT: "no `what` has sequence …". */
 nx_err nx_fab_get_seq(nx_fab_ns *n, const char *stream, const char *what, uint64_t seq, nx_fab_replies *got, nx_fab_stored *ret, nx_error *reterr);
 /* Visits from where the query begins to the end of the stream, at most limit_ns (NX_ETIMEOUT). is_exact: NX_EUNAVAIL where the copy that answers stays behind. */

@@ -266,25 +266,24 @@ static nx_err take_record(nx_fab_ns *n, const nx_fab_range *r, nx_fab_stored *s,
 
 typedef nx_err (*take_fn)(nx_fab_ns *n, const nx_fab_range *r, nx_fab_stored *s, uint64_t to, nx_fab_batch *b, bool *ret_is_over, nx_error *reterr);
 
-static nx_err read_page(nx_fab_ns *n, const nx_fab_range *r, const nx_fab_query *q, uint64_t to, nx_fab_batch *b, take_fn take, nx_error *reterr)
+/* The messages of a page into the batch. Takes what is kept from `got`. */
+static nx_err take_page(nx_fab_ns *n, const nx_fab_range *r, nx_fab_replies *got, uint64_t to, nx_fab_batch *b, take_fn take, nx_error *reterr)
 {
-    nx_fab_replies got = {0};
     bool has_any = false, is_over = false;
-    nx_err e = nx_fab_page(n->f, q, &got, reterr);
+    nx_err e = NX_OK;
 
-    for (unsigned i = 0; !e && !is_over && i < got.n; i++) {
+    for (unsigned i = 0; !e && !is_over && i < got->n; i++) {
         nx_slice left;
         nx_fab_stored s;
 
-        if (nx_fab_stored_read(got.v[i], &s)) {
+        if (nx_fab_stored_read(got->v[i], &s)) {
             has_any = true;
             e = take(n, r, &s, to, b, &is_over, reterr);
-            got.v[i] = s.m;
-        } else if (nx_fab_msg_header(got.v[i], "Nats-Num-Pending", &left) && nx_slice_eq_cstr(left, "0")) {
+            got->v[i] = s.m;
+        } else if (nx_fab_msg_header(got->v[i], "Nats-Num-Pending", &left) && nx_slice_eq_cstr(left, "0")) {
             b->is_end = true;
         }
     }
-    nx_fab_replies_done(&got);
     if (!has_any)
         b->is_end = true;
     if (b->next_seq > to)
@@ -292,10 +291,54 @@ static nx_err read_page(nx_fab_ns *n, const nx_fab_range *r, const nx_fab_query 
     return e;
 }
 
-nx_err nx_fab_range_records(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr)
+/* ---- a page ahead */
+
+void nx_fab_ahead_done(nx_fab_ns *n, nx_fab_ahead *ahead)
+{
+    nx_fab_replies got = {0};
+
+    if (!ahead->fab_private)
+        return;
+    nx_fab_page_end(n->f, ahead->fab_private, &got, NULL);
+    nx_fab_replies_done(&got);
+    free(ahead->fab_private);
+    ahead->fab_private = NULL;
+}
+
+/* What is ahead, if it is that page and has come; else the page is asked for now. */
+static nx_err get_page(nx_fab_ns *n, const nx_fab_query *q, nx_fab_ahead *ahead, nx_fab_replies *got, nx_error *reterr)
+{
+    nx_fab_page_ask *p = ahead && ahead->from == q->seq ? ahead->fab_private : NULL;
+    nx_err e = p ? nx_fab_page_end(n->f, p, got, NULL) : NX_EUNAVAIL;
+
+    if (p) {
+        free(p);
+        ahead->fab_private = NULL;
+    } else if (ahead) {
+        nx_fab_ahead_done(n, ahead);
+    }
+    return e ? nx_fab_page(n->f, q, got, reterr) : NX_OK;
+}
+
+/* Reading ahead is not necessary: where it can't begin, the page is asked for when it is wanted. */
+static void ask_ahead(nx_fab_ns *n, nx_fab_query *q, uint64_t seq, nx_fab_ahead *ahead)
+{
+    nx_fab_page_ask *p = malloc(sizeof *p);
+
+    q->seq = seq;
+    if (p && nx_fab_page_begin(n->f, q, p, NULL)) {
+        free(p);
+        p = NULL;
+    }
+    *ahead = (nx_fab_ahead){p, seq};
+}
+
+/* As nx_fab_range_runs(), without the events. */
+static nx_err read_records(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_ahead *ahead, nx_fab_batch *b, nx_error *reterr)
 {
     char filter[512];
     nx_fab_query q = {.stream = n->runs, .filter = filter, .seq = from ? from : 1, .batch = NX_FAB_RANGE_MAX};
+    nx_fab_replies got = {0};
     nx_err e = begin(b, true, q.seq, reterr);
 
     if (e)
@@ -308,12 +351,23 @@ nx_err nx_fab_range_records(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, 
         b->is_end = true;
         return NX_OK;
     }
-    return read_page(n, r, &q, to, b, take_record, reterr);
+    e = get_page(n, &q, ahead, &got, reterr);
+    if (!e)
+        e = take_page(n, r, &got, to, b, take_record, reterr);
+    nx_fab_replies_done(&got);
+    if (!e && ahead && !b->is_end)
+        ask_ahead(n, &q, b->next_seq, ahead);
+    return e;
 }
 
-nx_err nx_fab_range_runs(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr)
+nx_err nx_fab_range_records(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr)
 {
-    nx_err e = nx_fab_range_records(n, r, from, to, b, reterr);
+    return read_records(n, r, from, to, NULL, b, reterr);
+}
+
+nx_err nx_fab_range_runs(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_ahead *ahead, nx_fab_batch *b, nx_error *reterr)
+{
+    nx_err e = read_records(n, r, from, to, ahead, b, reterr);
 
     return e || !b->n ? e : read_events(n, b, reterr);
 }
@@ -399,9 +453,16 @@ static nx_err take_plain_event(nx_fab_ns *n, const nx_fab_range *r, nx_fab_store
 nx_err nx_fab_range_events(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr)
 {
     nx_fab_query q = {.stream = n->events, .seq = from ? from : 1, .batch = NX_FAB_RANGE_MAX};
+    nx_fab_replies got = {0};
     nx_err e = begin(b, false, q.seq, reterr);
 
     if (!e && from > to)
         b->is_end = true;
-    return e || b->is_end ? e : read_page(n, r, &q, to, b, take_plain_event, reterr);
+    if (e || b->is_end)
+        return e;
+    e = nx_fab_page(n->f, &q, &got, reterr);
+    if (!e)
+        e = take_page(n, r, &got, to, b, take_plain_event, reterr);
+    nx_fab_replies_done(&got);
+    return e;
 }

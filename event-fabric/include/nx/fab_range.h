@@ -29,12 +29,21 @@ typedef struct nx_fab_batch {
     unsigned fab_private_n[2];
 } nx_fab_batch;
 
+/* One page of records under way: asked for while the page before it is still worked on, so that server and reader work at the same time. Zeroed before
+ * its first use; one reader's, for one `r` and `to`. */
+typedef struct nx_fab_ahead {
+    void *fab_private; /* NULL: nothing is under way */
+    uint64_t from;
+} nx_fab_ahead;
+
 /* Where a stretch of time lies in the stream: the first message stored at or after `since` (0: the oldest), the last one before `until` (0: the newest).
  * *ret_from > *ret_to: there is none. */
 nx_err nx_fab_range_bounds(nx_fab_ns *n, bool is_events, uint64_t since_wall_ns, uint64_t until_wall_ns, uint64_t *ret_from, uint64_t *ret_to, nx_error *reterr);
 /* The next final records from sequence `from` to `to` that match, each with its event. May hold none and not be the end. A final record that is not
- * the first of its run is left out. `b` is zeroed before its first use. */
-nx_err nx_fab_range_runs(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr);
+ * the first of its run is left out. `b` is zeroed before its first use. `ahead`, unless NULL, has the page at `from` where it was asked for, and gets the
+ * one that follows, unless this is the last. */
+nx_err nx_fab_range_runs(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_ahead *ahead, nx_fab_batch *b, nx_error *reterr);
+void nx_fab_ahead_done(nx_fab_ns *n, nx_fab_ahead *ahead); /* waits for what is under way */
 /* The same without their events: b->events means nothing. */
 nx_err nx_fab_range_records(nx_fab_ns *n, const nx_fab_range *r, uint64_t from, uint64_t to, nx_fab_batch *b, nx_error *reterr);
 typedef struct nx_fab_place {
