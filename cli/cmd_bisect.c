@@ -371,7 +371,7 @@ static int resolve_alias(bisect *b, const char *alias, char *ret, size_t ret_byt
 static int find_version(bisect *b, const char *flag, unsigned *ret)
 {
     const char *text = nx_cli_flag_text(b->c, flag);
-    char named[32];
+    char named[32] = "";
     uint64_t number;
     if (!text)
         return NX_CLI_OK;

@@ -115,7 +115,7 @@ static void print_version(const nx_json *v)
 static int run_show(nx_cli *c)
 {
     nx_cli_client node;
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_json *v = NULL;
     nx_err e = nx_cli_client_open(c, &node);
     if (e != NX_OK)

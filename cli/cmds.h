@@ -35,5 +35,5 @@ extern const char *const nx_cli_log_formats[], *const nx_cli_log_levels[];
         .help = "The project's file (default: nexus.yaml here or in a folder above)." \
     }
 /* cmd_runs.c: a run as `runs show` prints it, and the data of its event. */
-void nx_cli_print_dead(const nx_json *run, bool is_first);
+void nx_cli_print_dead(const nx_json *r, bool is_first);
 #endif

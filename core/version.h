@@ -22,6 +22,6 @@ nx_err nx_core_settings_parse(nx_slice settings, nx_slice name, nx_config **ret,
 nx_err nx_core_stored_get(nx_node *n, const char *function, const char *version, nx_core_stored *ret, nx_error *reterr); /* NX_ENOENT */
 void nx_core_stored_done(nx_core_stored *v);
 /* Under the next free number, which no other version ever had. */
-nx_err nx_core_stored_put(nx_node *n, const char *function, const nx_sha256 *artifact, const char *derived, const nx_fn_config *settings, char ret_version[NX_CORE_VERSION_BYTES],
+nx_err nx_core_stored_put(nx_node *n, const char *name, const nx_sha256 *artifact, const char *derived, const nx_fn_config *settings, char ret_version[NX_CORE_VERSION_BYTES],
                           nx_error *reterr);
 #endif

@@ -253,7 +253,7 @@ static nx_err read_page(range *g, nx_error *reterr)
     nx_err err = g->is_in_order ? read_in_order(g, p, reterr)
                                 : nx_fab_range_runs(nx_core_namespace(g->node), &g->o->what, g->read_seq, to, &g->ahead, &p->batch, reterr);
     /* What was let go stands first in pending; the rest moves up. */
-    memmove(g->pending, g->pending + g->let_go, (g->n_pending - g->let_go) * sizeof *g->pending);
+    memmove(g->pending, g->pending + g->let_go, (g->n_pending - g->let_go) * sizeof(item *));
     g->n_pending -= g->let_go;
     g->let_go = 0;
     for (unsigned i = 0; err == NX_OK && i < p->batch.n; i++) {
@@ -266,7 +266,7 @@ static nx_err read_page(range *g, nx_error *reterr)
         g->n_pending = 0;
         return err;
     }
-    qsort(g->pending, g->n_pending, sizeof *g->pending, by_event);
+    qsort(g->pending, g->n_pending, sizeof(item *), by_event);
     atomic_store(&p->left, p->batch.n);
     p->next = NULL;
     *g->newest = p;

@@ -5,7 +5,8 @@
 void nx_range_order_done(nx_range_order *o)
 {
     free(o->v);
-    *o = (nx_range_order){0};
+    o->v = NULL;
+    o->n = o->at = 0;
 }
 
 static int by_event(const void *a, const void *b)

@@ -156,12 +156,12 @@ static void name_servers(const char *url, char *out, size_t out_bytes)
 
     out[0] = 0;
     while (rest.n && n < out_bytes) {
-        nx_slice one = nx_slice_trim(nx_slice_split(rest, ',', &rest)), host = one;
+        nx_slice one = nx_slice_trim(nx_slice_split(rest, ',', &rest));
         size_t scheme = 0;
 
         for (size_t i = 0; i + 2 < one.n && !scheme; i++)
             scheme = one.p[i] == ':' && one.p[i + 1] == '/' && one.p[i + 2] == '/' ? i + 3 : 0;
-        host = nx_slice_sub(one, scheme, one.n - scheme);
+        nx_slice host = nx_slice_sub(one, scheme, one.n - scheme);
         for (size_t i = host.n; i-- > 0;)
             if (host.p[i] == '@') {
                 host = nx_slice_sub(host, i + 1, host.n - i - 1);

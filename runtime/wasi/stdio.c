@@ -54,7 +54,7 @@ NX_RT_HANDLER(fd_read)
     nx_rt_open *o = nx_rt_open_at(w, c->args[0]);
     if (o && o->kind == NX_RT_FD_STDIN) return o->rights & NX_RT_RIGHT_READ ? read_vectors(c, &(source){.w = w}, c->args[3]) : NX_WASI_ENOTCAPABLE;
     uint8_t err = nx_rt_file_check(o, NX_RT_RIGHT_READ);
-    return err ? err : read_vectors(c, &(source){w, o->node, &o->position}, c->args[3]);
+    return err || !o ? err : read_vectors(c, &(source){w, o->node, &o->position}, c->args[3]);
 }
 
 /* (fd, iovs, count, position, number of bytes read) */
@@ -236,7 +236,7 @@ NX_RT_HANDLER(fd_write)
     if (o && (o->kind == NX_RT_FD_STDOUT || o->kind == NX_RT_FD_STDERR))
         return o->rights & NX_RT_RIGHT_WRITE ? write_vectors(c, &(sink){.kind = o->kind}, c->args[3]) : NX_WASI_ENOTCAPABLE;
     uint8_t err = nx_rt_file_check(o, NX_RT_RIGHT_WRITE);
-    if (err) return err;
+    if (err || !o) return err;
     if (o->flags & NX_RT_FLAG_APPEND) o->position = o->node->n_bytes;
     return write_vectors(c, &(sink){NX_RT_FD_FILE, o->node, &o->position}, c->args[3]);
 }

@@ -26,10 +26,10 @@ nx_err nx_core_program_get(nx_node *n, const nx_sha256 *artifact, uint64_t memor
 /* Code of a function is named by a version ("v3", "dev-1a2b3c4d") or an alias; empty is the alias `live`, which in a project is what runs. */
 
 /* BLOCKING: its artifact. NX_ECONFLICT: an alias that is split. */
-nx_err nx_core_version_artifact(nx_node *n, nx_slice function, nx_slice code, nx_sha256 *ret, nx_error *reterr);
+nx_err nx_core_version_artifact(nx_node *n, nx_slice function, nx_slice version, nx_sha256 *ret, nx_error *reterr);
 
 /* BLOCKING: appends the settings as JSON. NX_ENOENT: they are not known (any more). */
-nx_err nx_core_version_settings(nx_node *n, nx_slice function, nx_slice code, nx_buf *out, nx_error *reterr);
+nx_err nx_core_version_settings(nx_node *n, nx_slice function, nx_slice version, nx_buf *out, nx_error *reterr);
 
 /* One version: what runs (artifact) and how (settings). */
 typedef struct nx_core_version {
