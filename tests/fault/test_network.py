@@ -103,7 +103,7 @@ def far(tmp_path_factory, guests):
     """A node that reads from copies that are 0.15 s behind: it hears at once that an event is stored, and looks it up where it is not yet."""
     folder = tmp_path_factory.mktemp("far")
     small = {"retention": {"events": {"max_bytes": "16Mi"}}}  # a log that is soon under pressure
-    with Cluster(folder, far=0.15) as cluster, SlowLine(cluster.servers[0].port, cluster.servers[2].port, delay=0) as fork:
+    with Cluster(folder, far=0.15 * min(SLOW, 2)) as cluster, SlowLine(cluster.servers[0].port, cluster.servers[2].port, delay=0) as fork:
         with Fleet(folder, cluster, settings(guests, **small), count=1, url=f"nats://127.0.0.1:{fork.port}") as fleet:
             node = fleet.nodes[0]
             for stream in STREAMS:
