@@ -57,7 +57,7 @@ bench: ## the table of measured figures beside their limits
 	@scripts/setup dev test bench release
 	@scripts/bench
 
-bench-growth: ## the cost of an event at up to 10 million stored events and 10,000 functions (20 minutes, 10 GB of disk)
+bench-growth: ## the cost of an event at up to 10 million stored events and 4,000 functions (10 minutes, 10 GB of disk)
 	@scripts/setup dev test bench release
 	@scripts/bench --growth
 

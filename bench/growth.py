@@ -162,7 +162,7 @@ def main():
     args = argparse.ArgumentParser()
     args.add_argument("build", type=pathlib.Path)
     args.add_argument("--stored", type=numbers, default=[10**4, 10**5, 10**6, 10**7])
-    args.add_argument("--functions", type=numbers, default=[1, 100, 10000])
+    args.add_argument("--functions", type=numbers, default=[1, 100, 1000, 4000])
     args.add_argument("--seconds", type=int, default=5)
     args.add_argument("--svg", type=pathlib.Path, help="folder for the plots")
     args.add_argument("--markdown", type=pathlib.Path, help="the tables are appended to this file")
