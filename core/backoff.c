@@ -24,6 +24,43 @@ void nx_core_run_put_back(nx_core_run *r, uint64_t wall_ns, bool is_admitted)
     give_back(r, &(nx_core_backoff){.next_wall_ns = wall_ns, .attempt = r->rec.attempt - 1, .delivery = nx_fab_msg_delivery(r->msg), .is_admitted = is_admitted});
 }
 
+nx_fab_timer nx_core_run_first_timer(const nx_core_run *r, nx_slice note, uint64_t due_wall_ns)
+{
+    return (nx_fab_timer){
+        .function = nx_slice_cstr(r->fn->name),
+        .event_id = r->event.event_id,
+        .event_seq = r->event.stream_seq,
+        .attempt = 1,
+        .note = note,
+        .due_wall_ns = due_wall_ns,
+    };
+}
+
+static void on_put_off(nx_fab_pub *pub)
+{
+    nx_core_run *r = pub->owner;
+    if (pub->err != NX_OK) {
+        nx_core_run_drop(r);
+        return;
+    }
+    nx_core_run_msg_ack(r);
+    nx_core_run_release(r);
+}
+
+void nx_core_run_not_put_off(nx_core_run *r, const char *why)
+{
+    nx_log(NX_LOG_WARN, "timer.not_set", "event %s for '%s' could not be put off (%s); it will be delivered again", r->event.event_id.s, r->fn->name, why);
+    nx_core_run_drop(r);
+}
+
+void nx_core_run_put_off(nx_core_run *r, const nx_fab_timer *t)
+{
+    nx_error e = NX_ERROR_INIT;
+    r->pub = (nx_fab_pub){.done = on_put_off, .owner = r};
+    if (nx_fab_timer_set(r->d->node->ns, t, &r->pub, &e) != NX_OK)
+        nx_core_run_not_put_off(r, e.msg);
+}
+
 static void on_timer_set(nx_fab_pub *pub)
 {
     nx_core_run *r = pub->owner;

@@ -38,37 +38,13 @@ static void skip(nx_core_run *r, const nx_id *by)
     nx_core_run_skip(r, NX_WHY_DEBOUNCED, text);
 }
 
-static void on_timer_set(nx_fab_pub *pub)
-{
-    nx_core_run *r = pub->owner;
-    if (pub->err != NX_OK) {
-        nx_core_run_drop(r);
-        return;
-    }
-    nx_core_run_msg_ack(r);
-    nx_core_run_release(r);
-}
-
-static void not_set(nx_core_run *r, const char *why)
-{
-    nx_log(NX_LOG_WARN, "timer.not_set", "event %s for '%s' could not be put off (%s); it will be delivered again", r->event.event_id.s, r->fn->name, why);
-    nx_core_run_drop(r);
-}
-
 /* BLOCKING where it takes another one's place. */
 static void wait_for_more(nx_core_run *r, const change *c)
 {
-    nx_error e = NX_ERROR_INIT;
-    nx_fab_timer t = {
-        .function = nx_slice_cstr(r->fn->name),
-        .event_id = r->event.event_id,
-        .event_seq = r->event.stream_seq,
-        .attempt = 1,
-        .reply = nx_fab_msg_reply(r->msg),
-        .note = NX_CORE_DEBOUNCE_NOTE,
-        .due_wall_ns = c->burst.due_wall_ns,
-    };
+    nx_fab_timer t = nx_core_run_first_timer(r, NX_CORE_DEBOUNCE_NOTE, c->burst.due_wall_ns);
+    t.reply = nx_fab_msg_reply(r->msg);
     if (c->before.last.seq) {
+        nx_error e = NX_ERROR_INIT;
         nx_fab_timer earlier = t;
         earlier.event_id = c->before.last.id;
         earlier.event_seq = c->before.last.seq;
@@ -77,9 +53,7 @@ static void wait_for_more(nx_core_run *r, const change *c)
         if (nx_fab_timer_set_sync(r->d->node->ns, &earlier, false, &e) != NX_OK)
             nx_log(NX_LOG_INFO, "debounce.later", "event %s for '%s' was superseded; its record follows when its own time has come (%s)", earlier.event_id.s, r->fn->name, e.msg);
     }
-    r->pub = (nx_fab_pub){.done = on_timer_set, .owner = r};
-    if (nx_fab_timer_set(r->d->node->ns, &t, &r->pub, &e) != NX_OK)
-        not_set(r, e.msg);
+    nx_core_run_put_off(r, &t);
 }
 
 nx_err nx_core_run_debounce(nx_core_run *r, bool *ret_runs, nx_error *reterr)

@@ -90,7 +90,13 @@ nx_err nx_core_run_debounce(nx_core_run *r, bool *ret_runs, nx_error *reterr);
 void nx_core_run_admit(nx_core_run *r);                                  /* executes it, or what its function's limits make of it */
 void nx_core_run_skip(nx_core_run *r, nx_run_why why, const char *text); /* its final record: it was not executed */
 void nx_core_run_unexecuted(nx_core_run *r, nx_run_status status, nx_run_why why, const char *text);
-void nx_core_run_put_back(nx_core_run *r, uint64_t wall_ns, bool is_admitted); /* backoff.c: its message comes again then; no attempt was made */
+/* backoff.c, before an attempt: its message comes again then */
+void nx_core_run_put_back(nx_core_run *r, uint64_t wall_ns, bool is_admitted);
+/* The timer of its event's first attempt, without a reply. */
+nx_fab_timer nx_core_run_first_timer(const nx_core_run *r, nx_slice note, uint64_t due_wall_ns);
+/* Its message is done with once the timer is stored; else it is delivered again. */
+void nx_core_run_put_off(nx_core_run *r, const nx_fab_timer *t);
+void nx_core_run_not_put_off(nx_core_run *r, const char *why);
 /* Digest of what stands at the path; zeros without a path, or where nothing does. */
 void nx_core_flow_key(nx_core_run *r, nx_slice path, uint8_t key[NX_CORE_GATE_KEY_BYTES]);
 

@@ -158,17 +158,6 @@ static void skip_as_over(nx_core_run *r)
     nx_core_run_skip(r, NX_WHY_RATE_LIMITED, text);
 }
 
-static void on_timer_set(nx_fab_pub *pub)
-{
-    nx_core_run *r = pub->owner;
-    if (pub->err != NX_OK) {
-        nx_core_run_drop(r);
-        return;
-    }
-    nx_core_run_msg_ack(r);
-    nx_core_run_release(r);
-}
-
 /* Until its place has come. The timer says that it has one. */
 static void wait_until(nx_core_run *r, uint64_t at_wall_ns)
 {
@@ -176,21 +165,9 @@ static void wait_until(nx_core_run *r, uint64_t at_wall_ns)
         nx_core_run_put_back(r, at_wall_ns, true);
         return;
     }
-    nx_fab_timer t = {
-        .function = nx_slice_cstr(r->fn->name),
-        .event_id = r->event.event_id,
-        .event_seq = r->event.stream_seq,
-        .attempt = 1,
-        .reply = nx_fab_msg_reply(r->msg),
-        .note = NX_CORE_FLOW_NOTE,
-        .due_wall_ns = at_wall_ns,
-    };
-    nx_error e = NX_ERROR_INIT;
-    r->pub = (nx_fab_pub){.done = on_timer_set, .owner = r};
-    if (nx_fab_timer_set(r->d->node->ns, &t, &r->pub, &e) == NX_OK)
-        return;
-    nx_log(NX_LOG_WARN, "timer.not_set", "event %s for '%s' could not be put off (%s); it will be delivered again", r->event.event_id.s, r->fn->name, e.msg);
-    nx_core_run_drop(r);
+    nx_fab_timer t = nx_core_run_first_timer(r, NX_CORE_FLOW_NOTE, at_wall_ns);
+    t.reply = nx_fab_msg_reply(r->msg);
+    nx_core_run_put_off(r, &t);
 }
 
 static void admit_job(nx_core_job *job)

@@ -118,10 +118,8 @@ static nx_err project_fn(nx_node *n, nx_config *cfg, const nx_fn_config *f, nx_c
         return NX_OK;
     }
     err = load_artifact(n, last, f->memory_bytes, reterr);
-    if (err != NX_OK) {
-        last_artifact_drop(last);
+    if (err != NX_OK)
         return nx_error_prefix(reterr, "function '%.*s' (%.*s)", NX_SLICE_FMT(f->name), NX_SLICE_FMT(f->code_path)), err;
-    }
     nx_sha256 both[2] = {artifact, settings}, mixed = nx_sha256_of(nx_slice_make(both, sizeof both));
     snprintf(version, sizeof version, "dev-%02x%02x%02x%02x", mixed.b[0], mixed.b[1], mixed.b[2], mixed.b[3]);
     err = nx_core_fn_new(cfg, f, version, &artifact, &settings, nx_rt_program_ref(last->program), ret);

@@ -153,11 +153,11 @@ static void go_on_from_timer(nx_core_run *r, bool is_known)
         execute_unless_final(r, r->timer.due_wall_ns);
 }
 
-static void on_put_off(nx_fab_pub *pub)
+static void on_placed(nx_fab_pub *pub)
 {
     nx_core_run *r = pub->owner;
     if (pub->err == NX_OK)
-        give_up(r); /* the timer has it now, or its place in the log */
+        give_up(r);
     else
         nx_core_run_drop(r);
 }
@@ -167,7 +167,7 @@ static void on_put_off(nx_fab_pub *pub)
 static bool take_place(nx_core_run *r)
 {
     nx_error e = NX_ERROR_INIT;
-    r->pub = (nx_fab_pub){.done = on_put_off, .owner = r};
+    r->pub = (nx_fab_pub){.done = on_placed, .owner = r};
     nx_err err = nx_fab_event_place(r->d->node->ns, &r->timer, &r->event, &r->pub, &e);
     if (err == NX_OK)
         return true;
@@ -220,22 +220,11 @@ static void cron_job(nx_core_job *job)
 
 /* ---- an event that is delivered later ---------------------------------------------------------------------------------------------------- */
 
-/* The timer is stored before the message is acknowledged. Delivered once more, it would set the same timer again. */
+/* Delivered once more, it would set the same timer again. */
 static void set_timer(nx_core_run *r)
 {
-    nx_error e = NX_ERROR_INIT;
-    nx_fab_timer t = {
-        .function = nx_slice_cstr(r->fn->name),
-        .event_id = r->event.event_id,
-        .event_seq = r->event.stream_seq,
-        .attempt = 1,
-        .due_wall_ns = r->event.deliver_wall_ns,
-    };
-    r->pub = (nx_fab_pub){.done = on_put_off, .owner = r};
-    if (nx_fab_timer_set(r->d->node->ns, &t, &r->pub, &e) == NX_OK)
-        return;
-    nx_log(NX_LOG_WARN, "timer.not_set", "event %s for '%s' could not be put off (%s); it will be delivered again", r->event.event_id.s, r->fn->name, e.msg);
-    nx_core_run_drop(r);
+    nx_fab_timer t = nx_core_run_first_timer(r, NX_SLICE_NULL, r->event.deliver_wall_ns);
+    nx_core_run_put_off(r, &t);
 }
 
 static void post(nx_core_run *r, void (*run)(nx_core_job *job))
@@ -250,12 +239,10 @@ static void first_timer_job(nx_core_job *job)
 {
     nx_core_run *r = run_of_job(job);
     nx_error e = NX_ERROR_INIT;
-    if (nx_core_timers_need(r->d->node, r->fn->name, &e) == NX_OK) {
+    if (nx_core_timers_need(r->d->node, r->fn->name, &e) == NX_OK)
         set_timer(r);
-        return;
-    }
-    nx_log(NX_LOG_WARN, "timer.not_set", "event %s for '%s' could not be put off (%s); it will be delivered again", r->event.event_id.s, r->fn->name, e.msg);
-    nx_core_run_drop(r);
+    else
+        nx_core_run_not_put_off(r, e.msg);
 }
 
 static void put_off(nx_core_run *r)

@@ -14,49 +14,6 @@ enum { AT_LINES = 0x10,
        AT_RANGES = 0x55,
        AT_CALL_FILE = 0x58,
        AT_CALL_LINE = 0x59 };
-enum { FORM_ADDR = 0x01,
-       FORM_BLOCK2 = 0x03,
-       FORM_BLOCK4,
-       FORM_DATA2,
-       FORM_DATA4,
-       FORM_DATA8,
-       FORM_STRING,
-       FORM_BLOCK,
-       FORM_BLOCK1,
-       FORM_DATA1,
-       FORM_FLAG,
-       FORM_SDATA,
-       FORM_STRP,
-       FORM_UDATA,
-       FORM_REF_ADDR,
-       FORM_REF1,
-       FORM_REF2,
-       FORM_REF4,
-       FORM_REF8,
-       FORM_REF_UDATA,
-       FORM_INDIRECT,
-       FORM_SEC_OFFSET,
-       FORM_EXPRLOC,
-       FORM_FLAG_PRESENT,
-       FORM_STRX,
-       FORM_ADDRX,
-       FORM_REF_SUP4,
-       FORM_STRP_SUP,
-       FORM_DATA16,
-       FORM_LINE_STRP,
-       FORM_REF_SIG8,
-       FORM_IMPLICIT_CONST,
-       FORM_LOCLISTX,
-       FORM_RNGLISTX,
-       FORM_REF_SUP8,
-       FORM_STRX1,
-       FORM_STRX2,
-       FORM_STRX3,
-       FORM_STRX4,
-       FORM_ADDRX1,
-       FORM_ADDRX2,
-       FORM_ADDRX3,
-       FORM_ADDRX4 };
 enum { UNIT_COMPILE = 1 };
 
 typedef struct abbrev {
@@ -86,38 +43,38 @@ typedef struct entry {
 static unsigned fixed_bytes(const unit *u, uint64_t form)
 {
     switch (form) {
-    case FORM_ADDR: return u->address_bytes;
-    case FORM_DATA1:
-    case FORM_FLAG:
-    case FORM_REF1:
-    case FORM_STRX1:
-    case FORM_ADDRX1: return 1;
-    case FORM_DATA2:
-    case FORM_REF2:
-    case FORM_STRX2:
-    case FORM_ADDRX2: return 2;
-    case FORM_STRX3:
-    case FORM_ADDRX3: return 3;
-    case FORM_DATA4:
-    case FORM_REF4:
-    case FORM_SEC_OFFSET:
-    case FORM_REF_SUP4:
-    case FORM_STRP_SUP:
-    case FORM_STRX4:
-    case FORM_ADDRX4: return 4;
-    case FORM_REF_ADDR: return u->version < 3 ? u->address_bytes : 4;
-    case FORM_DATA8:
-    case FORM_REF8:
-    case FORM_REF_SIG8:
-    case FORM_REF_SUP8: return 8;
-    case FORM_DATA16: return 16;
+    case NX_RT_DW_FORM_ADDR: return u->address_bytes;
+    case NX_RT_DW_FORM_DATA1:
+    case NX_RT_DW_FORM_FLAG:
+    case NX_RT_DW_FORM_REF1:
+    case NX_RT_DW_FORM_STRX1:
+    case NX_RT_DW_FORM_ADDRX1: return 1;
+    case NX_RT_DW_FORM_DATA2:
+    case NX_RT_DW_FORM_REF2:
+    case NX_RT_DW_FORM_STRX2:
+    case NX_RT_DW_FORM_ADDRX2: return 2;
+    case NX_RT_DW_FORM_STRX3:
+    case NX_RT_DW_FORM_ADDRX3: return 3;
+    case NX_RT_DW_FORM_DATA4:
+    case NX_RT_DW_FORM_REF4:
+    case NX_RT_DW_FORM_SEC_OFFSET:
+    case NX_RT_DW_FORM_REF_SUP4:
+    case NX_RT_DW_FORM_STRP_SUP:
+    case NX_RT_DW_FORM_STRX4:
+    case NX_RT_DW_FORM_ADDRX4: return 4;
+    case NX_RT_DW_FORM_REF_ADDR: return u->version < 3 ? u->address_bytes : 4;
+    case NX_RT_DW_FORM_DATA8:
+    case NX_RT_DW_FORM_REF8:
+    case NX_RT_DW_FORM_REF_SIG8:
+    case NX_RT_DW_FORM_REF_SUP8: return 8;
+    case NX_RT_DW_FORM_DATA16: return 16;
     default: return 0;
     }
 }
 
 static value get_value(const unit *u, nx_rt_dw *c, uint64_t form, int64_t implicit)
 {
-    if (form == FORM_INDIRECT) form = nx_rt_dw_uleb(c);
+    if (form == NX_RT_DW_FORM_INDIRECT) form = nx_rt_dw_uleb(c);
     value v = {.form = form};
     unsigned n = fixed_bytes(u, form);
     if (n) {
@@ -125,23 +82,23 @@ static value get_value(const unit *u, nx_rt_dw *c, uint64_t form, int64_t implic
         return v;
     }
     switch (form) {
-    case FORM_FLAG_PRESENT: v.number = 1; break;
-    case FORM_IMPLICIT_CONST: v.number = (uint64_t)implicit; break;
-    case FORM_SDATA: v.number = (uint64_t)nx_rt_dw_sleb(c); break;
-    case FORM_UDATA:
-    case FORM_REF_UDATA:
-    case FORM_STRX:
-    case FORM_ADDRX:
-    case FORM_LOCLISTX:
-    case FORM_RNGLISTX: v.number = nx_rt_dw_uleb(c); break;
-    case FORM_STRING: v.text = nx_rt_dw_cstr(c); break;
-    case FORM_STRP: v.text = nx_rt_dw_cstr_at(u->d->lines.debug_str, nx_rt_dw_get(c, 4)); break;
-    case FORM_LINE_STRP: v.text = nx_rt_dw_cstr_at(u->d->lines.debug_line_str, nx_rt_dw_get(c, 4)); break;
-    case FORM_BLOCK1: nx_rt_dw_skip(c, nx_rt_dw_get(c, 1)); break;
-    case FORM_BLOCK2: nx_rt_dw_skip(c, nx_rt_dw_get(c, 2)); break;
-    case FORM_BLOCK4: nx_rt_dw_skip(c, nx_rt_dw_get(c, 4)); break;
-    case FORM_BLOCK:
-    case FORM_EXPRLOC: nx_rt_dw_skip(c, nx_rt_dw_uleb(c)); break;
+    case NX_RT_DW_FORM_FLAG_PRESENT: v.number = 1; break;
+    case NX_RT_DW_FORM_IMPLICIT_CONST: v.number = (uint64_t)implicit; break;
+    case NX_RT_DW_FORM_SDATA: v.number = (uint64_t)nx_rt_dw_sleb(c); break;
+    case NX_RT_DW_FORM_UDATA:
+    case NX_RT_DW_FORM_REF_UDATA:
+    case NX_RT_DW_FORM_STRX:
+    case NX_RT_DW_FORM_ADDRX:
+    case NX_RT_DW_FORM_LOCLISTX:
+    case NX_RT_DW_FORM_RNGLISTX: v.number = nx_rt_dw_uleb(c); break;
+    case NX_RT_DW_FORM_STRING: v.text = nx_rt_dw_cstr(c); break;
+    case NX_RT_DW_FORM_STRP: v.text = nx_rt_dw_cstr_at(u->d->lines.debug_str, nx_rt_dw_get(c, 4)); break;
+    case NX_RT_DW_FORM_LINE_STRP: v.text = nx_rt_dw_cstr_at(u->d->lines.debug_line_str, nx_rt_dw_get(c, 4)); break;
+    case NX_RT_DW_FORM_BLOCK1: nx_rt_dw_skip(c, nx_rt_dw_get(c, 1)); break;
+    case NX_RT_DW_FORM_BLOCK2: nx_rt_dw_skip(c, nx_rt_dw_get(c, 2)); break;
+    case NX_RT_DW_FORM_BLOCK4: nx_rt_dw_skip(c, nx_rt_dw_get(c, 4)); break;
+    case NX_RT_DW_FORM_BLOCK:
+    case NX_RT_DW_FORM_EXPRLOC: nx_rt_dw_skip(c, nx_rt_dw_uleb(c)); break;
     default: c->is_bad = true;
     }
     return v;
@@ -152,7 +109,7 @@ static void read_entry(const unit *u, nx_rt_dw *c, nx_rt_dw attributes, entry *r
     *ret = (entry){0};
     while (!c->is_bad && !attributes.is_bad) {
         uint64_t name = nx_rt_dw_uleb(&attributes), form = nx_rt_dw_uleb(&attributes);
-        int64_t implicit = form == FORM_IMPLICIT_CONST ? nx_rt_dw_sleb(&attributes) : 0;
+        int64_t implicit = form == NX_RT_DW_FORM_IMPLICIT_CONST ? nx_rt_dw_sleb(&attributes) : 0;
         if (!name && !form) return;
         value v = get_value(u, c, form, implicit);
         switch (name) {
@@ -183,7 +140,7 @@ static void read_abbrevs(unit *u, uint64_t offset)
         for (uint64_t name = 1, form = 1; (name || form) && !c.is_bad;) {
             name = nx_rt_dw_uleb(&c);
             form = nx_rt_dw_uleb(&c);
-            if (form == FORM_IMPLICIT_CONST) (void)nx_rt_dw_sleb(&c);
+            if (form == NX_RT_DW_FORM_IMPLICIT_CONST) (void)nx_rt_dw_sleb(&c);
         }
     }
 }
@@ -207,8 +164,8 @@ static void tell_call(const unit *u, const entry *e, const nx_rt_debug_told *tol
         if (u->version < 5) tell_ranges(u, e, told);
         return;
     }
-    if (e->low.form != FORM_ADDR || !e->high.form) return;
-    uint64_t end = e->high.form == FORM_ADDR ? e->high.number : e->low.number + e->high.number;
+    if (e->low.form != NX_RT_DW_FORM_ADDR || !e->high.form) return;
+    uint64_t end = e->high.form == NX_RT_DW_FORM_ADDR ? e->high.number : e->low.number + e->high.number;
     if (e->low.number < end) told->on_call(told->self, e->low.number, end, e->file.number, e->line.number);
 }
 
@@ -223,7 +180,7 @@ static void read_entries(unit *u, nx_rt_dw c, const nx_rt_debug_told *told)
         read_entry(u, &c, u->abbrevs[code].attributes, &e);
         if (c.is_bad) break;
         if (is_first) {
-            u->low = e.low.form == FORM_ADDR ? e.low.number : 0;
+            u->low = e.low.form == NX_RT_DW_FORM_ADDR ? e.low.number : 0;
             is_wanted = u->abbrevs[code].tag == TAG_UNIT && e.lines.form && told->on_unit(told->self, e.folder.text, e.lines.number);
             if (!is_wanted) return;
         } else if (u->abbrevs[code].tag == TAG_INLINED) {

@@ -6,16 +6,6 @@
 
 /* ---- names of files: kept as a place in the header and read again for the few rows that matter */
 
-enum { FORM_DATA2 = 0x05,
-       FORM_DATA4 = 0x06,
-       FORM_DATA8 = 0x07,
-       FORM_STRING = 0x08,
-       FORM_BLOCK = 0x09,
-       FORM_DATA1 = 0x0b,
-       FORM_STRP = 0x0e,
-       FORM_UDATA = 0x0f,
-       FORM_DATA16 = 0x1e,
-       FORM_LINE_STRP = 0x1f };
 enum { CONTENT_PATH = 1,
        CONTENT_DIRECTORY = 2 };
 
@@ -30,16 +20,16 @@ static void get_form(const nx_rt_line_unit *u, nx_rt_dw *c, uint64_t form, nx_sl
     *ret_text = NX_SLICE_NULL;
     *ret_number = 0;
     switch (form) {
-    case FORM_STRING: *ret_text = nx_rt_dw_cstr(c); break;
-    case FORM_LINE_STRP: *ret_text = nx_rt_dw_cstr_at(u->facts->debug_line_str, nx_rt_dw_get(c, 4)); break;
-    case FORM_STRP: *ret_text = nx_rt_dw_cstr_at(u->facts->debug_str, nx_rt_dw_get(c, 4)); break;
-    case FORM_UDATA: *ret_number = nx_rt_dw_uleb(c); break;
-    case FORM_DATA1: *ret_number = nx_rt_dw_get(c, 1); break;
-    case FORM_DATA2: *ret_number = nx_rt_dw_get(c, 2); break;
-    case FORM_DATA4: *ret_number = nx_rt_dw_get(c, 4); break;
-    case FORM_DATA8: *ret_number = nx_rt_dw_get(c, 8); break;
-    case FORM_DATA16: (void)nx_rt_dw_get(c, 16); break;
-    case FORM_BLOCK: {
+    case NX_RT_DW_FORM_STRING: *ret_text = nx_rt_dw_cstr(c); break;
+    case NX_RT_DW_FORM_LINE_STRP: *ret_text = nx_rt_dw_cstr_at(u->facts->debug_line_str, nx_rt_dw_get(c, 4)); break;
+    case NX_RT_DW_FORM_STRP: *ret_text = nx_rt_dw_cstr_at(u->facts->debug_str, nx_rt_dw_get(c, 4)); break;
+    case NX_RT_DW_FORM_UDATA: *ret_number = nx_rt_dw_uleb(c); break;
+    case NX_RT_DW_FORM_DATA1: *ret_number = nx_rt_dw_get(c, 1); break;
+    case NX_RT_DW_FORM_DATA2: *ret_number = nx_rt_dw_get(c, 2); break;
+    case NX_RT_DW_FORM_DATA4: *ret_number = nx_rt_dw_get(c, 4); break;
+    case NX_RT_DW_FORM_DATA8: *ret_number = nx_rt_dw_get(c, 8); break;
+    case NX_RT_DW_FORM_DATA16: (void)nx_rt_dw_get(c, 16); break;
+    case NX_RT_DW_FORM_BLOCK: {
         uint64_t n = nx_rt_dw_uleb(c);
         nx_rt_dw_skip(c, n);
         break;

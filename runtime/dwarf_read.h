@@ -20,6 +20,51 @@ nx_slice nx_rt_dw_cstr(nx_rt_dw *c);
 void nx_rt_dw_skip(nx_rt_dw *c, uint64_t n);
 nx_slice nx_rt_dw_cstr_at(nx_slice table, uint64_t offset);
 
+/* How a value is written; section 7.5.6. */
+enum { NX_RT_DW_FORM_ADDR = 0x01,
+       NX_RT_DW_FORM_BLOCK2 = 0x03,
+       NX_RT_DW_FORM_BLOCK4,
+       NX_RT_DW_FORM_DATA2,
+       NX_RT_DW_FORM_DATA4,
+       NX_RT_DW_FORM_DATA8,
+       NX_RT_DW_FORM_STRING,
+       NX_RT_DW_FORM_BLOCK,
+       NX_RT_DW_FORM_BLOCK1,
+       NX_RT_DW_FORM_DATA1,
+       NX_RT_DW_FORM_FLAG,
+       NX_RT_DW_FORM_SDATA,
+       NX_RT_DW_FORM_STRP,
+       NX_RT_DW_FORM_UDATA,
+       NX_RT_DW_FORM_REF_ADDR,
+       NX_RT_DW_FORM_REF1,
+       NX_RT_DW_FORM_REF2,
+       NX_RT_DW_FORM_REF4,
+       NX_RT_DW_FORM_REF8,
+       NX_RT_DW_FORM_REF_UDATA,
+       NX_RT_DW_FORM_INDIRECT,
+       NX_RT_DW_FORM_SEC_OFFSET,
+       NX_RT_DW_FORM_EXPRLOC,
+       NX_RT_DW_FORM_FLAG_PRESENT,
+       NX_RT_DW_FORM_STRX,
+       NX_RT_DW_FORM_ADDRX,
+       NX_RT_DW_FORM_REF_SUP4,
+       NX_RT_DW_FORM_STRP_SUP,
+       NX_RT_DW_FORM_DATA16,
+       NX_RT_DW_FORM_LINE_STRP,
+       NX_RT_DW_FORM_REF_SIG8,
+       NX_RT_DW_FORM_IMPLICIT_CONST,
+       NX_RT_DW_FORM_LOCLISTX,
+       NX_RT_DW_FORM_RNGLISTX,
+       NX_RT_DW_FORM_REF_SUP8,
+       NX_RT_DW_FORM_STRX1,
+       NX_RT_DW_FORM_STRX2,
+       NX_RT_DW_FORM_STRX3,
+       NX_RT_DW_FORM_STRX4,
+       NX_RT_DW_FORM_ADDRX1,
+       NX_RT_DW_FORM_ADDRX2,
+       NX_RT_DW_FORM_ADDRX3,
+       NX_RT_DW_FORM_ADDRX4 };
+
 /* ---- dwarf_lines.c: the line table of one unit */
 
 typedef struct nx_rt_line_unit {
