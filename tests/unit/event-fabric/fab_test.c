@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PATIENCE 3 /* a busy machine takes some times as long, and a deadline here only ends what hangs */
+
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *w)
 {
     (void)st;
@@ -194,7 +196,7 @@ nx_fab_msg *inbox_next(inbox *b, unsigned timeout_ms)
 
 void wait_until(bool (*is_so)(void *self), void *self, unsigned timeout_ms)
 {
-    uint64_t end = nx_clock_ns() + timeout_ms * NX_NS_PER_MS;
+    uint64_t end = nx_clock_ns() + PATIENCE * timeout_ms * NX_NS_PER_MS;
 
     while (!is_so(self)) {
         struct timespec ts = {.tv_nsec = 5000000};
@@ -203,4 +205,14 @@ void wait_until(bool (*is_so)(void *self), void *self, unsigned timeout_ms)
             fail_msg("not so within %u ms", timeout_ms);
         nanosleep(&ts, NULL);
     }
+}
+
+bool fab_is_ready(void *fx)
+{
+    return nx_fab_is_ready(((fix *)fx)->f, NULL);
+}
+
+bool fab_is_not_ready(void *fx)
+{
+    return !fab_is_ready(fx);
 }

@@ -58,4 +58,6 @@ void inbox_init(inbox *b);
 void inbox_on_msg(void *self, nx_fab_msg *take_msg);
 nx_fab_msg *inbox_next(inbox *b, unsigned timeout_ms); /* NULL: nothing came */
 void wait_until(bool (*is_so)(void *self), void *self, unsigned timeout_ms);
+bool fab_is_ready(void *fx); /* for wait_until(), with a fix */
+bool fab_is_not_ready(void *fx);
 #endif
