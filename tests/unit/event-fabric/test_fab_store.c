@@ -1,4 +1,4 @@
-/* Registry, artifacts, raw subjects, and finding things again. */
+/* What a namespace stores beside events and runs, and takes in and answers: registry, artifacts, raw subjects, types, replies. */
 #include "fab_internal.h"
 #include "fab_test.h"
 #include <signal.h>
@@ -103,16 +103,6 @@ static bool has_come(void *self)
     return yes;
 }
 
-static bool is_ready(void *self)
-{
-    return nx_fab_is_ready(((fix *)self)->f, NULL);
-}
-
-static bool is_not_ready(void *self)
-{
-    return !is_ready(self);
-}
-
 static void test_kv_watch_sees_changes_also_after_a_restart_of_the_server(void **state)
 {
     fix fix_, *fx = &fix_;
@@ -134,8 +124,8 @@ static void test_kv_watch_sees_changes_also_after_a_restart_of_the_server(void *
     assert_int_equal(c.n, 3);
     pid = nx_fab_server_pid(fx->server);
     kill(pid, SIGKILL);
-    wait_until(is_not_ready, fx, 5000);
-    wait_until(is_ready, fx, 10000);
+    wait_until(fab_is_not_ready, fx, 5000);
+    wait_until(fab_is_ready, fx, 10000);
     ok(nx_fab_kv_put(fx->n, "three", NX_SLICE("x"), 0, NULL, &fx->err));
     c.until = "three";
     wait_until(has_come, &c, 10000);
@@ -370,214 +360,7 @@ static void test_a_subject_of_another_stream_is_sourced(void **state)
     fix_close(fx);
 }
 
-/* ---- finding -------------------------------------------------------------------------------------------------------------------------------------------- */
-
-static void test_recent_and_resolve(void **state)
-{
-    fix fix_, *fx = &fix_;
-    nx_arena a = NX_ARENA_INIT(16 << 20);
-    nx_fab_scan s = {.limit = 5, .status = -1};
-    nx_id ids[300], rare = {0}, id;
-    uint64_t middle = 0;
-    nx_event *v;
-    unsigned n;
-
-    (void)state;
-    fix_open(fx);
-    ok(nx_fab_events_recent(fx->n, &s, &a, &v, &n, &fx->err));
-    assert_int_equal(n, 0);
-    assert_int_equal(nx_fab_event_resolve(fx->n, NX_SLICE("@last"), &id, &fx->err), NX_ENOENT);
-    for (int i = 0; i < 300; i++) {
-        if (i == 20)
-            publish(fx, "rare.kind", "r", &rare);
-        if (i == 150)
-            middle = nx_clock_wall_ns();
-        publish(fx, "common", "c", &ids[i]);
-    }
-    ok(nx_fab_events_recent(fx->n, &s, &a, &v, &n, &fx->err));
-    assert_int_equal(n, 5);
-    for (int i = 0; i < 5; i++)
-        assert_string_equal(v[i].event_id.s, ids[299 - i].s);
-    s.type = NX_SLICE("rare.*");
-    ok(nx_fab_events_recent(fx->n, &s, &a, &v, &n, &fx->err));
-    assert_int_equal(n, 1);
-    assert_string_equal(v[0].event_id.s, rare.s);
-    s.type = NX_SLICE("*");
-    s.limit = 1000;
-    ok(nx_fab_events_recent(fx->n, &s, &a, &v, &n, &fx->err));
-    assert_int_equal(n, 300);
-    assert_string_equal(v[299].event_id.s, ids[0].s);
-    s.type = NX_SLICE("");
-    s.since_wall_ns = middle;
-    ok(nx_fab_events_recent(fx->n, &s, &a, &v, &n, &fx->err));
-    assert_int_equal(n, 150);
-    s.since_wall_ns = 0;
-    s.until_wall_ns = middle;
-    ok(nx_fab_events_recent(fx->n, &s, &a, &v, &n, &fx->err));
-    assert_int_equal(n, 151);
-    ok(nx_fab_event_resolve(fx->n, NX_SLICE("@last"), &id, &fx->err));
-    assert_string_equal(id.s, ids[299].s);
-    ok(nx_fab_event_resolve(fx->n, nx_slice_make(ids[7].s + 18, 8), &id, &fx->err));
-    assert_string_equal(id.s, ids[7].s);
-    ok(nx_fab_event_resolve(fx->n, nx_id_slice(&rare), &id, &fx->err));
-    assert_string_equal(id.s, rare.s);
-    assert_int_equal(nx_fab_event_resolve(fx->n, NX_SLICE("0000"), &id, &fx->err), NX_ENOENT);
-    assert_int_equal(nx_fab_event_resolve(fx->n, NX_SLICE("abc"), &id, &fx->err), NX_EINVAL);
-    assert_int_equal(nx_fab_event_resolve(fx->n, NX_SLICE("a b c d"), &id, &fx->err), NX_EINVAL);
-    nx_arena_done(&a);
-    fix_close(fx);
-}
-
-static void test_resolve_names_all_that_fit(void **state)
-{
-    fix fix_, *fx = &fix_;
-    uint8_t digest[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
-    uint64_t now_ms = nx_clock_wall_ns() / NX_NS_PER_MS;
-    nx_id id;
-
-    (void)state;
-    fix_open(fx);
-    for (int i = 0; i < 2; i++) {
-        nx_event e = make_event(NX_SLICE("t"), "1");
-        waiter w;
-
-        e.event_id = nx_ulid_derive(now_ms - (unsigned)i, digest, 5);
-        ok(waiter_publish(fx, &w, &e, ""));
-        id = e.event_id;
-    }
-    assert_int_equal(nx_fab_event_resolve(fx->n, nx_slice_make(id.s + 16, 10), &id, &fx->err), NX_ECONFLICT);
-    assert_non_null(strchr(fx->err.msg, ','));
-    fix_close(fx);
-}
-
-/* An event from a node whose clock is ahead, and one accepted seconds before it was stored. */
-static void test_get_allows_for_clocks(void **state)
-{
-    fix fix_, *fx = &fix_;
-    nx_arena a = NX_ARENA_INIT(1 << 20);
-    int64_t off_ms[] = {1500, -8000, -3600000, 3600000};
-
-    (void)state;
-    fix_open(fx);
-    for (size_t i = 0; i < NX_ARRAY_LEN(off_ms); i++) {
-        nx_event e = make_event(NX_SLICE("t"), "1"), got;
-        waiter w;
-
-        e.event_id = nx_ulid_new((uint64_t)((int64_t)nx_clock_wall_ns() + off_ms[i] * 1000000));
-        ok(waiter_publish(fx, &w, &e, ""));
-        ok(nx_fab_event_get(fx->n, &e.event_id, &a, &got, &fx->err));
-        assert_int_equal(got.stream_seq, w.pub.seq);
-    }
-    nx_arena_done(&a);
-    fix_close(fx);
-}
-
-/* Direct gets that a look-up of an event or run takes, and what it comes to. */
-static int requests_of(fix *fx, natsConnection *nc, bool is_run, nx_id id, nx_err expected)
-{
-    nx_arena a = NX_ARENA_INIT(64 << 20);
-    natsSubscription *sub;
-    nx_run *run = calloc(1, sizeof *run);
-    nx_event event;
-    int n = 0;
-
-    assert_int_equal(natsConnection_SubscribeSync(&sub, nc, "$JS.API.DIRECT.GET.>"), NATS_OK);
-    assert_int_equal(natsConnection_Flush(nc), NATS_OK);
-    assert_int_equal(is_run ? nx_fab_run_get(fx->n, &id, &a, run, &fx->err) : nx_fab_event_get(fx->n, &id, &a, &event, &fx->err), expected);
-    assert_int_equal(natsConnection_Flush(nc), NATS_OK);
-    assert_int_equal(natsSubscription_GetPending(sub, &n, NULL), NATS_OK);
-    natsSubscription_Destroy(sub);
-    nx_arena_done(&a);
-    free(run);
-    return n;
-}
-
-#define OTHERS 600
-
-/* Only what a run or a schedule published may lie far behind its time, and only among events of its type: the log is not read to its end for others. */
-static void test_an_unknown_event_is_not_looked_for_in_the_whole_log(void **state)
-{
-    fix fix_, *fx = &fix_;
-    const uint8_t digest[10] = {0};
-    uint64_t hour_ago_ns = nx_clock_wall_ns() - 3600 * NX_NS_PER_S, two_days_ago_ms = (hour_ago_ns - 47 * 3600 * NX_NS_PER_S) / NX_NS_PER_MS;
-    natsConnection *nc;
-    nx_event e = make_event(NX_SLICE("t"), "1");
-    waiter w;
-
-    (void)state;
-    fix_open(fx);
-    assert_int_equal(natsConnection_ConnectTo(&nc, nx_fab_server_url(fx->server)), NATS_OK);
-    for (int i = 0; i < OTHERS; i++) {
-        e.event_id = nx_ulid_new_in_shard(nx_clock_wall_ns(), 3);
-        e.id = nx_id_slice(&e.event_id);
-        ok(waiter_publish(fx, &w, &e, ""));
-    }
-    int plain = requests_of(fx, nc, false, nx_ulid_new_in_shard(hour_ago_ns, 3), NX_ENOENT);
-    assert_int_equal(requests_of(fx, nc, false, nx_ulid_derive_late(hour_ago_ns / NX_NS_PER_MS, digest, 3, NX_SLICE("no.such")), NX_ENOENT), plain);
-    assert_in_range(requests_of(fx, nc, false, nx_ulid_derive_late(hour_ago_ns / NX_NS_PER_MS, digest, 3, e.type), NX_ENOENT), plain + 1, plain + 10);
-    e.type = NX_SLICE("Späte.Größe 1"); /* encoded in the subject */
-    e.event_id = nx_ulid_derive_late(two_days_ago_ms, digest, 3, e.type);
-    e.id = nx_id_slice(&e.event_id);
-    ok(waiter_publish(fx, &w, &e, ""));
-    requests_of(fx, nc, false, e.event_id, NX_OK);
-    natsConnection_Destroy(nc);
-    fix_close(fx);
-}
-
-static void record_run(fix *fx, nx_slice function, const nx_id *event_id, unsigned attempt, bool is_final, uint64_t event_wall_ns, nx_id *ret)
-{
-    nx_run *run = calloc(1, sizeof *run);
-    nx_buf b = NX_BUF_INIT(1 << 20);
-    waiter w;
-
-    run->ns = NX_SLICE("default");
-    run->event_id = *event_id;
-    run->function = function;
-    run->attempt = attempt;
-    run->is_final = is_final;
-    run->status = is_final ? NX_RUN_OK : NX_RUN_ERROR;
-    run->run_id = nx_run_id_derive(run->ns, event_id, event_wall_ns / NX_NS_PER_MS, function, 0);
-    ok(nx_run_encode(run, &b));
-    waiter_init(&w);
-    ok(nx_fab_publish_run(fx->n, run, nx_buf_view(&b), &w.pub, &fx->err));
-    waiter_wait(&w);
-    ok(w.pub.err);
-    *ret = run->run_id;
-    nx_buf_done(&b);
-    free(run);
-}
-
-/* A run can be recorded long after its event was there, but only among the runs of its function. */
-static void test_an_unknown_run_is_not_looked_for_in_the_whole_log(void **state)
-{
-    fix fix_, *fx = &fix_;
-    uint64_t now_ns = nx_clock_wall_ns(), hour_ago_ns = now_ns - 3600 * NX_NS_PER_S, two_days_ago_ns = hour_ago_ns - 47 * 3600 * NX_NS_PER_S;
-    nx_arena a = NX_ARENA_INIT(64 << 20);
-    nx_id event = nx_ulid_new_in_shard(hour_ago_ns, 3), late = nx_ulid_new_in_shard(two_days_ago_ns, 3), id, first;
-    natsConnection *nc;
-    nx_run *v;
-    unsigned n;
-
-    (void)state;
-    fix_open(fx);
-    assert_int_equal(natsConnection_ConnectTo(&nc, nx_fab_server_url(fx->server)), NATS_OK);
-    record_run(fx, NX_SLICE("slow"), &late, 1, false, two_days_ago_ns, &first);
-    for (int i = 0; i < OTHERS; i++) {
-        nx_id e = nx_ulid_new_in_shard(now_ns, 3);
-        record_run(fx, NX_SLICE("busy"), &e, 1, true, now_ns, &id);
-    }
-    int plain = requests_of(fx, nc, true, nx_ulid_new_in_shard(hour_ago_ns, 3), NX_ENOENT);
-    assert_in_range(plain, 1, 6);
-    assert_int_equal(requests_of(fx, nc, true, nx_run_id_derive(NX_SLICE("default"), &event, hour_ago_ns / NX_NS_PER_MS, NX_SLICE("no-such"), 0), NX_ENOENT), plain);
-    record_run(fx, NX_SLICE("slow"), &late, 2, true, two_days_ago_ns, &id);
-    assert_string_equal(id.s, first.s);
-    ok(nx_fab_run_attempts(fx->n, &id, &a, &v, &n, &fx->err));
-    assert_int_equal(n, 2);
-    assert_in_range(requests_of(fx, nc, true, id, NX_OK), 1, 5); /* the 600 others are not read */
-    natsConnection_Destroy(nc);
-    nx_arena_done(&a);
-    fix_close(fx);
-}
+/* ---- types, replies, settings ------------------------------------------------------------------------------------------------------------------------- */
 
 static void test_types_are_counted_also_over_a_restart(void **state)
 {
@@ -598,159 +381,6 @@ static void test_types_are_counted_also_over_a_restart(void **state)
     publish(fx, type, "1", NULL);
     assert_int_equal(waiter_publish(fx, &w, &e, ""), NX_EMANY);
     publish(fx, "a", "2", NULL);
-    fix_close(fx);
-}
-
-/* A record with so much output that it does not fit into a message, for an event of this time. */
-static void publish_large(fix *fx, uint64_t wall_ns, size_t n, waiter *w, nx_id *ret_run_id)
-{
-    char *output = malloc(n);
-    nx_run *run = calloc(1, sizeof *run);
-    nx_buf b = NX_BUF_INIT(32 << 20);
-    nx_event e = make_event(NX_SLICE("t"), "1");
-
-    e.event_id = nx_ulid_new(wall_ns);
-    memset(output, 'o', n);
-    run->ns = NX_SLICE("default");
-    run->event_id = e.event_id;
-    run->function = NX_SLICE("hello");
-    run->attempt = 1;
-    run->is_final = true;
-    run->output = nx_slice_make(output, n);
-    run->output_bytes = n;
-    run->run_id = nx_run_id_derive(run->ns, &e.event_id, wall_ns / NX_NS_PER_MS, run->function, 0);
-    ok(nx_run_encode(run, &b));
-    waiter_init(w);
-    ok(nx_fab_publish_run(fx->n, run, nx_buf_view(&b), &w->pub, &fx->err));
-    *ret_run_id = run->run_id;
-    nx_buf_done(&b);
-    free(run);
-    free(output);
-}
-
-static void test_a_large_run_record_spills_and_comes_back(void **state)
-{
-    fix fix_, *fx = &fix_;
-    nx_arena a = NX_ARENA_INIT(64 << 20);
-    size_t n = 9 << 20;
-    nx_id id;
-    nx_run got;
-    waiter w;
-
-    (void)state;
-    fix_open(fx);
-    publish_large(fx, nx_clock_wall_ns(), n, &w, &id);
-    waiter_wait(&w);
-    ok(w.pub.err);
-    ok(nx_fab_run_get(fx->n, &id, &a, &got, &fx->err));
-    assert_int_equal(got.output.n, n);
-    for (size_t i = 0; i < n; i++)
-        assert_true(got.output.p[i] == 'o');
-    nx_arena_done(&a);
-    fix_close(fx);
-}
-
-static bool has_no_large_body(void *self)
-{
-    fix *fx = self;
-    nx_fab_stream_state st;
-
-    ok(nx_fab_stream_state_get(fx->f, fx->n->spills.stream, &st, &fx->err));
-    return st.messages == 0;
-}
-
-/* Retention reaches the bodies too; artifacts, which lie in another bucket, stay. */
-static void test_large_run_records_go_with_the_records(void **state)
-{
-    fix fix_, *fx = &fix_;
-    nx_fab_ns_options o = {.runs_max_age_ns = 2 * NX_NS_PER_S, .runs_max_bytes = 256 << 20};
-    nx_slice code = NX_SLICE("some code");
-    nx_sha256 digest = nx_sha256_of(code);
-    nx_arena a = NX_ARENA_INIT(64 << 20);
-    nx_run *runs;
-    unsigned n_runs = 1;
-    nx_id id;
-    waiter w;
-
-    (void)state;
-    fix_open_with(fx, &o);
-    ok(nx_fab_artifact_put(fx->n, &digest, code, &fx->err));
-    publish_large(fx, nx_clock_wall_ns(), 9 << 20, &w, &id);
-    waiter_wait(&w);
-    ok(w.pub.err);
-    assert_false(has_no_large_body(fx));
-    wait_until(has_no_large_body, fx, 20000);
-    assert_true(nx_fab_artifact_has(fx->n, &digest));
-    ok(nx_fab_runs_recent(fx->n, &(nx_fab_scan){.status = -1, .limit = 10}, &a, &runs, &n_runs, &fx->err));
-    assert_int_equal(n_runs, 0);
-    nx_arena_done(&a);
-    fix_close(fx);
-}
-
-struct body {
-    fix *fx;
-    nx_id id;
-};
-
-static bool is_gone(void *self)
-{
-    struct body *b = self;
-    fix *fx = b->fx;
-    nx_arena a = NX_ARENA_INIT(64 << 20);
-    nx_run got;
-    nx_err e = nx_fab_run_get(fx->n, &b->id, &a, &got, &fx->err);
-
-    nx_arena_done(&a);
-    assert_true(!e || e == NX_ENOENT);
-    return e == NX_ENOENT;
-}
-
-/* More than records may have in all: the oldest bodies go, and what is left of their records is not shown. */
-static void test_large_run_records_are_bounded_by_size(void **state)
-{
-    fix fix_, *fx = &fix_;
-    nx_fab_ns_options o = {.runs_max_age_ns = 20 * NX_NS_PER_S, .runs_max_bytes = 24 << 20};
-    nx_arena a = NX_ARENA_INIT(256 << 20);
-    nx_run got;
-    nx_id id[3];
-    waiter w;
-
-    (void)state;
-    fix_open_with(fx, &o);
-    for (int i = 0; i < 3; i++) {
-        publish_large(fx, nx_clock_wall_ns(), 9 << 20, &w, &id[i]);
-        waiter_wait(&w);
-        ok(w.pub.err);
-    }
-    wait_until(is_gone, &(struct body){fx, id[0]}, 20000);
-    ok(nx_fab_run_get(fx->n, &id[2], &a, &got, &fx->err));
-    nx_arena_done(&a);
-    fix_close(fx);
-}
-
-/* Ended by the time its namespace is gone, whether it was stored or not. */
-static void test_a_namespace_that_closes_ends_its_large_records(void **state)
-{
-    fix fix_, *fx = &fix_;
-    nx_fab_ns_options o = {.runs_max_bytes = 256 << 20};
-    waiter w[8];
-    nx_fab_ns *other;
-    nx_id id;
-
-    (void)state;
-    fix_open_with(fx, &o);
-    ok(nx_fab_ns_open(fx->f, NX_SLICE("other"), &o, &other, &fx->err));
-    for (size_t i = 0; i < NX_ARRAY_LEN(w); i++)
-        publish_large(fx, nx_clock_wall_ns(), 9 << 20, &w[i], &id);
-    nx_fab_ns_close(fx->n);
-    fx->n = other;
-    for (size_t i = 0; i < NX_ARRAY_LEN(w); i++) {
-        waiter_wait(&w[i]);
-        assert_true(!w[i].pub.err || w[i].pub.err == NX_EUNAVAIL);
-    }
-    publish_large(fx, nx_clock_wall_ns(), 9 << 20, &w[0], &id); /* the queue is whole */
-    waiter_wait(&w[0]);
-    ok(w[0].pub.err);
     fix_close(fx);
 }
 
@@ -840,16 +470,7 @@ int main(void)
         cmocka_unit_test(test_artifact_metadata_is_the_published_layout),
         cmocka_unit_test(test_raw_messages_become_events),
         cmocka_unit_test(test_a_subject_of_another_stream_is_sourced),
-        cmocka_unit_test(test_recent_and_resolve),
-        cmocka_unit_test(test_resolve_names_all_that_fit),
-        cmocka_unit_test(test_get_allows_for_clocks),
-        cmocka_unit_test(test_an_unknown_event_is_not_looked_for_in_the_whole_log),
-        cmocka_unit_test(test_an_unknown_run_is_not_looked_for_in_the_whole_log),
         cmocka_unit_test(test_types_are_counted_also_over_a_restart),
-        cmocka_unit_test(test_a_large_run_record_spills_and_comes_back),
-        cmocka_unit_test(test_large_run_records_go_with_the_records),
-        cmocka_unit_test(test_large_run_records_are_bounded_by_size),
-        cmocka_unit_test(test_a_namespace_that_closes_ends_its_large_records),
         cmocka_unit_test(test_a_reply_reaches_the_waiting_node),
         cmocka_unit_test(test_reopening_keeps_what_others_set),
     };
