@@ -12,7 +12,7 @@ from nexus import processes  # noqa: E402
 from nexus.guests import Guests  # noqa: E402
 from nexus.node import Project  # noqa: E402
 from nexus.paths import NEXUS  # noqa: E402
-from nexus.wait import SLOW  # noqa: E402
+from nexus.wait import PATIENCE, SLOW  # noqa: E402
 
 
 def pytest_configure(config):
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items):
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(120))
         seconds = item.get_closest_marker("timeout").args[0]
-        item.add_marker(pytest.mark.timeout(seconds * SLOW), append=False)
+        item.add_marker(pytest.mark.timeout(seconds * SLOW * PATIENCE), append=False)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -92,7 +92,7 @@ def alarmed(module_project, guests):
     """A node whose audit has found a recording that does not hold. While one run sleeps, the node is not idle, and the record can be changed."""
     module_project.write(settings(module_project, guests, "100%"))
     with Node(module_project) as node:
-        sleeping = node.publish("slow", "sleep 3000")
+        sleeping = node.publish("slow", "sleep 6000")
         wait_until(lambda: "Function 'slow' started" in node.log(), "the slow run", 10)
         event_id = node.publish("probe", "world")
         run = node.run_of(event_id)

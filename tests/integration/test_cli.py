@@ -331,9 +331,9 @@ def test_validate_survives_hostile_files(project, text):
     project.dir.mkdir(exist_ok=True)
     project.file.write_text(text)
     with Stopwatch() as watch:
-        result = project.nexus("validate", check=False, timeout=20)
+        result = project.nexus("validate", check=False)
     assert result.returncode == 2, result.stdout + result.stderr
-    assert watch.s < 5 * SLOW
+    assert watch.s < 15 * SLOW
 
 
 def test_validate_looks_into_modules(tmp_path, guests):

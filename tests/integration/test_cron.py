@@ -34,11 +34,13 @@ def settings(project, guests, cron, **more):
 
 def test_a_schedule_ticks_in_dev(project, guests):
     project.write(settings(project, guests, "@every 1s"))
+    began = time.time()
     with Node(project) as node:
-        began = time.time()
+        ready = time.time()
         seen = wait_ticks(node, 3)
-        assert seen == [seen[0] + i for i in range(len(seen))]
-        assert all(m == int(m) for m in seen) and began - 2 < seen[0] <= began + 2
+        # A node that gets no time for a second makes up for the latest tick alone.
+        assert all(m == int(m) for m in seen) and sum(b - a > 1 for a, b in zip(seen, seen[1:])) <= 1, seen
+        assert began - 1 < seen[0] <= ready + 5
         events = node.api_list("events", type="nexus.cron.tick")
         run = node.run_of(events[-1]["event_id"])
         assert run["status"] == "ok" and run["function"] == "tick"

@@ -1,11 +1,8 @@
 """nats.url with a credentials file, a JetStream domain, a cluster, and a subject that a stream of others owns."""
 
-import json
-import socket
-from contextlib import ExitStack
-
 import pytest
 from nexus import nats, nkeys
+from nexus.cluster import Cluster
 from nexus.node import Node, Project, function, nexus
 from nexus.wait import wait_until
 
@@ -71,60 +68,36 @@ def test_subject_of_another_stream(tmp_path, guests):
         assert nats.stream_info(server.url, "THEIRS")["state"]["messages"] == 1
 
 
-def cluster(folder, count=3):
-    """Servers that know each other; not started."""
-    with ExitStack() as held:  # all at once, so that no two are the same
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        ports = [probe.getsockname()[1] for probe in probes]
-    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
-    servers = [nats.Server(folder / f"server{i}", f'cluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}') for i, port in enumerate(ports)]
-    for i, server in enumerate(servers):
-        server.conf.write_text(server.conf.read_text().replace('server_name: "external"', f'server_name: "s{i}"'))
-    return servers
-
-
-def has_leader(url):
-    async def job(connection):
-        answer = json.loads((await connection.request("$JS.API.INFO", b"", timeout=1)).data)
-        return "error" not in answer
-
-    try:
-        return nats.run(url, job)
-    except Exception:  # noqa: BLE001: no responders, a time-out, no server yet: not yet
-        return False
-
-
 @pytest.mark.timeout(300)
 def test_quorum_survives_the_loss_of_a_server(tmp_path, guests):
     """durability: quorum on a cluster of three; whichever server dies, each acknowledged event ends with its run, and replays."""
-    servers = cluster(tmp_path)
-    with ExitStack() as stack:
-        for server in servers:
-            stack.enter_context(server)
-        wait_until(lambda: has_leader(servers[0].url), "a leader of the cluster", 30)
+    with Cluster(tmp_path) as cluster:
         project = Project(tmp_path / "project")
-        project.write({"nats": {"url": ",".join(s.url for s in servers)}, "durability": "quorum", "replicas": 3,
+        project.write({"nats": {"url": cluster.url}, "durability": "quorum", "replicas": 3,
                        "functions": [function("probe", project.module(guests.rust("probe.rs")))]})
         with Node(project) as node:
-            assert nats.stream_info(servers[0].url, "NX_EVENTS_default")["config"]["num_replicas"] == 3
+            assert nats.stream_info(cluster.urls[0], "NX_EVENTS_default")["config"]["num_replicas"] == 3
             assert {c["check"]: c for c in node.json("doctor")}["durability"]["detail"].startswith("quorum")
-            accepted = []
-            for victim in servers:
-                accepted += [node.publish("probe", f"before {i}") for i in range(20)]
+            accepted, answers = [], []
+
+            def is_accepted(content):  # in doubt: 503; accepted: kept
+                answers.append(node.post("probe", content))
+                if answers[-1].status_code == 202:
+                    accepted.append(answers[-1].json()["event_id"])
+                return answers[-1].status_code == 202
+
+            def said():
+                return f"{cluster.ailments()}; {[a.text for a in answers[-5:]]}\n{node.log()}"
+
+            for number, victim in enumerate(cluster.servers):
+                # One dies at a time: the one before it has all that it missed.
+                wait_until(cluster.is_whole, "every copy to be up to date", 60, every=0.2, on_failure=said)
+                for i in range(20):
+                    wait_until(lambda: is_accepted(f"before {number}, {i}"), "the whole cluster to take events", 30, on_failure=said)  # noqa: B023
                 victim.kill()
-                answers = []
-
-                def is_accepted():  # in doubt: 503; accepted: kept
-                    answers.append(node.post("probe", "during"))
-                    return answers[-1].status_code == 202
-
-                wait_until(is_accepted, "the cluster to take events without one server", 60,
-                           on_failure=lambda: f"{servers.index(victim)} is down; {[a.text for a in answers[-5:]]}\n{node.log()}")  # noqa: B023
-                accepted.append(answers[-1].json()["event_id"])
+                wait_until(lambda: is_accepted(f"during {number}"), "the cluster to take events without one server", 60, on_failure=said)  # noqa: B023
                 victim.start()
-                wait_until(node.is_ready, "the node to be ready", 30, on_failure=node.log)
+                wait_until(node.is_ready, "the node to be ready", 60, on_failure=said)
             for event_id in accepted:
-                assert node.run_of(event_id, deadline=40)["status"] == "ok"
+                assert node.run_of(event_id, deadline=60)["status"] == "ok"
             assert [v["verdict"] for v in node.replay(accepted[0])] == ["identical"]

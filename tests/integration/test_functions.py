@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from nexus import nats
 from nexus.node import Node, Project, function
-from nexus.wait import SLOW, Stopwatch, pause, wait_until
+from nexus.wait import SLOW, Stopwatch, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +79,16 @@ def test_exit_zero_is_ok(node):
 
 @pytest.mark.parametrize("name, content", [("quick", "spin"), ("loop", "")])
 def test_endless_loop_is_a_timeout(node, name, content):
-    with Stopwatch() as watch:
-        run = ended(node, name, content)
+    run = ended(node, name, content)
     assert (run["status"], run["why"]) == ("timeout", "deadline")
-    assert 100 <= run["duration_ms"] < 1000 * SLOW
+    assert 100 <= run["duration_ms"] < 5000 * SLOW
     assert run["fuel"] > 0
-    assert watch.s < 5 * SLOW
 
 
 def test_sleep_past_the_timeout_is_a_timeout(node):
     run = ended(node, "quick", "sleep 60000")
     assert (run["status"], run["why"]) == ("timeout", "deadline")
-    assert run["duration_ms"] < 1000 * SLOW
+    assert run["duration_ms"] < 5000 * SLOW
 
 
 def test_memory_over_the_limit_is_an_error(node):
@@ -253,15 +251,16 @@ def test_input_cloudevent(node):
 
 
 def test_sleeping_guests_do_not_hold_up_others(node):
-    """Twelve sleeps of half a second on two running slots: they wait at the same time, and others run meanwhile."""
+    """Twelve sleeps of two seconds on two running slots: they wait at the same time, and others run meanwhile."""
+    begun = node.log().count("Function 'probe' started")
     with ThreadPoolExecutor(12) as pool:
         with Stopwatch() as watch:
-            sleeping = [pool.submit(node.call, "probe", "sleep 500") for _ in range(12)]
+            sleeping = [pool.submit(node.call, "probe", "sleep 2000") for _ in range(12)]
+            node.wait_log(r"Function 'probe' started", count=begun + 3)
             assert node.call("surroundings", "not held up").text == "not held up"
-            others = time.monotonic() - watch.began
-            assert all(f.result().text.startswith("slept 5") for f in sleeping)
-    assert others < 0.5 * SLOW, "a quick function waited for the sleeping ones"
-    assert watch.s < 3.0 * SLOW, "the sleeps ran one after another"
+            assert not any(f.done() for f in sleeping), "a quick function waited for the sleeping ones"
+            assert all(f.result().text.startswith("slept 2") for f in sleeping)
+    assert watch.s < 12, "the sleeps ran one after another"
 
 
 def test_concurrency_limits_attempts_at_one_time(node):
@@ -415,8 +414,9 @@ def test_two_nodes_share_the_work_of_one_log(tmp_path, guests):
             # A caller that waits is answered whichever node runs its event.
             assert [one.call("probe", f"w{i}").text for i in range(20)] == [f"w{i}" for i in range(20)]
             # A node that dies leaves its work to the other.
+            begun = one.log().count("Function 'probe' started")
             slow = [two.publish("probe", "sleep 1500") for _ in range(4)]
-            pause(0.2)
+            one.wait_log("Function 'probe' started", count=begun + 1)
             one.kill()
             for event_id in slow:
                 assert two.run_of(event_id, deadline=40)["status"] == "ok"

@@ -4,17 +4,16 @@ import os
 import pathlib
 import re
 import signal
-import statistics
 import subprocess
 
 import pytest
 import yaml
 from nexus import nats
-from nexus.node import SLOW, Node, Project, environment, function
+from nexus.node import Node, Project, environment, function
 from nexus.paths import NEXUS
-from nexus.wait import SLOW, Stopwatch, pause, wait_until
+from nexus.wait import SLOW, Stopwatch, pause, undisturbed, wait_until
 
-RELOAD_S = 1.0 * SLOW  # for one save, on a machine that may be busy
+RELOAD_S = 3.0 * SLOW  # for one save, on a machine that may be busy
 USUAL_RELOAD_S = 0.3
 
 
@@ -47,7 +46,7 @@ def test_reloads_take_less_than_300_ms(node, guests):
         path = f"/save/{i}"
         node.project.write(re.sub(r"path: .*", f"path: {path}", node.project.file.read_text()))
         took.append(answered(node, path, f"m{i}"))
-    assert statistics.median(took) < USUAL_RELOAD_S * SLOW, [f"{s * 1000:.0f} ms" for s in took]
+    assert undisturbed(took) < USUAL_RELOAD_S * SLOW, [f"{s * 1000:.0f} ms" for s in took]
 
 
 def test_module_written_in_place_is_served(node, guests):

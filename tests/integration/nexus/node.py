@@ -268,9 +268,11 @@ class Node:
         return self.api_list("runs", **parameters)
 
     def wait_runs(self, event_id, count=1, deadline=20.0, **parameters):
-        """The final runs of an event once there are `count`."""
+        """The final runs of an event once there are `count`. 503 is no answer yet: the log is away for a moment."""
         def found():
-            runs = self.runs(event=event_id, **parameters)
+            answer = self.client.get(f"{self.admin_url}/api/v1/runs", params={"event": event_id, **parameters})
+            assert answer.status_code in (200, 503), f"{answer.status_code} {answer.text}"
+            runs = lines_of(answer.text) if answer.status_code == 200 else []
             return runs if len(runs) >= count else None
 
         return wait_until(found, f"{count} run(s) of {event_id}", deadline, every=0.02, on_failure=self.log)

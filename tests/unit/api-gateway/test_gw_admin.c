@@ -485,7 +485,7 @@ static void test_admin_stop_cancels_streams(void **state)
     }
     uint64_t begin = nx_clock_ns();
     nx_gw_admin_stop(admin, 500);
-    assert_true(nx_clock_ns() - begin < 3 * NX_NS_PER_S);
+    assert_true(nx_clock_ns() - begin < 20 * NX_NS_PER_S);
     assert_true(no_streams());
     raw_read(&quiet, false, &a);
     raw_answer_done(&a);
