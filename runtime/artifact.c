@@ -6,55 +6,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "leb.h"
+#include "bytes.h"
 
-#define HEAD_BYTES 8u
 #define FORMAT 1u
 /* What a tree counts for each entry beside names and contents; never the limit itself. */
 #define TREE_BYTES_MAX (NX_RT_FILES_BYTES_MAX + (uint64_t)NX_RT_FILES_MAX * 2u * (NX_RT_NODE_BYTES + NX_RT_NAME_BYTES))
 
 /* ---- reading */
 
-static bool take_bytes(nx_slice *s, uint32_t n, nx_slice *ret)
-{
-    if (n > s->n) return false;
-    *ret = nx_slice_make(s->p, n);
-    *s = nx_slice_sub(*s, n, s->n);
-    return true;
-}
-
-/* Takes the next section off *rest; *ret_name is a custom one's. False: what is left is none. */
-static bool take_section(nx_slice *rest, uint8_t *ret_id, nx_slice *ret_name, nx_slice *ret_body)
-{
-    uint32_t size, name_bytes;
-    *ret_name = NX_SLICE_NULL;
-    *ret_id = (uint8_t)rest->p[0];
-    *rest = nx_slice_sub(*rest, 1, rest->n);
-    if (!nx_rt_leb_take(rest, &size) || !take_bytes(rest, size, ret_body)) return false;
-    return *ret_id != 0 || (nx_rt_leb_take(ret_body, &name_bytes) && take_bytes(ret_body, name_bytes, ret_name));
-}
-
 nx_err nx_rt_artifact_split(nx_slice bytes, nx_rt_artifact *ret, nx_error *reterr)
 {
     *ret = (nx_rt_artifact){.code = bytes, .module = bytes};
-    if (bytes.n < HEAD_BYTES) return NX_OK; /* no module; whoever reads it says so */
-    const char *last = NULL;                /* of our own sections, which are behind all others and in this order */
-    for (nx_slice rest = nx_slice_sub(bytes, HEAD_BYTES, bytes.n); rest.n;) {
-        size_t at = bytes.n - rest.n;
+    const char *last = NULL; /* of our own sections, which are behind all others and in this order */
+    nx_rt_bytes rest = nx_rt_sections_of(bytes);
+    for (;;) {
+        size_t at = bytes.n - nx_rt_bytes_left(&rest).n;
         uint8_t id;
-        nx_slice body, name;
-        if (!take_section(&rest, &id, &name, &body)) return NX_OK;
+        nx_slice body;
+        if (!nx_rt_take_section(&rest, &id, &body)) return NX_OK; /* the end, or no module: whoever reads it says so */
+        nx_rt_bytes in = nx_rt_bytes_of(body);
+        nx_slice name = id == NX_RT_SEC_CUSTOM ? nx_rt_take_sized(&in) : NX_SLICE_NULL;
+        if (in.is_bad) return NX_OK;
         bool is_init = nx_slice_eq_cstr(name, NX_RT_INIT_SECTION), is_files = nx_slice_eq_cstr(name, NX_RT_FILES_SECTION);
         if (last && (!is_files || strcmp(last, NX_RT_FILES_SECTION) == 0))
             return nx_error_set(reterr, NX_EMODULE, "the section %s has to be the last one; %zu bytes follow it", last, bytes.n - at);
         if (!is_init && !is_files) continue;
         if (!last) ret->module = nx_slice_make(bytes.p, at);
-        if (is_init) ret->init = body;
+        if (is_init) ret->init = nx_rt_bytes_left(&in);
         else ret->code = nx_slice_make(bytes.p, at);
-        if (is_files) ret->files = body;
+        if (is_files) ret->files = nx_rt_bytes_left(&in);
         last = is_init ? NX_RT_INIT_SECTION : NX_RT_FILES_SECTION;
     }
-    return NX_OK;
 }
 
 static nx_err damaged(nx_error *reterr) { return nx_error_set(reterr, NX_EMODULE, "the section " NX_RT_FILES_SECTION " is damaged"); }
@@ -75,16 +57,15 @@ nx_err nx_rt_artifact_files(nx_slice files, nx_rt_tree **ret, nx_error *reterr)
 {
     nx_rt_tree *t = NULL;
     if (files.n > NX_RT_FILES_BYTES_MAX) return nx_error_set(reterr, NX_ELIMIT, "the files have %zu bytes; at most %u are allowed", files.n, NX_RT_FILES_BYTES_MAX);
-    if (files.n == 0 || (uint8_t)files.p[0] != FORMAT) return damaged(reterr);
+    nx_rt_bytes rest = nx_rt_bytes_of(files);
+    if (nx_rt_take_byte(&rest) != FORMAT) return damaged(reterr);
     nx_err err = nx_rt_tree_new(TREE_BYTES_MAX, &t);
     if (err) return nx_error_set(reterr, err, "out of memory for the module's files");
-    unsigned n = 0;
-    for (nx_slice rest = nx_slice_sub(files, 1, files.n); rest.n && !err; n++) {
-        uint8_t kind = (uint8_t)rest.p[0];
-        uint32_t path_bytes, content_bytes;
-        nx_slice path, content;
-        rest = nx_slice_sub(rest, 1, rest.n);
-        if (!nx_rt_leb_take(&rest, &path_bytes) || !nx_rt_leb_take(&rest, &content_bytes) || !take_bytes(&rest, path_bytes, &path) || !take_bytes(&rest, content_bytes, &content))
+    for (unsigned n = 0; rest.p < rest.end && !err; n++) {
+        uint8_t kind = nx_rt_take_byte(&rest);
+        uint32_t path_bytes = nx_rt_take_u32(&rest), content_bytes = nx_rt_take_u32(&rest);
+        nx_slice path = nx_rt_take(&rest, path_bytes), content = nx_rt_take(&rest, content_bytes);
+        if (rest.is_bad)
             err = damaged(reterr);
         else if (n == NX_RT_FILES_MAX)
             err = nx_error_set(reterr, NX_ELIMIT, "more than %u files", NX_RT_FILES_MAX);
@@ -149,14 +130,14 @@ static int by_path(const void *a, const void *b)
 
 static nx_err put_all(const listing *l, nx_buf *body)
 {
-    nx_err err = nx_rt_leb_put(body, sizeof NX_RT_FILES_SECTION - 1);
+    nx_err err = nx_rt_put_uleb(body, sizeof NX_RT_FILES_SECTION - 1);
     if (!err) err = nx_buf_append_cstr(body, NX_RT_FILES_SECTION);
     if (!err) err = nx_buf_append_char(body, FORMAT);
     for (unsigned i = 0; i < l->n && !err; i++) {
         const entry *e = &l->v[i];
         err = nx_buf_append_char(body, (char)e->kind);
-        if (!err) err = nx_rt_leb_put(body, e->path_bytes);
-        if (!err) err = nx_rt_leb_put(body, e->content.n);
+        if (!err) err = nx_rt_put_uleb(body, e->path_bytes);
+        if (!err) err = nx_rt_put_uleb(body, e->content.n);
         if (!err) err = nx_buf_append(body, e->path, e->path_bytes);
         if (!err) err = nx_buf_append_slice(body, e->content);
     }
@@ -169,7 +150,7 @@ static nx_err put_section(const listing *l, nx_buf *out)
     nx_buf body = NX_BUF_INIT(NX_RT_FILES_BYTES_MAX + sizeof NX_RT_FILES_SECTION + NX_RT_LEB_BYTES);
     nx_err err = put_all(l, &body);
     if (!err) err = nx_buf_append_char(out, 0);
-    if (!err) err = nx_rt_leb_put(out, body.n);
+    if (!err) err = nx_rt_put_uleb(out, body.n);
     if (!err) err = nx_buf_append_slice(out, nx_buf_view(&body));
     return err;
 }
@@ -177,8 +158,8 @@ static nx_err put_section(const listing *l, nx_buf *out)
 static nx_err put_init(nx_slice init, nx_buf *out)
 {
     nx_err err = nx_buf_append_char(out, 0);
-    if (!err) err = nx_rt_leb_put(out, 1 + sizeof NX_RT_INIT_SECTION - 1 + init.n);
-    if (!err) err = nx_rt_leb_put(out, sizeof NX_RT_INIT_SECTION - 1);
+    if (!err) err = nx_rt_put_uleb(out, 1 + sizeof NX_RT_INIT_SECTION - 1 + init.n);
+    if (!err) err = nx_rt_put_uleb(out, sizeof NX_RT_INIT_SECTION - 1);
     if (!err) err = nx_buf_append_cstr(out, NX_RT_INIT_SECTION);
     return err ? err : nx_buf_append_slice(out, init);
 }

@@ -18,7 +18,7 @@ enum { UNIT_COMPILE = 1 };
 
 typedef struct abbrev {
     uint64_t tag;
-    nx_rt_dw attributes; /* pairs of name and form */
+    nx_rt_bytes attributes; /* pairs of name and form */
 } abbrev;
 
 typedef struct unit {
@@ -72,44 +72,44 @@ static unsigned fixed_bytes(const unit *u, uint64_t form)
     }
 }
 
-static value get_value(const unit *u, nx_rt_dw *c, uint64_t form, int64_t implicit)
+static value get_value(const unit *u, nx_rt_bytes *c, uint64_t form, int64_t implicit)
 {
-    if (form == NX_RT_DW_FORM_INDIRECT) form = nx_rt_dw_uleb(c);
+    if (form == NX_RT_DW_FORM_INDIRECT) form = nx_rt_take_uleb(c);
     value v = {.form = form};
     unsigned n = fixed_bytes(u, form);
     if (n) {
-        v.number = nx_rt_dw_get(c, n);
+        v.number = nx_rt_take_le(c, n);
         return v;
     }
     switch (form) {
     case NX_RT_DW_FORM_FLAG_PRESENT: v.number = 1; break;
     case NX_RT_DW_FORM_IMPLICIT_CONST: v.number = (uint64_t)implicit; break;
-    case NX_RT_DW_FORM_SDATA: v.number = (uint64_t)nx_rt_dw_sleb(c); break;
+    case NX_RT_DW_FORM_SDATA: v.number = (uint64_t)nx_rt_take_sleb(c); break;
     case NX_RT_DW_FORM_UDATA:
     case NX_RT_DW_FORM_REF_UDATA:
     case NX_RT_DW_FORM_STRX:
     case NX_RT_DW_FORM_ADDRX:
     case NX_RT_DW_FORM_LOCLISTX:
-    case NX_RT_DW_FORM_RNGLISTX: v.number = nx_rt_dw_uleb(c); break;
-    case NX_RT_DW_FORM_STRING: v.text = nx_rt_dw_cstr(c); break;
-    case NX_RT_DW_FORM_STRP: v.text = nx_rt_dw_cstr_at(u->d->lines.debug_str, nx_rt_dw_get(c, 4)); break;
-    case NX_RT_DW_FORM_LINE_STRP: v.text = nx_rt_dw_cstr_at(u->d->lines.debug_line_str, nx_rt_dw_get(c, 4)); break;
-    case NX_RT_DW_FORM_BLOCK1: nx_rt_dw_skip(c, nx_rt_dw_get(c, 1)); break;
-    case NX_RT_DW_FORM_BLOCK2: nx_rt_dw_skip(c, nx_rt_dw_get(c, 2)); break;
-    case NX_RT_DW_FORM_BLOCK4: nx_rt_dw_skip(c, nx_rt_dw_get(c, 4)); break;
+    case NX_RT_DW_FORM_RNGLISTX: v.number = nx_rt_take_uleb(c); break;
+    case NX_RT_DW_FORM_STRING: v.text = nx_rt_take_cstr(c); break;
+    case NX_RT_DW_FORM_STRP: v.text = nx_rt_dw_cstr_at(u->d->lines.debug_str, nx_rt_take_le(c, 4)); break;
+    case NX_RT_DW_FORM_LINE_STRP: v.text = nx_rt_dw_cstr_at(u->d->lines.debug_line_str, nx_rt_take_le(c, 4)); break;
+    case NX_RT_DW_FORM_BLOCK1: (void)nx_rt_take(c, nx_rt_take_byte(c)); break;
+    case NX_RT_DW_FORM_BLOCK2: (void)nx_rt_take(c, nx_rt_take_le(c, 2)); break;
+    case NX_RT_DW_FORM_BLOCK4: (void)nx_rt_take(c, nx_rt_take_le(c, 4)); break;
     case NX_RT_DW_FORM_BLOCK:
-    case NX_RT_DW_FORM_EXPRLOC: nx_rt_dw_skip(c, nx_rt_dw_uleb(c)); break;
-    default: c->is_bad = true;
+    case NX_RT_DW_FORM_EXPRLOC: (void)nx_rt_take(c, nx_rt_take_uleb(c)); break;
+    default: nx_rt_bytes_fail(c);
     }
     return v;
 }
 
-static void read_entry(const unit *u, nx_rt_dw *c, nx_rt_dw attributes, entry *ret)
+static void read_entry(const unit *u, nx_rt_bytes *c, nx_rt_bytes attributes, entry *ret)
 {
     *ret = (entry){0};
     while (!c->is_bad && !attributes.is_bad) {
-        uint64_t name = nx_rt_dw_uleb(&attributes), form = nx_rt_dw_uleb(&attributes);
-        int64_t implicit = form == NX_RT_DW_FORM_IMPLICIT_CONST ? nx_rt_dw_sleb(&attributes) : 0;
+        uint64_t name = nx_rt_take_uleb(&attributes), form = nx_rt_take_uleb(&attributes);
+        int64_t implicit = form == NX_RT_DW_FORM_IMPLICIT_CONST ? nx_rt_take_sleb(&attributes) : 0;
         if (!name && !form) return;
         value v = get_value(u, c, form, implicit);
         switch (name) {
@@ -128,29 +128,29 @@ static void read_entry(const unit *u, nx_rt_dw *c, nx_rt_dw attributes, entry *r
 /* Codes count from 1, one after the other, in what compilers write; one that does not fit ends the unit when it is used. */
 static void read_abbrevs(unit *u, uint64_t offset)
 {
-    nx_rt_dw c = nx_rt_dw_at(u->d->abbrev, offset);
+    nx_rt_bytes c = nx_rt_bytes_at(u->d->abbrev, offset);
     u->n_abbrevs = 1;
     while (!c.is_bad) {
-        uint64_t code = nx_rt_dw_uleb(&c);
+        uint64_t code = nx_rt_take_uleb(&c);
         if (code != u->n_abbrevs || code >= ABBREVS_MAX) return;
         abbrev *a = &u->abbrevs[u->n_abbrevs++];
-        a->tag = nx_rt_dw_uleb(&c);
-        (void)nx_rt_dw_get(&c, 1); /* whether it has children */
+        a->tag = nx_rt_take_uleb(&c);
+        (void)nx_rt_take_byte(&c); /* whether it has children */
         a->attributes = c;
         for (uint64_t name = 1, form = 1; (name || form) && !c.is_bad;) {
-            name = nx_rt_dw_uleb(&c);
-            form = nx_rt_dw_uleb(&c);
-            if (form == NX_RT_DW_FORM_IMPLICIT_CONST) (void)nx_rt_dw_sleb(&c);
+            name = nx_rt_take_uleb(&c);
+            form = nx_rt_take_uleb(&c);
+            if (form == NX_RT_DW_FORM_IMPLICIT_CONST) (void)nx_rt_take_sleb(&c);
         }
     }
 }
 
 static void tell_ranges(const unit *u, const entry *e, const nx_rt_debug_told *told)
 {
-    nx_rt_dw c = nx_rt_dw_at(u->d->ranges, e->ranges.number);
+    nx_rt_bytes c = nx_rt_bytes_at(u->d->ranges, e->ranges.number);
     uint64_t base = u->low, all_ones = u->address_bytes == 8 ? UINT64_MAX : UINT32_MAX;
     while (!c.is_bad) {
-        uint64_t begin = nx_rt_dw_get(&c, u->address_bytes), end = nx_rt_dw_get(&c, u->address_bytes);
+        uint64_t begin = nx_rt_take_le(&c, u->address_bytes), end = nx_rt_take_le(&c, u->address_bytes);
         if (!begin && !end) return;
         if (begin == all_ones) base = end;
         else if (begin < end) told->on_call(told->self, base + begin, base + end, e->file.number, e->line.number);
@@ -169,11 +169,11 @@ static void tell_call(const unit *u, const entry *e, const nx_rt_debug_told *tol
     if (e->low.number < end) told->on_call(told->self, e->low.number, end, e->file.number, e->line.number);
 }
 
-static void read_entries(unit *u, nx_rt_dw c, const nx_rt_debug_told *told)
+static void read_entries(unit *u, nx_rt_bytes c, const nx_rt_debug_told *told)
 {
     bool is_wanted = false;
     for (bool is_first = true; c.p < c.end && !c.is_bad; is_first = false) {
-        uint64_t code = nx_rt_dw_uleb(&c);
+        uint64_t code = nx_rt_take_uleb(&c);
         entry e;
         if (code == 0 && !is_first) continue;
         if (code == 0 || code >= u->n_abbrevs) break;
@@ -191,18 +191,18 @@ static void read_entries(unit *u, nx_rt_dw c, const nx_rt_debug_told *told)
 }
 
 /* `c` holds the unit alone. */
-static void read_unit(unit *u, nx_rt_dw c, const nx_rt_debug_told *told)
+static void read_unit(unit *u, nx_rt_bytes c, const nx_rt_debug_told *told)
 {
     uint64_t abbrevs = 0;
-    u->version = (unsigned)nx_rt_dw_get(&c, 2);
+    u->version = (unsigned)nx_rt_take_le(&c, 2);
     if (u->version < 2 || u->version > 5) return;
     if (u->version == 5) {
-        if (nx_rt_dw_get(&c, 1) != UNIT_COMPILE) return;
-        u->address_bytes = (uint8_t)nx_rt_dw_get(&c, 1);
-        abbrevs = nx_rt_dw_get(&c, 4);
+        if (nx_rt_take_byte(&c) != UNIT_COMPILE) return;
+        u->address_bytes = nx_rt_take_byte(&c);
+        abbrevs = nx_rt_take_le(&c, 4);
     } else {
-        abbrevs = nx_rt_dw_get(&c, 4);
-        u->address_bytes = (uint8_t)nx_rt_dw_get(&c, 1);
+        abbrevs = nx_rt_take_le(&c, 4);
+        u->address_bytes = nx_rt_take_byte(&c);
     }
     if (c.is_bad || (u->address_bytes != 4 && u->address_bytes != 8)) return;
     read_abbrevs(u, abbrevs);
@@ -213,13 +213,11 @@ nx_err nx_rt_inlined_each(const nx_rt_debug *d, const nx_rt_debug_told *told)
 {
     unit u = {.d = d, .abbrevs = calloc(ABBREVS_MAX, sizeof *u.abbrevs)};
     if (!u.abbrevs) return NX_ENOMEM;
-    nx_rt_dw c = nx_rt_dw_at(d->info, 0);
+    nx_rt_bytes c = nx_rt_bytes_at(d->info, 0);
     while (!c.is_bad && c.p < c.end) {
-        uint64_t bytes = nx_rt_dw_get(&c, 4);
-        nx_rt_dw whole = {c.p, c.p, false};
-        nx_rt_dw_skip(&c, bytes);
-        whole.end = c.p;
-        if (!c.is_bad) read_unit(&u, whole, told);
+        uint64_t bytes = nx_rt_take_le(&c, 4);
+        nx_slice whole = nx_rt_take(&c, bytes);
+        if (!c.is_bad) read_unit(&u, nx_rt_bytes_of(whole), told);
     }
     free(u.abbrevs);
     return NX_OK;

@@ -1,24 +1,19 @@
-/* dwarf_read.h: taking numbers and texts from DWARF sections, and the line tables of one unit.
+/* dwarf_read.h: the forms of values in DWARF sections, and the line tables of one unit.
  * Ownership: everything lends from the module.
  * Threads:   plain functions.
- * Errors:    a cursor that was asked for what is not there is bad, stays so, and gives zeros: one look at the end is enough.
+ * Errors:    false: damaged, or of another version; rows are told as far as they can be read.
  * Source:    DWARF 5, sections 6.2 and 7.5; versions 2 to 5, the 32-bit format. */
 #ifndef NX_RT_DWARF_READ_H
 #define NX_RT_DWARF_READ_H
+#include "bytes.h"
 #include "module.h"
 
-typedef struct nx_rt_dw {
-    const uint8_t *p, *end;
-    bool is_bad;
-} nx_rt_dw;
-
-nx_rt_dw nx_rt_dw_at(nx_slice section, uint64_t offset); /* bad where the section ends before */
-uint64_t nx_rt_dw_get(nx_rt_dw *c, unsigned n);          /* of n bytes, up to 8 of which count */
-uint64_t nx_rt_dw_uleb(nx_rt_dw *c);
-int64_t nx_rt_dw_sleb(nx_rt_dw *c);
-nx_slice nx_rt_dw_cstr(nx_rt_dw *c);
-void nx_rt_dw_skip(nx_rt_dw *c, uint64_t n);
-nx_slice nx_rt_dw_cstr_at(nx_slice table, uint64_t offset);
+/* A text of a section of texts; none where that is damaged. */
+static inline nx_slice nx_rt_dw_cstr_at(nx_slice table, uint64_t offset)
+{
+    nx_rt_bytes c = nx_rt_bytes_at(table, offset);
+    return nx_rt_take_cstr(&c);
+}
 
 /* How a value is written; section 7.5.6. */
 enum { NX_RT_DW_FORM_ADDR = 0x01,
@@ -73,8 +68,8 @@ typedef struct nx_rt_line_unit {
     uint8_t min_length, line_range, opcode_base;
     int8_t line_base;
     const uint8_t *lengths; /* of the standard opcodes */
-    nx_rt_dw names;         /* directories and files */
-    nx_rt_dw program;
+    nx_rt_bytes names;      /* directories and files */
+    nx_rt_bytes program;
 } nx_rt_line_unit;
 
 /* [address, end) of the code section belongs to `line` of file `file`; line 0: to none. */
@@ -82,7 +77,7 @@ typedef struct nx_rt_line_row {
     uint64_t address, end, file, line;
 } nx_rt_line_row;
 
-/* The unit that begins at `offset` of .debug_line. False: damaged, or of another version. */
+/* The unit that begins at `offset` of .debug_line. */
 bool nx_rt_line_unit_at(const nx_rt_facts *f, uint64_t offset, nx_rt_line_unit *ret);
 void nx_rt_line_unit_rows(const nx_rt_line_unit *u, void (*on_row)(void *self, const nx_rt_line_unit *u, const nx_rt_line_row *row), void *self);
 /* As the compiler was given it: what is not absolute is below the unit's own folder. */

@@ -4,89 +4,30 @@
 
 #include <inttypes.h>
 
-/* A cursor over the module. After a failed read `is_bad` stays set and all reads give zero, so that callers check once. */
-typedef struct reader {
-    const uint8_t *start, *p, *end;
-    bool is_bad;
-} reader;
+#include "bytes.h"
 
-static uint8_t read_byte(reader *r)
+static size_t offset_of(nx_slice module, const nx_rt_bytes *b) { return (size_t)(b->p - (const uint8_t *)module.p); }
+
+static void read_limits(nx_rt_bytes *r, nx_rt_memory_facts *m)
 {
-    if (r->p >= r->end) {
-        r->is_bad = true;
-        return 0;
-    }
-    return *r->p++;
-}
-
-/* Unsigned LEB128 of at most `bits` bits (specification 5.2.2). */
-static uint64_t read_leb(reader *r, unsigned bits)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; shift < bits; shift += 7) {
-        uint8_t b = read_byte(r);
-        unsigned left = bits - shift;
-        if (left < 7 && (b & 0x7fu) >> left) break; /* bits beyond the width */
-        v |= (uint64_t)(b & 0x7fu) << shift;
-        if (!(b & 0x80u)) return r->is_bad ? 0 : v;
-    }
-    r->is_bad = true;
-    return 0;
-}
-
-static uint32_t read_u32(reader *r) { return (uint32_t)read_leb(r, 32); }
-
-static nx_slice read_bytes(reader *r, uint64_t n)
-{
-    if (r->is_bad || n > (uint64_t)(r->end - r->p)) {
-        r->is_bad = true;
-        return NX_SLICE_NULL;
-    }
-    nx_slice s = nx_slice_make(r->p, (size_t)n);
-    r->p += n;
-    return s;
-}
-
-static nx_slice read_name(reader *r)
-{
-    uint32_t n = read_u32(r);
-    return read_bytes(r, n);
-}
-
-/* A count of things of at least one byte each: never more than there are bytes, so that arrays are bounded by the input. */
-static uint32_t read_count(reader *r)
-{
-    uint32_t n = read_u32(r);
-    if (n > (uint64_t)(r->end - r->p)) r->is_bad = true;
-    return r->is_bad ? 0 : n;
-}
-
-static nx_err unreadable(const reader *r, const char *what, nx_error *reterr)
-{
-    return nx_error_set(reterr, NX_EMODULE, "not a valid WebAssembly module: the %s section is damaged near byte %zu", what,
-                        (size_t)(r->p - r->start));
-}
-
-static void read_limits(reader *r, nx_rt_memory_facts *m)
-{
-    uint8_t flags = read_byte(r);
+    uint8_t flags = nx_rt_take_byte(r);
     m->is_shared = (flags & 2u) != 0;
     m->is_64 = (flags & 4u) != 0;
     m->has_custom_page = (flags & 8u) != 0;
-    m->min_pages = read_leb(r, 64);
-    m->max_pages = flags & 1u ? read_leb(r, 64) : UINT64_MAX;
-    if (m->has_custom_page) (void)read_u32(r);
-    if (flags > 15) r->is_bad = true;
+    m->min_pages = nx_rt_take_uleb_of(r, 64);
+    m->max_pages = flags & 1u ? nx_rt_take_uleb_of(r, 64) : UINT64_MAX;
+    if (m->has_custom_page) (void)nx_rt_take_u32(r);
+    if (flags > 15) nx_rt_bytes_fail(r);
 }
 
 /* A reference or value type: one byte, or 0x63/0x64 and a heap type (typed function references). */
-static void skip_valtype(reader *r)
+static void skip_valtype(nx_rt_bytes *r)
 {
-    uint8_t b = read_byte(r);
-    if (b == 0x63 || b == 0x64) (void)read_leb(r, 33);
+    uint8_t b = nx_rt_take_byte(r);
+    if (b == 0x63 || b == 0x64) (void)nx_rt_take_uleb_of(r, 33);
 }
 
-static void skip_table_type(reader *r)
+static void skip_table_type(nx_rt_bytes *r)
 {
     nx_rt_memory_facts unused;
     skip_valtype(r);
@@ -99,43 +40,43 @@ static void note_memory(nx_rt_facts *f, nx_rt_memory_facts m)
 }
 
 /* Types as bytes; false: one of them takes more than a byte, and what follows can't be told apart any more. */
-static bool read_valtypes(reader *r, nx_slice *ret)
+static bool read_valtypes(nx_rt_bytes *r, nx_slice *ret)
 {
-    *ret = read_bytes(r, read_count(r));
+    *ret = nx_rt_take(r, nx_rt_take_count(r));
     return r->is_bad || (!memchr(ret->p, 0x63, ret->n) && !memchr(ret->p, 0x64, ret->n));
 }
 
-static nx_err read_types(reader *r, nx_arena *a, nx_rt_facts *f)
+static nx_err read_types(nx_rt_bytes *r, nx_arena *a, nx_rt_facts *f)
 {
-    uint32_t n = read_count(r);
+    uint32_t n = nx_rt_take_count(r);
     f->types = nx_arena_calloc(a, n ? n : 1, sizeof *f->types);
     if (!f->types) return NX_ENOMEM;
     f->n_types = n;
     for (uint32_t i = 0; i < n && !r->is_bad; i++) {
         nx_rt_functype *t = &f->types[i];
         /* A recursion group, a GC type or a typed reference: this and the later indices stay unknown. */
-        if (read_byte(r) != 0x60 || !read_valtypes(r, &t->params) || !read_valtypes(r, &t->results)) break;
+        if (nx_rt_take_byte(r) != 0x60 || !read_valtypes(r, &t->params) || !read_valtypes(r, &t->results)) break;
         t->is_known = !r->is_bad;
     }
     return NX_OK;
 }
 
-static nx_err read_imports(reader *r, nx_arena *a, nx_rt_facts *f, nx_error *reterr)
+static nx_err read_imports(nx_rt_bytes *r, nx_arena *a, nx_rt_facts *f, nx_error *reterr)
 {
-    uint32_t n = read_count(r);
+    uint32_t n = nx_rt_take_count(r);
     if (n > NX_RT_IMPORTS_MAX)
         return nx_error_set(reterr, NX_EMODULE, "the module has %" PRIu32 " imports; at most %u are taken", n, NX_RT_IMPORTS_MAX);
     f->imports = nx_arena_calloc(a, n ? n : 1, sizeof *f->imports);
     if (!f->imports) return NX_ENOMEM;
     for (uint32_t i = 0; i < n && !r->is_bad; i++) {
         nx_rt_import *im = &f->imports[i];
-        im->module = read_name(r);
-        im->name = read_name(r);
-        uint8_t kind = read_byte(r);
+        im->module = nx_rt_take_sized(r);
+        im->name = nx_rt_take_sized(r);
+        uint8_t kind = nx_rt_take_byte(r);
         im->kind = (nx_rt_extern_kind)kind;
         switch (kind) {
         case NX_RT_FUNC:
-            im->type = read_u32(r);
+            im->type = nx_rt_take_u32(r);
             f->n_imported_funcs++;
             break;
         case NX_RT_TABLE:
@@ -151,105 +92,97 @@ static nx_err read_imports(reader *r, nx_arena *a, nx_rt_facts *f, nx_error *ret
         }
         case NX_RT_GLOBAL:
             skip_valtype(r);
-            (void)read_byte(r);
+            (void)nx_rt_take_byte(r);
             break;
         case NX_RT_TAG:
-            (void)read_byte(r);
-            (void)read_u32(r);
+            (void)nx_rt_take_byte(r);
+            (void)nx_rt_take_u32(r);
             break;
-        default: r->is_bad = true;
+        default: nx_rt_bytes_fail(r);
         }
         if (!r->is_bad) f->n_imports++;
     }
     return NX_OK;
 }
 
-static nx_err read_functions(reader *r, nx_arena *a, nx_rt_facts *f)
+static nx_err read_functions(nx_rt_bytes *r, nx_arena *a, nx_rt_facts *f)
 {
-    uint32_t n = read_count(r), k = 0;
+    uint32_t n = nx_rt_take_count(r), k = 0;
     f->func_types = nx_arena_calloc(a, (size_t)n + f->n_imported_funcs + 1, sizeof *f->func_types);
     if (!f->func_types) return NX_ENOMEM;
     for (uint32_t i = 0; i < f->n_imports; i++)
         if (f->imports[i].kind == NX_RT_FUNC) f->func_types[k++] = f->imports[i].type;
-    for (uint32_t i = 0; i < n; i++) f->func_types[k++] = read_u32(r);
+    for (uint32_t i = 0; i < n; i++) f->func_types[k++] = nx_rt_take_u32(r);
     f->n_funcs = k;
     return NX_OK;
 }
 
-static nx_err read_exports(reader *r, nx_arena *a, nx_rt_facts *f, nx_error *reterr)
+static nx_err read_exports(nx_rt_bytes *r, nx_arena *a, nx_rt_facts *f, nx_error *reterr)
 {
-    uint32_t n = read_count(r);
+    uint32_t n = nx_rt_take_count(r);
     if (n > NX_RT_EXPORTS_MAX)
         return nx_error_set(reterr, NX_EMODULE, "the module has %" PRIu32 " exports; at most %u are taken", n, NX_RT_EXPORTS_MAX);
     f->exports = nx_arena_calloc(a, n ? n : 1, sizeof *f->exports);
     if (!f->exports) return NX_ENOMEM;
     for (uint32_t i = 0; i < n && !r->is_bad; i++) {
         nx_rt_export *e = &f->exports[i];
-        e->name = read_name(r);
-        uint8_t kind = read_byte(r);
+        e->name = nx_rt_take_sized(r);
+        uint8_t kind = nx_rt_take_byte(r);
         e->kind = (nx_rt_extern_kind)kind;
-        e->index = read_u32(r);
-        if (kind > NX_RT_TAG) r->is_bad = true;
+        e->index = nx_rt_take_u32(r);
+        if (kind > NX_RT_TAG) nx_rt_bytes_fail(r);
         if (!r->is_bad) f->n_exports++;
     }
     return NX_OK;
 }
 
-static void read_custom(reader *r, nx_rt_facts *f)
+static void read_custom(nx_rt_bytes *r, nx_rt_facts *f)
 {
-    nx_slice name = read_name(r);
+    nx_slice name = nx_rt_take_sized(r);
     if (r->is_bad) return;
     if (nx_slice_eq_cstr(name, "name")) f->has_names = true;
     if (nx_slice_eq_cstr(name, ".debug_info")) f->has_dwarf = true;
-    nx_slice payload = nx_slice_make(r->p, (size_t)(r->end - r->p));
+    nx_slice payload = nx_rt_bytes_left(r);
     if (nx_slice_eq_cstr(name, "producers")) f->producers = payload;
     if (nx_slice_eq_cstr(name, ".debug_line")) f->debug_line = payload;
     if (nx_slice_eq_cstr(name, ".debug_str")) f->debug_str = payload;
     if (nx_slice_eq_cstr(name, ".debug_line_str")) f->debug_line_str = payload;
     if (nx_slice_eq_cstr(name, "sourceMappingURL")) {
-        f->source_map_url = read_name(r);
+        f->source_map_url = nx_rt_take_sized(r);
         r->is_bad = false; /* as with all custom sections, damage is no reason to refuse the module */
     }
 }
 
-enum { SEC_CUSTOM,
-       SEC_TYPE,
-       SEC_IMPORT,
-       SEC_FUNCTION,
-       SEC_TABLE,
-       SEC_MEMORY,
-       SEC_GLOBAL,
-       SEC_EXPORT,
-       SEC_START,
-       SEC_CODE = 10 };
 static const char *const section_names[] = {"custom", "type", "import", "function", "table", "memory", "global", "export", "start"};
 
-static nx_err read_section(uint8_t id, reader *r, nx_arena *a, nx_rt_facts *f, nx_error *reterr)
+static nx_err read_section(nx_slice module, uint8_t id, nx_rt_bytes *r, nx_arena *a, nx_rt_facts *f, nx_error *reterr)
 {
     nx_err err = NX_OK;
     switch (id) {
-    case SEC_CUSTOM: read_custom(r, f); break;
-    case SEC_TYPE: err = read_types(r, a, f); break;
-    case SEC_IMPORT: err = read_imports(r, a, f, reterr); break;
-    case SEC_FUNCTION: err = read_functions(r, a, f); break;
-    case SEC_TABLE: f->n_tables += read_count(r); break;
-    case SEC_MEMORY:
-        for (uint32_t n = read_count(r); n > 0 && !r->is_bad; n--) {
+    case NX_RT_SEC_CUSTOM: read_custom(r, f); break;
+    case NX_RT_SEC_TYPE: err = read_types(r, a, f); break;
+    case NX_RT_SEC_IMPORT: err = read_imports(r, a, f, reterr); break;
+    case NX_RT_SEC_FUNCTION: err = read_functions(r, a, f); break;
+    case NX_RT_SEC_TABLE: f->n_tables += nx_rt_take_count(r); break;
+    case NX_RT_SEC_MEMORY:
+        for (uint32_t n = nx_rt_take_count(r); n > 0 && !r->is_bad; n--) {
             nx_rt_memory_facts m = {0};
             read_limits(r, &m);
             note_memory(f, m);
         }
         break;
-    case SEC_EXPORT: err = read_exports(r, a, f, reterr); break;
-    case SEC_START: f->has_start = true; break;
-    case SEC_CODE:
-        f->code = nx_slice_make(r->p, (size_t)(r->end - r->p));
-        f->code_offset = (size_t)(r->p - r->start);
+    case NX_RT_SEC_EXPORT: err = read_exports(r, a, f, reterr); break;
+    case NX_RT_SEC_START: f->has_start = true; break;
+    case NX_RT_SEC_CODE:
+        f->code = nx_rt_bytes_left(r);
+        f->code_offset = offset_of(module, r);
         break;
     default: break; /* code, data, elements, globals: the engine's business */
     }
     if (err == NX_ENOMEM) return nx_error_set(reterr, NX_ENOMEM, "out of memory while reading a module");
-    if (!err && r->is_bad) return unreadable(r, section_names[id <= SEC_START ? id : 0], reterr);
+    if (!err && r->is_bad)
+        return nx_error_set(reterr, NX_EMODULE, "not a valid WebAssembly module: the %s section is damaged near byte %zu", section_names[id <= NX_RT_SEC_START ? id : 0],
+                            offset_of(module, r));
     return err;
 }
 
@@ -279,27 +212,21 @@ nx_err nx_rt_facts_read(nx_slice bytes, nx_arena *a, nx_rt_facts *ret, nx_error 
     nx_err err = read_preamble(bytes, &f, reterr);
     if (err) return err;
     uint32_t seen = 0; /* a section of each kind at most, but custom ones: later counts and arrays would not fit together */
-    reader r = {.start = (const uint8_t *)bytes.p, .p = (const uint8_t *)bytes.p + 8, .end = (const uint8_t *)bytes.p + bytes.n};
-    while (!f.is_component && r.p < r.end) {
-        uint8_t id = read_byte(&r);
-        uint32_t size = read_u32(&r);
-        nx_slice body = read_bytes(&r, size);
-        if (r.is_bad)
-            return nx_error_set(reterr, NX_EMODULE, "not a valid WebAssembly module: it ends in the middle of a section (byte %zu of %zu)",
-                                (size_t)(r.p - r.start), bytes.n);
+    nx_rt_bytes r = nx_rt_sections_of(bytes);
+    uint8_t id;
+    nx_slice body;
+    while (!f.is_component && nx_rt_take_section(&r, &id, &body)) {
         if (id >= 32 || (id && seen & 1u << id))
             return nx_error_set(reterr, NX_EMODULE, "not a valid WebAssembly module: section %u is unknown or there twice", id);
         seen |= 1u << id;
-        const uint8_t *p = (const uint8_t *)body.p;
-        reader section = {.start = r.start, .p = p, .end = p + body.n};
-        err = read_section(id, &section, a, &f, reterr);
+        nx_rt_bytes section = nx_rt_bytes_of(body);
+        err = read_section(bytes, id, &section, a, &f, reterr);
         if (err) return err;
     }
+    if (r.is_bad)
+        return nx_error_set(reterr, NX_EMODULE, "not a valid WebAssembly module: it ends in the middle of a section (byte %zu of %zu)", offset_of(bytes, &r), bytes.n);
     if (!f.func_types && f.n_imported_funcs) { /* a module without functions of its own */
-        reader none = {0};
-        static const uint8_t zero = 0;
-        none.p = none.start = &zero;
-        none.end = &zero + 1;
+        nx_rt_bytes none = nx_rt_bytes_of(nx_slice_make("\0", 1));
         if (read_functions(&none, a, &f)) return nx_error_set(reterr, NX_ENOMEM, "out of memory while reading a module");
     }
     *ret = f;

@@ -5,78 +5,19 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SEC_CUSTOM,
-       SEC_TYPE,
-       SEC_IMPORT,
-       SEC_FUNCTION,
-       SEC_TABLE,
-       SEC_MEMORY,
-       SEC_GLOBAL,
-       SEC_EXPORT,
-       SEC_START,
-       SEC_ELEMENT,
-       SEC_CODE,
-       SEC_DATA,
-       SEC_DATA_COUNT };
-#define HEAD_BYTES 8u
+#include "bytes.h"
+
 #define GAP_BYTES 16u /* zeros that are cheaper kept than left out by another segment */
 #define SEGMENTS_MAX 60000u
 
-/* ---- reading: all lengths are checked, and a failed read stays failed */
-
-typedef struct cursor {
-    const uint8_t *p, *end;
-    bool is_bad;
-} cursor;
-
-static cursor of(nx_slice s) { return (cursor){(const uint8_t *)s.p, (const uint8_t *)s.p + s.n, false}; }
-
-static uint8_t take(cursor *c)
-{
-    if (c->p >= c->end) {
-        c->is_bad = true;
-        return 0;
-    }
-    return *c->p++;
-}
-
-/* Any LEB128; signed ones are only passed over. */
-static uint64_t take_leb(cursor *c)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; shift < 70; shift += 7) {
-        uint8_t b = take(c);
-        if (shift < 64) v |= (uint64_t)(b & 0x7fu) << shift;
-        if (!(b & 0x80u)) return v;
-    }
-    c->is_bad = true;
-    return 0;
-}
-
-static nx_slice take_bytes(cursor *c, uint64_t n)
-{
-    if (c->is_bad || n > (uint64_t)(c->end - c->p)) {
-        c->is_bad = true;
-        return NX_SLICE_NULL;
-    }
-    nx_slice s = nx_slice_make(c->p, (size_t)n);
-    c->p += n;
-    return s;
-}
-
-static uint64_t take_count(cursor *c)
-{
-    uint64_t n = take_leb(c);
-    if (n > (uint64_t)(c->end - c->p)) c->is_bad = true;
-    return c->is_bad ? 0 : n;
-}
+/* ---- reading */
 
 /* A constant expression up to and with its end. */
-static nx_slice take_constant(cursor *c)
+static nx_slice take_constant(nx_rt_bytes *c)
 {
     const uint8_t *start = c->p;
     for (;;) {
-        uint8_t op = take(c);
+        uint8_t op = nx_rt_take_byte(c);
         if (c->is_bad) return NX_SLICE_NULL;
         switch (op) {
         case 0x0b: return nx_slice_make(start, (size_t)(c->p - start));
@@ -84,12 +25,12 @@ static nx_slice take_constant(cursor *c)
         case 0x42:
         case 0x23:
         case 0xd0:
-        case 0xd2: (void)take_leb(c); break;
-        case 0x43: (void)take_bytes(c, 4); break;
-        case 0x44: (void)take_bytes(c, 8); break;
+        case 0xd2: (void)nx_rt_take_uleb(c); break;
+        case 0x43: (void)nx_rt_take(c, 4); break;
+        case 0x44: (void)nx_rt_take(c, 8); break;
         case 0xfd:
-            if (take_leb(c) != 12) c->is_bad = true; /* v128.const */
-            (void)take_bytes(c, 16);
+            if (nx_rt_take_uleb(c) != 12) nx_rt_bytes_fail(c); /* v128.const */
+            (void)nx_rt_take(c, 16);
             break;
         case 0x6a: /* extended constants: add, sub, mul */
         case 0x6b:
@@ -97,7 +38,7 @@ static nx_slice take_constant(cursor *c)
         case 0x7c:
         case 0x7d:
         case 0x7e: break;
-        default: c->is_bad = true;
+        default: nx_rt_bytes_fail(c);
         }
     }
 }
@@ -109,27 +50,27 @@ static nx_err damaged(const char *what, nx_error *reterr)
 
 static nx_err read_imports(nx_rt_sections *s, nx_error *reterr)
 {
-    cursor c = of(s->body[SEC_IMPORT]);
-    if (!s->body[SEC_IMPORT].p) return NX_OK;
-    for (uint64_t n = take_count(&c); n && !c.is_bad; n--) {
-        (void)take_bytes(&c, take_leb(&c));
-        (void)take_bytes(&c, take_leb(&c));
-        if (take(&c) != 0) return nx_error_set(reterr, NX_EMODULE, "only functions may be imported by a module that is initialised ahead of time");
-        (void)take_leb(&c);
+    nx_rt_bytes c = nx_rt_bytes_of(s->body[NX_RT_SEC_IMPORT]);
+    if (!s->body[NX_RT_SEC_IMPORT].p) return NX_OK;
+    for (uint64_t n = nx_rt_take_count(&c); n && !c.is_bad; n--) {
+        (void)nx_rt_take_sized(&c);
+        (void)nx_rt_take_sized(&c);
+        if (nx_rt_take_byte(&c) != 0) return nx_error_set(reterr, NX_EMODULE, "only functions may be imported by a module that is initialised ahead of time");
+        (void)nx_rt_take_u32(&c);
     }
     return c.is_bad ? damaged("imports", reterr) : NX_OK;
 }
 
 static nx_err read_globals(nx_rt_sections *s, nx_arena *a, nx_error *reterr)
 {
-    cursor c = of(s->body[SEC_GLOBAL]);
-    if (!s->body[SEC_GLOBAL].p) return NX_OK;
-    uint64_t n = take_count(&c);
+    nx_rt_bytes c = nx_rt_bytes_of(s->body[NX_RT_SEC_GLOBAL]);
+    if (!s->body[NX_RT_SEC_GLOBAL].p) return NX_OK;
+    uint64_t n = nx_rt_take_count(&c);
     s->globals = nx_arena_calloc(a, n + 1, sizeof *s->globals);
     if (!s->globals) return nx_error_set(reterr, NX_ENOMEM, "out of memory");
     for (uint64_t i = 0; i < n && !c.is_bad; i++) {
         nx_rt_global *g = &s->globals[s->n_globals++];
-        g->type = take_bytes(&c, 2);
+        g->type = nx_rt_take(&c, 2);
         if (c.is_bad) break;
         g->is_mutable = (uint8_t)g->type.p[1] == 1;
         if (g->is_mutable && !memchr("\x7f\x7e\x7d\x7c", g->type.p[0], 4))
@@ -141,14 +82,14 @@ static nx_err read_globals(nx_rt_sections *s, nx_arena *a, nx_error *reterr)
 
 static nx_err read_memory(nx_rt_sections *s, nx_error *reterr)
 {
-    cursor c = of(s->body[SEC_MEMORY]);
-    if (!s->body[SEC_MEMORY].p) return NX_OK;
-    s->n_memories = (unsigned)take_count(&c);
+    nx_rt_bytes c = nx_rt_bytes_of(s->body[NX_RT_SEC_MEMORY]);
+    if (!s->body[NX_RT_SEC_MEMORY].p) return NX_OK;
+    s->n_memories = (unsigned)nx_rt_take_count(&c);
     if (s->n_memories > 1) return nx_error_set(reterr, NX_EMODULE, "a module with several memories can't be initialised ahead of time");
     if (s->n_memories) {
-        s->memory_flags = take(&c);
-        s->memory_min = take_leb(&c);
-        if (s->memory_flags & 1u) s->memory_max = take_leb(&c);
+        s->memory_flags = nx_rt_take_byte(&c);
+        s->memory_min = nx_rt_take_u32(&c);
+        if (s->memory_flags & 1u) s->memory_max = nx_rt_take_u32(&c);
     }
     return c.is_bad || s->memory_flags > 1 ? damaged("memory", reterr) : NX_OK;
 }
@@ -156,21 +97,21 @@ static nx_err read_memory(nx_rt_sections *s, nx_error *reterr)
 /* Passive segments can be dropped by initialisation, which nobody could tell afterwards. */
 static nx_err read_segments(nx_rt_sections *s, nx_error *reterr)
 {
-    cursor c = of(s->body[SEC_DATA]);
-    if (s->body[SEC_DATA].p) {
-        uint64_t n = take_count(&c);
+    nx_rt_bytes c = nx_rt_bytes_of(s->body[NX_RT_SEC_DATA]);
+    if (s->body[NX_RT_SEC_DATA].p) {
+        uint64_t n = nx_rt_take_count(&c);
         for (uint64_t i = 0; i < n && !c.is_bad; i++) {
-            uint64_t kind = take_leb(&c);
+            uint64_t kind = nx_rt_take_u32(&c);
             if (kind == 1) return nx_error_set(reterr, NX_EMODULE, "a module with passive data segments can't be initialised ahead of time");
-            if (kind == 2) (void)take_leb(&c);
+            if (kind == 2) (void)nx_rt_take_u32(&c);
             (void)take_constant(&c);
-            (void)take_bytes(&c, take_leb(&c));
+            (void)nx_rt_take_sized(&c);
         }
         s->n_data = (unsigned)n;
     }
-    cursor e = of(s->body[SEC_ELEMENT]);
-    if (!c.is_bad && s->body[SEC_ELEMENT].p && take_count(&e) > 0) {
-        uint64_t kind = take_leb(&e);
+    nx_rt_bytes e = nx_rt_bytes_of(s->body[NX_RT_SEC_ELEMENT]);
+    if (!c.is_bad && s->body[NX_RT_SEC_ELEMENT].p && nx_rt_take_count(&e) > 0) {
+        uint64_t kind = nx_rt_take_u32(&e);
         if ((kind & 3u) == 1) return nx_error_set(reterr, NX_EMODULE, "a module with passive element segments can't be initialised ahead of time");
     }
     return c.is_bad || e.is_bad ? damaged("data", reterr) : NX_OK;
@@ -179,17 +120,17 @@ static nx_err read_segments(nx_rt_sections *s, nx_error *reterr)
 nx_err nx_rt_sections_read(nx_slice module, nx_arena *a, nx_rt_sections *ret, nx_error *reterr)
 {
     nx_rt_sections s = {.module = module};
-    cursor c = of(nx_slice_sub(module, HEAD_BYTES, module.n));
-    while (!c.is_bad && c.p < c.end) {
-        uint8_t id = take(&c);
-        nx_slice body = take_bytes(&c, take_leb(&c));
-        if (!c.is_bad && id >= NX_RT_SECTION_IDS) return nx_error_set(reterr, NX_EMODULE, "section %u can't be initialised ahead of time", id);
-        if (!c.is_bad && id) s.body[id] = body;
+    nx_rt_bytes c = nx_rt_sections_of(module);
+    uint8_t id;
+    nx_slice body;
+    while (nx_rt_take_section(&c, &id, &body)) {
+        if (id >= NX_RT_SECTION_IDS) return nx_error_set(reterr, NX_EMODULE, "section %u can't be initialised ahead of time", id);
+        if (id) s.body[id] = body;
     }
-    if (c.is_bad || module.n < HEAD_BYTES) return damaged("sections", reterr);
-    if (s.body[SEC_TABLE].p) {
-        cursor t = of(s.body[SEC_TABLE]);
-        s.n_tables = (unsigned)take_count(&t);
+    if (c.is_bad) return damaged("sections", reterr);
+    if (s.body[NX_RT_SEC_TABLE].p) {
+        nx_rt_bytes t = nx_rt_bytes_of(s.body[NX_RT_SEC_TABLE]);
+        s.n_tables = (unsigned)nx_rt_take_count(&t);
     }
     nx_err err = read_imports(&s, reterr);
     if (!err) err = read_globals(&s, a, reterr);
@@ -200,16 +141,6 @@ nx_err nx_rt_sections_read(nx_slice module, nx_arena *a, nx_rt_sections *ret, nx
 }
 
 /* ---- writing */
-
-static nx_err put_u(nx_buf *out, uint64_t v)
-{
-    nx_err err;
-    do {
-        err = nx_buf_append_char(out, (char)((v & 0x7fu) | (v > 0x7f ? 0x80u : 0)));
-        v >>= 7;
-    } while (v && !err);
-    return err;
-}
 
 static nx_err put_s(nx_buf *out, int64_t v)
 {
@@ -225,7 +156,7 @@ static nx_err put_s(nx_buf *out, int64_t v)
 static nx_err put_section(nx_buf *out, unsigned id, nx_slice body)
 {
     nx_err err = nx_buf_append_char(out, (char)id);
-    if (!err) err = put_u(out, body.n);
+    if (!err) err = nx_rt_put_uleb(out, body.n);
     return err ? err : nx_buf_append_slice(out, body);
 }
 
@@ -238,18 +169,18 @@ static nx_err put_spare(nx_buf *out, char kind, uint8_t what, unsigned i)
 {
     char name[NX_RT_SPARE_NAME_BYTES];
     size_t n = nx_rt_spare_name(name, kind, i);
-    nx_err err = put_u(out, n);
+    nx_err err = nx_rt_put_uleb(out, n);
     if (!err) err = nx_buf_append(out, name, n);
     if (!err) err = nx_buf_append_char(out, (char)what);
-    return err ? err : put_u(out, i); /* nothing of these kinds is imported, so indices count from 0 */
+    return err ? err : nx_rt_put_uleb(out, i); /* nothing of these kinds is imported, so indices count from 0 */
 }
 
 static nx_err all_exports(const nx_rt_sections *s, nx_buf *out)
 {
-    cursor c = of(s->body[SEC_EXPORT]);
-    uint64_t n = take_leb(&c);
-    nx_err err = put_u(out, n + s->n_globals + s->n_tables + s->n_memories);
-    if (!err) err = nx_buf_append(out, c.p, (size_t)(c.end - c.p));
+    nx_rt_bytes c = nx_rt_bytes_of(s->body[NX_RT_SEC_EXPORT]);
+    uint64_t n = nx_rt_take_u32(&c);
+    nx_err err = nx_rt_put_uleb(out, n + s->n_globals + s->n_tables + s->n_memories);
+    if (!err) err = nx_buf_append_slice(out, nx_rt_bytes_left(&c));
     for (unsigned i = 0; i < s->n_tables && !err; i++) err = put_spare(out, 't', 1, i);
     for (unsigned i = 0; i < s->n_memories && !err; i++) err = put_spare(out, 'm', 2, i);
     for (unsigned i = 0; i < s->n_globals && !err; i++) err = put_spare(out, 'g', 3, i);
@@ -259,17 +190,17 @@ static nx_err all_exports(const nx_rt_sections *s, nx_buf *out)
 /* The module section by section, with some replaced (body p NULL: left out). */
 static nx_err put_module(const nx_rt_sections *s, const nx_slice *replaced, uint32_t which, nx_buf *out)
 {
-    cursor c = of(nx_slice_sub(s->module, HEAD_BYTES, s->module.n));
-    nx_err err = nx_buf_append(out, s->module.p, HEAD_BYTES);
+    nx_rt_bytes c = nx_rt_sections_of(s->module);
+    uint8_t id;
+    nx_slice body;
+    nx_err err = nx_buf_append(out, s->module.p, NX_RT_HEAD_BYTES);
     bool has_data = false;
-    while (!err && c.p < c.end) {
-        uint8_t id = take(&c);
-        nx_slice body = take_bytes(&c, take_leb(&c));
+    while (!err && nx_rt_take_section(&c, &id, &body)) {
         if (which & 1u << id) body = replaced[id];
         if (body.p) err = put_section(out, id, body);
-        has_data |= id == SEC_DATA;
+        has_data |= id == NX_RT_SEC_DATA;
         /* A module without data gets its section behind the code. */
-        if (!err && id == SEC_CODE && !s->body[SEC_DATA].p && which & 1u << SEC_DATA && !has_data) err = put_section(out, SEC_DATA, replaced[SEC_DATA]);
+        if (!err && id == NX_RT_SEC_CODE && !s->body[NX_RT_SEC_DATA].p && which & 1u << NX_RT_SEC_DATA && !has_data) err = put_section(out, NX_RT_SEC_DATA, replaced[NX_RT_SEC_DATA]);
     }
     return err;
 }
@@ -283,10 +214,10 @@ nx_err nx_rt_sections_instrument(const nx_rt_sections *s, nx_buf *out, nx_error 
 {
     nx_slice replaced[NX_RT_SECTION_IDS] = {0};
     nx_buf exports = NX_BUF_INIT(NX_RT_MODULE_BYTES_MAX);
-    if (!s->body[SEC_EXPORT].p) return damaged("exports", reterr);
+    if (!s->body[NX_RT_SEC_EXPORT].p) return damaged("exports", reterr);
     nx_err err = all_exports(s, &exports);
-    replaced[SEC_EXPORT] = nx_buf_view(&exports);
-    if (!err) err = put_module(s, replaced, 1u << SEC_EXPORT, out);
+    replaced[NX_RT_SEC_EXPORT] = nx_buf_view(&exports);
+    if (!err) err = put_module(s, replaced, 1u << NX_RT_SEC_EXPORT, out);
     nx_buf_done(&exports);
     return too_large(err, reterr);
 }
@@ -318,20 +249,20 @@ static nx_err put_global(const nx_rt_global *g, nx_buf *out)
 
 static nx_err kept_exports(const nx_rt_sections *s, const char *init, nx_buf *out)
 {
-    cursor c = of(s->body[SEC_EXPORT]);
+    nx_rt_bytes c = nx_rt_bytes_of(s->body[NX_RT_SEC_EXPORT]);
     nx_buf kept = NX_BUF_INIT(NX_RT_MODULE_BYTES_MAX);
     uint64_t n_kept = 0;
     nx_err err = NX_OK;
-    for (uint64_t n = take_leb(&c); n && !c.is_bad && !err; n--) {
+    for (uint64_t n = nx_rt_take_u32(&c); n && !c.is_bad && !err; n--) {
         const uint8_t *start = c.p;
-        nx_slice name = take_bytes(&c, take_leb(&c));
-        (void)take(&c);
-        (void)take_leb(&c);
+        nx_slice name = nx_rt_take_sized(&c);
+        (void)nx_rt_take_byte(&c);
+        (void)nx_rt_take_u32(&c);
         if (nx_slice_eq_cstr(name, init) || nx_slice_eq_cstr(name, "_initialize")) continue;
         n_kept++;
         err = nx_buf_append(&kept, start, (size_t)(c.p - start));
     }
-    if (!err) err = put_u(out, n_kept);
+    if (!err) err = nx_rt_put_uleb(out, n_kept);
     if (!err) err = nx_buf_append_slice(out, nx_buf_view(&kept));
     nx_buf_done(&kept);
     return err;
@@ -358,7 +289,7 @@ static nx_err put_segment(nx_buf *out, size_t at, nx_slice bytes)
     nx_err err = nx_buf_append(out, "\0\x41", 2);
     if (!err) err = put_s(out, (int32_t)(uint32_t)at);
     if (!err) err = nx_buf_append_char(out, 0x0b);
-    if (!err) err = put_u(out, bytes.n);
+    if (!err) err = nx_rt_put_uleb(out, bytes.n);
     return err ? err : nx_buf_append_slice(out, bytes);
 }
 
@@ -378,7 +309,7 @@ static nx_err data_of(const nx_rt_sections *s, nx_slice memory, nx_buf *out, uin
         nx_buf_done(&segments);
         return nx_error_set(reterr, err, "initialisation leaves more than %u MiB of memory that is not zero", NX_RT_STATE_BYTES_MAX >> 20);
     }
-    err = put_u(out, n);
+    err = nx_rt_put_uleb(out, n);
     if (!err) err = nx_buf_append_slice(out, nx_buf_view(&segments));
     nx_buf_done(&segments);
     *ret_n = n;
@@ -387,34 +318,34 @@ static nx_err data_of(const nx_rt_sections *s, nx_slice memory, nx_buf *out, uin
 
 static nx_err small_sections(const nx_rt_sections *s, const nx_rt_state *state, uint64_t n_data, nx_buf out[NX_RT_SECTION_IDS])
 {
-    nx_err err = put_u(&out[SEC_GLOBAL], s->n_globals);
-    for (unsigned i = 0; i < s->n_globals && !err; i++) err = put_global(&s->globals[i], &out[SEC_GLOBAL]);
-    if (!err) err = kept_exports(s, state->init, &out[SEC_EXPORT]);
-    if (!err) err = put_u(&out[SEC_DATA_COUNT], n_data);
+    nx_err err = nx_rt_put_uleb(&out[NX_RT_SEC_GLOBAL], s->n_globals);
+    for (unsigned i = 0; i < s->n_globals && !err; i++) err = put_global(&s->globals[i], &out[NX_RT_SEC_GLOBAL]);
+    if (!err) err = kept_exports(s, state->init, &out[NX_RT_SEC_EXPORT]);
+    if (!err) err = nx_rt_put_uleb(&out[NX_RT_SEC_DATA_COUNT], n_data);
     if (!err && s->n_memories) {
-        err = put_u(&out[SEC_MEMORY], 1);
-        if (!err) err = nx_buf_append_char(&out[SEC_MEMORY], (char)s->memory_flags);
-        if (!err) err = put_u(&out[SEC_MEMORY], state->memory.n / NX_RT_PAGE_BYTES);
-        if (!err && s->memory_flags & 1u) err = put_u(&out[SEC_MEMORY], s->memory_max);
+        err = nx_rt_put_uleb(&out[NX_RT_SEC_MEMORY], 1);
+        if (!err) err = nx_buf_append_char(&out[NX_RT_SEC_MEMORY], (char)s->memory_flags);
+        if (!err) err = nx_rt_put_uleb(&out[NX_RT_SEC_MEMORY], state->memory.n / NX_RT_PAGE_BYTES);
+        if (!err && s->memory_flags & 1u) err = nx_rt_put_uleb(&out[NX_RT_SEC_MEMORY], s->memory_max);
     }
     return err;
 }
 
 nx_err nx_rt_sections_derive(const nx_rt_sections *s, const nx_rt_state *state, nx_buf *out, nx_error *reterr)
 {
-    static const unsigned ids[] = {SEC_MEMORY, SEC_GLOBAL, SEC_EXPORT, SEC_START, SEC_DATA, SEC_DATA_COUNT};
+    static const unsigned ids[] = {NX_RT_SEC_MEMORY, NX_RT_SEC_GLOBAL, NX_RT_SEC_EXPORT, NX_RT_SEC_START, NX_RT_SEC_DATA, NX_RT_SEC_DATA_COUNT};
     nx_buf body[NX_RT_SECTION_IDS];
     nx_slice replaced[NX_RT_SECTION_IDS] = {0};
     uint32_t which = 0;
     uint64_t n_data = 0;
     for (unsigned i = 0; i < NX_RT_SECTION_IDS; i++) nx_buf_init(&body[i], NX_RT_MODULE_BYTES_MAX);
-    nx_err err = data_of(s, state->memory, &body[SEC_DATA], &n_data, reterr);
+    nx_err err = data_of(s, state->memory, &body[NX_RT_SEC_DATA], &n_data, reterr);
     if (!err) err = too_large(small_sections(s, state, n_data, body), reterr);
     for (unsigned i = 0; i < NX_ARRAY_LEN(ids); i++) {
         which |= 1u << ids[i];
         replaced[ids[i]] = nx_buf_view(&body[ids[i]]); /* the start section's is empty: left out */
     }
-    if (!s->n_memories) which &= ~(1u << SEC_DATA);
+    if (!s->n_memories) which &= ~(1u << NX_RT_SEC_DATA);
     if (!err) err = too_large(put_module(s, replaced, which, out), reterr);
     for (unsigned i = 0; i < NX_RT_SECTION_IDS; i++) nx_buf_done(&body[i]);
     return err;

@@ -1,6 +1,6 @@
 /* source_map.c: walks the mappings of a source map once and notes the segment that holds each address looked for. */
 #include "source_map.h"
-#include "leb.h"
+#include "bytes.h"
 
 #include <stdio.h>
 
@@ -46,14 +46,13 @@ typedef struct search {
 /* Where the function begins that holds `address`, both in the code section; SIZE_MAX: none does. */
 static size_t function_of(nx_slice code, uint64_t address)
 {
-    nx_slice rest = code;
-    uint32_t n, bytes;
-    if (!nx_rt_leb_take(&rest, &n)) return SIZE_MAX;
-    while (nx_rt_leb_take(&rest, &bytes) && bytes <= rest.n) {
-        size_t begin = code.n - rest.n;
-        if (address < begin) break;
-        if (address < begin + bytes) return begin;
-        rest = nx_slice_sub(rest, bytes, rest.n);
+    nx_rt_bytes rest = nx_rt_bytes_of(code);
+    (void)nx_rt_take_u32(&rest); /* how many there are */
+    while (rest.p < rest.end) {
+        nx_slice body = nx_rt_take_sized(&rest);
+        size_t begin = code.n - nx_rt_bytes_left(&rest).n - body.n;
+        if (rest.is_bad || address < begin) break;
+        if (address < begin + body.n) return begin;
     }
     return SIZE_MAX;
 }

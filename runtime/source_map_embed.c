@@ -3,24 +3,13 @@
 
 #include <stdlib.h>
 
-#include "leb.h"
+#include "bytes.h"
 #include "nx/digest.h"
 #include "nx/json.h"
 #include "source_map.h"
 
-#define HEAD_BYTES 8u
-#define SECTION_CODE 10
 static const char section_name[] = "sourceMappingURL";
 static const char url_head[] = "data:application/json;base64,";
-
-static bool get_bytes(nx_slice *s, nx_slice *ret)
-{
-    uint32_t n;
-    if (!nx_rt_leb_take(s, &n) || n > s->n) return false;
-    *ret = nx_slice_sub(*s, 0, n);
-    *s = nx_slice_sub(*s, n, s->n);
-    return true;
-}
 
 typedef struct found {
     nx_slice before, url, behind; /* before: all up to the section */
@@ -30,16 +19,16 @@ typedef struct found {
 static bool find(nx_slice module, found *ret)
 {
     bool has_code = false;
-    if (module.n < HEAD_BYTES) return false;
-    for (nx_slice rest = nx_slice_sub(module, HEAD_BYTES, module.n); rest.n;) {
-        nx_slice begin = rest, payload, name;
-        uint8_t id = (uint8_t)rest.p[0];
-        rest = nx_slice_sub(rest, 1, rest.n);
-        if (!get_bytes(&rest, &payload)) return false;
-        has_code = has_code || id == SECTION_CODE;
-        if (id != 0 || !get_bytes(&payload, &name) || !nx_slice_eq_cstr(name, section_name)) continue;
-        *ret = (found){.before = nx_slice_sub(module, 0, module.n - begin.n), .behind = rest, .is_behind_code = has_code};
-        return get_bytes(&payload, &ret->url);
+    nx_rt_bytes rest = nx_rt_sections_of(module);
+    uint8_t id;
+    nx_slice body;
+    for (const uint8_t *begin = rest.p; nx_rt_take_section(&rest, &id, &body); begin = rest.p) {
+        nx_rt_bytes in = nx_rt_bytes_of(body);
+        has_code = has_code || id == NX_RT_SEC_CODE;
+        if (id != NX_RT_SEC_CUSTOM || !nx_slice_eq_cstr(nx_rt_take_sized(&in), section_name)) continue;
+        *ret = (found){.before = nx_slice_make(module.p, (size_t)((const char *)begin - module.p)), .behind = nx_rt_bytes_left(&rest), .is_behind_code = has_code};
+        ret->url = nx_rt_take_sized(&in);
+        return !in.is_bad;
     }
     return false;
 }
@@ -54,7 +43,7 @@ nx_slice nx_rt_source_map_url(nx_slice module)
 
 static nx_err put_bytes(nx_buf *out, nx_slice s)
 {
-    nx_err err = nx_rt_leb_put(out, s.n);
+    nx_err err = nx_rt_put_uleb(out, s.n);
     return err ? err : nx_buf_append_slice(out, s);
 }
 

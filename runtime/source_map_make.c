@@ -4,16 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bytes.h"
 #include "dwarf_inlined.h"
-#include "leb.h"
 #include "nx/json.h"
 #include "source_map.h"
 
 #define SPANS_MAX (8u << 20)
 #define SOURCES_MAX 16384u
 #define NO_SOURCE UINT32_MAX
-#define SECTION_CODE 10
-#define HEAD_BYTES 8u
 
 typedef struct span { /* of the code section */
     uint32_t begin, end, source, line;
@@ -215,29 +213,25 @@ static void note_section(nx_slice name, nx_slice payload, nx_rt_debug *d)
 static nx_err split(nx_slice module, nx_rt_debug *d, nx_buf *out, size_t *ret_code_offset, size_t *ret_code_bytes)
 {
     *ret_code_offset = *ret_code_bytes = 0;
-    if (module.n < HEAD_BYTES) return NX_EMODULE;
-    nx_err err = nx_buf_append(out, module.p, HEAD_BYTES);
-    for (nx_slice rest = nx_slice_sub(module, HEAD_BYTES, module.n); rest.n && !err;) {
-        nx_slice begin = rest, payload, name;
-        uint8_t id = (uint8_t)rest.p[0];
-        uint32_t n, name_n;
-        rest = nx_slice_sub(rest, 1, rest.n);
-        if (!nx_rt_leb_take(&rest, &n) || n > rest.n) return NX_EMODULE;
-        payload = nx_slice_sub(rest, 0, n);
-        rest = nx_slice_sub(rest, n, rest.n);
-        if (id == 0) {
-            nx_slice custom = payload;
-            if (!nx_rt_leb_take(&custom, &name_n) || name_n > custom.n) return NX_EMODULE;
-            name = nx_slice_sub(custom, 0, name_n);
-            note_section(name, nx_slice_sub(custom, name_n, custom.n), d);
+    nx_rt_bytes rest = nx_rt_sections_of(module);
+    if (rest.is_bad) return NX_EMODULE;
+    nx_err err = nx_buf_append(out, module.p, NX_RT_HEAD_BYTES);
+    uint8_t id;
+    nx_slice body;
+    for (const uint8_t *begin = rest.p; !err && nx_rt_take_section(&rest, &id, &body); begin = rest.p) {
+        if (id == NX_RT_SEC_CUSTOM) {
+            nx_rt_bytes in = nx_rt_bytes_of(body);
+            nx_slice name = nx_rt_take_sized(&in);
+            if (in.is_bad) return NX_EMODULE;
+            note_section(name, nx_rt_bytes_left(&in), d);
             if (nx_slice_starts(name, NX_SLICE(".debug_"))) continue;
         }
-        err = nx_buf_append(out, begin.p, begin.n - rest.n);
-        if (id != SECTION_CODE) continue;
-        *ret_code_offset = out->n - n;
-        *ret_code_bytes = n;
+        err = nx_buf_append(out, begin, (size_t)(rest.p - begin));
+        if (id != NX_RT_SEC_CODE) continue;
+        *ret_code_offset = out->n - body.n;
+        *ret_code_bytes = body.n;
     }
-    return err;
+    return rest.is_bad ? NX_EMODULE : err;
 }
 
 static nx_err find_spans(making *m)
