@@ -15,7 +15,7 @@ extern char rt_help_dir[64];
 int rt_help_setup(void **state);
 int rt_help_teardown(void **state);
 
-/* Before guests run in a test: gives the engine its signal handlers back. rt_help_run() does it. */
+/* Before guests run in a test: gives the engine its signal handlers back. rt_help_run() and attempts_submit() do it. */
 void rt_help_engine_signals(void);
 
 /* Bytes live until the next call of the same function. */

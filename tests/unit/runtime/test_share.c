@@ -1,79 +1,22 @@
 /* test_share.c: who gets the next slot: shares, weights, CPU limits, order within a share. */
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
+#include "attempts.h"
 #include "nx/clock.h"
-#include "rt_help.h"
 
-/* Attempts in the order in which they ended. */
-typedef struct ends {
-    pthread_mutex_t mu;
-    pthread_cond_t changed;
-    nx_attempt *v[512];
-    unsigned n, started;
-} ends;
-
-static ends e = {.mu = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-
-static void on_done(nx_attempt *a)
+static void prepare(nx_attempt *a, nx_rt_program *p, nx_rt_share *s)
 {
-    (void)pthread_mutex_lock(&e.mu);
-    e.v[e.n++] = a;
-    (void)pthread_cond_broadcast(&e.changed);
-    (void)pthread_mutex_unlock(&e.mu);
-}
-
-static void on_start(nx_attempt *a)
-{
-    (void)a;
-    (void)pthread_mutex_lock(&e.mu);
-    e.started++;
-    (void)pthread_cond_broadcast(&e.changed);
-    (void)pthread_mutex_unlock(&e.mu);
-}
-
-static void wait_for(const unsigned *count, unsigned n)
-{
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 120;
-    (void)pthread_mutex_lock(&e.mu);
-    while (*count < n)
-        if (pthread_cond_timedwait(&e.changed, &e.mu, &until)) break;
-    unsigned have = *count;
-    (void)pthread_mutex_unlock(&e.mu);
-    assert_true(have >= n);
-}
-
-static unsigned place_of(const nx_attempt *a)
-{
-    for (unsigned i = 0; i < e.n; i++)
-        if (e.v[i] == a) return i;
-    return UINT32_MAX;
-}
-
-static void submit(nx_attempt *a, nx_rt_program *p, nx_rt_share *s, uint64_t rank_ns)
-{
-    nx_error err = NX_ERROR_INIT;
-    nx_attempt_init(a);
-    a->program = p;
+    attempts_init(a, p);
     a->share = s;
-    a->rank_ns = rank_ns;
     a->timeout_ns = 100 * NX_NS_PER_S;
-    a->on_start = on_start;
-    a->done = on_done;
-    if (nx_rt_submit(rt, a, &err)) fail_msg("submit: %s", err.msg);
 }
 
-static int reset(void **state)
+static void submit(nx_attempt *a, nx_rt_program *p, nx_rt_share *s)
 {
-    (void)state;
-    e.n = e.started = 0;
-    rt_help_engine_signals();
-    return 0;
+    prepare(a, p, s);
+    attempts_submit(a);
 }
 
 static nx_rt_share *share(unsigned weight, unsigned cpu_milli)
@@ -124,18 +67,20 @@ static void finish(nx_attempt *a, unsigned n)
     }
 }
 
-#define NOISE 24u
+#define NOISE 40u
 static void test_share_a_backlog_does_not_stand_before_others(void **state)
 {
     (void)state;
     nx_rt_program *slow = busy(10), *quick = rt_help_load_wat("(module (func (export \"handle_event\")))");
     nx_rt_share *noisy = share(100, 0), *quiet = share(100, 0);
     static nx_attempt a[NOISE], q;
-    for (unsigned i = 0; i < NOISE; i++) submit(&a[i], slow, noisy, 0);
-    wait_for(&e.n, 4);
-    submit(&q, quick, quiet, 0);
-    wait_for(&e.n, NOISE + 1);
-    assert_true(place_of(&q) < 14); /* not behind the backlog */
+    for (unsigned i = 0; i < NOISE; i++) submit(&a[i], slow, noisy);
+    attempts_wait_ended(4);
+    submit(&q, quick, quiet);
+    unsigned before = attempts_n_ended();
+    attempts_wait_ended(NOISE + 1);
+    assert_true(before < NOISE - 10);              /* else this shows nothing */
+    assert_true(attempts_place(&q) <= before + 4); /* not behind the backlog */
     finish(a, NOISE);
     finish(&q, 1);
     nx_rt_share_unref(noisy);
@@ -151,17 +96,17 @@ static void test_share_long_guests_give_their_slots_to_others(void **state)
     nx_rt_program *slow = busy(300), *quick = rt_help_load_wat("(module (func (export \"handle_event\")))");
     nx_rt_share *noisy = share(100, 0), *quiet = share(100, 0);
     static nx_attempt a[4], q[5];
-    for (unsigned i = 0; i < 4; i++) submit(&a[i], slow, noisy, 0);
-    wait_for(&e.started, 2);
+    for (unsigned i = 0; i < 4; i++) submit(&a[i], slow, noisy);
+    attempts_wait_started(2);
     for (unsigned i = 0; i < 5; i++) {
-        submit(&q[i], quick, quiet, 0);
-        wait_for(&e.n, i + 1);
+        submit(&q[i], quick, quiet);
+        attempts_wait_ended(i + 1);
     }
-    for (unsigned i = 0; i < 4; i++) assert_int_equal(place_of(&a[i]), UINT32_MAX); /* none of them has ended yet */
+    for (unsigned i = 0; i < 4; i++) assert_int_equal(attempts_place(&a[i]), UINT32_MAX); /* none of them has ended yet */
     unsigned queued, running;
     nx_rt_depth(rt, &queued, &running);
     assert_true(running <= 2);
-    wait_for(&e.n, 9);
+    attempts_wait_ended(9);
     finish(a, 4);
     finish(q, 5);
     nx_rt_share_unref(noisy);
@@ -178,13 +123,13 @@ static void test_share_weights_divide_the_slots(void **state)
     nx_rt_share *heavy = share(300, 0), *light = share(100, 0);
     static nx_attempt h[N], l[N];
     for (unsigned i = 0; i < N; i++) {
-        submit(&l[i], p, light, 0);
-        submit(&h[i], p, heavy, 0);
+        submit(&l[i], p, light);
+        submit(&h[i], p, heavy);
     }
-    wait_for(&e.n, 2 * N);
+    attempts_wait_ended(2 * N);
     unsigned n_light = 0, n_heavy = 0;
     for (unsigned i = 0; i < 2 * N && n_heavy < N; i++) { /* while both had something to run */
-        bool is_heavy = e.v[i] >= h && e.v[i] < h + N;
+        bool is_heavy = attempts_ended(i) >= h && attempts_ended(i) < h + N;
         n_heavy += is_heavy;
         n_light += !is_heavy;
     }
@@ -204,16 +149,13 @@ static void test_share_cpu_limit_pauses_without_a_slot(void **state)
     nx_rt_share *limited = share(100, 100), *free_one = share(100, 0);
     static nx_attempt a[4], q[20];
     uint64_t begin_ns = nx_clock_ns();
-    for (unsigned i = 0; i < 4; i++) {
-        submit(&a[i], work, limited, 0);
-        a[i].timeout_ns = 100 * NX_NS_PER_S;
-    }
-    for (unsigned i = 0; i < 20; i++) submit(&q[i], other, free_one, 0);
-    wait_for(&e.n, 24);
+    for (unsigned i = 0; i < 4; i++) submit(&a[i], work, limited);
+    for (unsigned i = 0; i < 20; i++) submit(&q[i], other, free_one);
+    attempts_wait_ended(24);
     uint64_t took_ns = nx_clock_ns() - begin_ns;
     assert_true(took_ns > 500 * NX_NS_PER_MS);
-    assert_true(e.v[23] >= a && e.v[23] < a + 4);
-    for (unsigned i = 0; i < 20; i++) assert_true(place_of(&q[i]) < 23);
+    assert_true(attempts_ended(23) >= a && attempts_ended(23) < a + 4);
+    for (unsigned i = 0; i < 20; i++) assert_true(attempts_place(&q[i]) < 23);
     unsigned queued, running;
     nx_rt_depth(rt, &queued, &running);
     assert_int_equal(queued, 0);
@@ -231,14 +173,10 @@ static void test_share_timeout_does_not_count_pauses(void **state)
     nx_rt_program *work = busy(50);
     nx_rt_share *limited = share(100, 40);
     static nx_attempt a;
-    nx_error err = NX_ERROR_INIT;
-    nx_attempt_init(&a);
-    a.program = work;
-    a.share = limited;
+    prepare(&a, work, limited);
     a.timeout_ns = 500 * NX_NS_PER_MS; /* it takes more than a second, and runs for a twentieth of one */
-    a.done = on_done;
-    assert_int_equal(nx_rt_submit(rt, &a, &err), NX_OK);
-    wait_for(&e.n, 1);
+    attempts_submit(&a);
+    attempts_wait_ended(1);
     assert_true(a.out.duration_ns > 500 * NX_NS_PER_MS); /* past its timeout */
     finish(&a, 1);
     nx_rt_share_unref(limited);
@@ -249,15 +187,19 @@ static void test_share_ranks_order_what_waits(void **state)
 {
     (void)state;
     enum { N = 10 };
-    nx_rt_program *slow = busy(100), *quick = busy(1);
+    nx_rt_program *slow = busy(300), *quick = busy(1);
     nx_rt_share *s = share(100, 0);
     static nx_attempt block[2], a[N];
-    for (unsigned i = 0; i < 2; i++) submit(&block[i], slow, s, 0);
-    wait_for(&e.started, 2);
-    for (unsigned i = 0; i < N; i++) submit(&a[i], quick, s, 1000 - (uint64_t)i * 10);
-    wait_for(&e.n, N + 2);
-    assert_true(place_of(&a[N - 1]) < place_of(&a[N / 2]));
-    assert_true(place_of(&a[N / 2]) < place_of(&a[0]));
+    for (unsigned i = 0; i < 2; i++) submit(&block[i], slow, s);
+    attempts_wait_started(2);
+    for (unsigned i = 0; i < N; i++) {
+        prepare(&a[i], quick, s);
+        a[i].rank_ns = 1000 - (uint64_t)i * 10;
+        attempts_submit(&a[i]);
+    }
+    attempts_wait_ended(N + 2);
+    assert_true(attempts_place(&a[N - 1]) < attempts_place(&a[N / 2]));
+    assert_true(attempts_place(&a[N / 2]) < attempts_place(&a[0]));
     finish(block, 2);
     finish(a, N);
     nx_rt_share_unref(s);
@@ -268,82 +210,63 @@ static void test_share_ranks_order_what_waits(void **state)
 static void test_share_one_backlog_does_not_fill_the_queue(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/nx-test-share-XXXXXX";
-    assert_non_null(mkdtemp(dir));
-    nx_error err = NX_ERROR_INIT;
-    nx_rt *r = NULL, *before = rt;
-    assert_int_equal(nx_rt_new(&(nx_rt_options){.cache_dir = dir, .slots = 1, .queue_max = 20, .pool_slots = 4}, &r, &err), NX_OK);
-    rt = r;
-    nx_rt_program *p = busy(10);
+    attempts_use_runtime(&(nx_rt_options){.slots = 1, .queue_max = 20, .pool_slots = 4});
+    nx_rt_program *p = busy(40);
     nx_rt_share *noisy = share(100, 0), *quiet = share(100, 0);
     static nx_attempt a[64], q;
     unsigned n = 0;
     for (; n < 64; n++) {
-        nx_attempt_init(&a[n]);
-        a[n].program = p;
-        a[n].share = noisy;
-        a[n].done = on_done;
+        nx_error err = NX_ERROR_INIT;
+        prepare(&a[n], p, noisy);
         nx_err got = nx_rt_submit(rt, &a[n], &err);
         if (got == NX_EBUSY) break;
         assert_int_equal(got, NX_OK);
     }
     assert_in_range(n, 10, 19);
-    submit(&q, p, quiet, 0);
-    wait_for(&e.n, n + 1);
-    assert_true(place_of(&q) < 6);
+    submit(&q, p, quiet);
+    unsigned before = attempts_n_ended();
+    attempts_wait_ended(n + 1);
+    assert_true(attempts_place(&q) <= before + 4);
     finish(a, n);
     finish(&q, 1);
     nx_rt_share_unref(noisy);
     nx_rt_share_unref(quiet);
     nx_rt_program_unref(p);
-    nx_rt_free(r);
-    rt = before;
-    char command[64];
-    (void)snprintf(command, sizeof command, "rm -rf %s", dir);
-    assert_int_equal(system(command), 0);
+    attempts_drop_runtime();
 }
 
 /* For good: what is paused by its limit, and what has not begun, ends at once. */
 static void test_share_cancel_ends_what_is_paused(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/nx-test-share-XXXXXX";
-    assert_non_null(mkdtemp(dir));
-    nx_error err = NX_ERROR_INIT;
-    nx_rt *r = NULL, *before = rt;
-    assert_int_equal(nx_rt_new(&(nx_rt_options){.cache_dir = dir, .slots = 2, .pool_slots = 8}, &r, &err), NX_OK);
-    rt = r;
+    attempts_use_runtime(&(nx_rt_options){.slots = 2, .pool_slots = 8});
     nx_rt_program *p = busy(2000);
     nx_rt_share *limited = share(100, 10);
     static nx_attempt a[4];
-    for (unsigned i = 0; i < 4; i++) submit(&a[i], p, limited, 0);
-    wait_for(&e.started, 1);
+    for (unsigned i = 0; i < 4; i++) submit(&a[i], p, limited);
+    attempts_wait_started(1);
     nx_rt_cancel(rt);
-    wait_for(&e.n, 4);
+    attempts_wait_ended(4);
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(a[i].out.err, NX_ECANCELED);
         nx_attempt_done(&a[i]);
     }
     nx_rt_share_unref(limited);
     nx_rt_program_unref(p);
-    nx_rt_free(r);
-    rt = before;
-    char command[64];
-    (void)snprintf(command, sizeof command, "rm -rf %s", dir);
-    assert_int_equal(system(command), 0);
+    attempts_drop_runtime();
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_share_a_backlog_does_not_stand_before_others, reset),
-        cmocka_unit_test_setup(test_share_long_guests_give_their_slots_to_others, reset),
-        cmocka_unit_test_setup(test_share_weights_divide_the_slots, reset),
-        cmocka_unit_test_setup(test_share_cpu_limit_pauses_without_a_slot, reset),
-        cmocka_unit_test_setup(test_share_timeout_does_not_count_pauses, reset),
-        cmocka_unit_test_setup(test_share_ranks_order_what_waits, reset),
-        cmocka_unit_test_setup(test_share_one_backlog_does_not_fill_the_queue, reset),
-        cmocka_unit_test_setup(test_share_cancel_ends_what_is_paused, reset),
+        cmocka_unit_test_setup(test_share_a_backlog_does_not_stand_before_others, attempts_reset),
+        cmocka_unit_test_setup(test_share_long_guests_give_their_slots_to_others, attempts_reset),
+        cmocka_unit_test_setup(test_share_weights_divide_the_slots, attempts_reset),
+        cmocka_unit_test_setup(test_share_cpu_limit_pauses_without_a_slot, attempts_reset),
+        cmocka_unit_test_setup(test_share_timeout_does_not_count_pauses, attempts_reset),
+        cmocka_unit_test_setup(test_share_ranks_order_what_waits, attempts_reset),
+        cmocka_unit_test_setup(test_share_one_backlog_does_not_fill_the_queue, attempts_reset),
+        cmocka_unit_test_setup(test_share_cancel_ends_what_is_paused, attempts_reset),
     };
     if (argc > 1 && strcmp(argv[1], NX_RT_CHILD_VERB) == 0) return nx_rt_child_main(argc, argv);
     return cmocka_run_group_tests(tests, rt_help_setup, rt_help_teardown);

@@ -1,0 +1,125 @@
+/* attempts.c: see attempts.h. */
+#include "attempts.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define WAIT_S 120
+
+static struct {
+    pthread_mutex_t mu;
+    pthread_cond_t changed;
+    unsigned started, ended;
+    const nx_attempt *order[ATTEMPTS_MAX];
+} seen = {.mu = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static struct {
+    nx_rt *before;
+    char dir[64];
+} other;
+
+int attempts_reset(void **state)
+{
+    (void)state;
+    seen.started = seen.ended = 0;
+    return 0;
+}
+
+static void on_start(nx_attempt *a)
+{
+    (void)a;
+    (void)pthread_mutex_lock(&seen.mu);
+    seen.started++;
+    (void)pthread_cond_broadcast(&seen.changed);
+    (void)pthread_mutex_unlock(&seen.mu);
+}
+
+void attempts_on_log(nx_attempt *a, nx_slice line)
+{
+    (void)line;
+    on_start(a);
+}
+
+static void on_done(nx_attempt *a)
+{
+    (void)pthread_mutex_lock(&seen.mu);
+    if (seen.ended < ATTEMPTS_MAX) seen.order[seen.ended] = a;
+    seen.ended++;
+    (void)pthread_cond_broadcast(&seen.changed);
+    (void)pthread_mutex_unlock(&seen.mu);
+}
+
+void attempts_init(nx_attempt *a, nx_rt_program *p)
+{
+    nx_attempt_init(a);
+    a->program = p;
+    a->on_start = on_start;
+    a->done = on_done;
+}
+
+void attempts_submit(nx_attempt *a)
+{
+    nx_error err = NX_ERROR_INIT;
+    rt_help_engine_signals();
+    if (nx_rt_submit(rt, a, &err)) fail_msg("submit: %s", err.msg);
+}
+
+static void wait_for(const unsigned *count, unsigned n, const char *what)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_S;
+    (void)pthread_mutex_lock(&seen.mu);
+    while (*count < n)
+        if (pthread_cond_timedwait(&seen.changed, &seen.mu, &until)) break;
+    unsigned have = *count;
+    (void)pthread_mutex_unlock(&seen.mu);
+    if (have < n) fail_msg("%u of %u attempts %s within %d s", have, n, what, WAIT_S);
+}
+
+void attempts_wait_started(unsigned n) { wait_for(&seen.started, n, "began"); }
+void attempts_wait_ended(unsigned n) { wait_for(&seen.ended, n, "ended"); }
+
+unsigned attempts_n_ended(void)
+{
+    (void)pthread_mutex_lock(&seen.mu);
+    unsigned n = seen.ended;
+    (void)pthread_mutex_unlock(&seen.mu);
+    return n;
+}
+
+const nx_attempt *attempts_ended(unsigned place)
+{
+    assert_true(place < attempts_n_ended() && place < ATTEMPTS_MAX);
+    return seen.order[place];
+}
+
+unsigned attempts_place(const nx_attempt *a)
+{
+    unsigned n = attempts_n_ended();
+    for (unsigned i = 0; i < n; i++)
+        if (attempts_ended(i) == a) return i;
+    return UINT32_MAX;
+}
+
+void attempts_use_runtime(const nx_rt_options *o)
+{
+    nx_error err = NX_ERROR_INIT;
+    nx_rt_options mine = *o;
+    (void)snprintf(other.dir, sizeof other.dir, "/tmp/nx-test-other-XXXXXX");
+    assert_non_null(mkdtemp(other.dir));
+    other.before = rt;
+    mine.cache_dir = other.dir;
+    if (nx_rt_new(&mine, &rt, &err)) fail_msg("nx_rt_new: %s", err.msg);
+}
+
+void attempts_drop_runtime(void)
+{
+    char command[96];
+    nx_rt_free(rt);
+    rt = other.before;
+    (void)snprintf(command, sizeof command, "rm -rf %s", other.dir);
+    assert_int_equal(system(command), 0);
+}
