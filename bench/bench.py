@@ -46,16 +46,20 @@ def http(url, data=None, headers=None, timeout=10):
 
 
 class Node:
-    def __init__(self, nexus, folder, config, patience_s=30, **environment):
+    """config: of nexus.yaml; None where the command takes none."""
+
+    def __init__(self, nexus, folder, config, patience_s=30, command=("dev", "--no-build"), **environment):
         self.nexus, self.folder = nexus, pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "nexus.yaml").write_text(config)
+        if config is not None:
+            (self.folder / "nexus.yaml").write_text(config)
         self.log = open(self.folder / "node.log", "wb")
+        info = self.folder / ".nexus" / "node.json"
+        info.unlink(missing_ok=True)  # an earlier node's
         started = time.monotonic()
         self.process = subprocess.Popen(
-            [nexus, "dev", "--no-build", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], cwd=self.folder, stdout=self.log, stderr=self.log,
+            [nexus, *command, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], cwd=self.folder, stdout=self.log, stderr=self.log,
             env={**os.environ, **environment})
-        info = self.folder / ".nexus" / "node.json"
         wait_until(lambda: info.exists() or self.process.poll() is not None, patience_s, "node.json")
         if self.process.poll() is not None:
             raise SystemExit("bench: the node ended: " + (self.folder / "node.log").read_text())
@@ -70,10 +74,13 @@ class Node:
     def nats_pid(self):
         return json.loads(http(self.admin + "/api/v1/node")[1])["nats"]["pid"]
 
-    def stop(self):
+    def stop(self, patience_s=30):
+        """How long it takes."""
+        began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        self.process.wait(patience_s)
         self.log.close()
+        return time.monotonic() - began
 
 
 def rss(pid):

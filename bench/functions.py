@@ -9,13 +9,14 @@ import http.client
 import json
 import os
 import pathlib
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.parse
+
+from bench import Node
 
 HERE = pathlib.Path(__file__).resolve().parent
 GUEST = HERE.parent / "tests" / "integration" / "guests" / "answer.wat"
@@ -42,37 +43,9 @@ class Connection:
         return content
 
 
-class Node:
-    def __init__(self, nexus, folder, **settings):
-        self.folder = folder
-        self.log = open(folder / "node.log", "ab")
-        info = folder / ".nexus" / "node.json"
-        info.unlink(missing_ok=True)
-        began = time.monotonic()
-        self.process = subprocess.Popen([nexus, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "warn"], cwd=folder,
-                                        env={"NEXUS_NATS_SERVER": str(SERVER), **os.environ, **{f"NEXUS_{k.upper()}": v for k, v in settings.items()}}, stdout=self.log, stderr=self.log)
-        while not self._is_ready(info):
-            if self.process.poll() is not None or time.monotonic() > began + 600:
-                raise SystemExit("functions: the node did not start: " + (folder / "node.log").read_text()[-2000:])
-            time.sleep(0.01)
-        self.ready_s = time.monotonic() - began
-        self.nats_pid = json.loads(Connection(self.admin).call("GET", "/api/v1/node"))["nats"]["pid"]
-
-    def _is_ready(self, info):
-        try:
-            urls = json.loads(info.read_text())
-            self.url, self.admin = urls["listen_url"], urls["admin_url"]
-            Connection(self.admin).call("GET", "/readyz")
-            return True
-        except (OSError, ValueError, SystemExit):
-            return False
-
-    def stop(self):
-        began = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(120)
-        self.log.close()
-        return time.monotonic() - began
+def serve(nexus, folder, **settings):
+    environment = {f"NEXUS_{key.upper()}": value for key, value in settings.items()}
+    return Node(nexus, folder, None, 600, ("serve", "--log-level", "warn"), NEXUS_NATS_SERVER=os.environ.get("NEXUS_NATS_SERVER", str(SERVER)), **environment)
 
 
 def status_mib(pid, key):
@@ -87,7 +60,7 @@ def held(node):
     return {
         "node_mib": round(status_mib(pid, "VmRSS"), 1),
         "node_anonymous_mib": round(status_mib(pid, "RssAnon"), 1),
-        "nats_mib": round(status_mib(node.nats_pid, "VmRSS"), 1),
+        "nats_mib": round(status_mib(node.nats_pid(), "VmRSS"), 1),
         "descriptors": len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir())),
         "mappings": len(pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()),
     }
@@ -146,16 +119,16 @@ def main():
         folder = pathlib.Path(name)
         names = [f"f-{i:05}" for i in range(o.functions)]
         codes = modules(folder, min(o.modules, o.functions))
-        node = Node(nexus, folder, server_memory="1536Mi", ingest_max_types="20000")
+        node = serve(nexus, folder, server_memory="1536Mi", ingest_max_types="20000")
         try:
             result = {"functions": o.functions, "modules": len(codes), "ready_s_empty": round(node.ready_s, 2), "empty": held(node)}
             result |= deploy(node, codes, names) | {"deployed": held(node)}
-            result |= {"stop_s": round(node.stop(), 1)}
-            node = Node(nexus, folder, ingest_max_types="20000")
+            result |= {"stop_s": round(node.stop(120), 1)}
+            node = serve(nexus, folder, ingest_max_types="20000")
             result |= {"ready_s": round(node.ready_s, 2), "started": held(node)}
             result |= first_events(node, codes, names) | {"after": held(node)}
         finally:
-            node.stop()
+            node.stop(120)
     print(json.dumps(result) if o.json else "\n".join(f"{key:22} {value}" for key, value in result.items()))
 
 
