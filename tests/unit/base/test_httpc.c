@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "http_help.h"
 #include "nx/httpc.h"
 
 /* Answers requests by their path, on kept-open connections, one at a time, until it is asked for /quit. */
@@ -37,20 +38,6 @@ static void answer(int c, const char *path)
         if (strcmp(path, answers[i][0]) == 0) (void)!write(c, answers[i][1], strlen(answers[i][1]));
 }
 
-/* Reads one request with its body; false when the connection ends. */
-static bool read_request(int c, char *request, size_t request_bytes)
-{
-    size_t n = 0;
-    for (;;) {
-        ssize_t got = read(c, request + n, request_bytes - 1 - n);
-        if (got <= 0) return false;
-        n += (size_t)got;
-        request[n] = '\0';
-        const char *end = strstr(request, "\r\n\r\n"), *length = strstr(request, "Content-Length: ");
-        if (end && n >= (size_t)(end + 4 - request) + (length ? strtoul(length + 16, NULL, 10) : 0)) return true;
-    }
-}
-
 static void *serve(void *self)
 {
     server *s = self;
@@ -61,7 +48,7 @@ static void *serve(void *self)
         s->n_connections++;
         pthread_mutex_unlock(&s->mu);
         char request[sizeof s->last_request] = "";
-        while (read_request(c, request, sizeof request)) {
+        while (http_help_read(c, request, sizeof request)) {
             char path[64] = "";
             sscanf(request, "%*s %63s", path);
             pthread_mutex_lock(&s->mu);
@@ -83,11 +70,8 @@ static nx_httpc *client;
 static int setup(void **state)
 {
     (void)state;
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    srv.fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (srv.fd < 0 || bind(srv.fd, (struct sockaddr *)&a, sizeof a) || listen(srv.fd, 8) || getsockname(srv.fd, (struct sockaddr *)&a, &len)) return -1;
-    srv.port = ntohs(a.sin_port);
+    srv.fd = http_help_listen(&srv.port);
+    if (srv.fd < 0) return -1;
     /* A proxy of the environment must not stand between the command and its own node. */
     setenv("http_proxy", "http://127.0.0.1:1", 1);
     return pthread_create(&srv.thread, NULL, serve, &srv) || nx_httpc_new(&client, NULL);

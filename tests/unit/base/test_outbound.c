@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "http_help.h"
 #include "nx/clock.h"
 #include "nx/outbound.h"
 
@@ -115,19 +116,6 @@ static bool answer(server *s, int c, const char *path)
     return false;
 }
 
-static bool read_request(int c, char *request, size_t request_bytes)
-{
-    size_t n = 0;
-    for (;;) {
-        ssize_t got = read(c, request + n, request_bytes - 1 - n);
-        if (got <= 0) return false;
-        n += (size_t)got;
-        request[n] = '\0';
-        const char *end = strstr(request, "\r\n\r\n"), *length = strstr(request, "Content-Length: ");
-        if (end && n >= (size_t)(end + 4 - request) + (length ? strtoul(length + 16, NULL, 10) : 0)) return true;
-    }
-}
-
 typedef struct conn {
     server *s;
     int fd;
@@ -137,7 +125,7 @@ static void *serve_conn(void *self)
 {
     conn *c = self;
     char request[sizeof c->s->last_request];
-    while (read_request(c->fd, request, sizeof request)) {
+    while (http_help_read(c->fd, request, sizeof request)) {
         char path[256] = "";
         sscanf(request, "%*s %255[^ ?]", path);
         pthread_mutex_lock(&c->s->mu);
@@ -165,11 +153,8 @@ static void *serve(void *self)
 
 static int start_server(server *s)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    s->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (s->fd < 0 || bind(s->fd, (struct sockaddr *)&a, sizeof a) || listen(s->fd, 64) || getsockname(s->fd, (struct sockaddr *)&a, &len)) return -1;
-    s->port = ntohs(a.sin_port);
+    s->fd = http_help_listen(&s->port);
+    if (s->fd < 0) return -1;
     return pthread_create(&s->thread, NULL, serve, s);
 }
 
