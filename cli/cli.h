@@ -227,6 +227,12 @@ bool nx_cli_next_line(nx_slice *rest, nx_slice *ret_line);
 /* Appends ?key=value or &key=value, percent-encoded; nothing for a NULL value. */
 nx_err nx_cli_query(nx_buf *path, const char *key, const char *value);
 nx_err nx_cli_path_segment(nx_buf *path, const char *text);
+/* before, the segment, behind: the path. NULL: it does not fit. */
+const char *nx_cli_path(nx_buf *path, const char *before, const char *segment, const char *behind);
+/* An answer's JSON; prints and returns the exit code where it is none. */
+int nx_cli_answer_json(const nx_cli *c, nx_slice text, nx_json **ret);
+/* An answer that is one object: as it came with --json, else by print(). Ends the answer's buffer; returns the exit code. */
+int nx_cli_print_one(const nx_cli *c, nx_httpc_resp *reply, void (*print)(const nx_json *item));
 /* Lists: with --json prints the lines as they came; else calls row() for each parsed line and prints the table. */
 int nx_cli_list(nx_cli *c, const char *path, const char *nothing, unsigned n_columns, const char *const *heads,
                 void (*row)(nx_cli_table *t, const nx_json *item));

@@ -316,6 +316,16 @@ nx_err nx_cli_path_segment(nx_buf *path, const char *text)
     return percent_encoded(path, text);
 }
 
+const char *nx_cli_path(nx_buf *path, const char *before, const char *segment, const char *behind)
+{
+    nx_err e = nx_buf_append_cstr(path, before);
+    if (e == NX_OK)
+        e = nx_cli_path_segment(path, segment);
+    if (e == NX_OK)
+        e = nx_buf_append_cstr(path, behind);
+    return e == NX_OK ? nx_buf_cstr(path) : NULL;
+}
+
 nx_err nx_cli_query(nx_buf *path, const char *key, const char *value)
 {
     if (!value)
@@ -332,6 +342,27 @@ int nx_cli_ask(const nx_cli *c, const nx_cli_request *q, nx_httpc_resp *reply)
         return nx_err_exit_code(e);
     int code = nx_cli_call(&node, q, reply);
     nx_cli_client_close(&node);
+    return code;
+}
+
+int nx_cli_answer_json(const nx_cli *c, nx_slice text, nx_json **ret)
+{
+    nx_error err = NX_ERROR_INIT;
+    return nx_json_parse(text, NX_CLI_REPLY_BYTES, ret, &err) == NX_OK ? NX_CLI_OK
+                                                                       : nx_cli_fail(c, NX_EPARSE, "the node does not answer like one: %s", err.msg);
+}
+
+int nx_cli_print_one(const nx_cli *c, nx_httpc_resp *reply, void (*print)(const nx_json *item))
+{
+    nx_slice body = nx_slice_trim(nx_buf_view(&reply->body));
+    nx_json *item = NULL;
+    int code = NX_CLI_OK;
+    if (c->json)
+        printf("%.*s\n", NX_SLICE_FMT(body));
+    else if ((code = nx_cli_answer_json(c, body, &item)) == NX_CLI_OK)
+        print(item);
+    nx_json_free(item);
+    nx_buf_done(&reply->body);
     return code;
 }
 

@@ -123,7 +123,6 @@ static int compare(bisect *b, const char *before, const char *after, nx_json **r
     NX_CLEANUP(nx_buf_done)
     nx_buf body = NX_BUF_INIT(4096);
     nx_httpc_resp reply;
-    nx_error e = NX_ERROR_INIT;
     nx_jw w = NX_JW_INIT(&body);
     nx_jw_object(&w);
     nx_jw_kcstr(&w, "event_id", b->event);
@@ -137,8 +136,7 @@ static int compare(bisect *b, const char *before, const char *after, nx_json **r
         return code;
     nx_slice rest = nx_buf_view(&reply.body), line = NX_SLICE_NULL;
     nx_cli_next_line(&rest, &line);
-    if (nx_json_parse(line, NX_CLI_REPLY_BYTES, ret, &e) != NX_OK)
-        code = nx_cli_fail(b->c, NX_EPARSE, "the node does not answer like one: %s", e.msg);
+    code = nx_cli_answer_json(b->c, line, ret);
     nx_buf_done(&reply.body);
     return code;
 }

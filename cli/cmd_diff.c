@@ -78,9 +78,9 @@ static int print_all(nx_cli *c, nx_slice body, tally *t)
     nx_slice line;
     while (nx_cli_next_line(&body, &line)) {
         nx_json *r = NULL;
-        nx_error e = NX_ERROR_INIT;
-        if (nx_json_parse(line, NX_CLI_REPLY_BYTES, &r, &e) != NX_OK)
-            return nx_cli_fail(c, NX_EPARSE, "the node does not answer like one: %s", e.msg);
+        int code = nx_cli_answer_json(c, line, &r);
+        if (code != NX_CLI_OK)
+            return code;
         count(t, r);
         if (c->json)
             printf("%.*s\n", NX_SLICE_FMT(line));

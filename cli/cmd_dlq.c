@@ -80,13 +80,10 @@ static int run_show(nx_cli *c)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
-    nx_err e = nx_buf_append_cstr(&path, "/api/v1/dlq/");
-    if (e == NX_OK)
-        e = nx_cli_path_segment(&path, c->args[0]);
-    if (e == NX_OK)
-        e = nx_cli_query(&path, "function", nx_cli_flag_text(c, "function"));
-    const char *p = nx_buf_cstr(&path);
-    if (e != NX_OK || !p)
+    const char *p = nx_cli_path(&path, "/api/v1/dlq/", c->args[0], "");
+    if (p)
+        p = nx_cli_query(&path, "function", nx_cli_flag_text(c, "function")) == NX_OK ? nx_buf_cstr(&path) : NULL;
+    if (!p)
         return nx_cli_fail(c, NX_ELIMIT, "the id is too long");
     nx_httpc_resp reply;
     int code = nx_cli_ask(c, &(nx_cli_request){.method = "GET", .path = p}, &reply);
@@ -201,15 +198,13 @@ static int one_batch(nx_cli *c, work *w, uint64_t rate)
     char path[64];
     nx_httpc_resp reply;
     nx_json *root = NULL;
-    nx_error err = NX_ERROR_INIT;
     if (write_body(c, w, rate, &body) != NX_OK)
         return nx_cli_fail(c, NX_ELIMIT, "too many events in one command");
     snprintf(path, sizeof path, "/api/v1/dlq/%s", w->verb);
     int code = nx_cli_call(&w->node, &(nx_cli_request){.method = "POST", .path = path, .content_type = "application/json", .body = nx_buf_view(&body)}, &reply);
     if (code != NX_CLI_OK)
         return code;
-    if (nx_json_parse(nx_buf_view(&reply.body), NX_CLI_REPLY_BYTES, &root, &err) != NX_OK)
-        code = nx_cli_fail(c, NX_EPARSE, "the node does not answer like one: %s", err.msg);
+    code = nx_cli_answer_json(c, nx_buf_view(&reply.body), &root);
     const nx_json *events = nx_json_get(root, "events");
     if (!w->n_all)
         w->n_all = nx_json_get_u64(root, "matching", 0);

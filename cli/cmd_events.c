@@ -111,36 +111,24 @@ static int run_show(nx_cli *c)
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
     bool wants_data = nx_cli_flag_is_set(c, "data");
-    nx_err e = nx_buf_append_cstr(&path, "/api/v1/events/");
-    if (e == NX_OK)
-        e = nx_cli_path_segment(&path, c->args[0]);
-    if (e == NX_OK && wants_data)
-        e = nx_buf_append_cstr(&path, "/data");
-    const char *p = nx_buf_cstr(&path);
-    if (e != NX_OK || !p)
+    const char *p = nx_cli_path(&path, "/api/v1/events/", c->args[0], wants_data ? "/data" : "");
+    if (!p)
         return nx_cli_fail(c, NX_ELIMIT, "the id is too long");
     nx_httpc_resp reply;
     int code = nx_cli_ask(c, &(nx_cli_request){.method = "GET", .path = p}, &reply);
     if (code != NX_CLI_OK)
         return code;
+    if (!wants_data)
+        return nx_cli_print_one(c, &reply, print_event);
     nx_slice body = nx_buf_view(&reply.body);
-    nx_json *root = NULL;
-    nx_error err = NX_ERROR_INIT;
-    if (wants_data && !isatty(STDOUT_FILENO)) {
-        fwrite(body.p, 1, body.n, stdout);
-    } else if (wants_data) {
+    if (isatty(STDOUT_FILENO)) {
         nx_cli_print_safe(stdout, body);
         putchar('\n');
-    } else if (c->json) {
-        printf("%.*s\n", NX_SLICE_FMT(nx_slice_trim(body)));
-    } else if (nx_json_parse(body, NX_CLI_REPLY_BYTES, &root, &err) != NX_OK) {
-        code = nx_cli_fail(c, NX_EPARSE, "the node does not answer like one: %s", err.msg);
     } else {
-        print_event(root);
-        nx_json_free(root);
+        fwrite(body.p, 1, body.n, stdout);
     }
     nx_buf_done(&reply.body);
-    return code;
+    return NX_CLI_OK;
 }
 
 static const nx_cli_flag show_flags[] = {

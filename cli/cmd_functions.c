@@ -91,13 +91,8 @@ static int post(nx_cli *c, const char *verb, nx_slice body, nx_httpc_resp *reply
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
-    nx_err e = nx_buf_append_cstr(&path, "/api/v1/functions/");
-    if (e == NX_OK)
-        e = nx_cli_path_segment(&path, c->args[0]);
-    if (e == NX_OK)
-        e = nx_buf_printf(&path, "/%s", verb);
-    const char *p = nx_buf_cstr(&path);
-    if (e != NX_OK || !p)
+    const char *p = nx_cli_path(&path, "/api/v1/functions/", c->args[0], verb);
+    if (!p)
         return nx_cli_fail(c, NX_ELIMIT, "the name is too long");
     return nx_cli_ask(c, &(nx_cli_request){.method = "POST", .path = p, .content_type = body.n ? "application/json" : NULL, .body = body}, reply);
 }
@@ -128,14 +123,14 @@ static int run_pause(nx_cli *c)
     nx_jw_object_end(&w);
     if (nx_jw_err(&w) != NX_OK)
         return nx_cli_fail(c, NX_ELIMIT, "the reason is too long");
-    int code = post(c, "pause", nx_buf_view(&body), &reply);
+    int code = post(c, "/pause", nx_buf_view(&body), &reply);
     return code != NX_CLI_OK ? code : print_state(c, &reply, "is paused: its events are stored and wait", "was paused already");
 }
 
 static int run_resume(nx_cli *c)
 {
     nx_httpc_resp reply;
-    int code = post(c, "resume", NX_SLICE_NULL, &reply);
+    int code = post(c, "/resume", NX_SLICE_NULL, &reply);
     return code != NX_CLI_OK ? code : print_state(c, &reply, "is resumed", "was not paused");
 }
 

@@ -62,20 +62,13 @@ static int call(nx_cli *c, const char *method, const char *verb, nx_json **ret)
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
     nx_httpc_resp reply;
-    nx_error err = NX_ERROR_INIT;
-    nx_err e = nx_buf_append_cstr(&path, "/api/v1/jobs/");
-    if (e == NX_OK)
-        e = nx_cli_path_segment(&path, c->args[0]);
-    if (e == NX_OK)
-        e = nx_buf_append_cstr(&path, verb);
-    const char *p = nx_buf_cstr(&path);
-    if (e != NX_OK || !p)
+    const char *p = nx_cli_path(&path, "/api/v1/jobs/", c->args[0], verb);
+    if (!p)
         return nx_cli_fail(c, NX_ELIMIT, "the request is too long");
     int code = nx_cli_ask(c, &(nx_cli_request){.method = method, .path = p}, &reply);
     if (code != NX_CLI_OK)
         return code;
-    if (nx_json_parse(nx_buf_view(&reply.body), NX_CLI_REPLY_BYTES, ret, &err) != NX_OK)
-        code = nx_cli_fail(c, NX_EPARSE, "the node does not answer like one: %s", err.msg);
+    code = nx_cli_answer_json(c, nx_buf_view(&reply.body), ret);
     nx_buf_done(&reply.body);
     return code;
 }

@@ -67,11 +67,8 @@ static int resolve_event(nx_cli_client *node, const char *text, char *id, size_t
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
     nx_httpc_resp reply;
     nx_json *root = NULL;
-    nx_err e = nx_buf_append_cstr(&path, "/api/v1/events/");
-    if (e == NX_OK)
-        e = nx_cli_path_segment(&path, text);
-    const char *p = nx_buf_cstr(&path);
-    if (e != NX_OK || !p)
+    const char *p = nx_cli_path(&path, "/api/v1/events/", text, "");
+    if (!p)
         return nx_cli_fail(node->cli, NX_ELIMIT, "the id is too long");
     int code = nx_cli_call(node, &(nx_cli_request){.method = "GET", .path = p}, &reply);
     if (code != NX_CLI_OK)

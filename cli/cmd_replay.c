@@ -123,11 +123,9 @@ static int print_results(nx_cli *c, nx_slice body, verdicts *v)
     char took[16];
     int code = NX_CLI_OK;
     while (code == NX_CLI_OK && n < NX_ARRAY_LEN(results) && nx_cli_next_line(&rest, &line)) {
-        nx_error e = NX_ERROR_INIT;
-        if (nx_json_parse(line, NX_CLI_REPLY_BYTES, &results[n], &e) != NX_OK) {
-            code = nx_cli_fail(c, NX_EPARSE, "the node does not answer like one: %s", e.msg);
+        code = nx_cli_answer_json(c, line, &results[n]);
+        if (code != NX_CLI_OK)
             break;
-        }
         count(v, results[n]);
         total_ms += nx_json_get_double(results[n], "duration_ms", 0);
         if (n == 0) {
@@ -162,9 +160,9 @@ static int print_json(nx_cli *c, nx_slice body, verdicts *v)
     unsigned n = 0;
     while (nx_cli_next_line(&body, &line)) {
         nx_json *r = NULL;
-        nx_error e = NX_ERROR_INIT;
-        if (nx_json_parse(line, NX_CLI_REPLY_BYTES, &r, &e) != NX_OK)
-            return nx_cli_fail(c, NX_EPARSE, "the node does not answer like one: %s", e.msg);
+        int code = nx_cli_answer_json(c, line, &r);
+        if (code != NX_CLI_OK)
+            return code;
         count(v, r);
         nx_json_free(r);
         printf("%.*s\n", NX_SLICE_FMT(line));

@@ -227,29 +227,12 @@ static int run_show(nx_cli *c)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
-    nx_err e = nx_buf_append_cstr(&path, "/api/v1/runs/");
-    if (e == NX_OK)
-        e = nx_cli_path_segment(&path, c->args[0]);
-    const char *p = nx_buf_cstr(&path);
-    if (e != NX_OK || !p)
+    const char *p = nx_cli_path(&path, "/api/v1/runs/", c->args[0], "");
+    if (!p)
         return nx_cli_fail(c, NX_ELIMIT, "the id is too long");
     nx_httpc_resp reply;
     int code = nx_cli_ask(c, &(nx_cli_request){.method = "GET", .path = p}, &reply);
-    if (code != NX_CLI_OK)
-        return code;
-    nx_slice body = nx_slice_trim(nx_buf_view(&reply.body));
-    nx_json *root = NULL;
-    nx_error err = NX_ERROR_INIT;
-    if (c->json) {
-        printf("%.*s\n", NX_SLICE_FMT(body));
-    } else if (nx_json_parse(body, NX_CLI_REPLY_BYTES, &root, &err) != NX_OK) {
-        code = nx_cli_fail(c, NX_EPARSE, "the node does not answer like one: %s", err.msg);
-    } else {
-        print_run(root);
-        nx_json_free(root);
-    }
-    nx_buf_done(&reply.body);
-    return code;
+    return code == NX_CLI_OK ? nx_cli_print_one(c, &reply, print_run) : code;
 }
 
 static const nx_cli_arg show_args[] = {

@@ -9,14 +9,6 @@
 #define VALUE_BYTES (64u << 10)
 #define PATH_BYTES 4096
 
-static const char *secret_path(const nx_cli *c, nx_buf *path)
-{
-    nx_err e = nx_buf_append_cstr(path, "/api/v1/secrets/");
-    if (e == NX_OK)
-        e = nx_cli_path_segment(path, c->args[0]);
-    return e == NX_OK ? nx_buf_cstr(path) : NULL;
-}
-
 static void drop_line_end(nx_buf *value)
 {
     if (value->n && value->p[value->n - 1] == '\n')
@@ -80,7 +72,7 @@ static int call(nx_cli *c, const char *method, nx_slice body, nx_httpc_resp *rep
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
-    const char *p = secret_path(c, &path);
+    const char *p = nx_cli_path(&path, "/api/v1/secrets/", c->args[0], "");
     if (!p)
         return nx_cli_fail(c, NX_ELIMIT, "the name is too long");
     return nx_cli_ask(c, &(nx_cli_request){.method = method, .path = p, .content_type = body.n ? "application/octet-stream" : NULL, .body = body}, reply);

@@ -149,13 +149,8 @@ static int run_promote(nx_cli *c)
         return nx_cli_fail_usage(c, "flag --min: how many events have to have come out the same?");
     if (nx_cli_flag_u64(c, "min", 1, INT64_MAX, 0, &min) != NX_OK)
         return NX_CLI_USAGE;
-    nx_err e = nx_buf_append_cstr(&path, "/api/v1/functions/");
-    if (e == NX_OK)
-        e = nx_cli_path_segment(&path, c->args[0]);
-    if (e == NX_OK)
-        e = nx_buf_append_cstr(&path, "/promote");
-    const char *p = nx_buf_cstr(&path);
-    if (e != NX_OK || !p)
+    const char *p = nx_cli_path(&path, "/api/v1/functions/", c->args[0], "/promote");
+    if (!p)
         return nx_cli_fail(c, NX_ELIMIT, "the request is too long");
     snprintf(body, sizeof body, "{\"min_events\":%llu}", (unsigned long long)min);
     int code = nx_cli_ask(c, &(nx_cli_request){.method = "POST", .path = p, .content_type = "application/json", .body = nx_slice_cstr(body)}, &reply);
