@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bytes.h"
 #include "effects/effects.h"
 
 #define MEM_BYTES 4096u
@@ -10,26 +11,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-typedef struct input {
-    const uint8_t *p;
-    size_t n;
-} input;
-
-static uint8_t take(input *in)
-{
-    if (in->n == 0) return 0;
-    in->n--;
-    return *in->p++;
-}
-
 /* ---- the world: answers and errors follow from the input */
 
 static nx_err answer_from(void *self, const nx_effect_call *c, nx_error *reterr)
 {
     static const nx_err errs[] = {NX_OK, NX_OK, NX_OK, NX_ENOENT, NX_ECONFLICT, NX_EDENIED, NX_EUNAVAIL, NX_ELIMIT, NX_ETIMEOUT, NX_EINVAL, NX_EBUG};
-    input *in = self;
-    nx_err err = errs[take(in) % NX_ARRAY_LEN(errs)];
-    size_t n = (size_t)take(in) * take(in);
+    nx_rt_bytes *in = self;
+    nx_err err = errs[nx_rt_take_byte(in) % NX_ARRAY_LEN(errs)];
+    size_t n = (size_t)nx_rt_take_byte(in) * nx_rt_take_byte(in);
     if (err) return nx_error_set(reterr, err, "%.*s", (int)(n % 500), "the world says: \x01\xff%s %n");
     for (size_t i = 0; i < n; i += 16)
         if (nx_buf_append(c->answer, "0123456789\nabcd\0", 16)) return NX_ENOMEM;
@@ -86,27 +75,27 @@ static const nx_grants grants = {hosts, 1, stores, 1, types, 2, secrets, 1};
 /* Memory begins with what many calls want, so that some get through; the input overwrites what it likes. */
 static const char texts[] = "default\0counter/1\0GET https://a.b/c?d\nx: y\n\nbody\0t\nsubject: s\npartitionkey: p\n\ndata\0KEY\0a.b\n\n";
 
-static uint64_t take_value(input *in, char type)
+static uint64_t take_value(nx_rt_bytes *in, char type)
 {
     static const uint64_t interesting[] = {0, 1, 7, 8, 9, 18, 49, 30, 86, 3, MEM_BYTES - 1, MEM_BYTES, MEM_BYTES + 1, 0x7fffffff, 0xffffffff, 0};
-    uint8_t tag = take(in);
-    uint64_t v = tag < 128 ? interesting[tag % 16] : tag < 224 ? (uint64_t)take(in)
-                                                               : (uint64_t)take(in) << 56 | (uint64_t)take(in) << 24 | take(in);
-    if (type == 'l' && tag >= 224) return (uint64_t) - (int64_t)take(in);
+    uint8_t tag = nx_rt_take_byte(in);
+    uint64_t v = tag < 128 ? interesting[tag % 16] : tag < 224 ? (uint64_t)nx_rt_take_byte(in)
+                                                               : (uint64_t)nx_rt_take_byte(in) << 56 | (uint64_t)nx_rt_take_byte(in) << 24 | nx_rt_take_byte(in);
+    if (type == 'l' && tag >= 224) return (uint64_t) - (int64_t)nx_rt_take_byte(in);
     return type == 'l' ? v : (uint32_t)v;
 }
 
-static void run_guest(nx_rt_world *w, input in, uint8_t *mem)
+static void run_guest(nx_rt_world *w, nx_rt_bytes in, uint8_t *mem)
 {
     memset(mem, 0, MEM_BYTES);
     memcpy(mem, texts, sizeof texts);
     unsigned first = 0;
     while (!nx_rt_wasi_fns[first].grant) first++; /* those of module nexus stand at the end */
-    for (unsigned i = 0; i < CALLS_MAX && in.n && !w->end; i++) {
-        const nx_rt_wasi_fn *fn = &nx_rt_wasi_fns[first + take(&in) % (nx_rt_wasi_n_fns - first)];
+    for (unsigned i = 0; i < CALLS_MAX && in.p < in.end && !w->end; i++) {
+        const nx_rt_wasi_fn *fn = &nx_rt_wasi_fns[first + nx_rt_take_byte(&in) % (nx_rt_wasi_n_fns - first)];
         uint64_t args[NX_RT_WASI_PARAMS_MAX] = {0};
         for (unsigned k = 0; fn->params[k]; k++) args[k] = take_value(&in, fn->params[k]);
-        if (take(&in) & 1) mem[take(&in)] = take(&in);
+        if (nx_rt_take_byte(&in) & 1) mem[nx_rt_take_byte(&in)] = nx_rt_take_byte(&in);
         uint8_t status = nx_rt_wasi_call(w, fn, mem, MEM_BYTES, args);
         if ((status == NX_WASI_END) != (w->end != NX_RT_END_NONE)) abort();
     }
@@ -129,12 +118,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!scratch) scratch = nx_rt_scratch_new();
     uint8_t *mem = malloc(MEM_BYTES);
     if (!mem || !scratch) abort();
-    input in = {data, size}, world = {data, size};
+    nx_rt_bytes in = nx_rt_bytes_of(nx_slice_make(data, size)), world = in;
     nx_attempt a, again;
     nx_rt_world w;
     nx_attempt_init(&a);
     a.effects = NX_EFFECTS_LIVE;
-    a.grants = take(&in) & 1 ? &grants : NULL;
+    a.grants = nx_rt_take_byte(&in) & 1 ? &grants : NULL;
     a.effect_ops = &ops;
     a.effect_self = &world;
     nx_rt_world_init(&w, &a, scratch);
