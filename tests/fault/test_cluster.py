@@ -9,10 +9,10 @@ import time
 
 import httpx
 import pytest
-from nexus import nats
 from nexus.book import Book, expect_one_run_each, settled
-from nexus.cluster import Clients, Cluster, Fleet, Killer, free_ports
+from nexus.cluster import Clients, Cluster, Fleet, Killer
 from nexus.node import function
+from nexus.ports import free_port
 from nexus.wait import SLOW, pause, wait_until
 
 SECONDS = float(os.environ.get("NX_CLUSTER_S", "25"))
@@ -169,7 +169,7 @@ def test_a_node_waits_for_its_servers(tmp_path, cluster, guests):
         node.stop()
         for server in cluster.servers:
             server.kill()
-        admin = f"127.0.0.1:{free_ports(1)[0]}"
+        admin = f"127.0.0.1:{free_port()}"
         node.arguments = ["--admin", admin]
         node.launch()
 

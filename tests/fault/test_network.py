@@ -2,24 +2,19 @@
 
 import json
 import time
-from datetime import datetime
 
 import pytest
 from nexus import nats
 from nexus.book import expect_one_run_each, settled
 from nexus.cluster import Clients, Cluster, Fleet
 from nexus.network import Apart, SlowLine, needs_namespaces
-from nexus.node import function
+from nexus.node import function, moment
 from nexus.wait import SLOW, Stopwatch, pause, wait_until
 
 
 def settings(guests, **more):
     return lambda project: {"functions": [function("load", project.module(guests.rust("probe.rs")), timeout="60s"),
                                           function("store", project.module(guests.rust("effects.rs")), key_value_stores=["default"])], **more}
-
-
-def moment(text):
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 # ---- cut off

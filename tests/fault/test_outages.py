@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -18,6 +17,7 @@ from nexus import nats, processes
 from nexus.load import Load, check_nothing_lost
 from nexus.node import Node, Project, function
 from nexus.paths import nats_server
+from nexus.ports import free_port
 from nexus.wait import SLOW, Stopwatch, pause, wait_until
 
 PAUSE_S = float(os.environ.get("NX_PAUSE_S", "10"))
@@ -408,9 +408,7 @@ def test_healthz_answers_while_the_log_recovers(project, guests, tmp_path):
     slow = tmp_path / "nats-server"
     slow.write_text(f'#!/bin/sh\n[ "$1" = -c ] && while [ ! -e "{tmp_path}/go" ]; do sleep 0.05; done\nexec "{nats_server()}" "$@"\n')
     slow.chmod(0o755)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        admin = f"127.0.0.1:{probe.getsockname()[1]}"
+    admin = f"127.0.0.1:{free_port()}"
     project.write({"functions": [function("load", project.module(guests.rust("probe.rs")))]})
     node = Node(project, "--admin", admin, env={"NEXUS_NATS_SERVER": slow})
     node.launch()

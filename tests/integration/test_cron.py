@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import pytest
 from nexus import nats
-from nexus.node import Node, Project, function
+from nexus.node import Node, Project, function, moment
 from nexus.wait import wait_until
 
 
@@ -18,7 +18,7 @@ def ticks(node, name="tick"):
         data = json.loads(node.api(f"events/{e['event_id']}/data").text)
         assert set(data) == {"scheduled_at", "schedule"}
         assert data["scheduled_at"] == e["time"] and e["source"] == "/nexus/cron"
-        moments.append(datetime.fromisoformat(data["scheduled_at"].replace("Z", "+00:00")).timestamp())
+        moments.append(moment(data["scheduled_at"]))
     assert len(set(moments)) == len(moments), "a tick fired twice"
     return moments
 

@@ -6,12 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from nexus import nats, processes
-from nexus.node import Node, Project, function
+from nexus.node import Node, Project, function, moment
 from nexus.wait import wait_until
-
-
-def moment(text):
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def rfc3339(seconds_from_now):

@@ -2,11 +2,10 @@
 
 import re
 import time
-from datetime import datetime
 
 import pytest
 from nexus import nats
-from nexus.node import Node, Project, function
+from nexus.node import Node, Project, function, moment
 from nexus.wait import Stopwatch, wait_until
 
 FAST = {"max_attempts": 3, "initial_interval": "100ms", "factor": 2, "jitter": "none"}
@@ -25,10 +24,6 @@ def node(module_project, guests):
     ]})
     with Node(module_project) as node:
         yield node
-
-
-def seconds(text):
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def attempts(node, event_id, count, deadline=20):
@@ -70,11 +65,11 @@ def test_intervals_are_kept(node):
     node.run_of(event_id)
     first, second, third = attempts(node, event_id, 3)
     for earlier, later, interval in ((first, second, 0.1), (second, third, 0.2)):
-        ended = seconds(earlier["time"]) + earlier["duration_ms"] / 1000
-        due = seconds(earlier["next_attempt_at"])
+        ended = moment(earlier["time"]) + earlier["duration_ms"] / 1000
+        due = moment(earlier["next_attempt_at"])
         assert interval - 0.005 < due - ended < interval + 0.05
-        assert seconds(later["time"]) >= due - 0.005, "came too early"
-        assert seconds(later["time"]) < due + 1.0, "came too late"
+        assert moment(later["time"]) >= due - 0.005, "came too early"
+        assert moment(later["time"]) < due + 1.0, "came too late"
 
 
 def test_attempts_used_up_end_the_run(node):
@@ -163,7 +158,7 @@ def test_kill_during_back_off_counts_recorded_attempts(project, guests):
         run = node.run_of(event_id, deadline=30)
         records = attempts(node, event_id, 3)
         assert numbers(records) == [(1, "error", False), (2, "error", False), (3, "ok", True)]
-        assert seconds(records[1]["time"]) >= seconds(first["next_attempt_at"]) - 0.005
+        assert moment(records[1]["time"]) >= moment(first["next_attempt_at"]) - 0.005
         assert run["attempt"] == 3
 
 
@@ -186,8 +181,8 @@ def test_long_intervals_are_waited_for_by_timers(project, guests):
             records = {a["attempt"]: a for a in attempts(node, event_id, 2 + i % 2)}
             assert sorted(records) == list(range(1, 3 + i % 2))
             for k in range(1, 2 + i % 2):
-                assert seconds(records[k + 1]["time"]) >= seconds(records[k]["next_attempt_at"]) - 0.005
-                assert seconds(records[k + 1]["time"]) < seconds(records[k]["next_attempt_at"]) + 6
+                assert moment(records[k + 1]["time"]) >= moment(records[k]["next_attempt_at"]) - 0.005
+                assert moment(records[k + 1]["time"]) < moment(records[k]["next_attempt_at"]) + 6
 
 
 def test_a_thousand_events_that_back_off_stop_nobody(project, guests):
@@ -268,7 +263,7 @@ def test_events_that_back_off_wait_while_paused(node):
     event_id = node.publish("sleepy", "1")
     first = attempts(node, event_id, 1)[0]
     node.nexus("functions", "pause", "sleepy")
-    due = seconds(first["next_attempt_at"])
+    due = moment(first["next_attempt_at"])
     wait_until(lambda: time.time() > due + 0.7, "the time of the next attempt", 10)
     assert len(node.runs(event=event_id, all=1)) == 1
     node.nexus("functions", "resume", "sleepy")

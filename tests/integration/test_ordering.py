@@ -1,11 +1,10 @@
 """`ordering: key`: events of one key one at a time and in the order of the log, over retries, on several nodes, and when one of them dies."""
 
 import time
-from datetime import datetime
 
 import pytest
 from nexus import nats
-from nexus.node import Node, Project, function
+from nexus.node import Node, Project, function, moment
 from nexus.wait import SLOW, wait_until
 
 PROBE = "probe.rs"
@@ -50,7 +49,7 @@ def test_keys_in_order_and_one_at_a_time(project, guests):
             spans = []
             for e in events:
                 run = node.whole_run(node.run_of(e)["run_id"])
-                begin = datetime.fromisoformat(run["time"].replace("Z", "+00:00")).timestamp() * 1000
+                begin = moment(run["time"]) * 1000
                 spans.append((begin, begin + run["duration_ms"]))
             spans.sort()
             assert all(a[1] <= b[0] + 1 for a, b in zip(spans, spans[1:])), f"key {key}: two at a time"
@@ -208,7 +207,7 @@ def spans_of(node, events):
     spans = []
     for event_id in events:
         run = node.whole_run(node.runs(event=event_id)[0]["run_id"])
-        begin = datetime.fromisoformat(run["time"].replace("Z", "+00:00")).timestamp() * 1000
+        begin = moment(run["time"]) * 1000
         spans.append((begin, begin + run["duration_ms"]))
     return spans
 

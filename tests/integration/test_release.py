@@ -6,13 +6,13 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tarfile
 from pathlib import Path
 
 import httpx
 import pytest
+from nexus.ports import free_ports
 from nexus.wait import wait_until
 
 TARBALL = os.environ.get("NEXUS_RELEASE_TARBALL")
@@ -32,12 +32,6 @@ def run(*command, check=True, **options):
     if check and result.returncode != 0:
         raise AssertionError(f"{command} exited {result.returncode}\n{result.stdout}\n{result.stderr}")
     return result
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Root:
@@ -121,7 +115,7 @@ def test_new_dev_invoke_replay(root):
     (project / "nexus.yaml").write_text(config)
     path = re.search(r"^ +path: (\S+)$", config, re.M).group(1)
 
-    listen, admin = free_port(), free_port()
+    listen, admin = free_ports(2)
     log = (root.path / "dev.log").open("w+")
     node = subprocess.Popen(
         root.command("nexus", "dev", "--listen", f"127.0.0.1:{listen}", "--admin", f"127.0.0.1:{admin}", cwd="/srv/app"),

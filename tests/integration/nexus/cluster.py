@@ -13,16 +13,8 @@ from urllib.parse import urlsplit
 from . import nats
 from .network import SlowLine
 from .node import Node, Project
+from .ports import free_ports
 from .wait import SLOW, pause, wait_until
-
-
-def free_ports(count):
-    """All at once, so that no two are the same."""
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 class Cluster:

@@ -20,6 +20,7 @@ import httpx
 
 from .node import environment, lines_of
 from .paths import NEXUS, nats_server
+from .ports import free_ports
 from .wait import pause, wait_until
 
 BLOCK = re.compile(r"^(?P<indent> *)```sh(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```\s*$", re.M | re.S)
@@ -52,12 +53,6 @@ def blocks(path):
             for m in BLOCK.finditer(text)]
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Shell:
     """A folder in which the blocks of a document are run. Blocks see the folder that earlier ones changed to, and their variables."""
 
@@ -65,7 +60,7 @@ class Shell:
         self.dir = Path(folder)
         self.state = self.dir.parent / f"{self.dir.name}.state"
         self.log_file = self.dir.parent / f"{self.dir.name}.log"
-        self.ports = {"8080": free_port(), "8081": free_port(), "4222": free_port()}
+        self.ports = dict(zip(("8080", "8081", "4222"), free_ports(3)))
         bin_dir = self.dir.parent / f"{self.dir.name}.bin"
         bin_dir.mkdir(exist_ok=True)
         for name, target in (("nexus", NEXUS), ("nats-server", nats_server())):

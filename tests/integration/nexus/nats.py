@@ -18,6 +18,7 @@ from nats.js.errors import NotFoundError
 
 from . import processes
 from .paths import nats_server
+from .ports import free_port
 from .wait import wait_until
 
 
@@ -140,9 +141,7 @@ class Server:
         self.env = env or {}
         self.dir = Path(folder)
         self.dir.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.conf = self.dir / "external.conf"
         self.conf.write_text(f'listen: "{host}:{self.port}"\nserver_name: "external"\n'
                              f'jetstream {{ store_dir: "{self.dir}/store" }}\nmax_payload: {max_payload}\n{extra}\n')

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -45,6 +46,11 @@ def nexus(*arguments, cwd=None, check=True, env=None, timeout=60, stdin=""):
 def lines_of(text):
     """NDJSON."""
     return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def moment(text):
+    """Seconds since 1970 of a time as nodes write it."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 class Project:
