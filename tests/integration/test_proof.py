@@ -20,15 +20,16 @@ from nexus.wait import wait_until
 EVENTS = int(os.environ.get("NX_PROOF", "1500"))
 SEED = int(os.environ.get("NX_PROOF_SEED", "20261123"))
 MODULES = 32
+NAMES = [*(f"p{i}" for i in range(MODULES)), "maps"]  # the last is compiled Rust, with maps in the order of random numbers
 AFFECTED = {f"p{i}" for i in range(MODULES) if i % 4 == 3}  # those that reach outside
 # The outcomes that a proof has to have met, lest it prove little.
 OUTCOMES = {"ok", "trap", "exit", "stack_overflow", "deadline", "fuel", "memory_limit", "output_limit"}
 
 
-def settings(project, seed):
+def settings(project, guests, seed):
     """Modules of random programs under limits of all kinds."""
     r = random.Random(seed)
-    functions = []
+    functions = [function("maps", project.module(guests.rust("maps.rs")))]
     for i in range(MODULES):
         wat, wasm = project.dir / f"p{i}.wat", project.dir / f"p{i}.wasm"
         ending = (None, *ENDS)[i % (len(ENDS) + 1)]
@@ -53,7 +54,7 @@ def send(node, count, seed):
                     i, body = next(numbers), next(bodies)
                 if i >= count:
                     return
-                answer = client.post(f"{node.url}/events/p{i % MODULES}", content=body)
+                answer = client.post(f"{node.url}/events/{NAMES[i % len(NAMES)]}", content=body)
                 assert answer.status_code == 202, answer.text
                 sent.append(answer.json()["event_id"])
 
@@ -64,8 +65,8 @@ def send(node, count, seed):
 
 
 @pytest.mark.timeout(600)
-def test_random_programs_repeat_bit_for_bit_in_another_process(project):
-    project.write(settings(project, SEED))
+def test_random_programs_repeat_bit_for_bit_in_another_process(project, guests):
+    project.write(settings(project, guests, SEED))
     with Node(project) as node:
         sent = send(node, EVENTS, SEED)
         wait_until(lambda: all(f["pending"] == 0 and f["in_flight"] == 0 for f in node.api_list("functions")), "all to be run", 300, every=0.1)
