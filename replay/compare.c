@@ -2,13 +2,13 @@
 #include "nx/compare.h"
 #include "find.h"
 #include "locate.h"
-#include "recorded_emits.h"
+#include "nx/recall.h"
 #include "verdict.h"
 #include <stdio.h>
 
 #define FRAMES_BYTES (64u << 10)
 #define SETTINGS_BYTES (1u << 20)
-#define CALLS_BYTES (1u << 20) /* of each trace: the first call that differs may come late */
+#define MODULE_BYTES (64u << 20)
 
 typedef struct side {
     nx_slice name;
@@ -16,6 +16,8 @@ typedef struct side {
     nx_replay_repetition *repetition;
     const nx_run *run; /* the outcome */
     const nx_emit *emits;
+    const bool *knows; /* NULL: all of them */
+    nx_replay_recollection was;
     nx_replay_how how;
 } side;
 
@@ -34,19 +36,34 @@ static bool fail(comparing *c, const side *s, const char *what, const char *deta
     return false;
 }
 
-/* The recording stands for itself; any other code is run. */
+/* The recording stands for itself; what it leaves out is found again where its code is still stored. */
+static void recall(comparing *c, side *s)
+{
+    s->run = c->recorded;
+    if (nx_replay_code_get(c->node, c->recorded, c->event, s->name, &s->code, NULL) != NX_OK)
+        return;
+    nx_replay_code_use(&s->code, &s->how);
+    nx_replay_recall(s->repetition, s->code.program, c->event, c->recorded, &s->how, &s->was);
+    s->run = &s->was.run;
+    s->emits = s->was.emits;
+    s->knows = s->was.knows;
+}
+
+/* Any code but the recording's is run. */
 static bool run_side(comparing *c, side *s)
 {
     nx_error e = NX_ERROR_INIT;
+    s->how = (nx_replay_how){.keep_calls_bytes = NX_REPLAY_WHOLE_CALLS_BYTES};
+    s->emits = NULL;
+    s->knows = NULL;
     if (nx_slice_eq_cstr(s->name, NX_REPLAY_RECORDED)) {
-        s->run = c->recorded;
+        recall(c, s);
         return true;
     }
     if (nx_replay_code_get(c->node, c->recorded, c->event, s->name, &s->code, &e) != NX_OK) {
         c->is_artifact_missing = s->code.is_missing;
         return fail(c, s, s->code.failed, e.msg);
     }
-    s->how = (nx_replay_how){.keep_calls_bytes = CALLS_BYTES};
     nx_replay_code_use(&s->code, &s->how);
     const nx_replay_result *r = nx_replay_repeat(s->repetition, s->code.program, c->event, c->recorded, &s->how);
     if (!r->replayed)
@@ -61,9 +78,14 @@ static void locate(const comparing *c, const side *s, const nx_diff *d, nx_arena
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf frames = NX_BUF_INIT(FRAMES_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf module = NX_BUF_INIT(MODULE_BYTES);
+    nx_sha256 digest;
     if (d->is_same || d->first_call < 0 || !s->code.program)
         return;
-    nx_replay_locate(&s->code, c->event, c->recorded, &s->how, d->first_call, &frames);
+    if (nx_sha256_parse_hex(nx_slice_cstr(s->code.artifact), &digest) == NX_OK)
+        (void)nx_fab_artifact_get(nx_core_namespace(c->node), &digest, &module, NULL);
+    nx_replay_locate(nx_core_runtime(c->node), s->code.program, nx_buf_view(&module), c->event, c->recorded, &s->how, d->first_call, &frames);
     *ret = nx_arena_dup(a, nx_buf_view(&frames));
 }
 
@@ -99,11 +121,7 @@ static nx_err compare(comparing *c, nx_err (*on_result)(void *self, const nx_rep
     c->reason[0] = 0;
     c->is_artifact_missing = false;
     if (run_side(c, &c->before) && run_side(c, &c->after)) {
-        nx_diff_side before = {c->before.run, c->before.emits, NULL}, after = {c->after.run, c->after.emits, NULL};
-        if (before.run == c->recorded)
-            nx_replay_recorded_emits(c->node, &before, after.run, &a);
-        else if (after.run == c->recorded)
-            nx_replay_recorded_emits(c->node, &after, before.run, &a);
+        nx_diff_side before = {c->before.run, c->before.emits, c->before.knows}, after = {c->after.run, c->after.emits, c->after.knows};
         nx_err err = nx_diff_make(&before, &after, &a, &d);
         if (err == NX_OK)
             err = compare_settings(c, &a, &result.settings);
@@ -134,7 +152,6 @@ nx_err nx_replay_compare_event(nx_node *n, const nx_replay_compare_request *req,
         err = nx_replay_repetition_new(nx_core_runtime(n), &c.after.repetition);
     for (unsigned i = 0; err == NX_OK && i < found.n; i++) {
         c.recorded = found.runs[i];
-        c.before.emits = c.after.emits = NULL;
         err = compare(&c, on_result, self);
     }
     nx_replay_repetition_free(c.before.repetition);

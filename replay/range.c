@@ -1,8 +1,11 @@
 /* range.c: see range.h. */
 #include "range.h"
-#include "find.h"
+#include "keep.h"
 #include "lanes.h"
+#include "nx/recall.h"
+#include "range_codes.h"
 #include "range_order.h"
+#include "verdict.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -10,7 +13,6 @@
 #include <unistd.h>
 
 #define COLLECTORS_MAX 8
-#define CODES_MAX 32
 #define PENDING_MAX (NX_FAB_RANGE_MAX + NX_RANGE_HELD)
 #define NOTES_BYTES_MAX (32u << 20) /* of one page */
 #define WAIT_NS (100 * NX_NS_PER_MS)
@@ -21,23 +23,11 @@
 
 typedef struct page page;
 
-/* Code that was met lately: of a version, under the memory limit that chose its engine. */
-typedef struct code {
-    atomic_uint refs; /* the range, and each item */
-    char function[NX_FUNCTION_NAME_BYTES + 1];
-    char version[32];
-    nx_sha256 artifact; /* the recorded one */
-    uint64_t memory_bytes;
-    bool is_failed;
-    char detail[120]; /* why */
-    nx_replay_code code;
-} code;
-
 typedef struct item {
     nx_lane_item lane; /* first: what lanes give back */
     page *page;
     unsigned index;
-    code *code; /* reference; NULL: the event is gone */
+    nx_range_code *code; /* reference; NULL: the event is gone */
     nx_replay_verdict verdict;
     uint32_t note_at[COLLECTORS_MAX], note_n[COLLECTORS_MAX];
 } item;
@@ -59,13 +49,12 @@ typedef struct range {
     const nx_range_options *o;
     nx_lanes *lanes;
     unsigned n_workers;
-    nx_replay_repetition *repetitions[WORKERS_MAX];
+    nx_replay_repetition *repetitions[WORKERS_MAX], *recalling[WORKERS_MAX]; /* the latter NULL until one is needed */
     nx_buf note[WORKERS_MAX];
     const nx_range_collector *collectors[COLLECTORS_MAX];
     void *selves[COLLECTORS_MAX];
     unsigned n_collectors;
-    code *codes[CODES_MAX];
-    unsigned n_codes, next_code;
+    nx_range_codes codes;
     page *free, *oldest, **newest; /* pages under way, in the order in which they were read */
     item *pending[PENDING_MAX];    /* read, and not put on a lane yet; sorted by the event's place */
     unsigned n_pending, let_go;    /* of them, from the start on */
@@ -101,25 +90,35 @@ static void take_notes(range *g, item *it, const nx_replay_result *r, nx_buf *no
     }
 }
 
-static void code_unref(code *c)
-{
-    if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
-        return;
-    nx_replay_code_done(&c->code);
-    free(c);
-}
-
 static const nx_replay_result *repeat(const range *g, const item *it, nx_replay_repetition *rep, nx_replay_how *how)
 {
     const nx_run *run = &it->page->batch.runs[it->index];
     const nx_event *event = &it->page->batch.events[it->index];
     *how = (nx_replay_how){.effects = g->o->effects, .node = *nx_core_node_id(g->node)};
+    if (g->o->effects == NX_EFFECTS_LIVE) { /* it leaves a record */
+        how->run_id = nx_run_id_new(nx_clock_wall_ns(), run->function, nx_id_shard(&run->event_id));
+        nx_trace_new(&how->trace);
+    }
     if (!it->code)
         return nx_replay_refuse(rep, event, run, how, false, "the event is no longer stored", "retention is over");
     nx_replay_code_use(&it->code->code, how);
     if (it->code->is_failed)
         return nx_replay_refuse(rep, event, run, how, it->code->code.is_missing, it->code->code.failed, it->code->detail);
     return nx_replay_repeat(rep, it->code->code.program, event, run, how);
+}
+
+/* What was emitted then, where something else is emitted now: a record has only digests of it. False: `ret` is not filled. */
+static bool recall(range *g, unsigned worker, const item *it, const nx_replay_result *r, const nx_replay_how *how, nx_replay_recollection *ret)
+{
+    char reason[64];
+    if (!r->replayed || nx_replay_same_emitted(r->original, r->replayed, reason, sizeof reason))
+        return false;
+    nx_rt_program *recorded = it->code->code.is_recorded ? it->code->code.program : it->code->recorded.program;
+    nx_replay_repetition **p = &g->recalling[worker];
+    if (!recorded || (!*p && nx_replay_repetition_new(nx_core_runtime(g->node), p) != NX_OK))
+        return false;
+    nx_replay_recall(*p, recorded, r->event, r->original, how, ret);
+    return true;
 }
 
 static void work(void *self, unsigned worker, nx_lane_item *lane_item)
@@ -129,65 +128,21 @@ static void work(void *self, unsigned worker, nx_lane_item *lane_item)
     page *p = it->page;
     nx_replay_how how;
     const nx_replay_result *r = repeat(g, it, g->repetitions[worker], &how);
+    nx_replay_result told;
+    nx_replay_recollection was;
     it->verdict = r->verdict;
+    if (r->replayed && g->o->effects == NX_EFFECTS_LIVE) /* what reached the outside is not forgotten */
+        nx_replay_keep(g->node, r);
+    if (recall(g, worker, it, r, &how, &was)) {
+        told = *r;
+        told.emits = was.emits;
+        told.emits_known = was.knows;
+        r = &told;
+    }
     take_notes(g, it, r, &g->note[worker]);
-    code_unref(it->code);
+    nx_range_code_unref(it->code);
     it->code = NULL;
     atomic_fetch_sub(&p->left, 1);
-}
-
-/* ---- code ----------------------------------------------------------------------------------------------------------------------------------- */
-
-static bool is_code_of(const code *c, const nx_run *run, const nx_sha256 *artifact)
-{
-    return c->memory_bytes == run->limit_memory_bytes && memcmp(&c->artifact, artifact, sizeof *artifact) == 0 && nx_slice_eq_cstr(run->function, c->function) &&
-           nx_slice_eq_cstr(run->version, c->version);
-}
-
-/* The version that was named when the range was asked for; where its settings are gone by now, its artifact. */
-static nx_err get_code(range *g, const nx_run *run, nx_replay_code *ret, nx_error *reterr)
-{
-    char hex[NX_SHA256_HEX + 1];
-    nx_err err = nx_replay_code_get(g->node, run, NULL, g->o->is_other_code ? g->o->version : NX_SLICE_NULL, ret, reterr);
-    if (err != NX_ENOENT || !g->o->is_other_code)
-        return err;
-    nx_sha256_hex(&g->o->artifact, hex);
-    return nx_replay_code_get(g->node, run, NULL, nx_slice_make(hex, NX_SHA256_HEX), ret, reterr);
-}
-
-static nx_err find_code(range *g, item *it, const nx_run *run, nx_error *reterr)
-{
-    nx_sha256 artifact = {{0}};
-    (void)nx_sha256_parse_hex(run->artifact, &artifact); /* a record that names none is told by nx_replay_code_get() */
-    for (unsigned i = 0; i < g->n_codes; i++)
-        if (is_code_of(g->codes[i], run, &artifact)) {
-            it->code = g->codes[i];
-            atomic_fetch_add(&it->code->refs, 1);
-            return NX_OK;
-        }
-    nx_error e = NX_ERROR_INIT;
-    code *c = calloc(1, sizeof *c);
-    if (!c)
-        return nx_error_set(reterr, NX_ENOMEM, "out of memory");
-    nx_err err = get_code(g, run, &c->code, &e);
-    if (err != NX_OK && nx_err_is_retryable(err)) {
-        free(c);
-        return nx_error_set(reterr, err, "%s", e.msg);
-    }
-    c->is_failed = err != NX_OK;
-    snprintf(c->detail, sizeof c->detail, "%s", e.msg);
-    snprintf(c->function, sizeof c->function, "%.*s", NX_SLICE_FMT(run->function));
-    snprintf(c->version, sizeof c->version, "%.*s", NX_SLICE_FMT(run->version));
-    c->artifact = artifact;
-    c->memory_bytes = run->limit_memory_bytes;
-    if (!c->is_failed && g->o->effects == NX_EFFECTS_LIVE)
-        nx_replay_code_grant(g->node, run, &c->code);
-    atomic_store(&c->refs, 2);
-    it->code = c;
-    code **place = &g->codes[g->n_codes < CODES_MAX ? g->n_codes++ : g->next_code++ % CODES_MAX];
-    code_unref(*place);
-    *place = c;
-    return NX_OK;
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------------------------------------------- */
@@ -199,7 +154,7 @@ static nx_err prepare(range *g, page *p, unsigned i, nx_error *reterr)
     const nx_event *event = &p->batch.events[i];
     *it = (item){.page = p, .index = i};
     it->lane.lane = event->partition_key.n ? nx_shard_of(event->partition_key) : g->turn++ / 8;
-    return event->stream_seq ? find_code(g, it, run, reterr) : NX_OK;
+    return event->stream_seq ? nx_range_codes_get(&g->codes, g->node, g->o, run, &it->code, reterr) : NX_OK;
 }
 
 static int by_event(const void *a, const void *b)
@@ -424,7 +379,7 @@ static void pages_free(page *p)
     while (p) {
         page *next = p->next;
         for (unsigned i = 0; i < p->batch.n; i++)
-            code_unref(p->items[i].code); /* of what was not done */
+            nx_range_code_unref(p->items[i].code); /* of what was not done */
         nx_fab_batch_done(&p->batch);
         nx_buf_done(&p->notes);
         pthread_mutex_destroy(&p->mu);
@@ -442,12 +397,12 @@ static void close_parts(range *g)
     pages_free(g->free);
     for (unsigned i = 0; i < g->n_workers; i++) {
         nx_replay_repetition_free(g->repetitions[i]);
+        nx_replay_repetition_free(g->recalling[i]);
         nx_buf_done(&g->note[i]);
     }
     for (unsigned i = 0; i < g->n_collectors; i++)
         g->collectors[i]->close(g->selves[i]);
-    for (unsigned i = 0; i < g->n_codes; i++)
-        code_unref(g->codes[i]);
+    nx_range_codes_done(&g->codes);
     free(g);
 }
 

@@ -1,6 +1,7 @@
 /* range_diffs.c: what is different over a range, by shape, and what other code costs. */
 #include "nx/diff_groups.h"
 #include "range.h"
+#include "verdict.h"
 
 /* A proof: nothing but the verdict is to be said of a run that came out the same. */
 static bool is_same_code(const nx_replay_result *r) { return nx_slice_eq(r->original->artifact, r->replayed->artifact); }
@@ -22,13 +23,13 @@ static void note(void *self, const nx_replay_result *r, nx_buf *out)
     }
     if (r->verdict == NX_REPLAY_IDENTICAL && is_same_code(r))
         return;
-    if (r->original->recording != NX_RECORDING_FULL || r->original->redacted.n) { /* what a record may not keep, a summary may not either */
+    if (nx_replay_hides(r->original)) { /* what a record may not keep, a summary may not either */
         (void)nx_diff_note_write(g, NULL, NX_SLICE("differs in values that are not kept (the function's recording or redact)"), out);
         return;
     }
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(NX_DIFF_ARENA_BYTES);
-    nx_diff_side before = {.run = r->original}, after = {.run = r->replayed, .emits = r->outcome->emitted};
+    nx_diff_side before = {.run = r->original, .emits = r->emits, .knows = r->emits_known}, after = {.run = r->replayed, .emits = r->outcome->emitted};
     nx_diff d;
     nx_err err = nx_diff_make(&before, &after, &a, &d);
     if (err == NX_OK)

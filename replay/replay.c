@@ -1,17 +1,14 @@
 /* replay.c: repeating what an event's functions did, on a node. */
 #include "nx/replay.h"
 #include "find.h"
-#include "locate.h"
-#include "nx/diff.h"
+#include "keep.h"
+#include "nx/explain.h"
 #include "nx/redact.h"
-#include "pub_wait.h"
-#include "recorded_emits.h"
 #include "verdict.h"
 #include <stdio.h>
 
-#define RECORD_ARENA_BYTES (256u << 20)
 #define LINE_ARENA_BYTES (64u << 20)
-#define FRAMES_BYTES (64u << 10)
+#define MODULE_BYTES (64u << 20)
 #define WHAT_IF_ARENA_BYTES (256u << 20)
 
 /* One request: what its repetitions have in common. */
@@ -88,30 +85,6 @@ static void log_verdict(const nx_replay_result *r, bool is_other)
     nx_log_emit(&l);
 }
 
-/* ---- the replay's own record --------------------------------------------------------------------------------------------------------------- */
-
-/* A replay whose record can't be stored is still a replay: the verdict stands, and the log says what is missing. */
-static void store(nx_node *n, const nx_replay_result *r)
-{
-    NX_CLEANUP(nx_buf_done)
-    nx_buf encoded = NX_BUF_INIT(128u << 20);
-    NX_CLEANUP(nx_arena_done)
-    nx_arena a = NX_ARENA_INIT(RECORD_ARENA_BYTES);
-    nx_run hidden;
-    const nx_run *run = &hidden;
-    nx_error e = NX_ERROR_INIT;
-    nx_pub_wait w;
-    nx_pub_wait_begin(&w);
-    nx_err err = nx_run_hide_like(r->original, r->event, r->replayed, &a, &hidden);
-    if (err == NX_OK)
-        err = nx_run_encode(run, &encoded);
-    if (err == NX_OK)
-        err = nx_fab_publish_run(nx_core_namespace(n), run, nx_buf_view(&encoded), &w.pub, &e);
-    err = nx_pub_wait_end(&w, err);
-    if (err != NX_OK)
-        nx_log(NX_LOG_WARN, "replay.not_recorded", "the record of the replay of run %.*s was not stored: %s", NX_SLICE_FMT(r->replayed->replay_of), nx_err_text(err));
-}
-
 /* ---- one run --------------------------------------------------------------------------------------------------------------------------------- */
 
 static const nx_replay_result *repeat(const search *s, const nx_event *event, const nx_run *o, nx_replay_how *how, nx_replay_code *code, nx_arena *a)
@@ -128,8 +101,25 @@ static const nx_replay_result *repeat(const search *s, const nx_event *event, co
         return nx_replay_refuse(s->repetition, event, o, how, false, "nothing was run", e.msg);
     const nx_replay_result *r = nx_replay_repeat(s->repetition, code->program, event, o, how);
     if (r->replayed && !how->is_what_if) /* what never happened is not kept among what did */
-        store(s->node, r);
+        nx_replay_keep(s->node, r);
     return r;
+}
+
+/* With the recorded code, where that is still stored. */
+static void explain(nx_node *n, const nx_replay_code *code, const nx_replay_how *how, nx_replay_result *r, nx_replay_explanation *ret)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf module = NX_BUF_INIT(MODULE_BYTES);
+    nx_replay_code recorded = {.program = NULL};
+    nx_sha256 digest;
+    if (r->verdict == NX_REPLAY_DIVERGED && r->replayed) {
+        (void)nx_replay_code_get(n, r->original, NULL, NX_SLICE_NULL, &recorded, NULL);
+        if (nx_sha256_parse_hex(nx_slice_cstr(code->artifact), &digest) == NX_OK)
+            (void)nx_fab_artifact_get(nx_core_namespace(n), &digest, &module, NULL);
+    }
+    nx_replay_codes codes = {recorded.program, code->program, nx_buf_view(&module)};
+    nx_replay_explain(ret, nx_core_runtime(n), &codes, how, r);
+    nx_replay_code_done(&recorded);
 }
 
 static nx_err repeat_and_report(const search *s, const nx_event *event, const nx_run *original, nx_err (*on_result)(void *self, const nx_replay_result *r), void *self)
@@ -150,26 +140,11 @@ static nx_err repeat_and_report(const search *s, const nx_event *event, const nx
     nx_trace_new(&how.trace); /* a new trace, linked to the old by replay_of and parent_span (DESIGN 7) */
     const nx_replay_result *r = repeat(s, event, original, &how, &code, &a);
     log_verdict(r, how.is_other_code || how.is_what_if);
-    nx_replay_result located = *r;
-    NX_CLEANUP(nx_buf_done)
-    nx_buf frames = NX_BUF_INIT(FRAMES_BYTES);
-    NX_CLEANUP(nx_buf_done)
-    nx_buf call = NX_BUF_INIT(FRAMES_BYTES);
-    if (r->verdict == NX_REPLAY_DIVERGED && r->replayed && !how.is_what_if) {
-        nx_replay_locate(&code, event, original, &how, r->first_difference, &frames);
-        located.replayed_at = nx_buf_view(&frames);
-        if (nx_slice_eq_cstr(r->replayed_call, NX_RT_CALL_NOT_KEPT))
-            nx_replay_call_text(&code, event, original, &how, r->first_difference, &call);
-        if (call.n)
-            located.replayed_call = nx_buf_view(&call);
-    }
-    if (r->verdict == NX_REPLAY_DIVERGED && r->replayed) {
-        nx_diff_side before = {.run = original};
-        nx_replay_recorded_emits(s->node, &before, r->replayed, &a);
-        located.emits = before.emits;
-        located.emits_known = before.knows;
-    }
-    nx_err err = on_result(self, &located);
+    nx_replay_result explained = *r;
+    nx_replay_explanation why;
+    explain(s->node, &code, &how, &explained, &why);
+    nx_err err = on_result(self, &explained);
+    nx_replay_explanation_done(&why);
     nx_replay_code_done(&code);
     return err;
 }

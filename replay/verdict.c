@@ -24,12 +24,6 @@ void nx_replay_guest_status(const nx_run *r, nx_run_status *ret_status, nx_run_w
     *ret_why = is_refused ? NX_WHY_NONE : r->why;
 }
 
-/* The first call differs merely because the replay told the guest what it is. */
-static bool is_own_doing(nx_slice recorded, nx_slice replayed)
-{
-    return nx_slice_starts(recorded, NX_SLICE("environ_")) && nx_slice_starts(replayed, NX_SLICE("environ_"));
-}
-
 /* As the guests saw it: what a record hides of it follows from the event. */
 static bool same_env(const nx_event *e, const nx_run *recorded, const nx_run *replayed)
 {
@@ -59,13 +53,36 @@ bool nx_replay_same_emitted(const nx_run *o, const nx_run *n, char *reason, size
     return before == after;
 }
 
-static bool hides(const nx_run *r) { return r->recording != NX_RECORDING_FULL || r->redacted.n; }
+bool nx_replay_hides(const nx_run *recorded) { return recorded->recording != NX_RECORDING_FULL || recorded->redacted.n; }
 
 const char *nx_replay_kept_reason(const nx_replay_result *r)
 {
     bool has_words_of_guest = r->replayed && r->replayed->why == NX_WHY_NOT_RECORDED; /* a key, a URL */
-    return has_words_of_guest && hides(r->original) ? "it asked for something that is not in the recording (what, is not kept: the function's recording or redact)"
-                                                    : r->reason;
+    return has_words_of_guest && nx_replay_hides(r->original) ? "it asked for something that is not in the recording (what, is not kept: the function's recording or redact)"
+                                                              : r->reason;
+}
+
+/* What the platform tells a guest of the code that runs. */
+static bool is_about_code(nx_slice variable)
+{
+    return nx_slice_eq_cstr(variable, "NEXUS_VERSION") || nx_slice_eq_cstr(variable, "NEXUS_IS_REPLAY") || nx_slice_eq_cstr(variable, "NEXUS_ORIGINAL_TIMESTAMP");
+}
+
+static unsigned next_variable(const nx_run *r, unsigned i)
+{
+    while (i < r->n_env && is_about_code(r->env[i].key))
+        i++;
+    return i;
+}
+
+static bool same_own_env(const nx_run *x, const nx_run *y)
+{
+    unsigned i = next_variable(x, 0), j = next_variable(y, 0);
+    while (i < x->n_env && j < y->n_env && nx_slice_eq(x->env[i].key, y->env[j].key) && nx_slice_eq(x->env[i].value, y->env[j].value)) {
+        i = next_variable(x, i + 1);
+        j = next_variable(y, j + 1);
+    }
+    return i == x->n_env && j == y->n_env;
 }
 
 void nx_replay_first_call(const nx_run *x, const nx_run *y, int64_t *ret_index, nx_buf *before, nx_buf *after)
@@ -74,7 +91,7 @@ void nx_replay_first_call(const nx_run *x, const nx_run *y, int64_t *ret_index, 
     *ret_index = -1;
     if ((x->n_calls && !x->calls.n) || (y->n_calls && !y->calls.n))
         return;
-    if (nx_rt_calls_first_difference(&a, &b, ret_index, before, after) != NX_OK)
+    if (nx_rt_calls_first_difference(&a, &b, same_own_env(x, y), ret_index, before, after) != NX_OK)
         *ret_index = -1; /* a trace of another world, or damaged: there is nothing to tell */
 }
 
@@ -93,11 +110,6 @@ void nx_replay_compare(nx_replay_result *r, nx_buf *recorded_call, nx_buf *repla
     bool only_status = w1 == NX_WHY_STACK_OVERFLOW && w2 == NX_WHY_STACK_OVERFLOW;
     if (!only_status && !same_digest(&o->calls_sha256, &n->calls_sha256))
         nx_replay_first_call(o, n, &r->first_difference, recorded_call, replayed_call);
-    if (!is_same_env && is_own_doing(nx_buf_view(recorded_call), nx_buf_view(replayed_call))) {
-        r->first_difference = -1;
-        nx_buf_clear(recorded_call);
-        nx_buf_clear(replayed_call);
-    }
     r->recorded_call = nx_buf_view(recorded_call);
     r->replayed_call = nx_buf_view(replayed_call);
     if (n->why == NX_WHY_NOT_RECORDED)

@@ -263,7 +263,13 @@ static bool same_place(const place *a, const place *b, bool *ret_is_known)
     return a->entry.n && b->entry.n ? nx_slice_eq(a->entry, b->entry) : a->mark == b->mark;
 }
 
-nx_err nx_rt_calls_first_difference(const nx_rt_trace *a, const nx_rt_trace *b, int64_t *ret_index, nx_buf *ret_text_a, nx_buf *ret_text_b)
+static bool is_environ(const place *at)
+{
+    entry e;
+    return at->entry.n && read_entry(at->entry, &e) == NX_OK && nx_rt_wasi_fns[e.function].handle == nx_rt_wasi_environ_sizes_get;
+}
+
+nx_err nx_rt_calls_first_difference(const nx_rt_trace *a, const nx_rt_trace *b, bool any_environ, int64_t *ret_index, nx_buf *ret_text_a, nx_buf *ret_text_b)
 {
     nx_rt_trace left = *a, right = *b;
     *ret_index = -1;
@@ -275,18 +281,11 @@ nx_err nx_rt_calls_first_difference(const nx_rt_trace *a, const nx_rt_trace *b, 
         if (err) return err;
         if (same_place(&x, &y, &is_known) && is_known) continue;
         if (!is_known) return NX_OK;
+        if (any_environ && is_environ(&x) && is_environ(&y)) continue;
         err = side_text(&x, ret_text_a);
         if (!err) err = side_text(&y, ret_text_b);
         if (!err) *ret_index = i;
         return err;
     }
     return NX_OK;
-}
-
-nx_err nx_rt_calls_text(nx_slice calls, uint64_t index, nx_buf *out)
-{
-    nx_slice bytes = NX_SLICE_NULL;
-    for (uint64_t i = 0; i <= index; i++)
-        if (next_entry(&calls, &bytes) != NX_OK) return NX_ENOENT;
-    return side_text(&(place){.is_there = true, .entry = bytes}, out);
 }

@@ -215,7 +215,7 @@ pub extern "C" fn handle_event() {
 
 
 def test_emitted_events_differ_from_the_recorded_ones_by_paths(tmp_path, guests):
-    """A recording holds the digest of what was emitted; the event itself lies in the log, where it was published."""
+    """A recording holds the digest of what was emitted; the recorded code emits it again."""
     source = tmp_path / "invoice.rs"
     source.write_text(INVOICE.replace("SDK", str(ROOT / "sdk/rust/src/lib.rs")))
     project = Project(tmp_path / "project")
@@ -231,9 +231,19 @@ def test_emitted_events_differ_from_the_recorded_ones_by_paths(tmp_path, guests)
         assert answer["diff"]["what"] == ["event invoice.made: data.total changed"]
         shown = node.nexus("diff", event, "recorded", taxed, check=False)
         assert shown.returncode == 1 and "total" in shown.stdout and "only the digest" not in shown.stdout
+        # So does a range, and what of a bundle is replayed without a node.
+        job = json.loads(node.nexus("replay", "--function", "bill", "--against", taxed, "--json", check=False).stdout)
+        (group,) = job["summary"]["diff"]["groups"]
+        assert group["what"] == ["event invoice.made: data.total changed"]
+        assert group["first"]["emitted"][0]["data"]["changes"] == [{"kind": "changed", "path": "total", "before": "100", "after": "119"}]
+        node.nexus("bundle", event, "-o", "bill.nxb")
+        offline = json.loads(node.nexus("replay", "bill.nxb", "--against", taxed, "--json", check=False).stdout)
+        assert offline["diff"]["what"] == ["event invoice.made: data.total changed"]
         # What is kept from recordings is not shown beside them either.
         hidden = node.publish("covered", '{"card": "4711 4711"}')
         node.run_of(hidden)
         (answer,) = [json.loads(x) for x in node.nexus("replay", hidden, "--against", taxed, "--json", check=False).stdout.splitlines()]
         assert answer["diff"]["emitted"][0]["data_known"] is False
         assert "only the digest is known" in node.nexus("diff", hidden, "recorded", taxed, check=False).stdout
+        job = json.loads(node.nexus("replay", "--function", "covered", "--against", taxed, "--json", check=False).stdout)
+        assert "119" not in json.dumps(job["summary"])

@@ -206,8 +206,16 @@ def test_range_answers_from_the_recording_or_live(tmp_path, guests):
         assert node.call("does", "get default visits").text.split()[1] == "5"
         asked = node.nexus("replay", "--function", "does", "--effects", "live", check=False)
         assert asked.returncode == 2 and "say --yes if that is meant" in asked.stderr
+        assert node.nexus("replay", "--function", "does", "--live", check=False).stderr == asked.stderr
+        both = node.nexus("replay", "@last", "--live", "--effects", "deny", check=False)
+        assert both.returncode == 2 and "leave out one of the two" in both.stderr
         live, result = job_of(node, "--function", "does", "--until", "0s", "--effects", "live", "--yes", check=False)
         assert result.returncode == 10 and by_function(live)["does"][1] >= 5
+        # What reached the outside left a record each; what did not, left none.
+        records = wait_until(lambda: len(v := [r for r in node.runs(all=1, limit=1000) if r["is_replay"]]) >= 5 and v, "records of the replays", 10)
+        assert len(records) == live["progress"]["events"]
+        shown = node.whole_run(records[0]["run_id"])
+        assert shown["replay_of"] and [e["name"] for e in shown["effects"]][0] == "kv.get" and len({r["run_id"] for r in records}) == len(records)
         assert node.call("does", "get default visits").text.split()[1] == "10"
 
 

@@ -276,33 +276,47 @@ def test_replay_against_other_code_diverges_and_says_where(node, guests, tmp_pat
     assert "diverged" in text
 
 
-def test_divergence_far_behind_what_is_kept_names_the_call(project, guests, tmp_path):
-    source = """#include <stdio.h>
-    #include <sys/random.h>
-    #include <time.h>
-    void handle_event(void)
-    {
-        struct timespec t;
-        char c;
-        for (int i = 0; i < 1000; i++) {
-            clock_gettime(CLOCK_REALTIME, &t);
-            if (i == OTHER) getentropy(&c, 1);
-        }
-        puts(OTHER < 0 ? "as ever" : "otherwise");
-        fflush(stdout);
+MANY = """#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+void handle_event(void)
+{
+    struct timespec t;
+    char c;
+    if (!getenv("EVENT_ID")) return;
+    for (int i = 0; i < 5000; i++) {
+        clock_gettime(CLOCK_REALTIME, &t);
+        if (i == OTHER) getentropy(&c, 1);
     }
-    """
-    for name, other in (("one", -1), ("two", 700)):
-        (tmp_path / f"{name}.c").write_text(source.replace("OTHER", str(other)))
-    project.write({"functions": [function("many", project.module(guests.c(tmp_path / "one.c")))]})
+    puts(OTHER < 0 ? "as ever" : "otherwise");
+    fflush(stdout);
+}
+"""
+
+
+def test_divergence_far_behind_what_is_kept_tells_both_calls(project, guests, tmp_path):
+    """A record keeps 4 kB of the trace and marks of 2,048 calls; the recorded code makes the rest again. That the guest reads another environment hides nothing."""
+    codes = []
+    for name, other in (("one", -1), ("two", 4700), ("three", 20)):
+        (tmp_path / f"{name}.c").write_text(MANY.replace("OTHER", str(other)))
+        codes.append(guests.c(tmp_path / f"{name}.c"))
+    project.write({"functions": [function("many", project.module(codes[0]))]})
     with Node(project) as node:
         event_id = node.publish("many", b"")
         node.run_of(event_id)
-        (verdict,) = node.replay(event_id, "--against", guests.c(tmp_path / "two.c"), check=False)
-        first = verdict["first_difference"]
-        assert verdict["verdict"] == "diverged" and first["call"] == 701
-        assert first["recorded"] == "a call that is not kept" and first["cause"] == ""
-        assert first["replayed"].startswith("random_get(") and "handle_event" in json.dumps(first["at"])
+        node.nexus("bundle", event_id, "-o", "many.nxb")
+        for code, at in ((codes[1], 4703), (codes[2], 23)):
+            (verdict,) = node.replay(event_id, "--against", code, check=False)
+            offline = json.loads(node.nexus("replay", "many.nxb", "--against", code, "--json", check=False).stdout)
+            compared = json.loads(node.nexus("diff", event_id, "recorded", code, "--json", check=False).stdout)
+            for first in (verdict["first_difference"], offline["first_difference"]):
+                assert first["call"] == at, first
+                assert first["recorded"].startswith("clock_time_get(realtime) -> ") and first["replayed"].startswith("random_get(")
+                assert first["cause"] == "it reads the clock less often than before" and "handle_event" in json.dumps(first["at"])
+            first = compared["diff"]["first_call"]
+            assert (first["index"], first["before"], first["after"]) == (at, verdict["first_difference"]["recorded"], verdict["first_difference"]["replayed"])
+            assert "handle_event" in json.dumps(first["before_at"]) and "handle_event" in json.dumps(first["after_at"])
 
 
 def test_replay_on_other_code_tells_the_guest(node, guests, tmp_path):

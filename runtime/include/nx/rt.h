@@ -166,16 +166,14 @@ nx_err nx_rt_symbolise(nx_rt *r, nx_slice module, nx_slice backtrace, nx_buf *ou
 
 #define NX_RT_NO_FURTHER_CALL "no further call"
 #define NX_RT_CALL_NOT_KEPT "a call that is not kept"
-/* The text of call number `index`; NX_ENOENT: not in what was kept. */
-nx_err nx_rt_calls_text(nx_slice calls, uint64_t index, nx_buf *out);
 /* What a record keeps of a host-call trace: `calls` are the first of `n`, `marks` stand for the next. */
 typedef struct nx_rt_trace {
     nx_slice calls, marks;
     uint64_t n;
 } nx_rt_trace;
 /* Where two traces first differ, and the text of both calls there, NX_RT_NO_FURTHER_CALL or NX_RT_CALL_NOT_KEPT. *ret_index counts from 0; -1: nowhere,
- * as far as both are kept. */
-nx_err nx_rt_calls_first_difference(const nx_rt_trace *a, const nx_rt_trace *b, int64_t *ret_index, nx_buf *ret_text_a, nx_buf *ret_text_b);
+ * as far as both are kept. `any_environ`: environments of different sizes are no difference. */
+nx_err nx_rt_calls_first_difference(const nx_rt_trace *a, const nx_rt_trace *b, bool any_environ, int64_t *ret_index, nx_buf *ret_text_a, nx_buf *ret_text_b);
 
 /* What the system allows this process: mappings of memory, and with them modules that are mapped at the same time. */
 uint64_t nx_rt_mappings_max(void);

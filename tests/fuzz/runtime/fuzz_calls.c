@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t cut = data[0] * (size - 1) / 255;
     nx_buf text_a = NX_BUF_INIT(1u << 16), text_b = NX_BUF_INIT(1u << 16);
     int64_t index = -2;
-    nx_err err = nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_slice_make(data + 1, cut)}, &(nx_rt_trace){.calls = nx_slice_make(data + 1 + cut, size - 1 - cut)}, &index, &text_a, &text_b);
+    nx_err err = nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_slice_make(data + 1, cut)}, &(nx_rt_trace){.calls = nx_slice_make(data + 1 + cut, size - 1 - cut)}, false, &index, &text_a, &text_b);
     if (err != NX_OK && err != NX_ECORRUPT) abort();
     if (err == NX_OK && index < -1) abort();
     nx_buf_done(&text_a);

@@ -106,7 +106,7 @@ static void compare(const nx_outcome *a, const nx_outcome *b)
     nx_buf text_a = NX_BUF_INIT(1u << 16), text_b = NX_BUF_INIT(1u << 16);
     int64_t index = -1;
     if (memcmp(&a->calls_sha256, &b->calls_sha256, sizeof a->calls_sha256) == 0 && a->n_emitted == b->n_emitted) return;
-    (void)nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a->calls)}, &(nx_rt_trace){.calls = nx_buf_view(&b->calls)}, &index, &text_a, &text_b);
+    (void)nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a->calls)}, &(nx_rt_trace){.calls = nx_buf_view(&b->calls)}, false, &index, &text_a, &text_b);
     (void)fprintf(stderr, "emitted %u and %u; call %lld: %.*s, then %.*s\n", a->n_emitted, b->n_emitted, (long long)index, NX_SLICE_FMT(nx_buf_view(&text_a)),
                   NX_SLICE_FMT(nx_buf_view(&text_b)));
     abort();

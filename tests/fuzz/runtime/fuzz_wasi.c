@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     NX_CLEANUP(nx_buf_done)
     nx_buf text_b = NX_BUF_INIT(1u << 16);
     int64_t index;
-    if (nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = NX_SLICE_NULL}, &index, &text_a, &text_b)) abort();
+    if (nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = NX_SLICE_NULL}, false, &index, &text_a, &text_b)) abort();
     if (a.out.output_bytes > a.max_output_bytes || a.out.logs.n > a.max_log_bytes || a.out.calls.n > a.max_calls_bytes) abort();
     nx_attempt_done(&a);
     free(mem);

@@ -204,17 +204,17 @@ static void test_calls_first_difference_in_words(void **state)
     b.start_wall_ns = a.start_wall_ns + 1;
     rt_help_run(&a, p);
     rt_help_run(&b, p);
-    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = nx_buf_view(&b.out.calls)}, &index, &text_a, &text_b), NX_OK);
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = nx_buf_view(&b.out.calls)}, false, &index, &text_a, &text_b), NX_OK);
     assert_int_equal(index, 3);
     assert_string_equal(nx_buf_cstr(&text_a), "clock_time_get(realtime) -> 1764152625000001000");
     assert_string_equal(nx_buf_cstr(&text_b), "clock_time_get(realtime) -> 1764152625000001001");
-    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &index, &text_a, &text_b), NX_OK);
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, false, &index, &text_a, &text_b), NX_OK);
     assert_int_equal(index, -1);
     /* One side is shorter: its first two entries against none. */
     nx_buf_clear(&text_a);
     nx_buf_clear(&text_b);
     size_t first = (size_t)(uint8_t)a.out.calls.p[0];
-    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = nx_slice_make(a.out.calls.p, first)}, &index, &text_a, &text_b),
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = nx_slice_make(a.out.calls.p, first)}, false, &index, &text_a, &text_b),
                      NX_OK);
     assert_int_equal(index, 1);
     assert_string_equal(nx_buf_cstr(&text_a), "fd_write(fd 1, \"two\\nlines\") -> 9 bytes");
@@ -223,10 +223,10 @@ static void test_calls_first_difference_in_words(void **state)
     nx_buf_clear(&text_b);
     size_t second = (size_t)(uint8_t)a.out.calls.p[first];
     nx_slice rest = nx_slice_make(a.out.calls.p + first + second, a.out.calls.n - first - second);
-    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = rest}, &(nx_rt_trace){.calls = NX_SLICE_NULL}, &index, &text_a, &text_b), NX_OK);
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = rest}, &(nx_rt_trace){.calls = NX_SLICE_NULL}, false, &index, &text_a, &text_b), NX_OK);
     assert_string_equal(nx_buf_cstr(&text_a), "fd_read(fd 5, at most ? bytes) -> EBADF");
-    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = NX_SLICE("\5")}, &(nx_rt_trace){.calls = NX_SLICE_NULL}, &index, &text_a, &text_b), NX_ECORRUPT);
-    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = NX_SLICE("\7\0\x14\0\2\1\xff")}, &(nx_rt_trace){.calls = NX_SLICE_NULL}, &index, &text_a, &text_b), NX_ECORRUPT);
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = NX_SLICE("\5")}, &(nx_rt_trace){.calls = NX_SLICE_NULL}, false, &index, &text_a, &text_b), NX_ECORRUPT);
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = NX_SLICE("\7\0\x14\0\2\1\xff")}, &(nx_rt_trace){.calls = NX_SLICE_NULL}, false, &index, &text_a, &text_b), NX_ECORRUPT);
     nx_attempt_done(&a);
     nx_attempt_done(&b);
     nx_rt_program_unref(p);
@@ -263,12 +263,12 @@ static void test_calls_marks_find_the_call(void **state)
         nx_rt_trace parted = {nx_buf_view(&o->calls), nx_buf_view(&o->call_marks), o->n_calls};
         nx_buf_clear(&call);
         nx_buf_clear(&other);
-        assert_int_equal(nx_rt_calls_first_difference(&kept, &parted, &index, &call, &other), NX_OK);
+        assert_int_equal(nx_rt_calls_first_difference(&kept, &parted, false, &index, &call, &other), NX_OK);
         assert_int_equal(index, 1500 - parts_at[i] + 1);
         if (i > 0) assert_string_equal(nx_buf_cstr(&call), parts_at[i] == 1 ? NX_RT_NO_FURTHER_CALL : NX_RT_CALL_NOT_KEPT);
         assert_true(i == 0 || i == 2 ? nx_slice_starts(nx_buf_view(&other), NX_SLICE("random_get(")) : nx_slice_eq_cstr(nx_buf_view(&other), NX_RT_CALL_NOT_KEPT));
     }
-    assert_int_equal(nx_rt_calls_first_difference(&kept, &kept, &index, &call, &other), NX_OK);
+    assert_int_equal(nx_rt_calls_first_difference(&kept, &kept, false, &index, &call, &other), NX_OK);
     assert_int_equal(index, -1);
     /* Behind the marks nobody knows, unless one ends before. */
     kept.n = 5000;
@@ -276,17 +276,49 @@ static void test_calls_marks_find_the_call(void **state)
     nx_rt_trace longer = kept, shorter = kept;
     longer.n = 5001;
     shorter.n = 20;
-    assert_int_equal(nx_rt_calls_first_difference(&kept, &longer, &index, &call, &other), NX_OK);
+    assert_int_equal(nx_rt_calls_first_difference(&kept, &longer, false, &index, &call, &other), NX_OK);
     assert_int_equal(index, -1);
     nx_buf_clear(&other);
-    assert_int_equal(nx_rt_calls_first_difference(&kept, &shorter, &index, &call, &other), NX_OK);
+    assert_int_equal(nx_rt_calls_first_difference(&kept, &shorter, false, &index, &call, &other), NX_OK);
     assert_int_equal(index, 20);
     assert_string_equal(nx_buf_cstr(&other), NX_RT_NO_FURTHER_CALL);
-    nx_buf_clear(&call);
-    assert_int_equal(nx_rt_calls_text(nx_buf_view(&plain->calls), 0, &call), NX_OK);
-    assert_true(nx_slice_starts(nx_buf_view(&call), NX_SLICE("clock_time_get(realtime) -> ")));
-    assert_int_equal(nx_rt_calls_text(nx_buf_view(&plain->calls), 1000, &call), NX_ENOENT);
     for (size_t i = 0; i < NX_ARRAY_LEN(parts_at); i++) nx_attempt_done(&a[i]);
+}
+
+/* A replay has variables of its own: two runs that read environments part where something else differs. */
+static void test_calls_of_any_environment(void **state)
+{
+    (void)state;
+    nx_rt_program *p = rt_help_load_wat("(module (import \"wasi_snapshot_preview1\" \"environ_sizes_get\" (func $e (param i32 i32) (result i32)))"
+                                        " (import \"wasi_snapshot_preview1\" \"clock_time_get\" (func $clock (param i32 i64 i32) (result i32)))"
+                                        " (memory (export \"memory\") 1) (func (export \"handle_event\")"
+                                        " (drop (call $e (i32.const 0) (i32.const 4))) (drop (call $clock (i32.const 0) (i64.const 0) (i32.const 16)))))");
+    nx_kv two[] = {{NX_SLICE("A"), NX_SLICE("1")}, {NX_SLICE("B"), NX_SLICE("2")}};
+    nx_attempt a, b;
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text_a = NX_BUF_INIT(4096);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text_b = NX_BUF_INIT(4096);
+    int64_t index = -2;
+    for (unsigned later = 0; later < 2; later++) {
+        nx_attempt_init(&a);
+        nx_attempt_init(&b);
+        a.env = b.env = two;
+        a.n_env = 1;
+        b.n_env = 2;
+        a.start_wall_ns = 1764152625000000000ull;
+        b.start_wall_ns = a.start_wall_ns + later;
+        rt_help_run(&a, p);
+        rt_help_run(&b, p);
+        nx_rt_trace x = {nx_buf_view(&a.out.calls), NX_SLICE_NULL, a.out.n_calls}, y = {nx_buf_view(&b.out.calls), NX_SLICE_NULL, b.out.n_calls};
+        assert_int_equal(nx_rt_calls_first_difference(&x, &y, false, &index, &text_a, &text_b), NX_OK);
+        assert_int_equal(index, 0);
+        assert_int_equal(nx_rt_calls_first_difference(&x, &y, true, &index, &text_a, &text_b), NX_OK);
+        assert_int_equal(index, later ? 1 : -1);
+        nx_attempt_done(&a);
+        nx_attempt_done(&b);
+    }
+    nx_rt_program_unref(p);
 }
 
 /* The trace is kept in whole entries up to its bound, and hashed to its end. */
@@ -322,6 +354,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_determinism_of_timeouts),
         cmocka_unit_test(test_proof_that_takes_too_long_is_no_outcome),
         cmocka_unit_test(test_calls_first_difference_in_words),
+        cmocka_unit_test(test_calls_of_any_environment),
         cmocka_unit_test(test_calls_marks_find_the_call),
         cmocka_unit_test(test_calls_trace_is_bounded),
     };

@@ -611,7 +611,7 @@ static void test_effect_reads_well_in_a_divergence(void **state)
     replay(NX_EFFECTS_DENY);
     assert_int_equal(http("GET https://api.example.com/a?key=2\n\n"), NX_EFFECT_DENIED);
     close_world();
-    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = nx_buf_view(&again.out.calls)}, &index, &text_a, &text_b), NX_OK);
+    assert_int_equal(nx_rt_calls_first_difference(&(nx_rt_trace){.calls = nx_buf_view(&a.out.calls)}, &(nx_rt_trace){.calls = nx_buf_view(&again.out.calls)}, false, &index, &text_a, &text_b), NX_OK);
     assert_int_equal(index, 0);
     assert_contains(nx_buf_cstr(&text_a), "http_request(\"GET https://api.example.com/a\", request ");
     assert_contains(nx_buf_cstr(&text_a), ") -> 42 bytes");
