@@ -2,6 +2,7 @@
 #include "cmds.h"
 #include "compare.h"
 #include "offline.h"
+#include "offline_secrets.h"
 #include "replay_range.h"
 #include "what_if.h"
 #include <unistd.h>
@@ -204,9 +205,11 @@ static int run_bundle(nx_cli *c, bool is_file)
 /* Live effects happen: a card is charged again. A person is asked; a program has to say --yes. */
 static int allow_live(nx_cli *c)
 {
-    const char *effects = nx_cli_flag_text(c, "effects");
+    const char *effects = nx_cli_replay_effects(c), *other = nx_cli_flag_text(c, "effects");
     char answer[16] = "";
     bool is_one = c->n_args > 0 && !nx_cli_is_bundle(c->args[0]);
+    if (effects && other && strcmp(effects, other) != 0)
+        return nx_cli_fail_usage(c, "flag --live and --effects %s: leave out one of the two", other);
     if (effects && strcmp(effects, "recorded") != 0 && c->n_args > 0 && !is_one)
         return nx_cli_fail_usage(c, "flag --effects: a bundle is repeated with its recorded answers");
     if (!effects || strcmp(effects, "live") != 0)
@@ -223,7 +226,7 @@ static int allow_live(nx_cli *c)
 
 static int run(nx_cli *c)
 {
-    const char *effects = nx_cli_flag_text(c, "effects");
+    const char *effects = nx_cli_replay_effects(c);
     int allowed = allow_live(c);
     if (allowed != NX_CLI_OK)
         return allowed;
@@ -233,9 +236,11 @@ static int run(nx_cli *c)
             return nx_cli_fail_usage(c, "flag --%s is of a range, and %s is one event: leave out one of the two", of_range[i], c->args[0]);
     if (c->n_args && nx_cli_flag_text(c, "junit"))
         return nx_cli_fail_usage(c, "flag --junit is of a range; one event's report is nexus diff --junit");
+    bool is_file = c->n_args && nx_cli_is_bundle(c->args[0]), is_debug = nx_cli_flag_is_set(c, "debug");
+    if (nx_cli_flag_text(c, "secrets") && !is_file && !is_debug)
+        return nx_cli_fail_usage(c, "flag --secrets is for bundles and --debug: the node reads its own secrets");
     if (c->n_args == 0)
         return nx_cli_replay_range(c);
-    bool is_file = nx_cli_is_bundle(c->args[0]), is_debug = nx_cli_flag_is_set(c, "debug");
     if (is_debug && effects && strcmp(effects, "recorded") != 0)
         return nx_cli_fail_usage(c, "flag --debug: host calls get their recorded answers");
     if (is_file || is_debug)
@@ -294,11 +299,13 @@ static const nx_cli_flag flags[] = {
     {.name = "status", .letter = 's', .value = "STATUS", .choices = statuses, .help = "Only runs that ended so: ok, error, timeout, dead, skipped, cancelled or batched."},
     {.name = "all", .letter = 'a', .help = "Every run that is stored."},
     {.name = "effects", .value = "POLICY", .choices = policies, .help = "What host calls are answered: `recorded` as they were (default), `deny` refuses all, `live` reaches the outside again."},
+    {.name = "live", .help = "The same as --effects live."},
     {.name = "yes", .letter = 'y', .help = "Live effects are meant: don't ask."},
     {.name = "rate", .value = "N", .help = "At most so many events a second (default: as fast as it goes)."},
     {.name = "junit", .value = "FILE", .kind = NX_CLI_FILE, .help = "Write a JUnit XML report of a range for CI: one case for each kind of difference."},
     {.name = "detach", .letter = 'd', .help = "Print the job's id and leave it to the node."},
     NX_CLI_WHAT_IF_FLAGS,
+    NX_CLI_SECRETS_FLAG,
     {.name = "debug", .help = "Stop before the function's first instruction, and print the lines for gdb and lldb (one event, in this process)."},
     {.name = "show-output", .help = "Print what each replay wrote to stdout."},
     {0},

@@ -6,6 +6,7 @@
 #include "nx/clock.h"
 #include "nx/expect.h"
 #include "offline.h"
+#include "offline_secrets.h"
 #include "tools.h"
 #include <dirent.h>
 #include <errno.h>
@@ -23,6 +24,7 @@ typedef struct suite {
     bool is_exact;
     nx_config *cfg; /* reference; NULL with `against` */
     nx_cli_offline offline;
+    nx_cli_secrets secrets;
     nx_junit *junit; /* NULL: no report */
     unsigned passed, failed, broken;
 } suite;
@@ -127,12 +129,13 @@ static nx_err code_of(const suite *s, const nx_bundle *b, nx_buf *module, nx_err
     return nx_artifact_read(s->cfg, f, module, reterr);
 }
 
-static const char *judge(const suite *s, const nx_bundle *b, nx_slice module, char hex[NX_SHA256_HEX + 1], const nx_replay_result **ret, nx_buf *why)
+static const char *judge(suite *s, const nx_bundle *b, nx_slice module, char hex[NX_SHA256_HEX + 1], const nx_replay_result **ret, nx_buf *why)
 {
     nx_sha256 recorded, is = nx_sha256_of(module);
     bool is_same = module.n == 0 || (nx_sha256_parse_hex(b->run.artifact, &recorded) == NX_OK && memcmp(&recorded, &is, sizeof is) == 0);
     /* Exact comparison wants the very same world, which does not tell other code that it is a replay. */
     nx_replay_how how = {.is_other_code = !is_same && !s->is_exact};
+    nx_cli_secrets_use(&s->secrets, b->run.ns, &how);
     const nx_replay_result *r = nx_bundle_repeat(s->offline.repetition, s->offline.rt, b, module, &how, hex);
     *ret = r;
     if (!r->replayed) {
@@ -204,10 +207,13 @@ static int run_all(suite *s)
     if (code == NX_CLI_OK)
         code = prepare(s);
     if (code == NX_CLI_OK)
+        code = nx_cli_secrets_open(s->c, &s->secrets);
+    if (code == NX_CLI_OK)
         code = nx_cli_offline_open(s->c, false, &s->offline);
     for (unsigned i = 0; code == NX_CLI_OK && i < n; i++)
         run_case(s, paths[i]);
     nx_cli_offline_close(&s->offline);
+    nx_cli_secrets_close(&s->secrets);
     nx_config_unref(s->cfg);
     if (code != NX_CLI_OK)
         return code;
@@ -236,6 +242,7 @@ static const nx_cli_flag flags[] = {
     NX_CLI_FILE_FLAG,
     {.name = "cases", .value = "DIR", .kind = NX_CLI_FILE, .help = "Folder of the bundles (default " CASES_DIR ")."},
     {.name = "against", .value = "CODE", .kind = NX_CLI_FILE, .help = "Run this .wasm file, or `recorded` for the code of each bundle (default: the project's code of the function)."},
+    NX_CLI_SECRETS_FLAG,
     {.name = "exact", .help = "Also compare log output, host calls and fuel."},
     {.name = "junit", .value = "FILE", .kind = NX_CLI_FILE, .help = "Write a JUnit report (XML)."},
     {.name = "no-build", .help = "Take the modules as they are."},

@@ -2,6 +2,7 @@
 #include "offline.h"
 #include "compare.h"
 #include "nx/what_if.h"
+#include "offline_secrets.h"
 #include "what_if.h"
 #include <dirent.h>
 #include <errno.h>
@@ -158,33 +159,61 @@ static int load_for_debugger(const nx_cli *c, const nx_cli_offline *o, const nx_
     return NX_CLI_OK;
 }
 
-int nx_cli_offline_replay(const nx_cli *c, const char *name, nx_slice bundle, const char *against, nx_buf *ret_line)
+/* The bundle, and other code to run it with where some is named. */
+static int read_case(const nx_cli *c, const char *name, nx_slice bundle, const char *against, nx_arena *a, nx_bundle **ret, nx_buf *ret_module)
 {
-    bool is_debug = nx_cli_flag_is_set(c, "debug");
-    nx_rt_program *program = NULL;
-    char hex[NX_SHA256_HEX + 1];
-    nx_cli_offline o;
-    NX_CLEANUP(nx_arena_done)
-    nx_arena a = NX_ARENA_INIT(ARENA_BYTES);
-    NX_CLEANUP(nx_buf_done)
-    nx_buf module = NX_BUF_INIT(NX_CLI_MODULE_BYTES);
     nx_error e = NX_ERROR_INIT;
-    nx_bundle *b = nx_arena_calloc(&a, 1, sizeof *b);
-    e.code = b ? nx_bundle_decode(bundle, &a, b, &e) : NX_ENOMEM;
+    nx_bundle *b = nx_arena_calloc(a, 1, sizeof *b);
+    e.code = b ? nx_bundle_decode(bundle, a, b, &e) : NX_ENOMEM;
     if (e.code != NX_OK)
         return nx_cli_fail(c, e.code, "%s: %s", name, e.msg[0] ? e.msg : nx_err_text(e.code));
     if (against)
-        e.code = nx_cli_code_read(c, against, &module, &e);
+        e.code = nx_cli_code_read(c, against, ret_module, &e);
     if (e.code != NX_OK)
         return nx_cli_fail(c, e.code, "%s", e.msg[0] ? e.msg : nx_err_text(e.code));
     const char *function = nx_cli_flag_text(c, "function");
     if (function && !nx_slice_eq_cstr(b->run.function, function))
         return nx_cli_fail(c, NX_ENOENT, "%s holds a run of function '%.*s', not of '%s'", name, NX_SLICE_FMT(b->run.function), function);
-    int code = nx_cli_offline_open(c, is_debug, &o);
+    *ret = b;
+    return NX_CLI_OK;
+}
+
+static nx_err repeat(const nx_cli_offline *o, const nx_bundle *b, nx_slice other, const nx_replay_how *how, bool is_debug, nx_buf *ret_line)
+{
+    char hex[NX_SHA256_HEX + 1];
+    nx_jw w = NX_JW_INIT(ret_line);
+    nx_replay_result r = *nx_bundle_repeat(o->repetition, o->rt, b, other, how, hex);
+    nx_replay_explanation why;
+    if (is_debug) /* who stands in a debugger goes through it once */
+        return nx_replay_result_to_json(&r, &w);
+    nx_bundle_explain(&why, o->rt, b, other, how, &r);
+    nx_err err = nx_replay_result_to_json(&r, &w);
+    nx_replay_explanation_done(&why);
+    return err;
+}
+
+int nx_cli_offline_replay(const nx_cli *c, const char *name, nx_slice bundle, const char *against, nx_buf *ret_line)
+{
+    bool is_debug = nx_cli_flag_is_set(c, "debug");
+    nx_rt_program *program = NULL;
+    nx_cli_offline o;
+    NX_CLEANUP(nx_cli_secrets_close)
+    nx_cli_secrets secrets = {.dir = NULL};
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(ARENA_BYTES);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf module = NX_BUF_INIT(NX_CLI_MODULE_BYTES);
+    nx_bundle *b = NULL;
+    int code = read_case(c, name, bundle, against, &a, &b, &module);
+    if (code == NX_CLI_OK)
+        code = nx_cli_secrets_open(c, &secrets);
+    if (code == NX_CLI_OK)
+        code = nx_cli_offline_open(c, is_debug, &o);
     if (code != NX_CLI_OK)
         return code;
     tell_of_redaction(c, b);
     nx_replay_how how = {.is_other_code = against != NULL};
+    nx_cli_secrets_use(&secrets, b->run.ns, &how);
     code = offline_what_if(c, b, &a, &how);
     if (code == NX_CLI_OK && is_debug)
         code = load_for_debugger(c, &o, b, nx_buf_view(&module), &program);
@@ -192,8 +221,7 @@ int nx_cli_offline_replay(const nx_cli *c, const char *name, nx_slice bundle, co
         nx_cli_offline_close(&o);
         return code;
     }
-    nx_jw w = NX_JW_INIT(ret_line);
-    nx_err err = nx_replay_result_to_json(nx_bundle_repeat(o.repetition, o.rt, b, nx_buf_view(&module), &how, hex), &w);
+    nx_err err = repeat(&o, b, nx_buf_view(&module), &how, is_debug, ret_line);
     if (err == NX_OK)
         err = nx_buf_append_char(ret_line, '\n');
     nx_rt_program_unref(program);

@@ -71,12 +71,14 @@ static int print_end(const nx_cli *c, const nx_json *job)
     return code;
 }
 
+const char *nx_cli_replay_effects(const nx_cli *c) { return nx_cli_flag_is_set(c, "live") ? "live" : nx_cli_flag_text(c, "effects"); }
+
 /* ---- the request -------------------------------------------------------------------------------------------------- */
 
 static int write_spec(const nx_cli *c, nx_cli_client *node, nx_buf *out)
 {
-    static const char *const passed_on[] = {"since", "until", "type", "status", "function", "effects"};
-    const char *code_text = nx_cli_flag_text(c, "against");
+    static const char *const passed_on[] = {"since", "until", "type", "status", "function"};
+    const char *effects = nx_cli_replay_effects(c), *code_text = nx_cli_flag_text(c, "against");
     char other[NX_CLI_CODE_BYTES];
     uint64_t rate;
     if (nx_cli_flag_u64(c, "rate", 1, 1000000, 0, &rate) != NX_OK)
@@ -91,6 +93,8 @@ static int write_spec(const nx_cli *c, nx_cli_client *node, nx_buf *out)
     for (unsigned i = 0; i < NX_ARRAY_LEN(passed_on); i++)
         if (nx_cli_flag_text(c, passed_on[i]))
             nx_jw_kcstr(&w, passed_on[i], nx_cli_flag_text(c, passed_on[i]));
+    if (effects)
+        nx_jw_kcstr(&w, "effects", effects);
     if (code_text)
         nx_jw_kcstr(&w, "against", other);
     if (rate)

@@ -10,24 +10,14 @@
 #include <unistd.h>
 
 #define RECORD_BYTES (4u * NX_CORE_SECRET_BYTES) /* base64 and JSON around a value */
-#define KEY_ID_HEX 16
 
 struct nx_core_secrets {
     pthread_mutex_t mu;
     nx_config *cfg; /* reference; under mu, as all that follows */
     char data_dir[3500];
     bool has_key;
-    uint8_t seal_key[NX_SEAL_KEY_BYTES], proof_key[NX_SHA256_BYTES];
-    char key_id[KEY_ID_HEX + 1];
+    nx_core_secret_keys keys;
 };
-
-/* What was read under the lock, so that nothing slow is done under it. */
-typedef struct keys {
-    uint8_t seal[NX_SEAL_KEY_BYTES], proof[NX_SHA256_BYTES];
-    char id[KEY_ID_HEX + 1];
-} keys;
-
-static void keys_done(keys *k) { nx_wipe(k, sizeof *k); }
 
 nx_err nx_core_secrets_new(const char *data_dir, nx_config *cfg, nx_core_secrets **ret, nx_error *reterr)
 {
@@ -66,28 +56,6 @@ void nx_core_secrets_use(nx_core_secrets *s, nx_config *cfg)
 
 /* ---- the key */
 
-/* One key from the file, one for each use, so that a proof tells nothing that helps against the seal. */
-static nx_err derive(nx_core_secrets *s, const uint8_t master[NX_SEAL_KEY_BYTES])
-{
-    nx_slice key = nx_slice_make(master, NX_SEAL_KEY_BYTES), use[] = {NX_SLICE("nexus secret seal 1"), NX_SLICE("nexus secret proof 1"), NX_SLICE("nexus secret key id 1")};
-    nx_sha256 seal, proof, id;
-    char hex[NX_SHA256_HEX + 1];
-    nx_err err = nx_hmac(key, &use[0], 1, &seal);
-    if (!err)
-        err = nx_hmac(key, &use[1], 1, &proof);
-    if (!err)
-        err = nx_hmac(key, &use[2], 1, &id);
-    if (err)
-        return err;
-    nx_sha256_hex(&id, hex);
-    memcpy(s->seal_key, seal.b, sizeof s->seal_key);
-    memcpy(s->proof_key, proof.b, sizeof s->proof_key);
-    snprintf(s->key_id, sizeof s->key_id, "%.*s", KEY_ID_HEX, hex);
-    nx_wipe(&seal, sizeof seal);
-    nx_wipe(&proof, sizeof proof);
-    return NX_OK;
-}
-
 static nx_err load_key_locked(nx_core_secrets *s, nx_error *reterr)
 {
     char path[4096];
@@ -98,23 +66,21 @@ static nx_err load_key_locked(nx_core_secrets *s, nx_error *reterr)
     else if (nx_slice_to_cstr(s->cfg->secret_key_file, path, sizeof path) != NX_OK)
         return nx_error_set(reterr, NX_EINVAL, "secret_key_file: the path is too long");
     nx_err err = nx_core_secret_key_read(path, is_ours, master, reterr);
-    if (!err && (err = derive(s, master)) != NX_OK)
+    if (!err && (err = nx_core_secret_keys_of(master, &s->keys)) != NX_OK)
         nx_error_set(reterr, err, "the key of secrets: %s", nx_err_text(err));
     nx_wipe(master, sizeof master);
     /* NX_ENOENT would say that the secret is not there; it is the node that is not set up. */
     return err == NX_ENOENT ? nx_error_set(reterr, NX_EUNAVAIL, "the key of secrets is not there: %s", path) : err;
 }
 
-static nx_err get_keys(nx_core_secrets *s, keys *ret, nx_error *reterr)
+/* A copy, so that nothing slow is done under the lock. */
+static nx_err get_keys(nx_core_secrets *s, nx_core_secret_keys *ret, nx_error *reterr)
 {
     pthread_mutex_lock(&s->mu);
     nx_err err = s->has_key ? NX_OK : load_key_locked(s, reterr);
     s->has_key = err == NX_OK;
-    if (!err) {
-        memcpy(ret->seal, s->seal_key, sizeof ret->seal);
-        memcpy(ret->proof, s->proof_key, sizeof ret->proof);
-        memcpy(ret->id, s->key_id, sizeof ret->id);
-    }
+    if (!err)
+        *ret = s->keys;
     pthread_mutex_unlock(&s->mu);
     return err;
 }
@@ -202,8 +168,8 @@ static nx_err unseal(nx_core_secrets *s, nx_fab_ns *ns, nx_slice name, nx_slice 
 {
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(RECORD_BYTES);
-    NX_CLEANUP(keys_done)
-    keys k;
+    NX_CLEANUP(nx_core_secret_keys_done)
+    nx_core_secret_keys k;
     nx_json *j = NULL;
     char context[256];
     nx_err err = get_keys(s, &k, reterr);
@@ -251,31 +217,24 @@ nx_err nx_core_secret_get(nx_core_secrets *s, nx_fab_ns *ns, nx_slice name, nx_b
 
 nx_err nx_core_secret_proof(nx_core_secrets *s, nx_fab_ns *ns, nx_slice name, nx_slice value, nx_buf *keep, nx_error *reterr)
 {
-    NX_CLEANUP(keys_done)
-    keys k;
-    nx_slice parts[] = {nx_fab_ns_name(ns), name, value};
-    nx_sha256 digest;
+    NX_CLEANUP(nx_core_secret_keys_done)
+    nx_core_secret_keys k;
     nx_err err = get_keys(s, &k, reterr);
-    if (!err)
-        err = nx_hmac(nx_slice_make(k.proof, sizeof k.proof), parts, NX_ARRAY_LEN(parts), &digest);
-    if (!err)
-        err = nx_buf_printf(keep, "hmac-sha256:%s:", k.id);
-    return err ? err : nx_buf_append_hex(keep, digest.b, sizeof digest.b);
+    return err ? err : nx_core_secret_keys_proof(&k, nx_fab_ns_name(ns), name, value, keep);
 }
 
 nx_err nx_core_secret_request_digest(nx_core_secrets *s, nx_fab_ns *ns, nx_slice name, nx_slice request, nx_sha256 *ret, nx_error *reterr)
 {
-    NX_CLEANUP(keys_done)
-    keys k;
-    nx_slice parts[] = {nx_fab_ns_name(ns), NX_SLICE("request"), name, request}; /* four: no proof of a value, which has three */
+    NX_CLEANUP(nx_core_secret_keys_done)
+    nx_core_secret_keys k;
     nx_err err = get_keys(s, &k, reterr);
-    return err ? err : nx_hmac(nx_slice_make(k.proof, sizeof k.proof), parts, NX_ARRAY_LEN(parts), ret);
+    return err ? err : nx_core_secret_keys_request(&k, nx_fab_ns_name(ns), name, request, ret);
 }
 
 static nx_err make_record(nx_core_secrets *s, nx_fab_ns *ns, nx_slice name, nx_slice value, nx_buf *out, nx_error *reterr)
 {
-    NX_CLEANUP(keys_done)
-    keys k;
+    NX_CLEANUP(nx_core_secret_keys_done)
+    nx_core_secret_keys k;
     NX_CLEANUP(nx_buf_done)
     nx_buf sealed = NX_BUF_INIT(NX_CORE_SECRET_BYTES + NX_SEAL_EXTRA_BYTES);
     char context[256], now[NX_RFC3339_MAX];

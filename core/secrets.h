@@ -6,8 +6,8 @@
 #ifndef NX_CORE_SECRETS_H
 #define NX_CORE_SECRETS_H
 #include "core_internal.h"
-#include "nx/crypt.h"
 #include "nx/effect.h"
+#include "nx/secret_proof.h"
 
 #define NX_CORE_SECRET_BYTES (64u << 10)
 #define NX_CORE_SECRET_KEY_PREFIX "secret." /* of keys in the namespace's registry */
@@ -44,7 +44,4 @@ nx_err nx_core_secrets_list(nx_core_secrets *s, nx_fab_ns *ns, nx_arena *a, nx_c
 
 /* BLOCKING, without apply_mu: says in the log which functions were granted secrets that have no value here. */
 void nx_core_secrets_remind(nx_node *n);
-
-/* secret_key.c: the key's file. A new one is made where `may_make`, complete or not at all, mode 0600. */
-nx_err nx_core_secret_key_read(const char *path, bool may_make, uint8_t key[NX_SEAL_KEY_BYTES], nx_error *reterr);
 #endif

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import json
 import os
+import shutil
 import stat
 import subprocess
 import threading
@@ -248,7 +249,37 @@ def test_bundle_of_a_run_with_secrets_says_what_it_lacks(shop):
         assert not holds(shop.project.dir / f"{name}.nxb", VALUE)
         result = nexus("replay", f"{name}.nxb", "--json", cwd=shop.project.dir, check=False)
         verdict = json.loads(result.stdout.splitlines()[0])
-        assert verdict["verdict"] == "failed" and "secret " in verdict["reason"], verdict
+        assert verdict["verdict"] == "failed" and "secret " in verdict["reason"] and "--secrets DIR" in verdict["reason"], verdict
+
+
+def test_bundle_is_replayed_with_values_and_key_from_a_folder(shop, tmp_path):
+    shop.nexus("secrets", "set", "KEY", stdin=VALUE)
+    cases = tmp_path / "cases"
+    cases.mkdir()
+    for name, content in [("reads", f"with KEY Authorization\nGET {shop.host}/\n\n"), ("env", "env PASSWORD")]:
+        shop.nexus("bundle", shop.call(name, content).headers["nexus-event-id"], "-o", f"{cases}/{name}.nxb")
+    values = tmp_path / "values"
+    values.mkdir()
+
+    def replay(name):
+        result = nexus("replay", f"{cases}/{name}.nxb", "--secrets", values, "--json", cwd=tmp_path, check=False)
+        return json.loads(result.stdout) if result.stdout else result.stderr
+
+    assert "secret.key" in replay("env")  # without the key nothing proves a value
+    shutil.copy(shop.project.data_dir / "secret.key", values)
+    assert f"{values}/KEY" in replay("reads")["reason"]
+    (values / "KEY").write_text("another")
+    (values / "FROM_FILE").write_text(f"{VALUE}-file\n")
+    assert all("another value" in replay(name)["reason"] for name in ("reads", "env"))
+    (values / "KEY").write_text(f"{VALUE}\n")
+    for name in ("reads", "env"):
+        verdict = replay(name)
+        assert verdict["verdict"] == "identical", verdict
+    result = nexus("test", "--cases", cases, "--against", "recorded", "--secrets", values, "--exact", cwd=tmp_path)
+    assert "2 passed" in result.stdout
+    assert nexus("test", "--cases", cases, "--against", "recorded", cwd=tmp_path, check=False).returncode == 1
+    refused = shop.nexus("replay", "@last", "--secrets", values, check=False)
+    assert refused.returncode == 2 and "the node reads its own secrets" in refused.stderr
 
 
 def test_node_reminds_of_what_is_missing(shop):

@@ -6,7 +6,7 @@
 #ifndef NX_BUNDLE_H
 #define NX_BUNDLE_H
 #include "nx/buf.h"
-#include "nx/repeat.h"
+#include "nx/explain.h"
 
 #define NX_BUNDLE_MARK "NXB1"
 #define NX_BUNDLE_BYTES_MAX (256u << 20) /* of a file, and of all that is in it */
@@ -50,6 +50,8 @@ nx_err nx_bundle_make(struct nx_node *n, const nx_bundle_request *q, nx_buf *out
  * Blocks while a module is compiled that the cache of `rt` does not have. The result is lent by p, and its digest by `hex`. */
 const nx_replay_result *nx_bundle_repeat(nx_replay_repetition *p, nx_rt *rt, const nx_bundle *b, nx_slice other, const nx_replay_how *how,
                                          char hex[NX_SHA256_HEX + 1]);
+/* Adds to a copy of that result what can be told of a difference (nx/explain.h). */
+void nx_bundle_explain(nx_replay_explanation *ret, nx_rt *rt, const nx_bundle *b, nx_slice other, const nx_replay_how *how, nx_replay_result *r);
 
 static inline bool nx_bundle_is_one(nx_slice bytes) { return nx_slice_starts(bytes, NX_SLICE(NX_BUNDLE_MARK)); }
 /* Which run it is and what was covered, as members of an open object: of the manifest, and of what `nexus bundle --json` says. */
