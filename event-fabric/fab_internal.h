@@ -224,6 +224,8 @@ nx_err nx_fab_timers_filter(const nx_fab_ns *n, nx_slice function, char *out, si
 
 struct nx_fab_msg {
     natsMsg *nm;
+    const char *reply, *subject; /* of the log's delivery; lent by nm */
+    bool is_given;               /* it came from another node */
     nx_fab_consumer *c;
     struct nx_fab_msg *prev, *next; /* the consumer's list of messages in hand, oldest sign of life first */
     uint64_t alive_ns;              /* last delivery or +WPI */
@@ -268,6 +270,12 @@ struct nx_fab_consumer {
     nx_fab_consumer *starved_next;
 };
 
+/* give.c */
+#define NX_FAB_REPLIES "_NX.R."
+#define NX_FAB_GIVEN ".given" /* behind a node's reply inbox */
+bool nx_fab_is_given(const nx_fab *f, nx_slice subject);
+bool nx_fab_given_read(natsMsg *nm, const char **ret_reply, const char **ret_subject); /* lent by nm */
+
 /* Functions whose consumers ("fn-<function>") are open on this node and take the event. n_all 0: none, or more than fit. */
 #define NX_FAB_FUNCTIONS_MAX 64
 typedef struct nx_fab_functions {
@@ -276,7 +284,7 @@ typedef struct nx_fab_functions {
 } nx_fab_functions;
 void nx_fab_functions_of(nx_fab_ns *n, const nx_event *e, nx_fab_functions *ret); /* any thread */
 
-void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm);                             /* nx-fab; takes nm */
+void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm, bool is_given);              /* nx-fab; takes nm. is_given: by another node */
 void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm); /* nx-fab; nm lent */
 void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns);                           /* nx-fab: keeps messages alive, renews pulls */
 void nx_fab_consumers_lost(nx_fab *f);                                            /* nx-fab: the hot link is gone */

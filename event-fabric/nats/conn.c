@@ -290,7 +290,7 @@ static void name_inboxes(nx_fab *f)
             p[5 + i] = digits[r[i] & 31];
         f->inbox_n[k] = 5 + sizeof r;
     }
-    f->reply_inbox_n = (size_t)snprintf(f->reply_inbox, sizeof f->reply_inbox, "_NX.R.%s", f->o.node.s[0] ? f->o.node.s : f->inbox[0] + 5);
+    f->reply_inbox_n = (size_t)snprintf(f->reply_inbox, sizeof f->reply_inbox, NX_FAB_REPLIES "%s", f->o.node.s[0] ? f->o.node.s : f->inbox[0] + 5);
 }
 
 static nx_err init(nx_fab *f, const nx_fab_options *o)

@@ -11,8 +11,9 @@
 #define PULL_EXPIRES_NS (30 * NX_NS_PER_S)
 #define HEARTBEAT_MAX_NS (10 * NX_NS_PER_S)
 #define HEARTBEAT_MIN_NS (1 * NX_NS_PER_S)
-#define MSG_OVERHEAD_BYTES 1024u /* counted for a message beside its data: headers, our own state of it */
-#define LARGE_TARGET 64u         /* from here on a consumer waits until it may ask for a quarter of its target */
+#define MSG_OVERHEAD_BYTES 1024u                /* counted for a message beside its data: headers, our own state of it */
+#define GIVEN_BACK "-NAK {\"delay\":200000000}" /* ns */
+#define LARGE_TARGET 64u                        /* from here on a consumer waits until it may ask for a quarter of its target */
 
 /* ---- sending (cmu held) ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -313,29 +314,48 @@ static bool is_in_hand(const nx_fab_consumer *c, uint64_t seq)
     return false;
 }
 
-void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm)
+/* How many were asked for, and how many of those may still come. */
+static void count_delivery(nx_fab *f, nx_fab_consumer *c, const nx_fab_msg *m)
+{
+    nx_fab_ungrant(f, c, 1, m->bytes);
+    c->heard_ns = m->alive_ns;
+    c->pending = m->meta.pending;
+    if (!c->granted)
+        c->was_busy = true;
+}
+
+/* Nobody asked for what other nodes give: past what this node may have in hand it goes back to the log. */
+static bool has_no_room(const nx_fab *f)
+{
+    return f->inflight >= f->o.max_inflight || f->in_hand_bytes >= f->o.max_inflight_bytes;
+}
+
+void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm, bool is_given)
 {
     nx_fab_msg *m = calloc(1, sizeof *m);
     const char *answer = NULL;
     nx_fab_consumer *c;
 
-    if (!m || !nx_fab_meta_parse(natsMsg_GetReply(nm), &m->meta)) {
+    if (m && !is_given) {
+        m->reply = natsMsg_GetReply(nm);
+        m->subject = natsMsg_GetSubject(nm);
+    }
+    if (!m || (is_given && !nx_fab_given_read(nm, &m->reply, &m->subject)) || !nx_fab_meta_parse(m->reply, &m->meta)) {
         free(m); /* out of memory: it is delivered again after ack_wait */
         natsMsg_Destroy(nm);
         return;
     }
     m->nm = nm;
+    m->is_given = is_given;
     pthread_mutex_lock(&f->cmu);
     c = find(f, m->meta.stream_consumer);
     if (c) {
         m->bytes = (size_t)natsMsg_GetDataLength(nm) + MSG_OVERHEAD_BYTES;
-        nx_fab_ungrant(f, c, 1, m->bytes);
-        c->heard_ns = m->alive_ns = nx_clock_ns();
-        c->pending = m->meta.pending;
+        m->alive_ns = nx_clock_ns();
+        if (!is_given)
+            count_delivery(f, c, m);
         if (m->meta.delivered > 1)
             nx_obs_inc(f->metrics.redelivered);
-        if (!c->granted)
-            c->was_busy = true;
         if (c->o.n_shards && nx_fab_ordered_deliver(f, c, nm)) {
             c->refs++; /* it may be closed meanwhile */
             pthread_mutex_unlock(&f->cmu);
@@ -347,15 +367,17 @@ void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm)
         }
         m->term = c ? c->term : 0;
     }
-    if (!c || !c->is_open)
+    if (is_given && (!c || !c->is_open || has_no_room(f)))
+        answer = GIVEN_BACK; /* who gave it may not know yet that this node is not the one any more */
+    else if (!c || !c->is_open)
         answer = "-NAK"; /* for another node, at once */
-    else if (!is_wanted(c, natsMsg_GetSubject(nm)))
+    else if (!is_wanted(c, m->subject))
         answer = "+ACK";
     else if (m->meta.delivered > 1 && is_in_hand(c, m->meta.stream_seq))
         answer = ""; /* the connection was away for longer than ack_wait; the one in hand will be acknowledged */
     if (answer) {
         if (answer[0])
-            nx_fab_say(f, natsMsg_GetReply(nm), NULL, answer);
+            nx_fab_say(f, m->reply, NULL, answer);
         if (c)
             nx_fab_pull(f, c);
         pthread_mutex_unlock(&f->cmu);
@@ -500,7 +522,7 @@ void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
             nx_fab_msg *m = c->oldest;
 
             m->is_overdue |= now_ns - m->alive_ns >= c->o.ack_wait_ns;
-            if (!nx_fab_say(f, natsMsg_GetReply(m->nm), NULL, "+WPI"))
+            if (!nx_fab_say(f, m->reply, NULL, "+WPI"))
                 break; /* no connection; tried again at the next tick */
             unlink_msg(c, m);
             m->alive_ns = now_ns;
@@ -542,7 +564,7 @@ static void finish(nx_fab_msg *m, const char *answer)
 
     pthread_mutex_lock(&f->cmu);
     if (answer)
-        nx_fab_say(f, natsMsg_GetReply(m->nm), NULL, answer); /* lost with the connection: delivered again, and found done */
+        nx_fab_say(f, m->reply, NULL, answer); /* lost with the connection: delivered again, and found done */
     unlink_msg(c, m);
     c->inflight--;
     c->in_hand_bytes -= m->bytes;
@@ -593,14 +615,14 @@ nx_err nx_fab_msg_event(nx_fab_msg *m, nx_arena *a, nx_event *ret, nx_error *ret
 {
     if (m->c->is_of_timers)
         return nx_error_set(reterr, NX_EINVAL, "a timer's message holds no event");
-    nx_err e = nx_fab_event_decode(m->c->ns, m->nm, nx_slice_cstr(natsMsg_GetSubject(m->nm)), m->meta.stream_seq, m->meta.wall_ns, a, ret, reterr);
+    nx_err e = nx_fab_event_decode(m->c->ns, m->nm, nx_slice_cstr(m->subject), m->meta.stream_seq, m->meta.wall_ns, a, ret, reterr);
 
     return e || !nx_fab_msg_is_placed(m) ? e : nx_fab_placed_complete(m->nm, ret, reterr);
 }
 
 bool nx_fab_msg_is_placed(const nx_fab_msg *m)
 {
-    return nx_fab_is_placed_subject(m->c->ns, nx_slice_cstr(natsMsg_GetSubject(m->nm)));
+    return nx_fab_is_placed_subject(m->c->ns, nx_slice_cstr(m->subject));
 }
 
 uint64_t nx_fab_msg_seq(const nx_fab_msg *m)

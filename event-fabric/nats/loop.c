@@ -117,7 +117,7 @@ static void on_inbox(nx_fab *f, int kind, natsMsg *m)
 
     if (reply && !strncmp(reply, "$JS.ACK.", 8)) { /* a stored message, under its own subject */
         if (kind == NX_FAB_HOT) {
-            nx_fab_consumer_deliver(f, m);
+            nx_fab_consumer_deliver(f, m, false);
             return;
         }
         nx_fab_kv_watch_by_stream(f, m);
@@ -139,6 +139,10 @@ static void on_reply(nx_fab *f, natsMsg *m)
     nx_slice subject = nx_slice_cstr(natsMsg_GetSubject(m)), status_text, type = NX_SLICE_NULL;
     uint64_t status = 200;
 
+    if (nx_fab_is_given(f, subject)) {
+        nx_fab_consumer_deliver(f, m, true);
+        return;
+    }
     if (f->o.on_reply && subject.n > f->reply_inbox_n + 1) {
         if (nx_fab_msg_header(m, "nx-status", &status_text) && nx_slice_u64(status_text, 599, &status))
             status = 500;

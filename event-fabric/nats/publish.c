@@ -364,7 +364,7 @@ nx_err nx_fab_reply(nx_fab *f, nx_slice reply_subject, int status, nx_slice cont
     nx_err e;
 
     /* Only an inbox of ours: the subject came with an event, and an event may come from anywhere. */
-    if (!nx_slice_starts(reply_subject, NX_SLICE("_NX.R.")) || !nx_fab_subject_is_valid(reply_subject, false) ||
+    if (!nx_slice_starts(reply_subject, NX_SLICE(NX_FAB_REPLIES)) || !nx_fab_subject_is_valid(reply_subject, false) ||
         nx_slice_to_cstr(reply_subject, subject, sizeof subject))
         return NX_EINVAL;
     nx_fab_hdr_add(&h, "nx-status", nx_slice_make(number, (size_t)snprintf(number, sizeof number, "%d", status)));

@@ -81,8 +81,8 @@ nx_err nx_fab_timers_filter(const nx_fab_ns *n, nx_slice function, char *out, si
 
 bool nx_fab_msg_timer(const nx_fab_msg *m, nx_fab_timer *ret)
 {
-    return nx_fab_msg_is_placed(m) ? nx_fab_placed_timer(m->nm, nx_slice_cstr(natsMsg_GetSubject(m->nm)), ret)
-                                   : read_timer(m->nm, nx_slice_cstr(natsMsg_GetSubject(m->nm)), ret);
+    return nx_fab_msg_is_placed(m) ? nx_fab_placed_timer(m->nm, nx_slice_cstr(m->subject), ret)
+                                   : read_timer(m->nm, nx_slice_cstr(m->subject), ret);
 }
 
 /* ---- the stream --------------------------------------------------------------------------------------------------------------------------- */

@@ -177,6 +177,10 @@ nx_slice nx_fab_msg_reply(nx_fab_msg *m);                                       
 /* ack_wait has passed at some time without a sign of life to the server (this process was stopped, or cut off): another node may have it too. Any thread. */
 bool nx_fab_msg_is_overdue(const nx_fab_msg *m);
 void nx_fab_msg_ack(nx_fab_msg *take_m);
+/* To the node of that id, which has the same consumer open, if it still is one: it has the message as if it had got it from the log. Taken only on NX_OK.
+ * NX_ELIMIT: too large with what has to be said with it. A node that is full, or has no such consumer, gives it back to the log. */
+nx_err nx_fab_msg_give(nx_fab_msg *m, const nx_id *node);
+bool nx_fab_msg_is_given(const nx_fab_msg *m); /* it came so */
 void nx_fab_msg_nak(nx_fab_msg *take_m, uint64_t delay_ns);
 void nx_fab_msg_drop(nx_fab_msg *take_m); /* frees without a word: redelivered after ack_wait */
 
