@@ -145,6 +145,7 @@ void nx_core_batches_free(nx_core_batches *b);          /* NULL allowed */
 void nx_core_batches_tick(nx_node *n, uint64_t now_ns); /* nx-tick */
 void nx_core_batches_close(nx_node *n);                 /* gives back what is gathered, and takes no more */
 typedef struct nx_core_gate nx_core_gate;               /* gate.c */
+typedef struct nx_core_keys nx_core_keys;               /* keys.h */
 typedef struct nx_core_gate_rule {
     unsigned limit;    /* attempts at once; 0: no limit */
     bool is_keyed;     /* of each key, not of all */
@@ -154,7 +155,8 @@ typedef struct nx_core_gate_rule {
 #define NX_CORE_GATE_KEY_BYTES 16u
 nx_core_gate *nx_core_gate_new(void);
 void nx_core_gate_unref(nx_core_gate *g); /* NULL allowed */
-void nx_core_gate_set_rule(nx_core_gate *g, const nx_core_gate_rule *rule);
+void nx_core_gate_set_rule(nx_core_gate *g, const nx_core_gate_rule *rule, nx_core_keys *keys, const char *function);
+void nx_core_gate_close(nx_core_gate *g);                      /* the function is not run here any more; NULL allowed */
 void nx_core_gate_set(nx_core_gate *g, struct nx_core_run *r); /* the run will have to pass it */
 bool nx_core_gate_enter(struct nx_core_run *r);                /* false: it waits, and nx_core_run_execute() is called once there is room; or it has ended, or was given back */
 void nx_core_gate_leave(struct nx_core_run *r);
@@ -280,6 +282,7 @@ struct nx_node {
     nx_core_journal *journal;
     nx_core_dispatch *dispatch;
     nx_core_batches *batches;
+    nx_core_keys *keys;
     struct nx_core_outbound *outbound;
     struct nx_core_secrets *secrets;
     pthread_mutex_t apply_mu;

@@ -269,6 +269,18 @@ void nx_core_run_later(nx_core_run *r, uint64_t delay_ns)
     nx_core_run_release(r);
 }
 
+nx_err nx_core_run_give(nx_core_run *r, const nx_id *node)
+{
+    nx_err err = nx_fab_msg_give(r->msg, node);
+    if (err != NX_OK)
+        return err;
+    r->msg = NULL;
+    nx_core_gate_leave(r);
+    nx_core_lane_leave(&r->place, false);
+    nx_core_run_release(r);
+    return NX_OK;
+}
+
 void nx_core_run_settle_decided(nx_core_run *r)
 {
     count(r);

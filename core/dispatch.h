@@ -5,6 +5,7 @@
 #ifndef NX_CORE_DISPATCH_H
 #define NX_CORE_DISPATCH_H
 #include "core_internal.h"
+#include "keys.h"
 #include "lanes.h"
 
 typedef struct nx_core_run {
@@ -20,6 +21,9 @@ typedef struct nx_core_run {
     bool is_inside, is_cancelled; /* is_cancelled: another event of its key came; the gate's lock */
     nx_id cancelled_by;
     uint8_t gate_key[NX_CORE_GATE_KEY_BYTES];
+    nx_core_keyring *keyring; /* reference: the range of its key is held here for it; NULL: none is */
+    unsigned key_range;
+    bool is_anywhere;    /* it may run on a node that has not its key */
     bool is_admitted;    /* flow.c has let it in */
     bool is_debounced;   /* its timer of debounce.c is due */
     bool is_alone;       /* goes into no batch */
@@ -60,6 +64,7 @@ void nx_core_run_release(nx_core_run *r);           /* a reference; the message 
 void nx_core_run_drop(nx_core_run *r);              /* gives the message up without an acknowledgement: it is delivered again */
 /* The message comes back after a moment: the node could not run it, which is not the event's fault. */
 void nx_core_run_later(nx_core_run *r, uint64_t delay_ns);
+nx_err nx_core_run_give(nx_core_run *r, const nx_id *node); /* its message goes to that node. Not NX_OK: it is still the caller's */
 /* The ends of its message, which it holds no more then; a lane is told. */
 void nx_core_run_msg_ack(nx_core_run *r);
 void nx_core_run_msg_nak(nx_core_run *r, uint64_t delay_ns);
@@ -97,6 +102,8 @@ nx_fab_timer nx_core_run_first_timer(const nx_core_run *r, nx_slice note, uint64
 /* Its message is done with once the timer is stored; else it is delivered again. */
 void nx_core_run_put_off(nx_core_run *r, const nx_fab_timer *t);
 void nx_core_run_not_put_off(nx_core_run *r, const char *why);
+/* gate.c: which node is to have it; in doubt the one where it is. */
+nx_core_key_owner nx_core_gate_owner(nx_core_run *r, nx_id *ret_node);
 /* Digest of what stands at the path; zeros without a path, or where nothing does. */
 void nx_core_flow_key(nx_core_run *r, nx_slice path, uint8_t key[NX_CORE_GATE_KEY_BYTES]);
 

@@ -1,7 +1,8 @@
 /* gate.c: `concurrency` and `singleton`: how many attempts of a function, or of each key of it, run at once on this node. Events and timers come by two
  * consumers, and both pass here; what has to wait keeps its message. Without a key at most twice the limit are in hand, because each consumer is
  * bounded by it too; with one, a few wait at each key and further ones go back to the log for a moment, so that one key does not hold up the others.
- * With `singleton: {mode: cancel}` an event ends the run of an earlier one and goes in when that has left; what waited there for the same is skipped. */
+ * With `singleton: {mode: cancel}` an event ends the run of an earlier one and goes in when that has left; what waited there for the same is skipped.
+ * With a key, or `singleton`, this node has only some of the keys (keys.h): of the others it runs nothing. */
 #include "burst.h"
 #include "dispatch.h"
 #include "nx/event_key.h"
@@ -11,6 +12,7 @@
 #define BUCKETS 64u
 #define HELD_MAX 32u /* waiting at one key */
 #define BACK_NS NX_NS_PER_S
+#define AWAY_NS (250 * NX_NS_PER_MS) /* by then it is known which node has the key */
 
 /* One key, while anybody is inside or waits. */
 typedef struct door {
@@ -25,6 +27,7 @@ struct nx_core_gate {
     atomic_uint refs;
     pthread_mutex_t mu;
     nx_core_gate_rule rule;
+    nx_core_keyring *keyring; /* reference; NULL: what holds on this node holds everywhere, or it is not asked for */
     door *doors[BUCKETS];
 };
 
@@ -43,13 +46,29 @@ void nx_core_gate_unref(nx_core_gate *g)
     if (!g || atomic_fetch_sub(&g->refs, 1) != 1)
         return;
     pthread_mutex_destroy(&g->mu);
+    nx_core_keyring_unref(g->keyring);
     free(g);
 }
 
-void nx_core_gate_set_rule(nx_core_gate *g, const nx_core_gate_rule *rule)
+void nx_core_gate_set_rule(nx_core_gate *g, const nx_core_gate_rule *rule, nx_core_keys *keys, const char *function)
 {
+    nx_core_keyring *taken = rule->is_keyed ? nx_core_keyring_new(keys, function) : NULL;
     pthread_mutex_lock(&g->mu);
+    nx_core_keyring *old = g->keyring;
+    g->keyring = taken;
     g->rule = *rule;
+    pthread_mutex_unlock(&g->mu);
+    if (old != taken)
+        nx_core_keyring_close(old);
+    nx_core_keyring_unref(old);
+}
+
+void nx_core_gate_close(nx_core_gate *g)
+{
+    if (!g)
+        return;
+    pthread_mutex_lock(&g->mu);
+    nx_core_keyring_close(g->keyring);
     pthread_mutex_unlock(&g->mu);
 }
 
@@ -90,6 +109,59 @@ void nx_core_flow_key(nx_core_run *r, nx_slice path, uint8_t key[NX_CORE_GATE_KE
         return;
     nx_sha256 digest = nx_sha256_of(value);
     memcpy(key, digest.b, NX_CORE_GATE_KEY_BYTES);
+}
+
+/* A reference, or NULL: the run need not be where its key is. */
+static nx_core_keyring *keyring_of(nx_core_run *r)
+{
+    nx_core_gate *g = r->gate;
+    if (!g || r->is_anywhere)
+        return NULL;
+    pthread_mutex_lock(&g->mu);
+    nx_core_keyring *k = g->keyring ? nx_core_keyring_ref(g->keyring) : NULL;
+    pthread_mutex_unlock(&g->mu);
+    return k;
+}
+
+static void find_key(nx_core_run *r)
+{
+    const nx_fn_config *f = r->fn->settings;
+    nx_core_flow_key(r, f->singleton.n ? f->singleton_key : f->concurrency_key, r->gate_key);
+}
+
+nx_core_key_owner nx_core_gate_owner(nx_core_run *r, nx_id *ret_node)
+{
+    nx_core_keyring *k = keyring_of(r);
+    if (!k)
+        return NX_CORE_KEY_OURS;
+    find_key(r);
+    nx_core_key_owner v = nx_core_keyring_owner(k, nx_core_keyring_range(k, r->gate_key), ret_node);
+    nx_core_keyring_unref(k);
+    return v;
+}
+
+/* From here until it leaves, its key stays this node's. */
+static bool enter_range(nx_core_run *r)
+{
+    nx_core_keyring *k = keyring_of(r);
+    if (!k)
+        return true;
+    unsigned range = nx_core_keyring_range(k, r->gate_key);
+    if (!nx_core_keyring_enter(k, range)) {
+        nx_core_keyring_unref(k);
+        return false;
+    }
+    r->keyring = k;
+    r->key_range = range;
+    return true;
+}
+
+static void leave_range(nx_core_run *r)
+{
+    if (r->keyring)
+        nx_core_keyring_leave(r->keyring, r->key_range);
+    nx_core_keyring_unref(r->keyring);
+    r->keyring = NULL;
 }
 
 /* A run that has been tried, or that somebody asked for by hand, is not skipped. */
@@ -211,10 +283,13 @@ nx_slice nx_core_gate_cancel_text(nx_core_run *r)
 bool nx_core_gate_enter(nx_core_run *r)
 {
     nx_core_gate *g = r->gate;
-    const nx_fn_config *f = r->fn->settings;
     if (!g || r->is_inside)
         return true;
-    nx_core_flow_key(r, f->singleton.n ? f->singleton_key : f->concurrency_key, r->gate_key);
+    find_key(r);
+    if (!enter_range(r)) {
+        nx_core_run_put_back(r, nx_clock_wall_ns() + AWAY_NS, true);
+        return false;
+    }
     pthread_mutex_lock(&g->mu);
     nx_core_run *skipped = NULL;
     bool is_cancel = g->rule.is_cancel;
@@ -234,8 +309,18 @@ bool nx_core_gate_enter(nx_core_run *r)
     return v == PASS;
 }
 
-/* The first that waits, if it may go in now; a door where nobody is any more goes. */
-static nx_core_run *leave_locked(nx_core_gate *g, const nx_core_run *r)
+/* All that wait, out of the door: a list. */
+static nx_core_run *take_all_locked(door *d)
+{
+    nx_core_run *taken = d->first;
+    d->first = NULL;
+    d->last = &d->first;
+    d->n_waiting = 0;
+    return taken;
+}
+
+/* The first that waits, if it may go in now; a door where nobody is any more goes. *ret_away: who waited for a key that is on its way to another node. */
+static nx_core_run *leave_locked(nx_core_gate *g, const nx_core_run *r, bool stays_ours, nx_core_run **ret_away)
 {
     door **at = find(g, r->gate_key), *d = *at;
     if (!d) /* never: r is inside */
@@ -243,6 +328,8 @@ static nx_core_run *leave_locked(nx_core_gate *g, const nx_core_run *r)
     d->inside--;
     if (d->holder == r)
         d->holder = NULL;
+    if (!stays_ours)
+        *ret_away = take_all_locked(d);
     nx_core_run *next = d->first;
     if (next && (!g->rule.limit || d->inside < g->rule.limit)) {
         d->first = next->gate_next;
@@ -264,16 +351,23 @@ static nx_core_run *leave_locked(nx_core_gate *g, const nx_core_run *r)
 void nx_core_gate_leave(nx_core_run *r)
 {
     nx_core_gate *g = r->gate;
-    nx_core_run *next = NULL;
+    nx_core_run *next = NULL, *away = NULL;
     if (!g)
         return;
     if (r->is_inside) {
+        bool stays_ours = !r->keyring || nx_core_keyring_may_begin(r->keyring, r->key_range);
         pthread_mutex_lock(&g->mu);
-        next = leave_locked(g, r);
+        next = leave_locked(g, r, stays_ours, &away);
         pthread_mutex_unlock(&g->mu);
     }
+    leave_range(r);
     r->gate = NULL;
     r->is_inside = false;
+    while (away) {
+        nx_core_run *x = away;
+        away = x->gate_next;
+        nx_core_run_put_back(x, nx_clock_wall_ns() + AWAY_NS, true);
+    }
     if (next)
         nx_core_run_execute(next);
     nx_core_gate_unref(g);

@@ -2,6 +2,7 @@
  * Stop is the way back: no new requests, requests in flight answered, runs finished, connections closed, threads joined. */
 #include "core_internal.h"
 #include "job_internal.h"
+#include "keys.h"
 #include "outbound.h"
 #include "secrets.h"
 #include <errno.h>
@@ -184,6 +185,8 @@ static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
         err = nx_core_dispatch_new(n, &n->dispatch, reterr);
     if (err == NX_OK && nx_core_batches_new(&n->batches) != NX_OK)
         err = nx_error_set(reterr, NX_ENOMEM, "batches");
+    if (err == NX_OK && nx_core_keys_new(n, &n->keys) != NX_OK)
+        err = nx_error_set(reterr, NX_ENOMEM, "keys of functions");
     if (err == NX_OK && nx_core_pauses_new(&n->pauses) != NX_OK)
         err = nx_error_set(reterr, NX_ENOMEM, "paused functions");
     if (err == NX_OK && nx_core_dlq_new(&n->dlq) != NX_OK)
@@ -437,6 +440,7 @@ void nx_node_stop(nx_node *n)
     wait_for_runs(n, CANCEL_MS);
     nx_core_jobs_stop(n->jobs);
     wait_for_runs(n, CANCEL_MS);
+    nx_core_keys_stop(n->keys);
     nx_rt_free(n->rt);
     nx_core_outbound_free(n->outbound);
     nx_fab_ns_close(n->ns);
@@ -455,6 +459,7 @@ void nx_node_stop(nx_node *n)
     nx_core_jobs_free(n->jobs);
     nx_core_dispatch_free(n->dispatch);
     nx_core_batches_free(n->batches);
+    nx_core_keys_free(n->keys);
     if (nx_core_part(n))
         n->opt.part->free(nx_core_part(n));
     nx_core_pauses_free(n->pauses);

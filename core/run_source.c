@@ -49,6 +49,28 @@ static void choose_version(nx_core_run *r)
         r->fn = nx_core_fn_choose(r->fn, &r->event);
 }
 
+#define AWAY_NS (250 * NX_NS_PER_MS)
+
+/* Where the limits of its function hold for its key over all nodes, it runs on the node that has the key. False: that is this one. */
+static bool is_taken_elsewhere(nx_core_run *r)
+{
+    nx_id node;
+    nx_core_key_owner owner = nx_core_gate_owner(r, &node);
+    if (owner == NX_CORE_KEY_OURS)
+        return false;
+    /* One that was given by another node is not sent round: one of the two does not know yet who has the key. */
+    nx_err err = owner == NX_CORE_KEY_OTHERS && !nx_fab_msg_is_given(r->msg) ? nx_core_run_give(r, &node) : NX_EBUSY;
+    if (err == NX_ELIMIT) {
+        nx_log(NX_LOG_WARN, "keys.too_large", "event %s is too large to be handed to the node that has its key: the limits of '%s' are those of this node for it",
+               r->event.event_id.s, r->fn->name);
+        r->is_anywhere = true;
+        return false;
+    }
+    if (err != NX_OK)
+        nx_core_run_later(r, AWAY_NS);
+    return true;
+}
+
 /* A record for an event that kills nodes: it is not run again. */
 static void end_as_crash(nx_core_run *r, unsigned crashes)
 {
@@ -197,6 +219,8 @@ static void due_job(nx_core_job *job)
         return;
     }
     choose_version(r);
+    if (is_taken_elsewhere(r))
+        return;
     if (r->fn->settings->ordering != NX_ORDERING_KEY || !r->event.partition_key.n || !take_place(r))
         go_on_from_timer(r, false);
 }
@@ -265,7 +289,8 @@ static void prepare(nx_core_run *r, nx_core_fn *take_fn, nx_fab_msg *take_msg)
     r->n_recorded = 0;
     r->place = (nx_core_place){0};
     r->gate = NULL;
-    r->is_cancelled = r->is_inside = r->is_admitted = r->is_debounced = r->is_alone = false;
+    r->keyring = NULL;
+    r->is_cancelled = r->is_inside = r->is_admitted = r->is_debounced = r->is_alone = r->is_anywhere = false;
     r->fn = take_fn;
 }
 
@@ -328,6 +353,8 @@ static void begin(nx_core_run *r, unsigned attempt, uint64_t look_from_wall_ns)
         post(r, attempt ? placed_again_job : placed_job);
         return;
     }
+    if (is_taken_elsewhere(r))
+        return;
     fill_record(r);
     if (attempt) {
         r->rec.attempt = attempt;
@@ -354,6 +381,7 @@ void nx_core_dispatch_on_old(void *slot, nx_fab_msg *take_msg, uint64_t live_wal
     if (!r)
         return;
     r->effects = effects;
+    r->is_anywhere = true; /* its consumer is this node's alone */
     begin(r, 0, live_wall_ns);
 }
 

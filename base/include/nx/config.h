@@ -68,7 +68,7 @@ typedef struct nx_fn_config {
     uint64_t max_output_bytes, max_log_bytes, scratch_bytes;
     nx_slice from;            /* RFC 3339: stored events since then are for it too, when it is new; empty: none */
     unsigned from_rate;       /* of them, a second; 0: as fast as it goes */
-    unsigned concurrency;     /* running attempts on one node; 0: as many as there are slots */
+    unsigned concurrency;     /* running attempts on one node, or with a key on all; 0: as many as there are slots */
     nx_slice concurrency_key; /* path (nx/event_key.h): of each of its values; empty: of all */
     unsigned rate_limit;      /* runs that may start in rate_period_ns; others are skipped; 0: no limit */
     uint64_t rate_period_ns;
