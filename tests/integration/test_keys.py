@@ -76,13 +76,13 @@ CHARGE = ("charge", {"concurrency": {"limit": 2, "key": "data.key"}})
 
 
 def test_concurrency_of_a_key_holds_over_all_nodes(tmp_path, guests, server):
-    """Three nodes, events of few keys through all of them: of a key two at a time, on one node; the keys are spread over the nodes."""
+    """Three nodes, events of twelve keys through all of them: of a key two at a time, on one node; the keys are spread over the nodes."""
     with ExitStack() as stack:
         nodes = [stack.enter_context(node_on(tmp_path, guests, server, f"n{i}", [CHARGE])) for i in range(3)]
         wait_until(lambda: is_shared_out(server.url, "charge", 3), "the keys to be shared out", 30, every=0.1, on_failure=nodes[0].log)
-        keys = "abcdef"
+        keys = "abcdefghijkl"  # of eight ranges, which no node can have alone
         sent = {key: [] for key in keys}
-        for i in range(12):
+        for i in range(9):
             for key in keys:
                 sent[key].append(nodes[i % 3].publish("charge", json_body={"key": key, "ms": 60}))
         finished(server.url, [e for ids in sent.values() for e in ids], on_failure=nodes[0].log)
