@@ -55,9 +55,11 @@ typedef struct nx_fab_link {
 nx_err nx_fab_link_open(nx_fab *f, int kind, nx_fab_link **ret, nx_error *reterr); /* BLOCKING; not installed yet */
 void nx_fab_link_free(nx_fab_link *l);
 nx_err nx_fab_link_install(nx_fab *f, nx_fab_link *l); /* nx-fab serves it from now on */
-/* Flush what was published: by this thread when `now` (and nobody else is in I/O), else by nx-fab. f->mu need not be held. */
-void nx_fab_link_flush(nx_fab *f, nx_fab_link *l, bool now);
+/* Flushes what was published, by this thread when `now` and nobody else is in I/O, else by nx-fab. f->mu is held and given back, before
+ * anything is written. */
+void nx_fab_link_flush_unlock(nx_fab *f, nx_fab_link *l, bool now);
 void nx_fab_loop_kick(nx_fab *f);
+void nx_fab_look_again(nx_fab *f); /* something that nx_fab_is_ready() tells may have changed */
 void *nx_fab_loop_main(void *self);
 void *nx_fab_upkeep_main(void *self);
 void nx_fab_upkeep_kick(nx_fab *f);
@@ -156,7 +158,8 @@ typedef struct nx_fab_hdr {
 } nx_fab_hdr;
 #define NX_FAB_HDR_BYTES (60u << 10) /* nats-server's limit is 64 KiB */
 
-void nx_fab_hdr_add(nx_fab_hdr *h, const char *key, nx_slice value);         /* taken as it is; CR, LF, NUL spoil the set; an empty value is left out */
+void nx_fab_hdr_add(nx_fab_hdr *h, const char *key, nx_slice value); /* taken as it is; CR, LF, NUL spoil the set; an empty value is left out */
+void nx_fab_hdr_add_line(nx_fab_hdr *h, nx_slice key, nx_slice value);
 void nx_fab_hdr_add_encoded(nx_fab_hdr *h, const char *key, nx_slice value); /* percent-encoded as CloudEvents asks */
 nx_err nx_fab_hdr_set(const nx_fab_hdr *h, natsMsg *m);
 bool nx_fab_hdr_split(const nx_fab_hdr *h, nx_slice *ret_key, nx_slice *ret_value); /* NUL-terminated; false when spoilt or empty */
@@ -202,7 +205,15 @@ bool nx_fab_meta_parse(const char *reply, nx_fab_meta *ret);
 nx_err nx_fab_event_encode(const nx_event *e, nx_slice dedupe_key, nx_slice reply, nx_fab_hdr *h);
 /* Fills an event from a stored message. Slices are lent by the message or lie in the arena. */
 nx_err nx_fab_event_decode(nx_fab_ns *n, natsMsg *m, nx_slice subject, uint64_t seq, uint64_t stored_wall_ns, nx_arena *a, nx_event *ret, nx_error *reterr);
+/* headers.c: of a message that came (not of one that is made here). Slices are lent by the message; keys as they are written; the first of a key counts. */
+typedef struct nx_fab_lines {
+    const char *p, *end;
+    nx_slice status; /* of the first line: "503", "408 Request Timeout"; empty: none */
+} nx_fab_lines;
+void nx_fab_lines_of(natsMsg *m, nx_fab_lines *ret);
+bool nx_fab_lines_next(nx_fab_lines *l, nx_slice *ret_key, nx_slice *ret_value);
 bool nx_fab_msg_header(natsMsg *m, const char *key, nx_slice *ret);
+bool nx_fab_msg_status(natsMsg *m, nx_slice *ret_status, nx_slice *ret_text);
 bool nx_fab_is_placed_subject(const nx_fab_ns *n, nx_slice subject);
 /* placed.c */
 void nx_fab_placed_filter(const nx_fab_ns *n, nx_slice function, int shard, char *out, size_t out_bytes); /* shard -1: all */
@@ -422,7 +433,6 @@ void nx_fab_metrics_publish(nx_fab *f, nx_err e, bool is_duplicate);
 #define NX_FAB_NS_MAX 1024
 #define NX_FAB_STREAM_CONSUMERS_MAX 20000
 #define NX_FAB_NAME_BUCKETS 4096
-#define NX_FAB_TRASH_MAX 128
 
 struct nx_fab {
     nx_fab_options o; /* strings are ours */
@@ -450,12 +460,13 @@ struct nx_fab {
     uint64_t turns;            /* rounds of nx-fab, for those who wait until it has passed */
     atomic_uint turn_waiters;
     pthread_cond_t turn_cv;
-    uint64_t max_payload;
+    _Atomic uint64_t max_payload; /* of the newest link */
     char server_version[32];
-    bool was_connected;        /* what was last reported */
-    char why[256];             /* why not connected */
-    bool is_silent;            /* connected, but requests and publishes get no answer */
-    _Atomic uint64_t heard_ns; /* last bytes from the hot link */
+    bool was_connected;              /* what was last reported */
+    char why[256];                   /* why not connected */
+    bool is_silent;                  /* connected, but requests and publishes get no answer */
+    _Atomic uint64_t ready_until_ns; /* nx_fab_is_ready() found nothing wrong, and need not look again before; 0: something changed */
+    _Atomic uint64_t heard_ns;       /* last bytes from the hot link */
 
     nx_fab_slot *slots;
     unsigned n_slots;
@@ -467,11 +478,6 @@ struct nx_fab {
     unsigned n_spills;
     nx_fab_ns *ns[NX_FAB_NS_MAX];
     unsigned n_ns; /* highest used + 1 */
-
-    pthread_mutex_t trash_mu;
-    natsMsg *trash[NX_FAB_TRASH_MAX];
-    unsigned n_trash;
-    size_t trash_bytes;
 
     pthread_mutex_t cmu;
     pthread_cond_t callback_cv;
@@ -487,11 +493,6 @@ struct nx_fab {
     size_t granted_bytes, in_hand_bytes; /* the same in bytes */
     bool needs_repair;
 };
-
-/* ---- messages that are done with: nats/trash.c -------------------------------------------------------------------------------------------- */
-
-void nx_fab_trash_add(nx_fab *f, natsMsg *take_m); /* any thread */
-void nx_fab_trash_empty(nx_fab *f);
 
 #define NX_FAB_NIL UINT32_MAX
 #define NX_FAB_INFLIGHT_BYTES (64u << 20)

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define READY_NS (5 * NX_NS_PER_MS)
+
 nx_err nx_fab_from_nats(natsStatus s, const char *what, nx_error *reterr)
 {
     nx_err e = NX_EUNAVAIL;
@@ -222,6 +224,8 @@ void nx_fab_link_free(nx_fab_link *l)
 {
     if (!l)
         return;
+    pthread_mutex_lock(&l->io_mu); /* a publisher may still write to it */
+    pthread_mutex_unlock(&l->io_mu);
     if (l->nc)
         natsConnection_Close(l->nc); /* first: a subscription that ends would leave something to flush, and closing would wait for it */
     if (l->inbox)
@@ -314,7 +318,6 @@ static nx_err init(nx_fab *f, const nx_fab_options *o)
     pthread_condattr_setclock(&ca, CLOCK_MONOTONIC);
     pthread_mutex_init(&f->mu, NULL);
     pthread_mutex_init(&f->cmu, NULL);
-    pthread_mutex_init(&f->trash_mu, NULL);
     pthread_mutex_init(&f->upkeep_mu, NULL);
     pthread_cond_init(&f->turn_cv, &ca);
     pthread_cond_init(&f->upkeep_cv, &ca);
@@ -346,8 +349,6 @@ static void destroy(nx_fab *f)
         pthread_cond_destroy(&f->upkeep_cv);
         pthread_cond_destroy(&f->turn_cv);
         pthread_mutex_destroy(&f->upkeep_mu);
-        nx_fab_trash_empty(f);
-        pthread_mutex_destroy(&f->trash_mu);
         pthread_mutex_destroy(&f->cmu);
         pthread_mutex_destroy(&f->mu);
     }
@@ -442,10 +443,18 @@ void nx_fab_close(nx_fab *f)
     destroy(f);
 }
 
+void nx_fab_look_again(nx_fab *f)
+{
+    atomic_store(&f->ready_until_ns, 0);
+}
+
 bool nx_fab_is_ready(nx_fab *f, nx_error *ret_why)
 {
+    uint64_t now = nx_clock_ns();
     bool ok = true, has_spare = false;
 
+    if (now < atomic_load(&f->ready_until_ns) && atomic_load(&f->link[NX_FAB_HOT]) && atomic_load(&f->link[NX_FAB_AUX]))
+        return true; /* each request asks, and the lock is the publishers' */
     pthread_mutex_lock(&f->mu);
     for (unsigned i = 0; i < f->n_ns; i++)
         has_spare |= f->ns[i] && nx_fab_is_copied(f->ns[i]);
@@ -468,17 +477,13 @@ bool nx_fab_is_ready(nx_fab *f, nx_error *ret_why)
         ok = false;
     }
     pthread_mutex_unlock(&f->mu);
+    atomic_store(&f->ready_until_ns, ok ? now + READY_NS : 0);
     return ok;
 }
 
 uint64_t nx_fab_max_payload(nx_fab *f)
 {
-    uint64_t n;
-
-    pthread_mutex_lock(&f->mu);
-    n = f->max_payload;
-    pthread_mutex_unlock(&f->mu);
-    return n;
+    return atomic_load(&f->max_payload);
 }
 
 const char *nx_fab_server_version(nx_fab *f)

@@ -21,15 +21,16 @@
 bool nx_fab_say(nx_fab *f, const char *subject, const char *reply, const char *text)
 {
     nx_fab_link *l;
-    natsStatus s = NATS_CONNECTION_DISCONNECTED;
+    natsStatus s;
 
     pthread_mutex_lock(&f->mu);
     l = atomic_load(&f->link[NX_FAB_HOT]);
-    if (l) {
-        s = reply ? natsConnection_PublishRequestString(l->nc, subject, reply, text) : natsConnection_PublishString(l->nc, subject, text);
-        nx_fab_link_flush(f, l, false);
+    if (!l) {
+        pthread_mutex_unlock(&f->mu);
+        return false;
     }
-    pthread_mutex_unlock(&f->mu);
+    s = reply ? natsConnection_PublishRequestString(l->nc, subject, reply, text) : natsConnection_PublishString(l->nc, subject, text);
+    nx_fab_link_flush_unlock(f, l, false);
     return s == NATS_OK;
 }
 
@@ -418,8 +419,7 @@ void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm)
     uint64_t left;
     bool is_broken; /* the pull, by something else than its having brought all it may */
 
-    nx_fab_msg_header(nm, "Status", &status);
-    nx_fab_msg_header(nm, "Description", &text);
+    (void)nx_fab_msg_status(nm, &status, &text);
     pthread_mutex_lock(&f->cmu);
     c = slot < f->n_consumers ? f->consumers[slot] : NULL;
     if (!c || c->gen != gen) {
@@ -577,7 +577,7 @@ static void finish(nx_fab_msg *m, const char *answer)
     nx_fab_pull(f, c);
     nx_fab_consumer_unref(c);
     pthread_mutex_unlock(&f->cmu);
-    nx_fab_trash_add(f, m->nm);
+    natsMsg_Destroy(m->nm);
     free(m);
 }
 

@@ -286,7 +286,7 @@ static void put(nx_fab_hdr *h, const char *p, size_t n)
     h->n += n;
 }
 
-void nx_fab_hdr_add(nx_fab_hdr *h, const char *key, nx_slice value)
+void nx_fab_hdr_add_line(nx_fab_hdr *h, nx_slice key, nx_slice value)
 {
     for (size_t i = 0; i < value.n; i++)
         if (value.p[i] == '\r' || value.p[i] == '\n' || !value.p[i]) {
@@ -297,10 +297,15 @@ void nx_fab_hdr_add(nx_fab_hdr *h, const char *key, nx_slice value)
         return;
     if (h->n)
         put(h, "\r\n", 2);
-    put(h, key, strlen(key));
+    put(h, key.p, key.n);
     put(h, ": ", 2);
     h->value_at = h->n;
     put(h, value.p, value.n);
+}
+
+void nx_fab_hdr_add(nx_fab_hdr *h, const char *key, nx_slice value)
+{
+    nx_fab_hdr_add_line(h, nx_slice_cstr(key), value);
 }
 
 void nx_fab_hdr_add_encoded(nx_fab_hdr *h, const char *key, nx_slice value)
@@ -343,16 +348,6 @@ nx_err nx_fab_hdr_set(const nx_fab_hdr *h, natsMsg *m)
     if (!nx_fab_hdr_split(h, &key, &value))
         return NX_EINVAL;
     return natsMsgHeader_Set(m, key.p, value.p) == NATS_OK ? NX_OK : NX_ENOMEM;
-}
-
-bool nx_fab_msg_header(natsMsg *m, const char *key, nx_slice *ret)
-{
-    const char *v = NULL;
-
-    if (natsMsgHeader_Get(m, key, &v) != NATS_OK || !v)
-        return false;
-    *ret = nx_slice_cstr(v);
-    return true;
 }
 
 /* ---- PubAck ------------------------------------------------------------------------------------------------------------------------------------ */

@@ -37,7 +37,9 @@ static nx_err push(nx_fab_replies *r, natsMsg *m)
 /* A message without data that carries a status (100, 204, 404, 503 …) in its header line. */
 static bool is_status(natsMsg *m, nx_slice *ret)
 {
-    return natsMsg_GetDataLength(m) == 0 && nx_fab_msg_header(m, "Status", ret);
+    nx_slice text;
+
+    return natsMsg_GetDataLength(m) == 0 && nx_fab_msg_status(m, ret, &text);
 }
 
 void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)

@@ -56,9 +56,9 @@ static nx_slice msg_data(natsMsg *m)
 
 static bool has_status(natsMsg *m)
 {
-    nx_slice status;
+    nx_slice status, text;
 
-    return !natsMsg_GetDataLength(m) && nx_fab_msg_header(m, "Status", &status);
+    return !natsMsg_GetDataLength(m) && nx_fab_msg_status(m, &status, &text);
 }
 
 static uint64_t header_u64(natsMsg *m, const char *key)
@@ -361,8 +361,9 @@ static void pull_watch(nx_fab_ns *n, uint32_t gen)
     pthread_mutex_lock(&f->mu);
     l = atomic_load(&f->link[NX_FAB_AUX]);
     if (l && natsConnection_PublishRequestString(l->nc, subject, inbox, body) == NATS_OK)
-        nx_fab_link_flush(f, l, false);
-    pthread_mutex_unlock(&f->mu);
+        nx_fab_link_flush_unlock(f, l, false);
+    else
+        pthread_mutex_unlock(&f->mu);
 }
 
 /* f->upkeep_mu held. Whatever an earlier consumer still sends is told by its name, and not heard. */
@@ -481,7 +482,7 @@ void nx_fab_kv_watch_by_stream(nx_fab *f, natsMsg *m)
 /* nx-fab. A heartbeat, or the end of a pull. */
 void nx_fab_kv_watch_status(nx_fab *f, unsigned ns_slot, uint32_t gen, natsMsg *m)
 {
-    nx_slice status = NX_SLICE_NULL;
+    nx_slice status, text;
     bool is_expired = false;
     nx_fab_ns *n = NULL;
 
@@ -489,7 +490,7 @@ void nx_fab_kv_watch_status(nx_fab *f, unsigned ns_slot, uint32_t gen, natsMsg *
     if (ns_slot < f->n_ns)
         n = f->ns[ns_slot];
     pthread_mutex_unlock(&f->mu);
-    if (!n || !nx_fab_msg_header(m, "Status", &status))
+    if (!n || !nx_fab_msg_status(m, &status, &text))
         return;
     pthread_mutex_lock(&n->mu);
     if (n->watch_gen == gen) {

@@ -71,8 +71,7 @@ static nx_err send_slot(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)
 {
     nx_fab_slot *s = &f->slots[slot];
     nx_fab_link *l;
-    natsStatus st = NATS_OK;
-    bool is_direct;
+    natsStatus st;
 
     pthread_mutex_lock(&f->mu);
     l = atomic_load(&f->link[NX_FAB_HOT]);
@@ -83,10 +82,10 @@ static nx_err send_slot(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)
     st = l ? natsConnection_PublishMsg(l->nc, m) : NATS_CONNECTION_DISCONNECTED;
     if (st != NATS_OK)
         free_slot(f, slot);
-    is_direct = f->n_inflight <= NX_FAB_DIRECT_INFLIGHT;
     if (st == NATS_OK)
-        nx_fab_link_flush(f, l, is_direct); /* under mu: the link can't be taken down meanwhile */
-    pthread_mutex_unlock(&f->mu);
+        nx_fab_link_flush_unlock(f, l, f->n_inflight <= NX_FAB_DIRECT_INFLIGHT);
+    else
+        pthread_mutex_unlock(&f->mu);
     return st == NATS_OK ? NX_OK : st == NATS_MAX_PAYLOAD ? NX_ELIMIT
                                : st == NATS_NO_MEMORY     ? NX_ENOMEM
                                                           : NX_EUNAVAIL;
@@ -108,7 +107,7 @@ nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fa
     pthread_mutex_lock(&f->mu);
     if (!atomic_load(&f->link[NX_FAB_HOT]))
         e = NX_EUNAVAIL;
-    else if (bytes > f->max_payload)
+    else if (bytes > atomic_load(&f->max_payload))
         e = NX_ELIMIT;
     else if (f->free_slot == NX_FAB_NIL || f->inflight_bytes + bytes > NX_FAB_INFLIGHT_BYTES)
         e = NX_EBUSY;
@@ -138,7 +137,7 @@ nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fa
         return e ? nx_error_set(reterr, e, "%s", nx_err_text(e)) : NX_OK;
     }
     e = send_slot(f, slot, gen, m);
-    nx_fab_trash_add(f, m);
+    natsMsg_Destroy(m);
     return e ? nx_error_set(reterr, e, "cannot publish: %s", nx_err_text(e)) : NX_OK;
 }
 
@@ -158,8 +157,10 @@ static void note_full(nx_fab_ns *ns, nx_err e)
     if (!e && atomic_load(&ns->is_stuck))
         atomic_store(&ns->is_stuck, false);
     if (e == NX_EFULL) {
-        if (!atomic_exchange(&ns->is_full, true))
+        if (!atomic_exchange(&ns->is_full, true)) {
+            nx_fab_look_again(ns->f);
             nx_log(NX_LOG_ERROR, "fabric.full", "the event log of namespace %s is full: events are refused until room is made", ns->name);
+        }
         nx_fab_ns_pressed(ns);
     } else if (!e && atomic_load(&ns->is_full) && atomic_exchange(&ns->is_full, false)) {
         nx_log(NX_LOG_INFO, "fabric.room", "the event log of namespace %s takes events again", ns->name);
@@ -236,8 +237,10 @@ void nx_fab_pubs_expire(nx_fab *f, uint64_t now_ns)
         pthread_mutex_unlock(&f->mu);
         if (!pub)
             return;
-        if (is_first)
+        if (is_first) {
+            nx_fab_look_again(f);
             nx_fab_upkeep_kick(f); /* it finds out whether the server is silent or does not store */
+        }
         finish(f, pub, NX_EUNAVAIL);
     }
 }
@@ -377,11 +380,12 @@ nx_err nx_fab_reply(nx_fab *f, nx_slice reply_subject, int status, nx_slice cont
         return e;
     pthread_mutex_lock(&f->mu);
     l = atomic_load(&f->link[NX_FAB_HOT]);
-    if (!l || natsConnection_PublishMsg(l->nc, m) != NATS_OK)
+    if (l && natsConnection_PublishMsg(l->nc, m) == NATS_OK) {
+        nx_fab_link_flush_unlock(f, l, f->n_inflight <= NX_FAB_DIRECT_INFLIGHT);
+    } else {
+        pthread_mutex_unlock(&f->mu);
         e = NX_EUNAVAIL;
-    else
-        nx_fab_link_flush(f, l, f->n_inflight <= NX_FAB_DIRECT_INFLIGHT);
-    pthread_mutex_unlock(&f->mu);
+    }
     natsMsg_Destroy(m);
     return e;
 }

@@ -100,21 +100,17 @@ typedef struct move {
 static nx_err copy_headers(natsMsg *m, nx_fab_hdr *h)
 {
     static const char *const added[] = {"Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Num-Pending", "Nats-Last-Sequence"};
-    const char **keys = NULL;
-    int n_keys = 0;
+    nx_slice key, value;
+    nx_fab_lines l;
 
-    if (natsMsgHeader_Keys(m, &keys, &n_keys) != NATS_OK)
-        return NX_ENOMEM;
-    for (int i = 0; i < n_keys; i++) {
-        nx_slice value;
+    for (nx_fab_lines_of(m, &l); nx_fab_lines_next(&l, &key, &value);) {
         bool is_added = false;
 
         for (size_t k = 0; k < NX_ARRAY_LEN(added) && !is_added; k++)
-            is_added = !strcmp(keys[i], added[k]);
-        if (!is_added && nx_fab_msg_header(m, keys[i], &value))
-            nx_fab_hdr_add(h, keys[i], value);
+            is_added = nx_slice_eq_cstr(key, added[k]);
+        if (!is_added)
+            nx_fab_hdr_add_line(h, key, value);
     }
-    free((void *)keys);
     return h->is_bad ? NX_ELIMIT : NX_OK;
 }
 

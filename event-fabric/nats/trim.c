@@ -11,6 +11,9 @@
 #define LOW_PERCENT 80                    /* … down to this */
 #define SPILL_AHEAD_NS (60 * NX_NS_PER_S) /* a record is stored within that, or half the records' age, after its body */
 #define ROOM_PERCENT 95                   /* a log that was full counts as full down to this */
+#define STEP_MESSAGES 4096                /* purged at once, 4 to 6 ms of the server's; and more … */
+#define STEPS_MAX 64                      /* … where there is much, or where there are many consumers */
+#define STEP_MESSAGES_CONSUMER 16
 
 /* ---- what is old ---------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -144,7 +147,7 @@ static nx_err ack_floor(nx_fab_ns *n, uint64_t last_seq, uint64_t cut, uint64_t 
 
 /* ---- purge ---------------------------------------------------------------------------------------------------------------------------------------------- */
 
-static nx_err purge(nx_fab *f, const char *stream, uint64_t keep_from)
+static nx_err purge_step(nx_fab *f, const char *stream, uint64_t keep_from)
 {
     char subject[128], body[64];
     nx_json *j = NULL;
@@ -156,6 +159,22 @@ static nx_err purge(nx_fab *f, const char *stream, uint64_t keep_from)
     nx_json_free(j);
     if (!e)
         nx_obs_inc(f->metrics.purged);
+    return e;
+}
+
+/* In steps: while the server purges, nothing is stored in that stream, and it goes through the stream's consumers each time. */
+static nx_err purge(nx_fab *f, const char *stream, uint64_t first_seq, uint64_t keep_from)
+{
+    uint64_t step = STEP_MESSAGES + (keep_from - first_seq) / STEPS_MAX;
+    nx_err e = NX_OK;
+
+    pthread_mutex_lock(&f->cmu);
+    step += (uint64_t)f->n_open * STEP_MESSAGES_CONSUMER;
+    pthread_mutex_unlock(&f->cmu);
+    while (!e && first_seq < keep_from) {
+        first_seq = keep_from - first_seq > step ? first_seq + step : keep_from;
+        e = purge_step(f, stream, first_seq);
+    }
     return e;
 }
 
@@ -203,7 +222,7 @@ static nx_err trim_stream(nx_fab_ns *n, const char *stream, uint64_t max_age_ns,
         if (floor < cut)
             cut = floor;
     }
-    return cut > st.first_seq ? purge(n->f, stream, cut) : NX_OK;
+    return cut > st.first_seq ? purge(n->f, stream, st.first_seq, cut) : NX_OK;
 }
 
 /* Bodies of large run records go when the records of their time have gone, or when there are more of them than there may be of records: a
@@ -232,7 +251,7 @@ static nx_err trim_spills(nx_fab_ns *n)
     by_size = size_cut(&st);
     if (by_size > cut)
         cut = by_size;
-    return cut > st.first_seq ? purge(n->f, n->spills.stream, cut) : NX_OK;
+    return cut > st.first_seq ? purge(n->f, n->spills.stream, st.first_seq, cut) : NX_OK;
 }
 
 void nx_fab_ns_pressed(nx_fab_ns *n)

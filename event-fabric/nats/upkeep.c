@@ -124,6 +124,7 @@ static void set_silent(nx_fab *f, bool is_silent)
     was = f->is_silent;
     f->is_silent = is_silent;
     pthread_mutex_unlock(&f->mu);
+    nx_fab_look_again(f);
     if (was != is_silent)
         nx_log(is_silent ? NX_LOG_ERROR : NX_LOG_INFO, is_silent ? "fabric.silent" : "fabric.answers",
                is_silent ? "JetStream does not answer" : "JetStream answers again");
