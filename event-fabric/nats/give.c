@@ -81,12 +81,13 @@ nx_err nx_fab_msg_give(nx_fab_msg *m, const nx_id *node)
         return e;
     pthread_mutex_lock(&f->mu);
     nx_fab_link *l = atomic_load(&f->link[NX_FAB_HOT]);
-    if (!l || natsConnection_PublishMsg(l->nc, nm) != NATS_OK)
+    if (l && natsConnection_PublishMsg(l->nc, nm) == NATS_OK) {
+        nx_fab_link_flush_unlock(f, l, f->n_inflight <= NX_FAB_DIRECT_INFLIGHT);
+    } else {
+        pthread_mutex_unlock(&f->mu);
         e = NX_EUNAVAIL;
-    else
-        nx_fab_link_flush(f, l, f->n_inflight <= NX_FAB_DIRECT_INFLIGHT);
-    pthread_mutex_unlock(&f->mu);
-    nx_fab_trash_add(f, nm);
+    }
+    natsMsg_Destroy(nm);
     if (!e)
         nx_fab_msg_drop(m);
     return e;

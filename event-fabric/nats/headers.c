@@ -1,8 +1,9 @@
 /* headers.c: the header lines of a message that came, read where they lie.
  *
  * nats.c's own way makes a hash table of them, with two or three allocations a line; every run would pay for it. In its messages (3.4.1,
- * natsMsg_create()) the lines stand between reply and data: subject, NUL, reply, NUL, lines, NUL, data. Into a message without data nats.c
- * has looked itself and has put a NUL for the colon of each line and for the end of each value: both forms are read here.
+ * natsMsg_create()) the lines stand between reply and data: subject, NUL, reply, NUL, lines, NUL, data. Into a message without data, or
+ * one whose headers were asked of nats.c (give.c), it has put a NUL for the colon of each line and for the end of each value: both forms are
+ * read here.
  * tests/unit/event-fabric/test_fab_headers.c keeps this true. */
 #include "fab_internal.h"
 
