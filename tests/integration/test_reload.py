@@ -39,14 +39,17 @@ def test_new_module_is_served_at_once(node, guests):
 
 
 def test_reloads_take_less_than_300_ms(node, guests):
-    took, path = [], "one"
+    took, nothing, path = [], [], "one"
     for i in range(5):
+        with Stopwatch() as watch:
+            node.nexus("version")
+        nothing.append(watch.s)
         node.project.module(guests.wat("answer.wat", TEXT=f"m{i}", LENGTH=2), "one.wasm")
         took.append(answered(node, path, f"m{i}"))
         path = f"/save/{i}"
         node.project.write(re.sub(r"path: .*", f"path: {path}", node.project.file.read_text()))
         took.append(answered(node, path, f"m{i}"))
-    assert undisturbed(took) < USUAL_RELOAD_S * SLOW, [f"{s * 1000:.0f} ms" for s in took]
+    assert undisturbed(took) < max(USUAL_RELOAD_S * SLOW, 30 * undisturbed(nothing)), [f"{s * 1000:.0f} ms" for s in took]
 
 
 def test_module_written_in_place_is_served(node, guests):
