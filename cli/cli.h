@@ -257,7 +257,7 @@ int nx_cli_config_load_or_fail(const nx_cli *c, const char *file, unsigned flags
 
 /* Reads a whole file; NX_ELIMIT over max. */
 nx_err nx_cli_read_file(const char *path, nx_buf *ret, nx_error *reterr);
-/* Writes a whole file, by rename: nobody ever finds half of it. `mode` as of open(). */
+/* Writes a whole file, by rename: nobody ever finds half of it. What is no file (/dev/stdout, a pipe) is written to. `mode` as of open(). */
 nx_err nx_cli_write_file(const char *path, nx_slice bytes, unsigned mode, nx_error *reterr);
 
 /* SIGINT, SIGTERM: see dev. */

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #define LOOK_NS 50000000L
-#define PATH_BYTES 4096
 
 /* Pid of the debugger of this process, 0 without one. */
 static long tracer(void)
@@ -52,34 +51,16 @@ static nx_slice crate_of(nx_slice module)
     }
 }
 
-/* The command line of this process, as it is to be typed. */
-static void print_command(FILE *out)
-{
-    char program[PATH_BYTES], *words = NULL;
-    size_t cap = 0;
-    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    FILE *f = fopen("/proc/self/cmdline", "re");
-    program[n > 0 ? n : 0] = 0;
-    nx_cli_print_word(out, n > 0 ? program : "nexus");
-    for (bool is_first = true; f && getdelim(&words, &cap, 0, f) > 0; is_first = false)
-        if (!is_first) {
-            fputc(' ', out);
-            nx_cli_print_word(out, words);
-        }
-    free(words);
-    if (f)
-        fclose(f);
-}
+/* lldb 14 reads the list of code that was made at run time when it attaches, and then begins its list of modules anew, without it. So the process tells it
+ * of that code once more, by gdb's JIT interface: version, action (1: registered) and the entry in question, the first entry, each with the next in front. */
+#define LLDB_LEARN "expression -i false -- unsigned *action = (unsigned *)&__jit_debug_descriptor + 1; void **list = (void **)&__jit_debug_descriptor; " \
+                   "for (void **code = (void **)list[2]; code; code = (void **)*code) { *action = 1; list[1] = code; ((void (*)())__jit_debug_register_code)(); } *action = 0"
 
-/* lldb 14 reads the list of code that was made at run time when it attaches, and then begins its list of modules anew, without it; code that is made
- * under it stays known. */
 static void print_line_for_lldb(const nx_cli *c)
 {
-    fprintf(stderr, "Or with lldb, which has to start the command itself:\n  %slldb -O 'settings set plugin.jit-loader.gdb.enable on' -o 'breakpoint set -n handle_event' "
-                    "-o 'process launch -s' -o 'process handle -s false -n false -p true SIGSEGV SIGILL SIGFPE SIGBUS' -o continue -- ",
-            nx_cli_paint(c->err_has_colour, NX_CLI_BOLD));
-    print_command(stderr);
-    fprintf(stderr, "%s\n", nx_cli_paint(c->err_has_colour, NX_CLI_PLAIN));
+    fprintf(stderr, "Or with lldb:\n  %slldb -O 'settings set plugin.jit-loader.gdb.enable on' -p %ld -o 'process handle -s false -n false -p true SIGSEGV SIGILL SIGFPE SIGBUS' "
+                    "-o '" LLDB_LEARN "' -o 'breakpoint set -n handle_event' -o continue%s\n",
+            nx_cli_paint(c->err_has_colour, NX_CLI_BOLD), (long)getpid(), nx_cli_paint(c->err_has_colour, NX_CLI_PLAIN));
 }
 
 void nx_cli_debug_wait(const nx_cli *c, nx_slice module)

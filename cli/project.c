@@ -33,24 +33,36 @@ nx_err nx_cli_read_file(const char *path, nx_buf *ret, nx_error *reterr)
     return e;
 }
 
-nx_err nx_cli_write_file(const char *path, nx_slice bytes, unsigned mode, nx_error *reterr)
+static nx_err fail_at(const char *path, nx_error *reterr) { return nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno)); }
+
+/* Takes the descriptor; -1: that it could not be opened. */
+static nx_err write_all(int fd, const char *path, nx_slice bytes, nx_error *reterr)
 {
-    char temporary[NX_CLI_PATH_BYTES];
-    if (snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, (int)getpid()) >= (int)sizeof temporary)
-        return nx_error_set(reterr, NX_EINVAL, "%s: the path is too long", path);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    nx_err e = fd < 0 ? nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno)) : NX_OK;
+    nx_err e = fd < 0 ? fail_at(path, reterr) : NX_OK;
     while (e == NX_OK && bytes.n) {
         ssize_t n = write(fd, bytes.p, bytes.n);
         if (n > 0)
             bytes = nx_slice_sub(bytes, (size_t)n, bytes.n);
         else if (errno != EINTR)
-            e = nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
+            e = fail_at(path, reterr);
     }
     if (fd >= 0 && close(fd) != 0 && e == NX_OK)
-        e = nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
+        e = fail_at(path, reterr);
+    return e;
+}
+
+nx_err nx_cli_write_file(const char *path, nx_slice bytes, unsigned mode, nx_error *reterr)
+{
+    char temporary[NX_CLI_PATH_BYTES];
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return write_all(open(path, O_WRONLY | O_CLOEXEC), path, bytes, reterr);
+    if (snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, (int)getpid()) >= (int)sizeof temporary)
+        return nx_error_set(reterr, NX_EINVAL, "%s: the path is too long", path);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    nx_err e = write_all(fd, path, bytes, reterr);
     if (e == NX_OK && rename(temporary, path) != 0)
-        e = nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
+        e = fail_at(path, reterr);
     if (e != NX_OK && fd >= 0)
         unlink(temporary);
     return e;

@@ -97,6 +97,8 @@ static int write_data(const nx_cli *c, nx_jw *w)
 int nx_cli_what_if(const nx_cli *c, nx_jw *w)
 {
     const char *at = nx_cli_flag_text(c, "at");
+    if (at && !*at)
+        return nx_cli_fail_usage(c, "flag --at is empty: a time (2026-02-28T23:59:00Z) or a span from the recorded time on (+1h, -7d)");
     int code = write_sets(c, w);
     if (code == NX_CLI_OK)
         code = write_data(c, w);

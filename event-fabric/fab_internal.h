@@ -191,7 +191,6 @@ nx_err nx_fab_type_filter(nx_slice ns, nx_slice pattern, char *out, size_t out_b
 bool nx_fab_subject_covers(nx_slice wide, nx_slice narrow);                            /* every subject of `narrow` is one of `wide` */
 bool nx_fab_subject_overlaps(nx_slice a, nx_slice b);
 bool nx_fab_subject_is_valid(nx_slice s, bool allow_wildcards);
-bool nx_fab_name_is_valid(nx_slice s, size_t max_bytes); /* [A-Za-z0-9_-]+ */
 /* The minimal set of subjects (heap strings) that covers all without two that overlap, in place; returns how many are left. Two that cross are
  * replaced by one that is wider than both: *ret_is_loose, what it brings has to be looked at again. */
 unsigned nx_fab_filters_reduce(char **filters, unsigned n, bool *ret_is_loose);

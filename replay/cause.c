@@ -20,8 +20,17 @@ static bool is_effect(nx_slice name)
     return is(name, "http_request") || nx_slice_starts(name, NX_SLICE("kv_")) || is(name, "secret_get") || is(name, "emit");
 }
 
-static const char *same_call(nx_slice name, nx_slice before)
+/* What is asked, without what came of it. */
+static bool is_same_question(nx_slice x, nx_slice y)
 {
+    const char *a = memmem(x.p, x.n, " -> ", 4), *b = memmem(y.p, y.n, " -> ", 4);
+    return a && b && nx_slice_eq(nx_slice_make(x.p, (size_t)(a - x.p)), nx_slice_make(y.p, (size_t)(b - y.p)));
+}
+
+static const char *same_call(nx_slice name, nx_slice before, nx_slice after)
+{
+    if (is_effect(name) && is_same_question(before, after))
+        return "the same is asked, and answered otherwise: by the world as it is now, or by another policy";
     if (is(name, "clock_time_get"))
         return "the clock is read as before but shows another time: it was read more or less often up to here, or begins at another time";
     if (is(name, "random_get"))
@@ -58,7 +67,7 @@ const char *nx_diff_cause(nx_slice before, nx_slice after)
     if (is_end(before))
         return "it goes on, where the other had ended";
     if (nx_slice_eq(x, y))
-        return same_call(x, before);
+        return same_call(x, before, after);
     if (is(y, "proc_exit"))
         return "it exits here, where the other goes on";
     if (is_effect(y))

@@ -60,8 +60,8 @@ nx_err nx_range_spec_write(nx_node *n, const nx_json *asked, nx_jw *w, nx_error 
     nx_err err = type.n ? nx_event_type_pattern_check(type, reterr) : NX_OK;
     if (err == NX_OK && status.n && nx_run_status_parse(status, &s) != NX_OK)
         err = nx_error_set(reterr, NX_EINVAL, "status: \"%.*s\" is none of ok, error, timeout, dead, skipped, cancelled, batched", NX_SLICE_FMT(status));
-    if (err == NX_OK && function.n > NX_FUNCTION_NAME_BYTES)
-        err = nx_error_set(reterr, NX_EINVAL, "function: a name has at most %d bytes", NX_FUNCTION_NAME_BYTES);
+    if (err == NX_OK && function.n && !nx_fab_name_is_valid(function, NX_FUNCTION_NAME_BYTES))
+        err = nx_error_set(reterr, NX_EINVAL, "function: \"%.*s\" is not a function name", NX_SLICE_FMT(nx_slice_sub(function, 0, NX_FUNCTION_NAME_BYTES)));
     if (err == NX_OK && (rate < 0 || rate > RATE_MAX))
         err = nx_error_set(reterr, NX_EINVAL, "rate: events a second, from 1 to %d", RATE_MAX);
     if (err == NX_OK)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -144,6 +145,20 @@ def test_default_name_is_function_and_event(node, tmp_path):
     (made,) = node.json("bundle", event_id, "-o", tmp_path)
     assert Path(made["file"]) == tmp_path / f"world-{event_id[-8:]}.nxb"
     assert Path(made["file"]).exists()
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(node, tmp_path):
+    event_id = node.publish("world", "x")
+    node.run_of(event_id)
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    node.nexus("bundle", event_id, "-o", pipe)
+    reader.join(20)
+    assert pipe.is_fifo() and read[0].startswith(b"NXB1")
+    full = node.nexus("bundle", event_id, "-o", "/dev/full", check=False)
+    assert full.returncode != 0 and "No space left" in full.stderr and Path("/dev/full").is_char_device()
 
 
 def test_repeats_without_server_and_network(node, home, tmp_path):

@@ -168,6 +168,7 @@ def test_range_at_a_rate_takes_its_time(node):
     ({"status": "fine"}, "none of ok, error, timeout, dead"),
     ({"type": "a.*b"}, "a wildcard has to be a whole token"),
     ({"rate": -1}, "rate"),
+    ({"function": "käse"}, 'function: "käse" is not a function name'),
     ({"effects": "all"}, "none of recorded, deny, live"),
     ({"against": "v1"}, "name the function too"),
     ({"against": "v9", "function": "welcome"}, "v9"),

@@ -130,6 +130,7 @@ def test_another_answer_of_an_effect(project, guests):
     (("--set", "data..x=3"), "expected a name"),
     (("--data", "/nowhere/data.json"), "/nowhere/data.json"),
     (("--at", "soon"), "is no time"),
+    (("--at", ""), "--at is empty"),
     (("--set-effect", "0"), "is not N=JSON"),
     (("--set-effect", '0={"status":500}'), "there is no effect 0"),
 ])

@@ -80,6 +80,7 @@ typedef struct nx_fab_ns_options {
 nx_err nx_fab_ns_open(nx_fab *f, nx_slice ns, const nx_fab_ns_options *o, nx_fab_ns **ret, nx_error *reterr);
 void nx_fab_ns_close(nx_fab_ns *n);
 nx_slice nx_fab_ns_name(const nx_fab_ns *n);
+bool nx_fab_name_is_valid(nx_slice s, size_t max_bytes); /* [A-Za-z0-9_-]+: of functions and consumers, as they stand in subjects */
 /* BLOCKING: raw subjects of users to capture into the log: the minimal non-overlapping set of `subjects` replaces the earlier set.
  * A subject that another stream owns is sourced from it. */
 nx_err nx_fab_ns_raw_subjects(nx_fab_ns *n, const nx_slice *subjects, unsigned n_subjects, nx_error *reterr);

@@ -316,6 +316,8 @@ static void test_diff_cause_is_a_plain_sentence(void **state)
         {"clock_time_get(realtime) -> 7", "clock_time_get(realtime) -> 8", "another time"},
         {"fd_write(fd 1, \"a\") -> 1 bytes", "random_get(16 bytes) -> \"x\"", "HashMap"},
         {"http_request(\"GET a\", request 12) -> 3 bytes", "http_request(\"GET b\", request 34) -> 3 bytes", "another URL"},
+        {"kv_get(\"s/k\", request 12) -> NOT_FOUND", "kv_get(\"s/k\", request 12) -> DENIED", "answered otherwise"},
+        {"kv_get(\"s/k\", request 12) -> NOT_FOUND", "kv_get(\"s/l\", request 34) -> NOT_FOUND", "another key"},
         {"fd_write(fd 1, \"a\") -> 1 bytes", "kv_get(\"s k\", request 12) -> 3 bytes", "asks the outside for something that was not asked"},
         {"environ_sizes_get() -> 11 variables, 300 bytes", "environ_sizes_get() -> 12 variables, 320 bytes", "environment differs"},
         {"fd_write(fd 1, \"a\") -> 1 bytes", "fd_write(fd 1, \"b\") -> 1 bytes", "something else is written"},
