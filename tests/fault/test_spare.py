@@ -8,7 +8,7 @@ from nexus import nats
 from nexus.book import expect_one_run_each, settled
 from nexus.cluster import Clients, Cluster, Fleet
 from nexus.node import function
-from nexus.wait import pause, wait_until
+from nexus.wait import SLOW, pause, wait_until
 
 SPARE = "NX_SPARE_default"
 EVENTS = "NX_EVENTS_default"
@@ -23,7 +23,7 @@ def cluster(tmp_path):
 @pytest.fixture
 def fleet(tmp_path, cluster, guests):
     def settings(project):
-        return {"dedupe_window": "1s", "functions": [function("load", project.module(guests.rust("probe.rs")))]}
+        return {"dedupe_window": f"{round(1000 * SLOW)}ms", "functions": [function("load", project.module(guests.rust("probe.rs")))]}
 
     with Fleet(tmp_path, cluster, settings) as fleet:
         yield fleet
@@ -116,6 +116,6 @@ def test_one_that_was_moved_and_not_removed_is_not_moved_again(cluster, fleet):
             await js.publish(message.subject.replace(".spare.", ".ev.", 1), message.data, headers=headers)
 
     nats.run(cluster.urls, move)
-    pause(3)  # past the log's dedupe window
+    pause(2 + SLOW)  # past the log's dedupe window
     start_all(fleet)
     settled(cluster, fleet, accepted)
