@@ -1,5 +1,6 @@
 """Limits of a key over all nodes of a cluster: each key belongs to one node, also while nodes join, stop and die (docs/FLOW.md)."""
 
+import signal
 from contextlib import ExitStack
 from datetime import datetime
 
@@ -143,6 +144,38 @@ def test_the_keys_of_a_node_that_dies_go_to_others(tmp_path, guests, server):
         of_both = [v for v in found.values() if v[0][2] == a_id]
         assert of_both, "the node that died had none of the keys: this shows nothing"
         assert a_id not in table(server.url)[0]
+
+
+@pytest.mark.timeout(180)
+def test_a_node_that_sleeps_begins_nothing_of_keys_that_are_others_by_then(tmp_path, guests, server):
+    """SIGSTOP of one that has half of the keys, until the other one has taken them; it wakes with their events before it, and while more come."""
+    one = ("single", {"concurrency": {"limit": 1, "key": "data.key"}})
+    with node_on(tmp_path, guests, server, "a", [one]) as a, node_on(tmp_path, guests, server, "b", [one]) as b:
+        wait_until(lambda: is_shared_out(server.url, "single", 2), "the keys to be shared out", 30, every=0.1, on_failure=a.log)
+        keys = [f"key-{i}" for i in range(8)]
+        sent = {key: [b.publish("single", json_body={"key": key})] for key in keys}
+        finished(server.url, [e for ids in sent.values() for e in ids], on_failure=b.log)
+        a_id = a.api("node").json()["node"]
+        theirs = [key for key in keys if spans(b, sent[key])[0][2] == a_id]
+        assert 0 < len(theirs) < len(keys), "one node had all the keys: this shows nothing"
+
+        def send(rounds):
+            for _ in range(rounds):
+                for key in keys:
+                    sent[key].append(b.publish("single", json_body={"key": key, "ms": 40}))
+
+        a.signal(signal.SIGSTOP)
+        try:
+            send(3)
+            wait_until(lambda: is_shared_out(server.url, "single", 1), "the keys of the one that sleeps to be taken", 30, every=0.1, on_failure=b.log)
+        finally:
+            a.signal(signal.SIGCONT)
+        send(5)
+        wait_until(lambda: is_shared_out(server.url, "single", 2), "it to have its share again", 30, every=0.1, on_failure=a.log)
+        send(2)
+        finished(server.url, [e for ids in sent.values() for e in ids], deadline=60, on_failure=b.log)
+        for key, ids in sent.items():
+            assert most_at_once(spans(b, ids)) == 1, key
 
 
 def test_a_singleton_is_one_over_all_nodes(tmp_path, guests, server):
