@@ -62,7 +62,7 @@ nx_err nx_range_order_begin(nx_range_order *o, nx_fab_ns *ns, nx_job *job, const
 
 nx_err nx_range_order_read(nx_range_order *o, nx_fab_ns *ns, const nx_fab_range *what, nx_fab_batch *b, nx_fab_place *ret_last, nx_error *reterr)
 {
-    unsigned n = o->n - o->at < NX_FAB_RANGE_MAX ? (unsigned)(o->n - o->at) : NX_FAB_RANGE_MAX, taken = 0;
+    unsigned n = o->n - o->at < NX_RANGE_ORDER_BATCH ? (unsigned)(o->n - o->at) : NX_RANGE_ORDER_BATCH, taken = 0;
     nx_err err = nx_fab_range_runs_at(ns, what, o->v + o->at, n, b, &taken, reterr);
     if (err == NX_OK && taken) {
         o->at += taken;

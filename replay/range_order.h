@@ -9,6 +9,8 @@
 #include "range.h"
 
 #define NX_RANGE_ORDER_MAX 1000000u
+/* Of one batch. A place is stored behind whole batches: what lies behind it is done again after a crash, and that the outside notices. */
+#define NX_RANGE_ORDER_BATCH 16u
 
 typedef struct nx_range_order {
     uint64_t from, next_seq; /* the stretch: sequences of the runs stream from `from` to before `next_seq`; both 0: none is read yet */

@@ -320,3 +320,24 @@ def test_live_effects_of_a_range_come_in_the_order_of_the_log(tmp_path, guests):
         assert sorted(set(seen)) == list(range(500))
         first = [x for i, x in enumerate(seen) if x not in seen[:i]]
         assert first == sorted(first), [x for x in zip(first, sorted(first)) if x[0] != x[1]][:5]
+
+
+def test_little_is_asked_twice_when_a_node_dies_in_a_live_range(tmp_path, guests):
+    project = Project(tmp_path / "project")
+    project.write({"functions": [function("does", project.module(guests.rust("effects.rs")), key_value_stores=["default"])]})
+    with Node(project) as node:
+        for _ in range(120):
+            node.publish("does", "count visits")
+        wait_recorded(node, 120)
+        job = json.loads(node.nexus("replay", "--function", "does", "--live", "--yes", "--rate", "20", "--detach", "--json").stdout)
+
+        def replayed():
+            return len([r for r in node.runs(all=1, limit=1000) if r["is_replay"]])
+
+        wait_until(lambda: replayed() >= 100, "100 replays", 40, every=0.1)
+        node.kill()
+        node.start()
+        over = wait_until(lambda: (j := node.api(f"jobs/{job['job_id']}").json())["status"] not in ("queued", "running") and j, "its end", 40)
+        assert over["status"] == "done" and over["progress"]["events"] == 120, over
+        # All but the end was behind a stored place: a second's work (20), 16, and what a busy machine adds.
+        assert 120 <= replayed() < 200
