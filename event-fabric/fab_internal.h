@@ -270,6 +270,7 @@ struct nx_fab_consumer {
     uint32_t gen;                        /* of its pulls: answers to earlier pulls are not counted */
     unsigned granted, inflight, target;  /* messages: what the open pull may still bring, what is in hand, what it should have of both */
     size_t granted_bytes, in_hand_bytes; /* the same in bytes */
+    bool is_lent;                        /* what the open pull may bring is not in the sums below */
     bool is_next_large;                  /* the next message is larger than what was asked for */
     uint64_t heard_ns, pending;
     bool is_paused; /* as it was told last */
@@ -484,6 +485,7 @@ struct nx_fab {
     unsigned callback_waiters;
     nx_fab_consumer **consumers; /* by slot */
     unsigned n_consumers, consumers_cap, n_open;
+    unsigned next_ticked; /* nx-fab; where the next tick goes on */
     uint32_t next_gen;
     nx_fab_consumer *by_name[NX_FAB_NAME_BUCKETS];
     bool has_lost; /* some consumer has a term to tell about */

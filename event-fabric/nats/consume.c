@@ -2,8 +2,9 @@
  *
  * Each consumer has at most one pull request open at the server. What it may still bring ("granted") and what was brought and is not finished
  * ("inflight") is counted, in messages and in bytes, and the sums over all consumers stay within max_inflight and max_inflight_bytes; only the
- * first message of a consumer that has none, and one that is larger than a whole share, may exceed them, so that nobody starves. A consumer that
- * uses up its grant gets a larger one, an idle one a small one; under load it asks for a quarter of it at a time, not for each message. */
+ * first messages of a consumer that has none, and one that is larger than a whole share, may exceed them, so that nobody starves. A consumer that
+ * uses up its grant gets a larger one, an idle one a small one; under load it asks for a quarter of it at a time, not for each message. Of many
+ * consumers nearly all are idle, and a share of each would be one message at most: while there is plenty of room they are lent a few beside the sums. */
 #include "nats/consume.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,9 @@
 #define MSG_OVERHEAD_BYTES 1024u                /* counted for a message beside its data: headers, our own state of it */
 #define GIVEN_BACK "-NAK {\"delay\":200000000}" /* ns */
 #define LARGE_TARGET 64u                        /* from here on a consumer waits until it may ask for a quarter of its target */
+#define LENT_SUM 16u                            /* what all consumers are lent together is so many times max_inflight, but one each */
+#define TICK_PARTS 8u                           /* many consumers are looked after in so many ticks: each within half a second, a fraction of ack_wait, */
+#define TICK_PART_MIN 256u                      /* but so many in every one */
 
 /* ---- sending (cmu held) ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -117,11 +121,24 @@ static size_t bytes_of(const nx_fab *f, unsigned want)
     return share > MSG_OVERHEAD_BYTES ? share : MSG_OVERHEAD_BYTES;
 }
 
+/* How many messages a consumer that has none may be lent; 0: there is not plenty of room. */
+static unsigned loan_of(const nx_fab *f, const nx_fab_consumer *c)
+{
+    unsigned n = f->o.max_inflight * LENT_SUM / (f->n_open ? f->n_open : 1);
+
+    if (c->inflight || c->is_next_large || f->inflight >= f->o.max_inflight / 4 || f->in_hand_bytes >= f->o.max_inflight_bytes / 4)
+        return 0;
+    if (n > NX_FAB_LENT_MAX)
+        n = NX_FAB_LENT_MAX;
+    return c->o.max_inflight && n > c->o.max_inflight ? c->o.max_inflight : n ? n
+                                                                              : 1;
+}
+
 /* Asks for more once the last request has brought all it was to bring. */
 void nx_fab_pull(nx_fab *f, nx_fab_consumer *c)
 {
     char subject[NX_FAB_SUBJECT_BYTES], reply[64], body[192], bound[48] = "";
-    unsigned want;
+    unsigned want, loan;
     bool is_short;
     size_t bytes = 0;
 
@@ -136,8 +153,17 @@ void nx_fab_pull(nx_fab *f, nx_fab_consumer *c)
         starve(f, c);
     if (!want)
         return;
+    loan = loan_of(f, c);
+    if (loan < want)
+        loan = 0;
+    else
+        want = loan;
+    if (c->target < loan)
+        c->target = loan;
     if (c->is_next_large)
         want = 1; /* without a bound */
+    else if (loan)
+        snprintf(bound, sizeof bound, ",\"max_bytes\":%u", loan * 2 * MSG_OVERHEAD_BYTES);
     else
         snprintf(bound, sizeof bound, ",\"max_bytes\":%zu", bytes = bytes_of(f, want));
     nx_fab_token_format(f, NX_FAB_HOT, 'm', c->slot, c->gen, reply);
@@ -149,6 +175,9 @@ void nx_fab_pull(nx_fab *f, nx_fab_consumer *c)
     c->is_next_large = false;
     c->heard_ns = nx_clock_ns();
     c->granted = want;
+    c->is_lent = loan > 0;
+    if (loan)
+        return;
     c->granted_bytes = bytes;
     f->granted += want;
     f->granted_bytes += bytes;
@@ -175,7 +204,7 @@ void nx_fab_ungrant(nx_fab *f, nx_fab_consumer *c, unsigned n, size_t bytes)
         bytes = c->granted_bytes;
     }
     c->granted -= n;
-    if (c->o.n_shards)
+    if (c->o.n_shards || c->is_lent)
         return;
     c->granted_bytes -= bytes;
     f->granted -= n;
@@ -417,7 +446,7 @@ void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm)
     nx_slice status = NX_SLICE_NULL, text = NX_SLICE_NULL, left_text;
     nx_fab_consumer *c;
     uint64_t left;
-    bool is_broken; /* the pull, by something else than its having brought all it may */
+    bool is_broken, is_complete; /* the pull: by something else than its having brought all it may; it has */
 
     (void)nx_fab_msg_status(nm, &status, &text);
     pthread_mutex_lock(&f->cmu);
@@ -428,12 +457,13 @@ void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm)
     }
     c->heard_ns = nx_clock_ns();
     c->is_next_large = nx_slice_starts(text, NX_SLICE("Message Size Exceeds MaxBytes"));
-    is_broken = nx_slice_eq_cstr(status, "409") && !c->is_next_large && !nx_slice_starts(text, NX_SLICE("Batch Completed"));
+    is_complete = nx_slice_starts(text, NX_SLICE("Batch Completed"));
+    is_broken = nx_slice_eq_cstr(status, "409") && !c->is_next_large && !is_complete;
     if (c->pin[0] && (is_broken || nx_slice_eq_cstr(status, "423")))
         nx_fab_unpin(f, c);
-    if (nx_slice_eq_cstr(status, "100")) {
+    if (nx_slice_eq_cstr(status, "100") || is_complete) {
         pthread_mutex_unlock(&f->cmu);
-        return; /* idle heartbeat */
+        return; /* idle heartbeat; or what its last message told */
     }
     /* The end of a pull: 408 expired, 409 (leadership change, consumer deleted, limits), 404, 503. What it had left is not granted any more. */
     if (nx_fab_msg_header(nm, "Nats-Pending-Messages", &left_text) && !nx_slice_u64(left_text, UINT32_MAX, &left))
@@ -509,13 +539,16 @@ void nx_fab_functions_of(nx_fab_ns *n, const nx_event *e, nx_fab_functions *ret)
 
 void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
 {
+    unsigned part = f->n_consumers / TICK_PARTS > TICK_PART_MIN ? f->n_consumers / TICK_PARTS : TICK_PART_MIN;
     uint64_t silence_ns;
 
     pthread_mutex_lock(&f->cmu);
     silence_ns = nx_fab_heartbeat_ns(f) / 2 * 5; /* two heartbeats missed: the pull is lost */
-    for (unsigned i = 0; i < f->n_consumers; i++) {
+    for (unsigned k = 0; k < f->n_consumers && k < part; k++) {
+        unsigned i = f->next_ticked < f->n_consumers ? f->next_ticked : 0;
         nx_fab_consumer *c = f->consumers[i];
 
+        f->next_ticked = i + 1;
         if (!c)
             continue;
         for (unsigned n = c->inflight; n && c->oldest && now_ns - c->oldest->alive_ns >= c->o.ack_wait_ns / 2; n--) {

@@ -11,6 +11,8 @@
 #define NX_FAB_PIN_ASK_NS (NX_FAB_PIN_NS / 4)
 #define NX_FAB_PIN_SURE_NS (NX_FAB_PIN_NS / 3 * 2)
 
+#define NX_FAB_LENT_MAX 8u /* messages lent to an idle consumer */
+
 uint64_t nx_fab_heartbeat_ns(const nx_fab *f); /* of idle pulls */
 unsigned nx_fab_base_target(const nx_fab *f);
 void nx_fab_pull(nx_fab *f, nx_fab_consumer *c); /* asks for more where it may and should */

@@ -3,9 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What a consumer asks for first: those that are opened early must not take what the last ones need; with a backlog it doubles soon enough. */
-#define FIRST_TARGET 32u
-
 /* ---- open and close (callers' threads) ------------------------------------------------------------------------------------------------------------------- */
 
 static nx_slice *copy_slices(const nx_slice *v, unsigned n)
@@ -343,9 +340,8 @@ nx_err nx_fab_consumer_open(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_f
             f->n_open++;
             c->is_open = true;
             c->gen = f->next_gen += 1000000; /* what still comes for the slot's last consumer is not for this one */
-            c->target = nx_fab_base_target(f);
-            if (c->target > FIRST_TARGET)
-                c->target = FIRST_TARGET;
+            /* Those that are opened early must not take what the last ones need; with a backlog it doubles soon enough. */
+            c->target = nx_fab_base_target(f) < NX_FAB_LENT_MAX ? nx_fab_base_target(f) : NX_FAB_LENT_MAX;
             nx_fab_pull(f, c);
         }
         pthread_mutex_unlock(&f->cmu);

@@ -51,7 +51,7 @@ typedef struct nx_fab_options {
     nx_slice js_prefix;            /* "" = "$JS.API" */
     nx_id node;                    /* this node's id: names its inboxes */
     unsigned max_publishes;        /* in flight; 0: 8192 */
-    unsigned max_inflight;         /* messages granted or delivered and not yet finished, over all consumers; 0: 2048 */
+    unsigned max_inflight;         /* messages granted or delivered and not yet finished, over all consumers, beside a few lent to idle ones; 0: 2048 */
     size_t max_inflight_bytes;     /* the same in bytes; a message that is larger than a share of it comes alone; 0: 64 MiB */
     struct nx_metrics *metrics;    /* may be NULL */
     nx_fab_server *private_server; /* what url leads to, where it is ours; NULL: an external server */
