@@ -301,6 +301,7 @@ struct nx_node {
     atomic_bool is_pause_posted;
     nx_core_job reload_job, pause_job, cron_job, prune_job, timers_job;
     _Atomic uint64_t prune_due_ns;  /* when old versions are looked for again */
+    atomic_uint n_lanes;            /* of functions with `ordering: key` */
     _Atomic uint64_t timers_due_ns; /* when the server is asked again which functions have timers */
     _Atomic uint64_t cron_due_ns;   /* when the schedules' timers are looked at again */
     _Atomic uint64_t reload_due_ns; /* when the tick posts it; 0: not at all */

@@ -21,6 +21,7 @@ void nx_core_lane_unref(nx_core_lane *l)
         return;
     pthread_cond_destroy(&l->cv);
     pthread_mutex_destroy(&l->mu);
+    atomic_fetch_sub(&l->node->n_lanes, 1);
     free(l->paced.v);
     free(l);
 }
@@ -395,6 +396,8 @@ static void lane_tick(nx_core_lane *l, bool is_first, uint64_t now_ns)
 void nx_core_lanes_tick(nx_node *n, uint64_t now_ns)
 {
     nx_core_lane *v[NX_CORE_LANES];
+    if (!atomic_load(&n->n_lanes)) /* of thousands of functions mostly none is ordered */
+        return;
     pthread_rwlock_rdlock(&n->snap_mu);
     for (nx_core_slot *s = n->slots; s; s = s->next) {
         unsigned count = nx_core_lanes_of(s, v);
@@ -440,6 +443,7 @@ static nx_core_lane *lane_new(nx_core_slot *s, const nx_core_past *past)
     pthread_mutex_init(&l->mu, NULL);
     pthread_cond_init(&l->cv, NULL);
     l->node = s->node;
+    atomic_fetch_add(&s->node->n_lanes, 1);
     l->slot = s;
     l->past = *past;
     l->balance_ns = nx_clock_ns() + (past->rate && !past->is_over ? 0 : NX_CORE_LANE_BALANCE_NS); /* a pace depends on how many nodes share it */

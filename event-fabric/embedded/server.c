@@ -30,6 +30,8 @@
 #define FIRST_TRIES 3
 #define MEMORY_BYTES (192ull << 20)      /* the server's, for messages and itself */
 #define MEMORY_OF_CONSUMER (96ull << 10) /* about 70 KiB, measured at 10,000, and room for the collector */
+#define GOGC "75"                        /* how much the heap may grow between two collections, in percent, */
+#define GOGC_OF_MANY "150"               /* and with a thousand consumers, whose state is mostly at rest: each collection looks through all of it */
 #define HEAL_ROOM_BYTES (16u << 20)      /* free on the store's disk before a shut store is tried again */
 #define HEAL_EVERY_NS (10 * NX_NS_PER_S)
 
@@ -236,26 +238,31 @@ static const char *max_procs(const nx_fab_server *s)
     return s->o.durability == NX_DURABILITY_PROCESS && sysconf(_SC_NPROCESSORS_ONLN) <= 2 ? "GOMAXPROCS=1" : NULL;
 }
 
-/* Unset, the heap may grow by three quarters between two collections. What is set in the node's environment is the operator's; docs/BENCHMARKS.md has
- * what other values take in memory and processor time. */
-static char **make_env(const nx_fab_server *s, char *limit, size_t limit_bytes)
+/* What is set in the node's environment is the operator's; docs/BENCHMARKS.md has what other values take in memory and processor time. What begins with
+ * NEXUS_ follows the number of consumers while the server runs (scripts/deps/nats-server/memory.go); other servers don't know it. */
+static char **make_env(const nx_fab_server *s, char *limit, char *memory, size_t bytes)
 {
     const char *procs = max_procs(s);
     size_t n = 0, k = 0;
     char **v;
 
-    snprintf(limit, limit_bytes, "GOMEMLIMIT=%llu", (unsigned long long)memory_limit(s));
+    snprintf(limit, bytes, "GOMEMLIMIT=%llu", (unsigned long long)memory_limit(s));
+    snprintf(memory, bytes, "NEXUS_NATS_MEMORY=%llu,%llu", MEMORY_BYTES, MEMORY_OF_CONSUMER);
     while (environ[n])
         n++;
-    v = calloc(n + 4, sizeof *v);
+    v = calloc(n + 6, sizeof *v);
     if (!v)
         return NULL;
     for (size_t i = 0; i < n; i++)
         if (strncmp(environ[i], "GOMEMLIMIT=", 11) != 0)
             v[k++] = environ[i];
     v[k++] = limit;
-    if (!getenv("GOGC"))
-        v[k++] = (char *)(uintptr_t) "GOGC=75";
+    if (!s->o.memory_limit_bytes)
+        v[k++] = memory;
+    if (!getenv("GOGC")) {
+        v[k++] = (char *)(uintptr_t) "GOGC=" GOGC;
+        v[k++] = (char *)(uintptr_t) "NEXUS_NATS_GOGC=" GOGC_OF_MANY;
+    }
     if (procs && !getenv("GOMAXPROCS"))
         v[k] = (char *)(uintptr_t)procs;
     return v;
@@ -263,8 +270,8 @@ static char **make_env(const nx_fab_server *s, char *limit, size_t limit_bytes)
 
 static nx_err spawn(nx_fab_server *s, nx_error *reterr)
 {
-    char limit[48], *argv[] = {s->program, (char *)"-c", s->conf, NULL};
-    char **envp = make_env(s, limit, sizeof limit);
+    char limit[64], memory[64], *argv[] = {s->program, (char *)"-c", s->conf, NULL};
+    char **envp = make_env(s, limit, memory, sizeof limit);
     int lock_fd = -1, err_fd = -1, go[2] = {-1, -1};
     pid_t parent = getpid(), pid = -1;
     nx_fab_proc proc;

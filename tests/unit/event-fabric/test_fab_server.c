@@ -68,6 +68,8 @@ static void test_the_go_runtime_is_set_up_unless_the_operator_did(void **state)
     unsetenv("GOMAXPROCS");
     fix_server(fx);
     assert_true(has_variable(nx_fab_server_pid(fx->server), "GOGC=75"));
+    assert_true(has_variable(nx_fab_server_pid(fx->server), "NEXUS_NATS_GOGC=150"));
+    assert_true(has_variable(nx_fab_server_pid(fx->server), "NEXUS_NATS_MEMORY=201326592,98304"));
     assert_int_equal(has_variable(nx_fab_server_pid(fx->server), "GOMAXPROCS=1"), is_small);
     nx_fab_server_stop(fx->server);
     o = (nx_fab_server_options){.data_dir = fx->dir, .program = getenv("NX_TEST_NATS_SERVER"), .durability = NX_DURABILITY_POWER};
@@ -77,10 +79,14 @@ static void test_the_go_runtime_is_set_up_unless_the_operator_did(void **state)
     setenv("GOGC", "200", 1);
     setenv("GOMAXPROCS", "2", 1);
     o.durability = NX_DURABILITY_PROCESS;
+    o.memory_limit_bytes = 300u << 20;
     ok(nx_fab_server_start(&o, &fx->server, &fx->err));
     assert_true(has_variable(nx_fab_server_pid(fx->server), "GOGC=200"));
     assert_true(has_variable(nx_fab_server_pid(fx->server), "GOMAXPROCS=2"));
     assert_false(has_variable(nx_fab_server_pid(fx->server), "GOGC=75"));
+    assert_false(has_variable(nx_fab_server_pid(fx->server), "NEXUS_NATS_GOGC=150"));
+    assert_true(has_variable(nx_fab_server_pid(fx->server), "GOMEMLIMIT=314572800"));
+    assert_false(has_variable(nx_fab_server_pid(fx->server), "NEXUS_NATS_MEMORY=201326592,98304"));
     unsetenv("GOGC");
     unsetenv("GOMAXPROCS");
     fix_close(fx);
