@@ -12,11 +12,11 @@ void nx_range_code_unref(nx_range_code *c)
     free(c);
 }
 
-void nx_range_codes_done(nx_range_codes *c)
+void nx_range_codes_done(nx_range_codes *codes)
 {
-    for (unsigned i = 0; i < c->n; i++)
-        nx_range_code_unref(c->v[i]);
-    c->n = 0;
+    for (unsigned i = 0; i < codes->n; i++)
+        nx_range_code_unref(codes->v[i]);
+    codes->n = 0;
 }
 
 static bool is_code_of(const nx_range_code *c, const nx_run *run, const nx_sha256 *artifact)

@@ -26,7 +26,7 @@ typedef struct nx_range_codes {
 } nx_range_codes;
 
 /* What `run` is repeated with. One that can't be had (its artifact is gone) is got all the same, and is_failed. Retryable errors are errors. */
-nx_err nx_range_codes_get(nx_range_codes *c, nx_node *n, const nx_range_options *o, const nx_run *run, nx_range_code **ret, nx_error *reterr);
+nx_err nx_range_codes_get(nx_range_codes *codes, nx_node *n, const nx_range_options *o, const nx_run *run, nx_range_code **ret, nx_error *reterr);
 void nx_range_code_unref(nx_range_code *c); /* NULL allowed */
-void nx_range_codes_done(nx_range_codes *c);
+void nx_range_codes_done(nx_range_codes *codes);
 #endif
