@@ -141,8 +141,8 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "Memory that compiled modules may hold while nothing of them runs, and half as much idle instances. Those used least recently are given up; "
              "one that is needed again costs about 0.2 ms."},
     {"server_memory", NX_CFG_SIZE, .def = "0", .min = "0", .max = "1Ti", NODE(server_memory_bytes), .example = "1Gi",
-     .help = "Memory that the private log server tries to stay below. 0 is 192 MiB and what the functions that it knows when it starts need, about 96 KiB each; "
-             "deploying thousands at once goes faster with room for them."},
+     .help = "Memory that the private log server tries to stay below. 0 is 192 MiB and what its functions need, about 96 KiB each; another limit has to "
+             "have room for them."},
 
     {"functions", NX_CFG_FUNCTIONS, .is_required = true, .is_project = true, .is_live = true,
      .example = "[{name: hello, on: {http: {path: /hello}}, code: hello.wasm}]", .help = "The project's functions."},
