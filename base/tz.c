@@ -159,7 +159,7 @@ static bool read_header(nx_slice s, unsigned time_bytes, tz_block *b)
 static bool read_changes(nx_tz *z, const unsigned char *p, const tz_block *b, unsigned time_bytes)
 {
     const unsigned char *index = p + b->n_time * time_bytes, *types = index + b->n_time;
-    int32_t offsets[256];
+    int32_t offsets[256] = {0};
     for (size_t i = 0; i < b->n_type; i++) {
         offsets[i] = (int32_t)(uint32_t)big_endian(types + 6 * i, 4);
         if (offsets[i] > OFFSET_MAX_S || offsets[i] < -OFFSET_MAX_S) return false;
@@ -185,7 +185,7 @@ static bool parse(nx_slice file, nx_tz *z)
     tz_block b;
     unsigned time_bytes = 4;
     nx_slice s = file;
-    if (!read_header(s, 4, &b)) return false;
+    if (!s.p || !read_header(s, 4, &b)) return false;
     if (s.p[4] >= '2') { /* the same again with times of 8 bytes, and the rule behind it */
         s = nx_slice_sub(s, HEADER_BYTES + b.bytes, s.n);
         time_bytes = 8;

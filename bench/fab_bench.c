@@ -261,10 +261,11 @@ static void look_up(const char *what, unsigned from, unsigned to)
     }
     nx_arena_done(&a);
     qsort(v, LOOKUPS, sizeof *v, compare);
+    uint64_t p50_ns = v[LOOKUPS / 2], p99_ns = v[LOOKUPS * 99 / 100];
     snprintf(name, sizeof name, "look-up by id, %s, p50", what);
-    figure(name, (double)v[LOOKUPS / 2] / 1e3, "us", "", NULL, 0);
+    figure(name, (double)p50_ns / 1e3, "us", "", NULL, 0);
     snprintf(name, sizeof name, "look-up by id, %s, p99", what);
-    figure(name, (double)v[LOOKUPS * 99 / 100] / 1e3, "us", "", NULL, 0);
+    figure(name, (double)p99_ns / 1e3, "us", "", NULL, 0);
 }
 
 static double server_rss_mib(const nx_fab_server *s)
@@ -313,7 +314,6 @@ int main(int argc, char **argv)
     body = malloc(body_bytes + 1);
     memset(body, 'x', body_bytes);
     ids = calloc(n, sizeof *ids);
-    v = calloc(n, sizeof *v);
     for (unsigned i = 0; i < window; i++) {
         job *j = calloc(1, sizeof *j);
 
@@ -340,6 +340,7 @@ int main(int argc, char **argv)
         figure("nats-server resident memory", server_rss_mib(s), "MiB", "", NULL, 0);
         return clean_up(s, dir);
     }
+    v = calloc(n, sizeof *v);
     t = nx_clock_ns();
     must(nx_fab_consumer_open(N, &co, &c, &err), "consumer");
     wait_count(&done_runs, n);
@@ -395,5 +396,6 @@ int main(int argc, char **argv)
     if (failed)
         printf("FAILED    %u\n", failed);
     nx_fab_consumer_close(c, true);
+    free(v);
     return clean_up(s, dir);
 }
