@@ -370,7 +370,7 @@ int nx_cli_list(nx_cli *c, const char *path, const char *nothing, unsigned n_col
                 void (*row)(nx_cli_table *t, const nx_json *item))
 {
     nx_cli_client node;
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_err e = nx_cli_client_open(c, &node);
     if (e != NX_OK)
         return nx_err_exit_code(e);

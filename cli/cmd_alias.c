@@ -31,7 +31,7 @@ static void traffic_text(const nx_json *traffic, nx_buf *out)
 static int ask(nx_cli *c, const char *method, const char *path, nx_slice body, nx_json **ret)
 {
     nx_cli_client node;
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_error err = NX_ERROR_INIT;
     nx_err e = nx_cli_client_open(c, &node);
     *ret = NULL;

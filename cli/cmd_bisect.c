@@ -46,7 +46,7 @@ static int find_run(bisect *b, unsigned *ret_recorded)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(4096);
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     const char *wanted = nx_cli_flag_text(b->c, "function");
     nx_err e = nx_buf_append_cstr(&path, "/api/v1/runs");
     if (e == NX_OK)
@@ -83,7 +83,7 @@ static int find_run(bisect *b, unsigned *ret_recorded)
 static int list_versions(bisect *b)
 {
     char path[160];
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     snprintf(path, sizeof path, "/api/v1/functions/%s/versions", b->function);
     int code = call(b, "GET", path, NX_SLICE_NULL, &reply);
     if (code != NX_CLI_OK)
@@ -122,7 +122,7 @@ static int compare(bisect *b, const char *before, const char *after, nx_json **r
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf body = NX_BUF_INIT(4096);
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_jw w = NX_JW_INIT(&body);
     nx_jw_object(&w);
     nx_jw_kcstr(&w, "event_id", b->event);
@@ -347,7 +347,7 @@ static int resolve_alias(bisect *b, const char *alias, char *ret, size_t ret_byt
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(4096);
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_json *root = NULL;
     nx_err e = nx_buf_printf(&path, "/api/v1/functions/%s/versions/", b->function);
     if (e == NX_OK)

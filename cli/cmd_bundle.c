@@ -114,7 +114,7 @@ int nx_cli_bundle_fetch(const nx_cli *c, nx_httpc_resp *ret)
 
 static int run(nx_cli *c)
 {
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     int code = nx_cli_bundle_fetch(c, &reply);
     if (code != NX_CLI_OK)
         return code;

@@ -30,7 +30,7 @@ static int upload(nx_cli_client *node, const nx_config *cfg, const nx_fn_config 
         .timeout_ms = 300000,
         .progress = what,
     };
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     int code = nx_cli_call(node, &q, &reply);
     if (code == NX_CLI_OK)
         nx_buf_done(&reply.body);
@@ -78,7 +78,7 @@ static int make_version(nx_cli_client *node, const nx_fn_config *f, const char *
     const nx_cli *c = node->cli;
     NX_CLEANUP(nx_buf_done)
     nx_buf body = NX_BUF_INIT(1u << 20);
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     char path[256], what[160];
     nx_jw w = NX_JW_INIT(&body);
     nx_jw_object(&w);

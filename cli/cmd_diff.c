@@ -118,7 +118,7 @@ static int run(nx_cli *c)
     NX_CLEANUP(nx_buf_done)
     nx_buf body = NX_BUF_INIT(65536);
     nx_cli_client node;
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     const char *report = nx_cli_flag_text(c, "junit");
     tally t = {0};
     nx_err e = nx_cli_client_open(c, &node);

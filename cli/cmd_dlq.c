@@ -85,7 +85,7 @@ static int run_show(nx_cli *c)
         p = nx_cli_query(&path, "function", nx_cli_flag_text(c, "function")) == NX_OK ? nx_buf_cstr(&path) : NULL;
     if (!p)
         return nx_cli_fail(c, NX_ELIMIT, "the id is too long");
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     int code = nx_cli_ask(c, &(nx_cli_request){.method = "GET", .path = p}, &reply);
     if (code != NX_CLI_OK)
         return code;
@@ -196,7 +196,7 @@ static int one_batch(nx_cli *c, work *w, uint64_t rate)
     NX_CLEANUP(nx_buf_done)
     nx_buf body = NX_BUF_INIT(1u << 20);
     char path[64];
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_json *root = NULL;
     if (write_body(c, w, rate, &body) != NX_OK)
         return nx_cli_fail(c, NX_ELIMIT, "too many events in one command");
@@ -213,7 +213,7 @@ static int one_batch(nx_cli *c, work *w, uint64_t rate)
     w->after = nx_json_get_u64(root, "after", w->after);
     w->is_over = c->n_args || nx_json_get_u64(root, "left", 0) == 0;
     if (c->err_is_tty && w->n_all > BATCH)
-        fprintf(stderr, "\r%llu of %llu %s%s", (unsigned long long)(w->n_done + w->n_failed), (unsigned long long)w->n_all, w->done_word, w->is_over ? "\n" : "");
+        fprintf(stderr, "\r%llu of %llu %s%s", 0ULL + w->n_done + w->n_failed, 0ULL + w->n_all, w->done_word, w->is_over ? "\n" : "");
     nx_json_free(root);
     nx_buf_done(&reply.body);
     return code;
@@ -266,7 +266,7 @@ static int count_matching(nx_cli *c, nx_cli_client *node, uint64_t *ret)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_json *root = NULL;
     nx_err e = list_path(c, &path, 1);
     if (e == NX_OK)

@@ -114,7 +114,7 @@ static int run_show(nx_cli *c)
     const char *p = nx_cli_path(&path, "/api/v1/events/", c->args[0], wants_data ? "/data" : "");
     if (!p)
         return nx_cli_fail(c, NX_ELIMIT, "the id is too long");
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     int code = nx_cli_ask(c, &(nx_cli_request){.method = "GET", .path = p}, &reply);
     if (code != NX_CLI_OK)
         return code;

@@ -37,7 +37,7 @@ static void row(nx_cli_table *t, const nx_json *f)
 /* For shell completions: names, one a line. */
 static int print_names(nx_cli *c)
 {
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     int code = nx_cli_ask(c, &(nx_cli_request){.method = "GET", .path = "/api/v1/functions", .timeout_ms = 5000}, &reply);
     if (code != NX_CLI_OK)
         return code;
@@ -116,7 +116,7 @@ static int run_pause(nx_cli *c)
     nx_buf body = NX_BUF_INIT(PATH_BYTES);
     nx_jw w = NX_JW_INIT(&body);
     const char *reason = nx_cli_flag_text(c, "reason");
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_jw_object(&w);
     if (reason)
         nx_jw_kcstr(&w, "reason", reason);
@@ -129,7 +129,7 @@ static int run_pause(nx_cli *c)
 
 static int run_resume(nx_cli *c)
 {
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     int code = post(c, "/resume", NX_SLICE_NULL, &reply);
     return code != NX_CLI_OK ? code : print_state(c, &reply, "is resumed", "was not paused");
 }

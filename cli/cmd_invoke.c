@@ -175,7 +175,7 @@ static int run(nx_cli *c)
     if (code == NX_CLI_OK && (e = nx_cli_client_open(c, &node)) != NX_OK)
         code = nx_err_exit_code(e);
     if (code == NX_CLI_OK) {
-        nx_httpc_resp reply;
+        nx_httpc_resp reply = {0};
         nx_cli_request q = {
             .method = "POST",
             .path = p,

@@ -61,7 +61,7 @@ static int call(nx_cli *c, const char *method, const char *verb, nx_json **ret)
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     const char *p = nx_cli_path(&path, "/api/v1/jobs/", c->args[0], verb);
     if (!p)
         return nx_cli_fail(c, NX_ELIMIT, "the request is too long");

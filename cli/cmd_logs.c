@@ -65,7 +65,7 @@ static int resolve_event(nx_cli_client *node, const char *text, char *id, size_t
 {
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_json *root = NULL;
     const char *p = nx_cli_path(&path, "/api/v1/events/", text, "");
     if (!p)

@@ -248,7 +248,7 @@ static int run(nx_cli *c)
     NX_CLEANUP(nx_buf_done)
     nx_buf body = NX_BUF_INIT(NX_CLI_WHAT_IF_BYTES);
     nx_cli_client node;
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     char other[NX_CLI_CODE_BYTES] = "";
     const char *function = nx_cli_flag_text(c, "function"), *code_text = nx_cli_flag_text(c, "against");
     nx_err e = nx_cli_client_open(c, &node);

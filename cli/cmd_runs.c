@@ -230,7 +230,7 @@ static int run_show(nx_cli *c)
     const char *p = nx_cli_path(&path, "/api/v1/runs/", c->args[0], "");
     if (!p)
         return nx_cli_fail(c, NX_ELIMIT, "the id is too long");
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     int code = nx_cli_ask(c, &(nx_cli_request){.method = "GET", .path = p}, &reply);
     return code == NX_CLI_OK ? nx_cli_print_one(c, &reply, print_run) : code;
 }

@@ -92,7 +92,7 @@ static int run_set(nx_cli *c)
 {
     NX_CLEANUP(nx_buf_wipe)
     nx_buf value = NX_BUF_INIT(VALUE_BYTES + 3); /* a line end, and one byte by which too much is noticed */
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     int code = read_value(c, &value);
     if (code == NX_CLI_OK)
         code = call(c, "PUT", nx_buf_view(&value), &reply);
@@ -168,7 +168,7 @@ const nx_cli_command nx_cli_cmd_secrets_list = {
 
 static int run_rm(nx_cli *c)
 {
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     int code = call(c, "DELETE", NX_SLICE_NULL, &reply);
     return code == NX_CLI_OK ? print_done(c, &reply, "is removed") : code;
 }

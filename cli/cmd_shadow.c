@@ -104,7 +104,7 @@ static int run_status(nx_cli *c)
 static int stop_one(nx_cli_client *node, const nx_cli_shadow *s)
 {
     char path[128];
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     snprintf(path, sizeof path, "/api/v1/jobs/%s/cancel", s->job);
     int code = nx_cli_call(node, &(nx_cli_request){.method = "POST", .path = path}, &reply);
     if (code != NX_CLI_OK)
@@ -142,7 +142,7 @@ static int run_promote(nx_cli *c)
     char body[64];
     NX_CLEANUP(nx_buf_done)
     nx_buf path = NX_BUF_INIT(PATH_BYTES);
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_json *r = NULL;
     uint64_t min;
     if (!nx_cli_flag_text(c, "min"))

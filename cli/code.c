@@ -56,7 +56,7 @@ int nx_cli_code_name(nx_cli_client *node, const char *what, const char *text, ch
     if ((e.code = nx_cli_code_read(node->cli, text, &module, &e)) != NX_OK)
         return nx_cli_fail(node->cli, e.code, "%s: %s", what, e.msg);
     char path[128];
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_sha256 digest = nx_sha256_of(nx_buf_view(&module));
     nx_sha256_hex(&digest, ret);
     snprintf(path, sizeof path, "/api/v1/artifacts/%s", ret);

@@ -38,7 +38,7 @@ int nx_cli_job_submit(nx_cli_client *node, const char *kind, nx_slice spec, nx_j
     NX_CLEANUP(nx_buf_done)
     nx_buf body = NX_BUF_INIT(256u << 10);
     nx_jw w = NX_JW_INIT(&body);
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_jw_object(&w);
     nx_jw_kcstr(&w, "kind", kind);
     nx_jw_key(&w, "spec");

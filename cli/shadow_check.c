@@ -19,7 +19,7 @@ static void read_shadow(const nx_json *job, nx_cli_shadow *s)
 
 int nx_cli_shadows(nx_cli_client *node, nx_cli_shadow *v, unsigned max, unsigned *ret_n)
 {
-    nx_httpc_resp reply;
+    nx_httpc_resp reply = {0};
     nx_slice line;
     *ret_n = 0;
     int code = nx_cli_call(node, &(nx_cli_request){.method = "GET", .path = "/api/v1/jobs?kind=shadow&summary=1"}, &reply);
