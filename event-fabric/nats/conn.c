@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #define READY_NS (5 * NX_NS_PER_MS)
+#define NO_LEADER_YET 10008 /* err_code: "JetStream system temporarily unavailable" */
+#define ELECTION_NS (30 * NX_NS_PER_S)
 
 nx_err nx_fab_from_nats(natsStatus s, const char *what, nx_error *reterr)
 {
@@ -358,20 +360,33 @@ static void destroy(nx_fab *f)
     free(f);
 }
 
-static nx_err check_jetstream(nx_fab *f, nx_error *reterr)
-{
-    nx_json *j = NULL;
-    nx_err e = nx_fab_api(f, "INFO", NX_SLICE_NULL, &j, NULL, reterr);
-
-    nx_json_free(j);
-    if (e == NX_EUNAVAIL)
-        nx_error_prefix(reterr, "the NATS server has no JetStream (or it is not ready)");
-    return e;
-}
-
 bool nx_fab_has_servers(const char *url)
 {
     return strchr(url, ',') != NULL;
+}
+
+/* A server of a cluster that elects a leader, or has not heard of it, says so. Behind one URL (a service's name) it is waited for here; of several
+ * servers the caller asks another one. */
+static nx_err check_jetstream(nx_fab *f, nx_error *reterr)
+{
+    uint64_t end_ns = nx_clock_ns() + ELECTION_NS;
+    bool is_electing = false;
+    nx_err e;
+
+    for (;;) {
+        nx_json *j = NULL;
+        int code = 0;
+
+        e = nx_fab_api(f, "INFO", NX_SLICE_NULL, &j, &code, reterr);
+        nx_json_free(j);
+        is_electing |= code == NO_LEADER_YET && !nx_fab_has_servers(f->o.url);
+        if (e != NX_EUNAVAIL || !is_electing || nx_clock_ns() >= end_ns)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = 200 * (long)NX_NS_PER_MS}, NULL);
+    }
+    if (e == NX_EUNAVAIL)
+        nx_error_prefix(reterr, "the NATS server has no JetStream (or it is not ready)");
+    return e;
 }
 
 static nx_err start(nx_fab *f, nx_error *reterr)

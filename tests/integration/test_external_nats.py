@@ -68,6 +68,31 @@ def test_subject_of_another_stream(tmp_path, guests):
         assert nats.stream_info(server.url, "THEIRS")["state"]["messages"] == 1
 
 
+def test_one_url_of_a_cluster_without_a_leader_is_waited_for(tmp_path, guests):
+    """As behind a service's name: the server that answers says that there is no leader yet."""
+    with Cluster(tmp_path, election="1s") as cluster:
+        for server in cluster.servers[1:]:
+            server.kill()
+        alone = cluster.urls[0]
+
+        def is_leaderless():
+            return (cluster.ask("INFO", url=alone) or {}).get("error", {}).get("err_code") == 10008
+
+        wait_until(is_leaderless, "the server left to say that it has no leader", 60, every=0.2)
+        project = Project(tmp_path / "project")
+        project.write({"nats": {"url": alone}, "functions": [function("probe", project.module(guests.rust("probe.rs")))]})
+        node = Node(project).launch()
+        try:
+            wait_until(lambda: "connections" in (found := cluster.monitored(0, "/connz") or {}) and found["num_connections"] >= 2, "the node to ask", 20)
+            assert is_leaderless() and node.process.poll() is None, node.log()
+            for server in cluster.servers[1:]:
+                server.start()
+            node.wait_ready()
+            assert node.run_of(node.publish("probe", "kept"))["status"] == "ok"
+        finally:
+            node.stop(expect=None)
+
+
 @pytest.mark.timeout(300)
 def test_quorum_survives_the_loss_of_a_server(tmp_path, guests):
     """durability: quorum on a cluster of three; whichever server dies, each acknowledged event ends with its run, and replays."""
