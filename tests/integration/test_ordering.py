@@ -227,7 +227,7 @@ def test_a_delayed_event_joins_its_key_when_it_is_due(project, guests):
     ordered(guests, project)
     with Node(project) as node:
         url = nats.private_url(project.data_dir)
-        late = node.publish("step?delay=300ms", "late", headers={**keyed("a"), "ce-id": "late"})
+        late = node.publish("step?delay=1500ms", "late", headers={**keyed("a"), "ce-id": "late"})
         before = [publish(node, "a", i, "sleep 900") for i in range(5)]
         wait_until(lambda: places(url) == [late], "the delayed event's place in the log", 10, on_failure=node.log)
         assert not node.runs(event=before[-1])  # so it was due while those of its key were at work
@@ -268,7 +268,7 @@ def test_places_survive_a_kill_and_the_end_of_ordering(project, guests):
     ordered(guests, project)
     with Node(project) as node:
         url = nats.private_url(project.data_dir)
-        late = node.publish("step?delay=200ms", "late", headers={**keyed("a"), "ce-id": "late"})
+        late = node.publish("step?delay=1500ms", "late", headers={**keyed("a"), "ce-id": "late"})
         before = [publish(node, "a", i, "sleep 900") for i in range(4)]
         wait_until(lambda: places(url) == [late], "the delayed event's place in the log", 10, on_failure=node.log)
         node.kill()
