@@ -13,7 +13,7 @@
 #define CALLS_BYTES_MAX 4096 /* of the host-call trace kept in a record */
 #define RECORD_BYTES_MAX (128u << 20)
 
-static void log_run(const nx_core_run *r, nx_log_level level, const char *event, nx_slice component, nx_slice msg)
+void nx_core_run_log(const nx_core_run *r, nx_log_level level, const char *event, nx_slice component, nx_slice msg)
 {
     nx_log_line line = {
         .level = level,
@@ -53,6 +53,7 @@ nx_core_run *nx_core_run_take(nx_core_dispatch *d)
     atomic_store(&r->refs, 1);
     r->journal_slot = -1;
     r->is_suspect = r->is_marked = false;
+    r->again_until_ns = 0;
     r->crashes = 0;
     atomic_fetch_add_explicit(&d->running, 1, memory_order_relaxed);
     return r;
@@ -170,13 +171,20 @@ void nx_core_run_finish(nx_core_run *r)
     nx_core_run_release(r);
 }
 
+static void not_recorded(nx_core_run *r, nx_err why, const char *text)
+{
+    if (nx_core_run_try_again(r, why, nx_core_run_store))
+        return;
+    nx_log(NX_LOG_WARN, "run.not_recorded", "the record of run %s of '%s' was not stored (%s); the event will be delivered again",
+           r->rec.run_id.s, r->fn->name, text);
+    nx_core_run_drop(r);
+}
+
 static void on_record_stored(nx_fab_pub *pub)
 {
     nx_core_run *r = pub->owner;
     if (pub->err != NX_OK) {
-        nx_log(NX_LOG_WARN, "run.not_recorded", "the record of run %s of '%s' was not stored (%s); the event will be delivered again",
-               r->rec.run_id.s, r->fn->name, nx_err_text(pub->err));
-        nx_core_run_drop(r);
+        not_recorded(r, pub->err, nx_err_text(pub->err));
         return;
     }
     nx_node *n = r->d->node;
@@ -197,11 +205,8 @@ void nx_core_run_store(nx_core_run *r)
         r->pub = (nx_fab_pub){.done = on_record_stored, .owner = r};
         err = nx_fab_publish_run(r->d->node->ns, rec, nx_buf_view(&r->encoded), &r->pub, &e);
     }
-    if (err != NX_OK) {
-        nx_log(NX_LOG_WARN, "run.not_recorded", "the record of run %s of '%s' was not stored (%s); the event will be delivered again",
-               r->rec.run_id.s, r->fn->name, e.msg[0] ? e.msg : nx_err_text(err));
-        nx_core_run_drop(r);
-    }
+    if (err != NX_OK)
+        not_recorded(r, err, e.msg[0] ? e.msg : nx_err_text(err));
 }
 
 /* ---- the outcome ---------------------------------------------------------------------------------------------------------------------- */
@@ -236,21 +241,21 @@ static void log_outcome(nx_core_run *r)
     double ms = (double)r->rec.duration_ns / 1e6;
     if (r->rec.status == NX_RUN_OK) {
         int k = snprintf(text, sizeof text, "Function completed in %.*fms", ms < 1 ? 2 : 1, ms);
-        log_run(r, NX_LOG_INFO, "run.completed", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k));
+        nx_core_run_log(r, NX_LOG_INFO, "run.completed", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k));
         return;
     }
     if (r->rec.status == NX_RUN_BATCHED) {
-        log_run(r, NX_LOG_DEBUG, "run.batched", NX_SLICE("nexus"), r->rec.message);
+        nx_core_run_log(r, NX_LOG_DEBUG, "run.batched", NX_SLICE("nexus"), r->rec.message);
         return;
     }
     if (r->rec.status == NX_RUN_SKIPPED) {
         int k = snprintf(text, sizeof text, "Function '%s' skipped the event: %.*s", r->fn->name, NX_SLICE_FMT(r->rec.message));
-        log_run(r, NX_LOG_INFO, "run.skipped", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
+        nx_core_run_log(r, NX_LOG_INFO, "run.skipped", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
         return;
     }
     if (r->rec.status == NX_RUN_CANCELLED) {
         int k = snprintf(text, sizeof text, "Function '%s' was cancelled after %.1fms: %.*s", r->fn->name, ms, NX_SLICE_FMT(r->rec.message));
-        log_run(r, NX_LOG_INFO, "run.cancelled", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
+        nx_core_run_log(r, NX_LOG_INFO, "run.cancelled", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
         return;
     }
     nx_slice message = nx_core_privacy_text(r, r->rec.message, &r->arena);
@@ -258,8 +263,8 @@ static void log_outcome(nx_core_run *r)
                      nx_run_why_name(r->rec.why), ms, message.n > 256 ? 256 : (int)message.n, message.p ? message.p : "");
     if ((size_t)k < sizeof text && !r->rec.is_final)
         k += describe_next(&r->rec, text + k, sizeof text - (size_t)k);
-    log_run(r, r->rec.is_final ? NX_LOG_ERROR : NX_LOG_WARN, r->rec.is_final ? "run.failed" : "run.retried", NX_SLICE("nexus"),
-            nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
+    nx_core_run_log(r, r->rec.is_final ? NX_LOG_ERROR : NX_LOG_WARN, r->rec.is_final ? "run.failed" : "run.retried", NX_SLICE("nexus"),
+                    nx_slice_make(text, (size_t)k < sizeof text ? (size_t)k : sizeof text - 1));
 }
 
 /* The message comes back after a moment: the node could not run it, which is not the event's fault. */
@@ -344,24 +349,6 @@ static void module_job(nx_core_job *job)
         nx_core_run_later(r, err == NX_OK ? 0 : NX_NS_PER_S);
 }
 
-/* The node was stopped, or cut off from the log, for longer than an event is given to it: another one may have run it meanwhile. What that one
- * recorded first is the run's. Should both record at one moment, readers see by the delivery that there may be an earlier record. */
-static void overdue_job(nx_core_job *job)
-{
-    nx_core_run *r = (nx_core_run *)(void *)((char *)job - offsetof(nx_core_run, job));
-    nx_run first;
-    nx_err err = nx_fab_run_final(r->d->node->ns, &r->event, nx_slice_cstr(r->fn->name), r->rec.generation, &r->arena, &first, NULL);
-    if (err == NX_OK) {
-        log_run(r, NX_LOG_WARN, "run.overtaken", NX_SLICE("nexus"), NX_SLICE("another node has recorded this run meanwhile; this outcome is dropped"));
-        r->rec = first;
-        nx_core_run_finish(r);
-    } else if (err == NX_ENOENT || err == NX_ETIMEOUT) {
-        nx_core_run_settle(r);
-    } else {
-        nx_core_run_drop(r);
-    }
-}
-
 static void on_done(nx_attempt *a)
 {
     nx_core_run *r = a->owner;
@@ -382,9 +369,7 @@ static void on_done(nx_attempt *a)
         rec->message = nx_core_gate_cancel_text(r);
     if (nx_fab_msg_is_overdue(r->msg)) {
         rec->delivery++;
-        r->job.run = overdue_job;
-        if (nx_core_jobs_post(r->d->node->jobs, &r->job) != NX_OK)
-            nx_core_run_drop(r);
+        nx_core_run_unless_overtaken(r, nx_core_run_settle);
         return;
     }
     r->job.run = module_job;
@@ -402,7 +387,7 @@ static void on_start(nx_attempt *a)
     if (nx_log_enabled(NX_LOG_INFO)) {
         char text[NX_FUNCTION_NAME_BYTES + 32];
         int k = snprintf(text, sizeof text, "Function '%s' started", r->fn->name);
-        log_run(r, NX_LOG_INFO, "run.started", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k));
+        nx_core_run_log(r, NX_LOG_INFO, "run.started", NX_SLICE("nexus"), nx_slice_make(text, (size_t)k));
     }
 }
 
@@ -411,14 +396,14 @@ static void on_guest_line(nx_attempt *a, nx_slice line)
     nx_core_run *r = a->owner;
     NX_CLEANUP(nx_arena_done)
     nx_arena copy = NX_ARENA_INIT(1u << 20);
-    log_run(r, NX_LOG_INFO, "", nx_slice_cstr(r->fn->name), nx_core_privacy_line(r, line, &copy));
+    nx_core_run_log(r, NX_LOG_INFO, "", nx_slice_cstr(r->fn->name), nx_core_privacy_line(r, line, &copy));
 }
 
 /* What the function's author should know of the run. */
 static void on_note(nx_attempt *a, nx_slice text)
 {
     const nx_core_run *r = a->owner;
-    log_run(r, NX_LOG_WARN, "run.denied", NX_SLICE("nexus"), text);
+    nx_core_run_log(r, NX_LOG_WARN, "run.denied", NX_SLICE("nexus"), text);
 }
 
 /* ---- the beginning ---------------------------------------------------------------------------------------------------------------------- */

@@ -46,6 +46,9 @@ typedef struct nx_core_run {
     bool is_suspect, is_marked; /* delivered before; its mark says that it executes */
     unsigned crashes;           /* in which it was executing */
     nx_fab_pub mark_pub;
+    uint64_t again_until_ns; /* again.c: until when what could not be stored is tried; 0: nothing was refused yet */
+    uint64_t again_ns;
+    void (*again)(struct nx_core_run *r);
     nx_slice *secret_values; /* in the arena: wiped when the run is done */
     unsigned n_secret_values;
 } nx_core_run;
@@ -55,6 +58,8 @@ struct nx_core_dispatch {
     pthread_mutex_t mu;
     nx_core_run *pool;
     unsigned n_pool;
+    nx_core_run *unstored; /* again.c, linked as the pool is */
+    bool is_closing;       /* nothing is kept for another try */
     atomic_uint running;
     nx_core_backoffs *backoffs;
 };
@@ -68,12 +73,13 @@ nx_err nx_core_run_give(nx_core_run *r, const nx_id *node); /* its message goes 
 /* The ends of its message, which it holds no more then; a lane is told. */
 void nx_core_run_msg_ack(nx_core_run *r);
 void nx_core_run_msg_nak(nx_core_run *r, uint64_t delay_ns);
-void nx_core_run_execute(nx_core_run *r);                 /* event, function and record are filled in */
-void nx_core_run_begin(nx_core_run *r, const nx_kv *env); /* the same with its environment: rec.n_env variables, lent by the arena */
-void nx_core_run_settle(nx_core_run *r);                  /* the record has its outcome: emitted events, record, end */
-void nx_core_run_settle_decided(nx_core_run *r);          /* the same once it is known what follows from the outcome */
-void nx_core_run_store(nx_core_run *r);                   /* the record, then the end */
-void nx_core_run_finish(nx_core_run *r);                  /* its final record is stored: answer, acknowledgement */
+void nx_core_run_log(const nx_core_run *r, nx_log_level level, const char *event, nx_slice component, nx_slice msg); /* a line about it */
+void nx_core_run_execute(nx_core_run *r);                                                                            /* event, function and record are filled in */
+void nx_core_run_begin(nx_core_run *r, const nx_kv *env);                                                            /* the same with its environment: rec.n_env variables, lent by the arena */
+void nx_core_run_settle(nx_core_run *r);                                                                             /* the record has its outcome: emitted events, record, end */
+void nx_core_run_settle_decided(nx_core_run *r);                                                                     /* the same once it is known what follows from the outcome */
+void nx_core_run_store(nx_core_run *r);                                                                              /* the record, then the end */
+void nx_core_run_finish(nx_core_run *r);                                                                             /* its final record is stored: answer, acknowledgement */
 
 /* privacy.c */
 /* The record as it may be stored: `rec` itself, or a copy in the arena without what the function's settings hide. */
@@ -117,6 +123,12 @@ void nx_core_batch_bury(nx_core_run *r);          /* dead letters of its events,
 void nx_core_dispatch_begin(nx_node *n, nx_core_fn *take_fn, nx_fab_msg *take_msg, unsigned attempt, nx_core_place *take_place);
 /* emit.c: the attempt's events are stored, all or none; then the record. */
 void nx_core_run_emit(nx_core_run *r);
+
+/* again.c: the log refused what ends the run: `what` is called once more in a moment. False: not, for it was tried for too long, or can't be helped by
+ * trying; the run is the caller's still. */
+bool nx_core_run_try_again(nx_core_run *r, nx_err why, void (*what)(nx_core_run *r));
+/* Its message may have gone to another node meanwhile: `what`, unless that one has recorded the run. */
+void nx_core_run_unless_overtaken(nx_core_run *r, void (*what)(nx_core_run *r));
 
 /* crashes.c, on the worker */
 void nx_core_crash_begin(nx_core_run *r); /* it executes from now on; BLOCKING for a suspect */

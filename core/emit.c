@@ -41,6 +41,8 @@ static void finish_one(emissions *all)
         nx_core_run_store(r);
         return;
     }
+    if (nx_core_run_try_again(r, err, nx_core_run_emit))
+        return;
     nx_log(NX_LOG_WARN, "run.not_emitted", "an event that run %s of '%s' emits was not stored (%s); the run is repeated", r->rec.run_id.s, r->fn->name,
            nx_err_text(err));
     nx_core_run_drop(r);

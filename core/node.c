@@ -55,6 +55,7 @@ static void *tick_main(void *arg)
         nx_core_timers_tick(n, nx_clock_ns());
         nx_core_lanes_tick(n, nx_clock_ns());
         nx_core_batches_tick(n, nx_clock_ns());
+        nx_core_again_tick(n->dispatch, nx_clock_ns());
         pthread_mutex_lock(&n->tick_mu);
     }
     pthread_mutex_unlock(&n->tick_mu);
@@ -429,6 +430,7 @@ void nx_node_stop(nx_node *n)
     nx_core_batches_close(n);
     /* What does not end in time is interrupted; its events are delivered again, here or elsewhere. */
     wait_for_runs(n, RUNS_DRAIN_MS);
+    nx_core_again_close(n->dispatch);
     if (n->rt)
         nx_rt_cancel(n->rt);
     if (nx_core_part(n))
