@@ -20,12 +20,13 @@
 #define NX_FAB_SUBJECT_BYTES 1024 /* longest subject we build: a type of 200 bytes, each percent-encoded, plus the rest */
 #define NX_FAB_PUBLISH_NS (5 * NX_NS_PER_S)
 #define NX_FAB_REQUEST_NS (5 * NX_NS_PER_S)
-#define NX_FAB_LATE_NS (1 * NX_NS_PER_S)     /* an event that waits so long for its acknowledgement: its log has no leader that works */
-#define NX_FAB_DEDUPE_NS (120 * NX_NS_PER_S) /* the log's window, unless it is set */
-#define NX_FAB_REQUESTS 64                   /* blocking requests under way */
-#define NX_FAB_DIRECT_INFLIGHT 8             /* up to so many publishes in flight, the caller's thread writes the socket itself */
-#define NX_FAB_INBOX_LETTER 4                /* of "_NX.H…" */
-#define NX_FAB_TOKEN_BYTES 13                /* kind, slot (4 hex), generation (8 hex): the last token of our reply subjects */
+#define NX_FAB_HOMELESS_NS (100 * NX_NS_PER_MS) /* in flight for so long when the server has said that nobody takes such a request: refused */
+#define NX_FAB_LATE_NS (1 * NX_NS_PER_S)        /* an event that waits so long for its acknowledgement: its log has no leader that works */
+#define NX_FAB_DEDUPE_NS (120 * NX_NS_PER_S)    /* the log's window, unless it is set */
+#define NX_FAB_REQUESTS 64                      /* blocking requests under way */
+#define NX_FAB_DIRECT_INFLIGHT 8                /* up to so many publishes in flight, the caller's thread writes the socket itself */
+#define NX_FAB_INBOX_LETTER 4                   /* of "_NX.H…" */
+#define NX_FAB_TOKEN_BYTES 13                   /* kind, slot (4 hex), generation (8 hex): the last token of our reply subjects */
 #define NX_FAB_CONSUMERS_MAX 16384
 #define NX_FAB_JSON_BYTES (8u << 20) /* largest API answer that is parsed */
 
@@ -34,6 +35,17 @@
 enum { NX_FAB_HOT,
        NX_FAB_AUX,
        NX_FAB_LINKS };
+
+/* What a publish goes to. The answers for each have an inbox of their own: where nobody takes a request, for want of a leader, the server says so
+ * at once, and nats.c says only on which subscription. */
+typedef enum nx_fab_dest {
+    NX_FAB_TO_LOG,
+    NX_FAB_TO_SPARE,
+    NX_FAB_TO_RUNS,
+    NX_FAB_TO_OTHERS,
+    NX_FAB_DESTS
+} nx_fab_dest;
+#define NX_FAB_DEST_KINDS "esrp" /* the kinds of their tokens */
 
 /* ---- links: nats/conn.c, nats/loop.c ---------------------------------------------------------------------------------------------- */
 
@@ -45,8 +57,8 @@ typedef struct nx_fab_link {
     uint32_t life; /* counts links of this kind; in epoll's data */
     natsConnection *nc;
     natsSubscription *inbox, *replies;
-    natsSubscription *event_acks; /* hot: of events' publishes, apart: nats.c does not say of which request it is that nobody listens */
-    int fd;                       /* -1 until nats.c attaches it */
+    natsSubscription *acks[NX_FAB_DESTS]; /* hot: of publishes, see nx_fab_dest */
+    int fd;                               /* -1 until nats.c attaches it */
     bool is_tls;
     atomic_bool is_dead, wants_write, is_blocked; /* blocked: waits for EPOLLOUT */
     pthread_mutex_t io_mu;                        /* nats.c 3.4.1 reads without its own lock: one thread at a time in its I/O calls */
@@ -144,7 +156,7 @@ typedef struct nx_fab_slot {
     uint32_t prev, next; /* in-flight list, oldest first; next is the free list's link too */
     size_t bytes;
     uint64_t deadline_ns;
-    bool is_event; /* it goes to a namespace's log of events */
+    nx_fab_dest to;
 } nx_fab_slot;
 
 /* Header lines in one natsMsgHeader_Set(): nats.c writes the key bytes as they are, so "a: 1\r\nb: 2\r\nc" with value "3" are three
@@ -168,6 +180,7 @@ nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fa
 void nx_fab_pub_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab */
 void nx_fab_pubs_fail(nx_fab *f);                                            /* nx-fab: the hot link is gone */
 void nx_fab_pubs_expire(nx_fab *f, uint64_t now_ns);                         /* nx-fab */
+void nx_fab_pubs_homeless(nx_fab *f, nx_fab_dest to);                        /* nx-fab: the server said that nobody takes what goes there */
 /* BLOCKING: publishes with acknowledgement over the aux link. */
 nx_err nx_fab_publish_sync(nx_fab *f, const char *subject, const nx_fab_hdr *hdr, nx_slice data, uint64_t *ret_seq, nx_error *reterr);
 nx_err nx_fab_publish_within(nx_fab *f, const char *subject, const nx_fab_hdr *hdr, nx_slice data, uint64_t timeout_ns, uint64_t *ret_seq, nx_error *reterr); /* 0: NX_FAB_REQUEST_NS */
@@ -272,7 +285,8 @@ struct nx_fab_consumer {
     size_t granted_bytes, in_hand_bytes; /* the same in bytes */
     bool is_lent;                        /* what the open pull may bring is not in the sums below */
     bool is_next_large;                  /* the next message is larger than what was asked for */
-    uint64_t heard_ns, pending;
+    bool is_doubted;                     /* it may have no leader: asked for one message, to find out */
+    uint64_t pulled_ns, heard_ns, pending;
     bool is_paused; /* as it was told last */
     bool is_open, is_starved, needs_repair, is_in_repair, repair_is_logged, was_busy;
     unsigned refs; /* of who opened it, and one for each message in hand; it stays in f->consumers until the last */
@@ -298,6 +312,7 @@ void nx_fab_functions_of(nx_fab_ns *n, const nx_event *e, nx_fab_functions *ret)
 void nx_fab_consumer_deliver(nx_fab *f, natsMsg *nm, bool is_given);              /* nx-fab; takes nm. is_given: by another node */
 void nx_fab_consumer_status(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *nm); /* nx-fab; nm lent */
 void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns);                           /* nx-fab: keeps messages alive, renews pulls */
+void nx_fab_consumers_homeless(nx_fab *f);                                        /* nx-fab: the server said that nobody takes a pull */
 void nx_fab_consumers_lost(nx_fab *f);                                            /* nx-fab: the hot link is gone */
 void nx_fab_consumers_resume(nx_fab *f);                                          /* nx-fab-up: a new hot link is there */
 void nx_fab_consumers_repair(nx_fab *f);                                          /* nx-fab-up: recreates deleted ones */
@@ -333,11 +348,13 @@ struct nx_fab_ns {
     size_t due_prefix_n;
     pthread_mutex_t mu;
     nx_fab_types types;
-    atomic_bool is_full;                 /* the last publish was refused for lack of room */
-    atomic_bool is_pressed;              /* trim soon */
-    atomic_bool is_stuck;                /* the server answers, this log's publishes are not acknowledged */
-    atomic_bool is_leaderless;           /* of several copies of the log none takes what is published: events go to the spare log */
-    _Atomic uint64_t late_ns;            /* when an event's acknowledgement was last found late */
+    atomic_bool is_full;       /* the last publish was refused for lack of room */
+    atomic_bool is_pressed;    /* trim soon */
+    atomic_bool is_stuck;      /* the server answers, this log's publishes are not acknowledged */
+    atomic_bool is_leaderless; /* of several copies of the log none takes what is published: events go to the spare log */
+    _Atomic uint64_t late_ns;  /* when an event's acknowledgement was last found late */
+    /* nx-fab: when the last of its publishes was answered; when the newest that was stored had been sent */
+    uint64_t acked_ns[NX_FAB_DESTS], stored_sent_ns[NX_FAB_DESTS];
     uint64_t spare_due_ns, apart_due_ns; /* nx-fab-up */
     uint64_t unstick_due_ns;             /* nx-fab-up, as is_healing */
     bool is_healing;
@@ -378,7 +395,7 @@ nx_err nx_fab_kv_write(nx_fab *f, const char *bucket, nx_slice key, nx_slice val
 nx_err nx_fab_spare_ensure(nx_fab_ns *n, nx_error *reterr);
 bool nx_fab_spare_takes(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key); /* this event goes there now */
 void nx_fab_spare_open(nx_fab_ns *n);                                          /* any thread: the log has no leader */
-void nx_fab_spare_shut(nx_fab_ns *n);                                          /* it has one */
+void nx_fab_spare_shut(nx_fab_ns *n);                                          /* nx-fab-up: it has one */
 void nx_fab_spares(nx_fab *f, uint64_t now_ns);                                /* nx-fab-up: moves what is there into the log, keeps the leaders apart */
 static inline bool nx_fab_is_copied(const nx_fab_ns *n)                        /* streams have several copies */
 {
@@ -473,6 +490,7 @@ struct nx_fab {
     uint32_t free_slot, oldest, newest; /* NX_FAB_NIL: none */
     unsigned n_inflight;
     size_t inflight_bytes;
+    uint64_t homeless_ns[NX_FAB_DESTS], pulls_homeless_ns; /* nx-fab: when the server last said so; 0: never */
     nx_fab_req reqs[NX_FAB_REQUESTS];
     nx_fab_spill *spills, **spills_tail;
     unsigned n_spills;

@@ -202,10 +202,10 @@ nx_err nx_fab_link_open(nx_fab *f, int kind, nx_fab_link **ret, nx_error *reterr
         snprintf(subject, sizeof subject, "%s.>", f->reply_inbox);
         s = subscribe(l, &l->replies, subject);
     }
-    if (s == NATS_OK && kind == NX_FAB_HOT) {
+    for (unsigned to = 0; s == NATS_OK && kind == NX_FAB_HOT && to < NX_FAB_DESTS; to++) {
         snprintf(subject, sizeof subject, "%s.*", f->inbox[kind]);
-        subject[NX_FAB_INBOX_LETTER] = 'E';
-        s = subscribe(l, &l->event_acks, subject);
+        subject[NX_FAB_INBOX_LETTER] = NX_FAB_DEST_KINDS[to];
+        s = subscribe(l, &l->acks[to], subject);
     }
     if (s == NATS_OK)
         natsConnection_ProcessWriteEvent(l->nc); /* the subscriptions go out before anything that needs them */
@@ -234,8 +234,9 @@ void nx_fab_link_free(nx_fab_link *l)
         natsSubscription_Destroy(l->inbox);
     if (l->replies)
         natsSubscription_Destroy(l->replies);
-    if (l->event_acks)
-        natsSubscription_Destroy(l->event_acks);
+    for (unsigned to = 0; to < NX_FAB_DESTS; to++)
+        if (l->acks[to])
+            natsSubscription_Destroy(l->acks[to]);
     if (l->nc)
         natsConnection_Destroy(l->nc);
     pthread_mutex_destroy(&l->io_mu);

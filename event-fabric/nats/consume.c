@@ -11,7 +11,7 @@
 
 #define PULL_EXPIRES_NS (30 * NX_NS_PER_S)
 #define HEARTBEAT_MAX_NS (10 * NX_NS_PER_S)
-#define HEARTBEAT_MIN_NS (1 * NX_NS_PER_S)
+#define HEARTBEAT_MIN_NS (500 * NX_NS_PER_MS)
 #define MSG_OVERHEAD_BYTES 1024u                /* counted for a message beside its data: headers, our own state of it */
 #define GIVEN_BACK "-NAK {\"delay\":200000000}" /* ns */
 #define LARGE_TARGET 64u                        /* from here on a consumer waits until it may ask for a quarter of its target */
@@ -160,6 +160,10 @@ void nx_fab_pull(nx_fab *f, nx_fab_consumer *c)
         want = loan;
     if (c->target < loan)
         c->target = loan;
+    if (c->is_doubted) {
+        want = 1;
+        loan = 0;
+    }
     if (c->is_next_large)
         want = 1; /* without a bound */
     else if (loan)
@@ -172,8 +176,8 @@ void nx_fab_pull(nx_fab *f, nx_fab_consumer *c)
              (unsigned long long)nx_fab_heartbeat_ns(f), bound);
     if (!nx_fab_say(f, subject, reply, body))
         return; /* no connection: asked again when there is one */
-    c->is_next_large = false;
-    c->heard_ns = nx_clock_ns();
+    c->is_next_large = c->is_doubted = false;
+    c->pulled_ns = c->heard_ns = nx_clock_ns();
     c->granted = want;
     c->is_lent = loan > 0;
     if (loan)
@@ -537,6 +541,18 @@ void nx_fab_functions_of(nx_fab_ns *n, const nx_event *e, nx_fab_functions *ret)
 
 /* ---- time, and connections that go (nx-fab) ------------------------------------------------------------------------------------------------------------ */
 
+void nx_fab_consumers_homeless(nx_fab *f)
+{
+    f->pulls_homeless_ns = nx_clock_ns();
+}
+
+/* The server said that nobody takes a pull, and nothing was heard of this one since it went out: asked again, for one message. Should it have had a
+ * leader all the time, it brings that one beside what it brings for the earlier pull. As seldom as heartbeats, all together. */
+static bool is_doubtful(const nx_fab *f, const nx_fab_consumer *c, uint64_t now_ns)
+{
+    return f->pulls_homeless_ns > c->pulled_ns && c->heard_ns <= c->pulled_ns && now_ns - c->pulled_ns >= nx_fab_heartbeat_ns(f) / 5;
+}
+
 void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
 {
     unsigned part = f->n_consumers / TICK_PARTS > TICK_PART_MIN ? f->n_consumers / TICK_PARTS : TICK_PART_MIN;
@@ -561,7 +577,8 @@ void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
             m->alive_ns = now_ns;
             link_msg(c, m);
         }
-        if (c->is_open && !c->needs_repair && c->granted && now_ns - c->heard_ns > silence_ns) {
+        if (c->is_open && !c->needs_repair && c->granted && (now_ns - c->heard_ns > silence_ns || is_doubtful(f, c, now_ns))) {
+            c->is_doubted = now_ns - c->heard_ns <= silence_ns;
             nx_fab_ungrant(f, c, c->granted, c->granted_bytes);
             c->gen++;
             nx_fab_pull(f, c);

@@ -31,8 +31,8 @@ void nx_fab_token_format(const nx_fab *f, int link, char kind, unsigned slot, ui
     char *p = out;
 
     memcpy(p, f->inbox[link], f->inbox_n[link]);
-    if (kind == 'e') /* an inbox of its own: see nx_fab_link.event_acks */
-        p[NX_FAB_INBOX_LETTER] = 'E';
+    if (strchr(NX_FAB_DEST_KINDS, kind)) /* an inbox of its own: see nx_fab_dest */
+        p[NX_FAB_INBOX_LETTER] = kind;
     p += f->inbox_n[link];
     *p++ = '.';
     *p++ = kind;
@@ -140,6 +140,8 @@ static void on_inbox(nx_fab *f, int kind, natsMsg *m)
     } else if (s.n > prefix_n && nx_fab_token_parse(nx_slice_sub(s, prefix_n + 1, s.n), &what, &slot, &gen)) {
         switch (what) {
         case 'e':
+        case 's':
+        case 'r':
         case 'p': nx_fab_pub_deliver(f, slot, gen, m); break;
         case 'm': nx_fab_consumer_status(f, slot, gen, m); break;
         case 'w': nx_fab_kv_watch_status(f, slot, gen, m); break;
@@ -180,29 +182,28 @@ static bool next_msg(natsSubscription *sub, natsMsg **ret, bool *ret_is_homeless
     return s == NATS_OK;
 }
 
-/* An event found nobody who takes it. */
-static void on_homeless_event(nx_fab *f)
+static bool drain_inbox(nx_fab *f, nx_fab_link *l, natsSubscription *inbox)
 {
-    nx_fab_ns *n;
+    bool is_homeless = false;
+    natsMsg *m;
 
-    for (unsigned i = 0; nx_fab_ns_at(f, i, &n); i++)
-        if (n) /* nx_fab_ns_forget() waits for this thread to pass */
-            nx_fab_spare_open(n);
+    while (next_msg(inbox, &m, &is_homeless))
+        on_inbox(f, l->kind, m);
+    return is_homeless;
 }
 
 static void drain(nx_fab *f, nx_fab_link *l)
 {
-    bool is_homeless = false, ignored = false;
+    bool is_homeless = drain_inbox(f, l, l->inbox), ignored;
     natsMsg *m;
 
-    while (next_msg(l->inbox, &m, &ignored))
-        on_inbox(f, l->kind, m);
     if (l->kind != NX_FAB_HOT)
         return;
-    while (next_msg(l->event_acks, &m, &is_homeless))
-        on_inbox(f, l->kind, m);
     if (is_homeless)
-        on_homeless_event(f);
+        nx_fab_consumers_homeless(f);
+    for (unsigned to = 0; to < NX_FAB_DESTS; to++)
+        if (drain_inbox(f, l, l->acks[to]))
+            nx_fab_pubs_homeless(f, to);
     while (next_msg(l->replies, &m, &ignored))
         on_reply(f, m);
 }

@@ -56,6 +56,8 @@ void nx_fab_pull_ordered(nx_fab *f, nx_fab_consumer *c)
         nx_fab_unpin(f, c);
     if (c->granted && !(c->pin[0] && now - c->asked_ns >= NX_FAB_PIN_ASK_NS))
         return;
+    if (c->is_doubted)
+        want = 1;
     if (c->pin[0])
         snprintf(id, sizeof id, ",\"id\":\"%s\"", c->pin);
     nx_fab_token_format(f, NX_FAB_HOT, 'm', c->slot, c->gen, reply);
@@ -69,7 +71,8 @@ void nx_fab_pull_ordered(nx_fab *f, nx_fab_consumer *c)
     if (!nx_fab_say(f, subject, reply, body))
         return;
     if (!c->granted)
-        c->heard_ns = now;
+        c->pulled_ns = c->heard_ns = now;
+    c->is_doubted = false;
     c->granted += want;
     if (c->pin[0])
         c->asked_ns = now;

@@ -91,6 +91,17 @@ static nx_err send_slot(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)
                                                           : NX_EUNAVAIL;
 }
 
+static nx_fab_dest dest_of(const nx_fab_ns *ns, const char *subject)
+{
+    size_t at = ns ? ns->ev_prefix_n - strlen("ev.") : 0; /* behind "nx.<ns>." */
+
+    if (!ns || strncmp(subject, ns->ev_prefix, at) != 0)
+        return NX_FAB_TO_OTHERS;
+    return !strncmp(subject + at, "ev.", 3) ? NX_FAB_TO_LOG : !strncmp(subject + at, "spare.", 6) ? NX_FAB_TO_SPARE
+                                                          : !strncmp(subject + at, "run.", 4)     ? NX_FAB_TO_RUNS
+                                                                                                  : NX_FAB_TO_OTHERS;
+}
+
 nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fab_hdr *hdr, nx_slice data, nx_fab_pub *pub, nx_error *reterr)
 {
     size_t bytes = hdr->n + data.n + 64;
@@ -98,7 +109,7 @@ nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fa
     natsMsg *m = NULL;
     unsigned slot;
     uint32_t gen;
-    bool is_event = ns && !strncmp(subject, ns->ev_prefix, ns->ev_prefix_n);
+    nx_fab_dest to = dest_of(ns, subject);
     nx_err e = NX_OK;
 
     pub->err = NX_OK;
@@ -121,11 +132,11 @@ nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fa
     f->slots[slot].pub = pub;
     f->slots[slot].ns = ns;
     f->slots[slot].bytes = bytes;
-    f->slots[slot].is_event = is_event;
+    f->slots[slot].to = to;
     f->inflight_bytes += bytes;
     pthread_mutex_unlock(&f->mu);
 
-    nx_fab_token_format(f, NX_FAB_HOT, is_event ? 'e' : 'p', slot, gen, reply);
+    nx_fab_token_format(f, NX_FAB_HOT, NX_FAB_DEST_KINDS[to], slot, gen, reply);
     e = build(subject, reply, hdr, data, &m);
     if (e) {
         pthread_mutex_lock(&f->mu);
@@ -167,6 +178,16 @@ static void note_full(nx_fab_ns *ns, nx_err e)
     }
 }
 
+/* A duplicate is found before its turn to be stored. */
+static void note_answer(nx_fab_ns *ns, const nx_fab_slot *s, const nx_fab_ack *ack)
+{
+    uint64_t sent_ns = s->deadline_ns - NX_FAB_PUBLISH_NS;
+
+    ns->acked_ns[s->to] = nx_clock_ns();
+    if (!ack->err && !ack->is_duplicate && sent_ns > ns->stored_sent_ns[s->to])
+        ns->stored_sent_ns[s->to] = sent_ns;
+}
+
 void nx_fab_pub_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)
 {
     nx_slice data = nx_slice_make(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m));
@@ -179,6 +200,8 @@ void nx_fab_pub_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)
     pthread_mutex_lock(&f->mu);
     if (slot < f->n_slots && f->slots[slot].pub && f->slots[slot].gen == gen) {
         ns = f->slots[slot].ns;
+        if (ns && nx_fab_is_copied(ns))
+            note_answer(ns, &f->slots[slot], &ack);
         pub = free_slot(f, slot);
     }
     pthread_mutex_unlock(&f->mu);
@@ -211,7 +234,7 @@ static void note_late(nx_fab *f, uint64_t now_ns)
     nx_fab_ns *late = NULL;
 
     pthread_mutex_lock(&f->mu);
-    if (f->oldest != NX_FAB_NIL && f->slots[f->oldest].is_event && f->slots[f->oldest].deadline_ns - NX_FAB_PUBLISH_NS + NX_FAB_LATE_NS <= now_ns)
+    if (f->oldest != NX_FAB_NIL && f->slots[f->oldest].to == NX_FAB_TO_LOG && f->slots[f->oldest].deadline_ns - NX_FAB_PUBLISH_NS + NX_FAB_LATE_NS <= now_ns)
         late = f->slots[f->oldest].ns;
     pthread_mutex_unlock(&f->mu);
     if (!late)
@@ -220,9 +243,63 @@ static void note_late(nx_fab *f, uint64_t now_ns)
     nx_fab_spare_open(late);
 }
 
+/* An event found nobody who takes it: the next ones go elsewhere. */
+void nx_fab_pubs_homeless(nx_fab *f, nx_fab_dest to)
+{
+    nx_fab_ns *n;
+
+    f->homeless_ns[to] = nx_clock_ns();
+    for (unsigned i = 0; to == NX_FAB_TO_LOG && nx_fab_ns_at(f, i, &n); i++)
+        if (n) /* nx_fab_ns_forget() waits for this thread to pass */
+            nx_fab_spare_open(n);
+}
+
+/* Which of those that go there it was is not known: one that a leader would have answered by now. A refusal of what was stored after all does no
+ * harm (an event's caller repeats it as after any 503, a run's first record counts); waiting for what nobody got costs those who wait seconds. */
+static bool is_homeless(const nx_fab *f, const nx_fab_slot *s, uint64_t now_ns)
+{
+    uint64_t sent_ns = s->deadline_ns - NX_FAB_PUBLISH_NS;
+
+    return f->homeless_ns[s->to] > sent_ns && now_ns - s->ns->acked_ns[s->to] >= NX_FAB_HOMELESS_NS;
+}
+
+/* What was sent later was stored, and a leader stores in turn: this one went to an earlier leader, which was paused or cut off with it. */
+static bool is_left_behind(const nx_fab_slot *s, uint64_t now_ns)
+{
+    uint64_t sent_ns = s->deadline_ns - NX_FAB_PUBLISH_NS;
+
+    return now_ns - sent_ns >= NX_FAB_LATE_NS && s->ns->stored_sent_ns[s->to] > sent_ns;
+}
+
+static void refuse_lost(nx_fab *f, uint64_t now_ns)
+{
+    nx_fab_pub *pubs[64];
+    unsigned n = NX_ARRAY_LEN(pubs);
+
+    while (n == NX_ARRAY_LEN(pubs)) {
+        uint32_t next;
+
+        n = 0;
+        pthread_mutex_lock(&f->mu);
+        for (uint32_t i = f->oldest; i != NX_FAB_NIL && n < NX_ARRAY_LEN(pubs); i = next) {
+            const nx_fab_slot *s = &f->slots[i];
+
+            next = s->next; /* free_slot() makes it the free list's */
+            if (s->deadline_ns - NX_FAB_PUBLISH_NS + NX_FAB_HOMELESS_NS > now_ns)
+                break; /* as all behind it */
+            if (s->ns && nx_fab_is_copied(s->ns) && (is_homeless(f, s, now_ns) || is_left_behind(s, now_ns)))
+                pubs[n++] = free_slot(f, i);
+        }
+        pthread_mutex_unlock(&f->mu);
+        for (unsigned i = 0; i < n; i++)
+            finish(f, pubs[i], NX_EUNAVAIL);
+    }
+}
+
 void nx_fab_pubs_expire(nx_fab *f, uint64_t now_ns)
 {
     note_late(f, now_ns);
+    refuse_lost(f, now_ns);
     for (;;) {
         nx_fab_pub *pub = NULL;
         bool is_first = false;

@@ -14,7 +14,7 @@
 
 struct upkeep {
     nx_fab *f;
-    uint64_t backoff_ns, connect_due_ns, probe_due_ns;
+    uint64_t backoff_ns, connect_due_ns, probe_due_ns, answered_ns;
     unsigned unanswered;
 };
 
@@ -148,7 +148,7 @@ static bool leave_hung_server(nx_fab *f)
 }
 
 /* Whether the log answers: its leader on an external server, where JetStream itself may be without one while all streams go on. */
-static bool log_answers(nx_fab *f, bool *ret_is_refused)
+static bool log_answers(nx_fab *f, unsigned unanswered, bool *ret_is_refused)
 {
     char subject[160];
     nx_fab_replies got = {0};
@@ -159,8 +159,11 @@ static bool log_answers(nx_fab *f, bool *ret_is_refused)
     for (unsigned i = 0; !f->o.private_server && !n && nx_fab_ns_at(f, i, &n); i++)
         ;
     if (n) {
+        /* Nobody answers while a leader is elected: asked again soon, so that the new one is known soon. */
+        uint64_t wait_ns = atomic_load(&n->is_leaderless) && unanswered < 3 ? PROBE_NS >> (3 - unanswered) : PROBE_NS;
+
         snprintf(subject, sizeof subject, "STREAM.INFO.%s", n->events);
-        e = nx_fab_api_within(f, subject, NX_SLICE_NULL, PROBE_NS, &info, NULL, NULL);
+        e = nx_fab_api_within(f, subject, NX_SLICE_NULL, wait_ns, &info, NULL, NULL);
         nx_json_free(info);
         if (nx_fab_is_copied(n) && e == NX_EUNAVAIL)
             nx_fab_spare_open(n);
@@ -182,11 +185,13 @@ static void probe(struct upkeep *u, uint64_t now)
 
     if (now < u->probe_due_ns || (has_several && leave_hung_server(f)))
         return;
-    if (log_answers(f, &is_refused)) {
+    if (log_answers(f, u->unanswered, &is_refused)) {
         u->unanswered = 0;
+        u->answered_ns = nx_clock_ns();
         set_silent(f, false);
     } else {
-        set_silent(f, true);
+        if (nx_clock_ns() - u->answered_ns >= PROBE_NS)
+            set_silent(f, true);
         u->unanswered++;
         if (is_refused) { /* nats-server has switched its JetStream off; it does so after some errors */
             if (u->unanswered >= 2 && f->o.private_server)
@@ -277,7 +282,8 @@ void *nx_fab_upkeep_main(void *self)
     nx_fab *f = self;
 
     prctl(PR_SET_NAME, "nx-fab-up");
-    u.probe_due_ns = nx_clock_ns() + PROBE_NS;
+    u.answered_ns = nx_clock_ns();
+    u.probe_due_ns = u.answered_ns + PROBE_NS;
     while (!atomic_load(&f->is_stopping)) {
         uint64_t now = nx_clock_ns(), next = now + 500 * NX_NS_PER_MS;
 

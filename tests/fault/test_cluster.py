@@ -90,6 +90,42 @@ def test_any_of_them_may_die(cluster, fleet):
     assert events.gaps()[0][0] <= GAP_S * SLOW, f"nobody took events for {events.gaps()[0][0]:.1f} s"
 
 
+PLACES = {
+    "the log": [("NX_EVENTS_default", None)],
+    "the records": [("NX_RUNS_default", None)],
+    "a consumer": [("NX_EVENTS_default", "fn-load")],
+    "all but the spare log": [("NX_EVENTS_default", None), ("NX_RUNS_default", None), ("NX_EVENTS_default", "fn-load"), ("NX_MARKS_default", None)],
+    "the log and the spare log": [("NX_EVENTS_default", None), ("NX_SPARE_default", None)],
+}
+
+
+@pytest.mark.timeout(400)
+def test_the_leader_of_anything_dies(cluster, fleet):
+    """kill -9 of the server that leads the log, the records, a consumer, or several of them: how long nobody takes events, events of a key, and gives
+    answers."""
+    gap_s = {}
+    events, calls, steps = Clients(fleet.urls, plain, 3, 0.02), Clients(fleet.urls, waiting, 2, 0.02, 12), Clients(fleet.urls, keyed, 1, 0.02)
+    with events, calls, steps:
+        wait_until(lambda: events.count > 100 and calls.count > 20 and steps.count > 20, "the load", 30, on_failure=fleet.log)
+        for number, (name, places) in enumerate(PLACES.items()):
+            victim = cluster.servers[number % 3]
+            wait_until(cluster.is_whole, "all servers", 60, every=0.1, on_failure=lambda: "\n".join(cluster.ailments()))
+            for place in places:
+                cluster.lead(victim, *place)
+            at = time.monotonic()
+            victim.kill()
+            before = [clients.count for clients in (events, calls, steps)]
+            wait_until(lambda before=before: all(clients.count > b + 20 for clients, b in zip((events, calls, steps), before)), "service", 30, on_failure=fleet.log)
+            gap_s[name] = [clients.gaps(at)[0][0] for clients in (events, steps, calls)]
+            print(f"{name}: gaps: {gap_s[name][0]:.2f} s (202), {gap_s[name][1]:.2f} s (with a key), {gap_s[name][2]:.2f} s (answers)")
+            victim.start()
+    book = settled(cluster, fleet, {**events.accepted, **calls.accepted, **steps.accepted})
+    book.expect_order()
+    expect_one_run_each(fleet, book, list({**events.accepted, **steps.accepted})[::50])
+    for name, gaps in gap_s.items():
+        assert max(gaps) <= GAP_S * SLOW, f"{name}: {gaps}"
+
+
 @pytest.mark.timeout(240)
 def test_leaders_step_down(cluster, fleet):
     """The leaders of the log, of the records and of a consumer give way one after the other: nobody notices."""

@@ -72,6 +72,16 @@ class Cluster:
         name = (answer or {}).get("cluster", {}).get("leader")
         return self.named(name) if name else None
 
+    def lead(self, server, stream, consumer=None):
+        """Makes the server lead the stream (or the consumer)."""
+        what = f"CONSUMER.LEADER.STEPDOWN.{stream}.{consumer}" if consumer else f"STREAM.LEADER.STEPDOWN.{stream}"
+        wish = json.dumps({"placement": {"preferred": f"s{self.servers.index(server)}"}}).encode()
+
+        def leads():
+            return self.leader_of(stream, consumer) is server or (self.ask(what, wish) and self.leader_of(stream, consumer) is server)
+
+        wait_until(leads, f"s{self.servers.index(server)} to lead {stream} {consumer or ''}", 30, every=0.2)
+
     def messages(self, stream):
         """How many it holds; None while nobody says."""
         return (self.ask(f"STREAM.INFO.{stream}") or {}).get("state", {}).get("messages")
@@ -242,9 +252,11 @@ class Clients:
     def count(self):
         return len(self.accepted)
 
-    def gaps(self):
-        """The longest times without any answer, longest first: (seconds, when it began)."""
-        return sorted(((b - a, a) for a, b in zip(self.times, self.times[1:])), reverse=True)[:5]
+    def gaps(self, since=0.0):
+        """The longest times without any answer that ended after `since`, longest first: (seconds, when it began)."""
+        with self._lock:
+            times = list(self.times)
+        return sorted(((b - a, a) for a, b in zip(times, times[1:]) if b >= since), reverse=True)[:5]
 
 
 class Killer:
