@@ -33,7 +33,7 @@ static void duplicate_job(nx_core_job *job)
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(64u << 20);
     nx_event first;
-    in->err = nx_fab_event_get_seq(n->ns, s->pub.seq, &a, &first, &in->detail);
+    in->err = nx_fab_event_get_published(n->ns, &s->pub, &a, &first, &in->detail);
     if (in->err == NX_ENOENT) /* stored once and already trimmed: it was accepted then, and only its id is unknown now */
         nx_error_set(&in->detail, in->err = NX_ECONFLICT, "a duplicate of an event that is no longer in the log");
     if (in->err == NX_OK) {

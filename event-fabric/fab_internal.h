@@ -214,6 +214,8 @@ typedef struct nx_fab_meta {  /* of a JetStream delivery, from its reply subject
 } nx_fab_meta;
 bool nx_fab_meta_parse(const char *reply, nx_fab_meta *ret);
 
+#define NX_FAB_DEDUPE_ID_BYTES 25
+nx_slice nx_fab_dedupe_id(nx_slice key, char out[NX_FAB_DEDUPE_ID_BYTES]); /* Nats-Msg-Id */
 nx_err nx_fab_event_encode(const nx_event *e, nx_slice dedupe_key, nx_slice reply, nx_fab_hdr *h);
 /* Fills an event from a stored message. Slices are lent by the message or lie in the arena. */
 nx_err nx_fab_event_decode(nx_fab_ns *n, natsMsg *m, nx_slice subject, uint64_t seq, uint64_t stored_wall_ns, nx_arena *a, nx_event *ret, nx_error *reterr);
@@ -393,11 +395,15 @@ nx_err nx_fab_kv_write(nx_fab *f, const char *bucket, nx_slice key, nx_slice val
                        uint64_t *ret_revision, nx_error *reterr);
 /* ---- the spare log: nats/spare.c ---- */
 nx_err nx_fab_spare_ensure(nx_fab_ns *n, nx_error *reterr);
-bool nx_fab_spare_takes(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key); /* this event goes there now */
-void nx_fab_spare_open(nx_fab_ns *n);                                          /* any thread: the log has no leader */
-void nx_fab_spare_shut(nx_fab_ns *n);                                          /* nx-fab-up: it has one */
-void nx_fab_spares(nx_fab *f, uint64_t now_ns);                                /* nx-fab-up: moves what is there into the log, keeps the leaders apart */
-static inline bool nx_fab_is_copied(const nx_fab_ns *n)                        /* streams have several copies */
+bool nx_fab_spare_takes(nx_fab_ns *n, const nx_event *e); /* this event goes there now */
+/* An event that was taken there, and dropped when it was moved, because its caller's key had been used before: the id of the first. NX_ENOENT: none such. */
+nx_err nx_fab_spare_first_of(nx_fab_ns *n, const nx_id *id, nx_id *ret, nx_error *reterr);
+/* The subject in the log of what is stored there; false: it is no event. */
+bool nx_fab_spare_subject(const nx_fab_ns *n, nx_slice spare, char out[NX_FAB_SUBJECT_BYTES], nx_slice *ret);
+void nx_fab_spare_open(nx_fab_ns *n);                   /* any thread: the log has no leader */
+void nx_fab_spare_shut(nx_fab_ns *n);                   /* nx-fab-up: it has one */
+void nx_fab_spares(nx_fab *f, uint64_t now_ns);         /* nx-fab-up: moves what is there into the log, keeps the leaders apart */
+static inline bool nx_fab_is_copied(const nx_fab_ns *n) /* streams have several copies */
 {
     return n->o.replicas > 1;
 }

@@ -246,13 +246,11 @@ static int visit_spare_event(void *self, nx_fab_stored *s)
 {
     struct find_event *w = self;
     char subject[NX_FAB_SUBJECT_BYTES];
-    size_t skip = strlen("nx..spare.") + strlen(w->n->name);
     nx_fab_stored moved = *s;
     int r;
 
-    if (s->subject.n <= skip)
+    if (!nx_fab_spare_subject(w->n, s->subject, subject, &moved.subject))
         return 0;
-    moved.subject = nx_slice_make(subject, (size_t)snprintf(subject, sizeof subject, "%s%.*s", w->n->ev_prefix, (int)(s->subject.n - skip), s->subject.p + skip));
     moved.seq = 0;
     r = visit_event(w, &moved);
     s->m = moved.m;
@@ -283,7 +281,7 @@ static nx_err get_late(nx_fab_ns *n, struct find_event *w, const char *filter, u
     return e;
 }
 
-nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *ret, nx_error *reterr)
+static nx_err find_by_id(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *ret, nx_error *reterr)
 {
     uint64_t seq, wall_ns = nx_id_time_ms(id) * NX_NS_PER_MS;
     struct find_event w = {.n = n, .id = id, .a = a, .ret = ret};
@@ -318,6 +316,16 @@ nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *re
         e = get_late(n, &w, filter, wall_ns, reterr);
     if (!e && !w.found)
         e = nx_error_set(reterr, NX_ENOENT, "no event %s: unknown or expired", id->s);
+    return e;
+}
+
+nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *ret, nx_error *reterr)
+{
+    nx_id first;
+    nx_err e = find_by_id(n, id, a, ret, reterr);
+
+    if (e == NX_ENOENT && nx_fab_is_copied(n) && !nx_fab_spare_first_of(n, id, &first, NULL))
+        e = find_by_id(n, &first, a, ret, reterr);
     return e;
 }
 

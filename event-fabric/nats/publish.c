@@ -115,6 +115,7 @@ nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fa
     pub->err = NX_OK;
     pub->seq = 0;
     pub->is_duplicate = false;
+    pub->is_spare = to == NX_FAB_TO_SPARE;
     pthread_mutex_lock(&f->mu);
     if (!atomic_load(&f->link[NX_FAB_HOT]))
         e = NX_EUNAVAIL;
@@ -349,9 +350,9 @@ nx_err nx_fab_publish_event(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key
     unsigned shard = nx_id_shard(&e->event_id);
     nx_err err;
 
-    at = nx_fab_spare_takes(n, e, dedupe_key) ? (size_t)snprintf(subject, sizeof subject, "nx.%s.spare.", n->name) : 0;
-    if (at) { /* its id keeps it from being stored twice */
-        dedupe_key = nx_id_slice(&e->event_id);
+    at = nx_fab_spare_takes(n, e) ? (size_t)snprintf(subject, sizeof subject, "nx.%s.spare.", n->name) : 0;
+    if (at) { /* without a key of its caller its id keeps it from being stored twice */
+        dedupe_key = dedupe_key.n ? dedupe_key : nx_id_slice(&e->event_id);
     } else {
         memcpy(subject, n->ev_prefix, n->ev_prefix_n);
         at = n->ev_prefix_n;

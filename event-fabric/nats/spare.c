@@ -5,8 +5,10 @@
  * there under its event's id before it is removed here, so that it is neither lost nor doubled, whoever moves it and however often. The log remembers
  * ids for its dedupe window; what was here for longer may have been moved by a node that died before it removed it, and is looked for in the log first.
  *
- * Refused meanwhile is what the spare can't keep its promise for: events with a partition key (later ones would overtake them), and those whose
- * caller gave a key against duplicates (only the log knows it). */
+ * An event whose caller gave a key against duplicates is stored under that key, here and when it is moved. Should the log have known the key before,
+ * it drops the event then, and a mark says of whose id it was a duplicate.
+ *
+ * Refused meanwhile are events with a partition key: later ones, which a node stores in the log as soon as that has a leader, would overtake them. */
 #include "nats/lookup.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,11 @@
 #define LOOK_NS (1 * NX_NS_PER_S)
 #define APART_NS (2 * NX_NS_PER_S) /* between two tries to bring the leaders apart; a little different on each node */
 
+static uint64_t window_ns(const nx_fab_ns *n)
+{
+    return n->o.dedupe_window_ns ? n->o.dedupe_window_ns : NX_FAB_DEDUPE_NS;
+}
+
 nx_err nx_fab_spare_ensure(nx_fab_ns *n, nx_error *reterr)
 {
     static const char *const keep[] = {"subjects", "storage", "retention", "max_age", "max_bytes", NULL};
@@ -28,7 +35,7 @@ nx_err nx_fab_spare_ensure(nx_fab_ns *n, nx_error *reterr)
     snprintf(want, sizeof want,
              "{\"name\":\"%s\",\"subjects\":[\"nx.%s.spare.>\"],\"storage\":\"file\",\"retention\":\"limits\",\"discard\":\"new\",\"max_bytes\":%lld,"
              "\"max_age\":0,\"num_replicas\":%u,\"duplicate_window\":%llu,\"allow_direct\":true}",
-             n->spare, n->name, n->o.events_max_bytes ? (long long)n->o.events_max_bytes : -1LL, n->o.replicas, (unsigned long long)NX_NS_PER_S);
+             n->spare, n->name, n->o.events_max_bytes ? (long long)n->o.events_max_bytes : -1LL, n->o.replicas, (unsigned long long)window_ns(n));
     return nx_fab_stream_ensure(n->f, n->spare, nx_slice_cstr(want), keep, reterr);
 }
 
@@ -44,13 +51,45 @@ void nx_fab_spare_shut(nx_fab_ns *n)
 {
     if (nx_clock_ns() - atomic_load(&n->late_ns) < NX_FAB_LATE_NS)
         return; /* its leader answers, but does not take what is published */
-    if (atomic_exchange(&n->is_leaderless, false))
-        nx_log(NX_LOG_INFO, "fabric.leader", "the event log of namespace %s has a leader again", n->name);
+    if (!atomic_exchange(&n->is_leaderless, false))
+        return;
+    n->spare_due_ns = n->apart_due_ns = 0; /* nothing waits there for longer than it must, and the next death may come soon */
+    nx_log(NX_LOG_INFO, "fabric.leader", "the event log of namespace %s has a leader again", n->name);
 }
 
-bool nx_fab_spare_takes(nx_fab_ns *n, const nx_event *e, nx_slice dedupe_key)
+bool nx_fab_spare_takes(nx_fab_ns *n, const nx_event *e)
 {
-    return atomic_load(&n->is_leaderless) && !dedupe_key.n && !e->partition_key.n;
+    return atomic_load(&n->is_leaderless) && !e->partition_key.n;
+}
+
+bool nx_fab_spare_subject(const nx_fab_ns *n, nx_slice spare, char out[NX_FAB_SUBJECT_BYTES], nx_slice *ret)
+{
+    size_t skip = strlen("nx..spare.") + strlen(n->name);
+
+    if (spare.n <= skip)
+        return false;
+    *ret = nx_slice_make(out, (size_t)snprintf(out, NX_FAB_SUBJECT_BYTES, "%s%.*s", n->ev_prefix, (int)(spare.n - skip), spare.p + skip));
+    return ret->n < NX_FAB_SUBJECT_BYTES;
+}
+
+nx_err nx_fab_event_get_published(nx_fab_ns *n, const nx_fab_pub *pub, nx_arena *a, nx_event *ret, nx_error *reterr)
+{
+    char subject[NX_FAB_SUBJECT_BYTES];
+    nx_fab_replies got = {0};
+    nx_fab_stored s;
+    nx_err e;
+
+    if (!pub->is_spare)
+        return nx_fab_event_get_seq(n, pub->seq, a, ret, reterr);
+    e = nx_fab_get_seq(n, n->spare, "waiting event", pub->seq, &got, &s, reterr);
+    if (e == NX_ENOENT)
+        return nx_error_set(reterr, NX_EUNAVAIL, "a duplicate of an event that was moved into the log, which has no leader yet");
+    if (e)
+        return e;
+    e = nx_fab_spare_subject(n, s.subject, subject, &s.subject) ? nx_fab_stored_event(n, &s, a, ret, reterr) : nx_error_set(reterr, NX_ECORRUPT, "no event");
+    ret->stream_seq = 0;
+    nx_fab_replies_done(&got);
+    return e;
 }
 
 /* ---- moving ---------------------------------------------------------------------------------------------------------------------------------- */
@@ -76,7 +115,7 @@ static int note_moved(void *self, nx_fab_stored *s)
 /* A log with too much since then to be read in a few seconds leaves the question open: then an event may be stored, and run, twice. */
 static nx_err find_moved(nx_fab_ns *n, page *p)
 {
-    uint64_t window = n->o.dedupe_window_ns ? n->o.dedupe_window_ns : NX_FAB_DEDUPE_NS, now = nx_clock_wall_ns();
+    uint64_t window = window_ns(n), now = nx_clock_wall_ns();
     nx_fab_stored first;
     nx_err e;
 
@@ -91,6 +130,7 @@ static nx_err find_moved(nx_fab_ns *n, page *p)
 
 typedef struct move {
     bool is_moved; /* it was in the log */
+    nx_id id;      /* its own, where it is stored under a key of its caller; else "" */
     char subject[NX_FAB_SUBJECT_BYTES], hdr_text[NX_FAB_HDR_BYTES];
     nx_fab_ask ask;
     nx_fab_pending pending;
@@ -114,19 +154,63 @@ static nx_err copy_headers(natsMsg *m, nx_fab_hdr *h)
     return h->is_bad ? NX_ELIMIT : NX_OK;
 }
 
+/* Its id, unless it is stored under that. */
+static void note_id(natsMsg *m, nx_id *ret)
+{
+    nx_slice id = nx_fab_stored_event_id(m), dedupe_id = NX_SLICE_NULL;
+    char own[NX_FAB_DEDUPE_ID_BYTES];
+
+    nx_fab_msg_header(m, "Nats-Msg-Id", &dedupe_id);
+    *ret = (nx_id){0};
+    if (!nx_slice_eq(dedupe_id, nx_fab_dedupe_id(id, own)))
+        (void)nx_id_parse(id, ret);
+}
+
 static nx_err move_begin(nx_fab_ns *n, const nx_fab_stored *s, move *ret)
 {
-    size_t skip = (size_t)snprintf(ret->subject, sizeof ret->subject, "nx.%s.spare.", n->name);
+    nx_slice subject;
     nx_fab_hdr h = {.p = ret->hdr_text, .cap = sizeof ret->hdr_text - 1};
-    nx_err e = s->subject.n > skip ? copy_headers(s->m, &h) : NX_EINVAL;
+    nx_err e = nx_fab_spare_subject(n, s->subject, ret->subject, &subject) ? copy_headers(s->m, &h) : NX_EINVAL;
 
     if (e)
         return e;
-    snprintf(ret->subject, sizeof ret->subject, "%s%.*s", n->ev_prefix, (int)(s->subject.n - skip), s->subject.p + skip);
+    note_id(s->m, &ret->id);
     ret->ask = (nx_fab_ask){.subject = ret->subject, .body = nx_slice_make(natsMsg_GetData(s->m), (size_t)natsMsg_GetDataLength(s->m))};
     if (!nx_fab_hdr_split(&h, &ret->ask.hdr_key, &ret->ask.hdr_value))
         return NX_EINVAL;
     return nx_fab_ask_begin(n->f, &ret->ask, &ret->pending, NULL);
+}
+
+#define FIRST_PREFIX "is "
+
+/* Message `seq` of the log is what took the key's place; unless it is the event itself, moved by another node, its id now stands for that one. */
+static nx_err note_first(nx_fab_ns *n, const nx_id *id, uint64_t seq)
+{
+    char text[sizeof FIRST_PREFIX + NX_ID_LEN];
+    nx_fab_replies got = {0};
+    nx_fab_stored s;
+    nx_slice first;
+    nx_err e = nx_fab_get_seq(n, n->events, "event", seq, &got, &s, NULL);
+
+    if (e)
+        return e == NX_ENOENT ? NX_OK : e; /* trimmed: accepted once, and unknown now */
+    first = nx_fab_stored_event_id(s.m);
+    if (!nx_slice_eq(first, nx_id_slice(id)))
+        e = nx_fab_mark_put(n, id, nx_slice_make(text, (size_t)snprintf(text, sizeof text, FIRST_PREFIX "%.*s", NX_ID_LEN, first.n >= NX_ID_LEN ? first.p : "")), NULL);
+    nx_fab_replies_done(&got);
+    return e;
+}
+
+nx_err nx_fab_spare_first_of(nx_fab_ns *n, const nx_id *id, nx_id *ret, nx_error *reterr)
+{
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(1u << 20);
+    nx_slice text;
+    nx_err e = nx_fab_mark_get(n, id, &a, &text, reterr);
+
+    if (e)
+        return e;
+    return nx_slice_starts(text, NX_SLICE(FIRST_PREFIX)) && !nx_id_parse(nx_slice_sub(text, strlen(FIRST_PREFIX), text.n), ret) ? NX_OK : NX_ENOENT;
 }
 
 static nx_err move_end(nx_fab_ns *n, move *m)
@@ -143,7 +227,7 @@ static nx_err move_end(nx_fab_ns *n, move *m)
         return e;
     nx_fab_ack_parse(nx_slice_make(natsMsg_GetData(got.v[0]), (size_t)natsMsg_GetDataLength(got.v[0])), &ack);
     nx_fab_replies_done(&got);
-    return ack.err;
+    return !ack.err && ack.is_duplicate && m->id.s[0] ? note_first(n, &m->id, ack.seq) : ack.err;
 }
 
 static nx_err purge_below(nx_fab_ns *n, uint64_t seq)

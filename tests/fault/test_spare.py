@@ -1,6 +1,7 @@
 """The spare log alone: what was accepted while the log had no leader is kept there over the death of every node, is found, and gets into the log once."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -21,9 +22,11 @@ def cluster(tmp_path):
 
 
 @pytest.fixture
-def fleet(tmp_path, cluster, guests):
+def fleet(tmp_path, cluster, guests, request):
+    window = getattr(request, "param", f"{round(1000 * SLOW)}ms")
+
     def settings(project):
-        return {"dedupe_window": f"{round(1000 * SLOW)}ms", "functions": [function("load", project.module(guests.rust("probe.rs")))]}
+        return {"dedupe_window": window, "functions": [function("load", project.module(guests.rust("probe.rs")))]}
 
     with Fleet(tmp_path, cluster, settings) as fleet:
         yield fleet
@@ -119,3 +122,66 @@ def test_one_that_was_moved_and_not_removed_is_not_moved_again(cluster, fleet):
     pause(2 + SLOW)  # past the log's dedupe window
     start_all(fleet)
     settled(cluster, fleet, accepted)
+
+
+def post(fleet, key, number=0):
+    """(event id, whether it is called a duplicate) of an event with this Idempotency-Key, once a node takes it."""
+    def taken():
+        node = fleet.nodes[number]
+        answer = node.client.post(f"{node.url}/events/load", content=f"key {key}", headers={"Idempotency-Key": key})
+        assert answer.status_code in (202, 503), answer.text
+        return answer.json() if answer.status_code == 202 else None
+
+    answer = wait_until(taken, f"the event with the key {key} to be taken", 10, every=0.05, on_failure=fleet.log)
+    return answer["event_id"], answer.get("duplicate", False)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("fleet", ["2m"], indirect=True)
+def test_keys_against_duplicates_hold_there_too(cluster, fleet):
+    """An event with an Idempotency-Key is taken while the log has no leader, once; one whose key the log knew before is dropped later, and its id stands
+    for the first."""
+    before, _ = post(fleet, "before")
+    assert post(fleet, "before", 1) == (before, True)
+    victim = kill_leader_of_log(cluster, fleet)
+    fresh, is_duplicate = post(fleet, "fresh")
+    kept = cluster.messages(SPARE)
+    again = post(fleet, "before")
+    assert cluster.leader_of(EVENTS) is None and kept, "the log had a leader: nothing was tested"
+    assert not is_duplicate and post(fleet, "fresh") == (fresh, True)
+    assert again[0] != before and not again[1], "only the log knows this key"
+    wait_for_leader(cluster, victim)
+    book = settled(cluster, fleet, {before: (0, ""), fresh: (0, "")})
+    assert list(book.events) == [before, fresh]
+    expect_one_run_each(fleet, book, [before, fresh])
+    assert post(fleet, "fresh", 1) == (fresh, True) and post(fleet, "before", 2) == (before, True)
+    for node in fleet.nodes:
+        assert node.client.get(f"{node.admin_url}/api/v1/events/{again[0]}").json()["event_id"] == before
+
+
+@pytest.mark.timeout(240)
+def test_a_run_is_recorded_once_the_records_have_a_leader(cluster, fleet):
+    """The leader of the records dies while a run executes: its outcome is kept, and recorded and answered when there is another one; it does not run again."""
+    victim, other = cluster.servers[:2]
+    wait_until(cluster.is_whole, "all servers", 60, every=0.2)
+    cluster.lead(victim, "NX_RUNS_default")
+    cluster.lead(other, EVENTS)
+    cluster.lead(other, EVENTS, "fn-load")
+
+    def started():
+        return sum(node.log().count("Function 'load' started") for node in fleet.nodes)
+
+    before = started()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(fleet.nodes[0].call, "load", "sleep 1500", wait=30)
+        wait_until(lambda: started() > before, "the run", 10, every=0.02, on_failure=fleet.log)
+        victim.kill()
+        at = time.monotonic()
+        status = wait_until(lambda: answer.done() and answer.result().status_code, "the answer", 30, every=0.05, on_failure=fleet.log)
+        print(f"answered {time.monotonic() - at:.2f} s after the kill")
+    wait_for_leader(cluster, victim)
+    assert status == 200, answer.result().text
+    assert started() == before + 1
+    event_id = answer.result().headers["nexus-event-id"]
+    assert [r["status"] for r in fleet.nodes[1].runs(event=event_id)] == ["ok"]
+    assert any("it is tried again" in node.log() for node in fleet.nodes)

@@ -93,6 +93,7 @@ typedef struct nx_fab_pub {
     nx_err err;
     uint64_t seq; /* of the stored message, or of the first one when is_duplicate */
     bool is_duplicate;
+    bool is_spare; /* it is in the spare log, for want of a leader of the log, and `seq` is of that one */
     uint64_t fab_private[4];
 } nx_fab_pub;
 
@@ -236,6 +237,8 @@ bool nx_fab_msg_is_placed(const nx_fab_msg *m); /* cheap */
 
 nx_err nx_fab_event_get(nx_fab_ns *n, const nx_id *id, nx_arena *a, nx_event *ret, nx_error *reterr); /* NX_ENOENT: unknown or expired */
 nx_err nx_fab_event_get_seq(nx_fab_ns *n, uint64_t seq, nx_arena *a, nx_event *ret, nx_error *reterr);
+/* The same of what was published, or, where that was a duplicate, of the first. NX_EUNAVAIL: that one is moved from the spare log into the log. */
+nx_err nx_fab_event_get_published(nx_fab_ns *n, const nx_fab_pub *pub, nx_arena *a, nx_event *ret, nx_error *reterr);
 /* Full id, unique suffix (>= 4 characters, among the newest 100,000), or "@last". NX_ENOENT, NX_ECONFLICT (several; reterr lists up to five). */
 nx_err nx_fab_event_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *reterr);
 nx_err nx_fab_run_resolve(nx_fab_ns *n, nx_slice text, nx_id *ret, nx_error *reterr);
