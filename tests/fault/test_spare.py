@@ -89,7 +89,13 @@ def test_what_waits_there_is_found_by_its_id(cluster, fleet):
     ids = list(accepted)[-6:]
 
     def find(number):
-        event = fleet.nodes[number % 3].client.get(f"{fleet.nodes[number % 3].admin_url}/api/v1/events/{ids[number]}")
+        node = fleet.nodes[number % 3]
+
+        def answered():
+            event = node.client.get(f"{node.admin_url}/api/v1/events/{ids[number]}")
+            return event if "reconnecting" not in event.text else None  # its server was the one that died
+
+        event = wait_until(answered, "the node to have a server", 10, every=0.05, on_failure=node.log)
         return event.status_code, event.text
 
     with ThreadPoolExecutor(6) as pool:
