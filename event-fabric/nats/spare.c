@@ -98,8 +98,7 @@ nx_err nx_fab_event_get_published(nx_fab_ns *n, const nx_fab_pub *pub, nx_arena 
 typedef struct page {
     nx_fab_replies got;
     bool is_moved[MOVE_BATCH + 1];
-    uint64_t looked_ns; /* when that was looked for */
-    unsigned at;        /* the next one to be moved */
+    unsigned at; /* the next one to be moved */
 } page;
 
 static int note_moved(void *self, nx_fab_stored *s)
@@ -113,8 +112,7 @@ static int note_moved(void *self, nx_fab_stored *s)
     return 0;
 }
 
-/* What another node moves from now on the log remembers for its window; a quarter of that later it is asked again (move_some()).
- * A log with too much since then to be read in a few seconds leaves the question open: then an event may be stored, and run, twice. */
+/* A log with too much since then to be read in a few seconds leaves the question open: then an event may be stored, and run, twice. */
 static nx_err find_moved(nx_fab_ns *n, page *p)
 {
     uint64_t window = window_ns(n), now = nx_clock_wall_ns();
@@ -122,7 +120,6 @@ static nx_err find_moved(nx_fab_ns *n, page *p)
     nx_err e;
 
     memset(p->is_moved, 0, sizeof p->is_moved);
-    p->looked_ns = nx_clock_ns();
     if (!p->got.n || !nx_fab_stored_read(p->got.v[0], &first) || (now >= first.wall_ns && now - first.wall_ns < window / 2))
         return NX_OK;
     e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .wall_ns = first.wall_ns > SKEW_NS ? first.wall_ns - SKEW_NS : 0, .batch = MOVE_BATCH, .is_exact = true}, note_moved, p, NULL);
@@ -252,7 +249,7 @@ static nx_err move_some(nx_fab_ns *n, page *p, move *v, uint64_t *ret_seq)
 {
     unsigned n_begun = 0;
     uint64_t seqs[MOVE_AT_ONCE];
-    nx_err e = nx_clock_ns() - p->looked_ns > window_ns(n) / 4 ? find_moved(n, p) : NX_OK;
+    nx_err e = NX_OK;
 
     for (; !e && n_begun < MOVE_AT_ONCE && p->at < p->got.n; p->at++) {
         nx_fab_stored s;
