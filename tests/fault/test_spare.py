@@ -191,5 +191,5 @@ def test_a_run_is_recorded_once_the_records_have_a_leader(cluster, fleet):
     event_id = answer.result().headers["nexus-event-id"]
     runs = fleet.nodes[1].runs(event=event_id)
     assert [r["status"] for r in runs] == ["ok"]
-    assert datetime.fromisoformat(runs[0]["started_at"]).timestamp() < at, "what ran before the kill was not recorded, but another attempt"
+    assert datetime.fromisoformat(runs[0]["time"]).timestamp() < at, "what ran before the kill was not recorded, but another attempt"
     assert any("it is tried again" in node.log() for node in fleet.nodes)
