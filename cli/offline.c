@@ -209,7 +209,7 @@ int nx_cli_offline_replay(const nx_cli *c, const char *name, nx_slice bundle, co
         code = nx_cli_secrets_open(c, &secrets);
     if (code == NX_CLI_OK)
         code = nx_cli_offline_open(c, is_debug, &o);
-    if (code != NX_CLI_OK)
+    if (code != NX_CLI_OK || !b)
         return code;
     tell_of_redaction(c, b);
     nx_replay_how how = {.is_other_code = against != NULL};

@@ -108,7 +108,7 @@ static void test_a_message_without_lines(void **state)
 /* nats.c's own collector would wake a thread for each message. */
 static void test_who_destroys_a_message_frees_it(void **state)
 {
-    Dl_info ours, found;
+    Dl_info ours = {0}, found = {0};
     void *lib = dlopen("libnats.so.3.4", RTLD_LAZY | RTLD_NOLOAD);
 
     (void)state;

@@ -78,7 +78,7 @@ static bool is_at_rest(void *self)
 {
     struct rest *r = self;
     char pattern[128];
-    struct stat now;
+    struct stat now = {0};
     glob_t found = {0};
 
     snprintf(pattern, sizeof pattern, "%s/nats/store/jetstream/*/streams/NX_EVENTS_default/obs.nexus", r->fx->dir);

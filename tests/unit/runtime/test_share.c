@@ -55,7 +55,7 @@ static nx_rt_program *busy(unsigned ms)
         }
         nx_rt_program_unref(p);
     }
-    (void)snprintf(text, sizeof text, wat, (unsigned long long)(turns_a_ms * ms));
+    (void)snprintf(text, sizeof text, wat, 0ULL + turns_a_ms * ms);
     return rt_help_load_wat(text);
 }
 
