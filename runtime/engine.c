@@ -27,6 +27,7 @@
 #endif
 #if NX_ENGINE_STATIC                                                                /* the C API of the shared library has no such setting */
 void nx_engine_pool_scan_dirty_pages(wasmtime_pooling_allocation_config_t *config); /* scripts/deps/static/lib.rs */
+bool nx_engine_table_func(wasmtime_context_t *context, const wasmtime_table_t *table, uint64_t index, wasmtime_func_t *ret);
 #endif
 
 const char *nx_rt_engine_linkage(void)
@@ -108,6 +109,19 @@ wasm_config_t *nx_rt_engine_config(void)
     wasmtime_config_memory_guard_size_set(c, GUARD_BYTES);
     wasmtime_config_memory_init_cow_set(c, true);
     return c;
+}
+
+bool nx_rt_engine_table_func(wasmtime_context_t *context, const wasmtime_table_t *table, uint64_t index, wasmtime_func_t *ret)
+{
+    memset(ret, 0, sizeof *ret);
+#if NX_ENGINE_STATIC
+    return nx_engine_table_func(context, table, index, ret);
+#else
+    wasmtime_val_t v;
+    if (!wasmtime_table_get(context, table, index, &v) || v.kind != WASMTIME_FUNCREF) return false;
+    if (v.of.funcref.store_id) *ret = v.of.funcref; /* of an empty one the rest is undefined */
+    return true;
+#endif
 }
 
 /* Idle instances may hold half as much as mapped modules. */

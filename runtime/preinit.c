@@ -20,7 +20,7 @@ typedef struct preinit {
     wasmtime_store_t *store;
     wasmtime_context_t *context;
     wasmtime_instance_t instance;
-    wasmtime_val_t *elements; /* of all tables, before */
+    wasmtime_func_t *elements; /* of all tables, before */
     size_t n_elements;
     bool is_reactor;  /* it exports _initialize, which is where its library reads the environment, once */
     char called[160]; /* the host call that was made */
@@ -117,19 +117,19 @@ static nx_err each_element(preinit *p, bool is_after, bool *ret_same, nx_error *
         uint64_t n = wasmtime_table_size(p->context, &t);
         if (n > NX_RT_TABLE_ELEMENTS) return nx_error_set(reterr, NX_EMODULE, "a table of %llu elements", (unsigned long long)n);
         if (!is_after) {
-            wasmtime_val_t *grown = realloc(p->elements, (p->n_elements + (size_t)n + 1) * sizeof *grown);
+            wasmtime_func_t *grown = realloc(p->elements, (p->n_elements + (size_t)n + 1) * sizeof *grown);
             if (!grown) return nx_error_set(reterr, NX_ENOMEM, "out of memory");
             p->elements = grown;
             p->n_elements += (size_t)n;
         }
         for (uint64_t k = 0; k < n; k++, at++) {
-            wasmtime_val_t v;
-            if (at >= p->n_elements || !wasmtime_table_get(p->context, &t, k, &v) || v.kind != WASMTIME_FUNCREF) {
+            wasmtime_func_t v;
+            if (at >= p->n_elements || !nx_rt_engine_table_func(p->context, &t, k, &v)) {
                 *ret_same = false;
                 return NX_OK;
             }
             if (!is_after) p->elements[at] = v;
-            else if (memcmp(&p->elements[at].of.funcref, &v.of.funcref, sizeof v.of.funcref) != 0) *ret_same = false;
+            else if (memcmp(&p->elements[at], &v, sizeof v) != 0) *ret_same = false;
         }
     }
     if (at != p->n_elements) *ret_same = false;

@@ -73,7 +73,7 @@ static nx_err read_globals(nx_rt_sections *s, nx_arena *a, nx_error *reterr)
         g->type = nx_rt_take(&c, 2);
         if (c.is_bad) break;
         g->is_mutable = (uint8_t)g->type.p[1] == 1;
-        if (g->is_mutable && (g->type.p[0] < 0x7c || g->type.p[0] > 0x7f)) /* f64, f32, i64, i32 */
+        if (g->is_mutable && (unsigned char)g->type.p[0] - 0x7cu > 3) /* 0x7c to 0x7f: f64, f32, i64, i32 */
             return nx_error_set(reterr, NX_EMODULE, "the module has a variable of a type that can't be kept (global %u)", s->n_globals - 1);
         g->init = take_constant(&c);
     }

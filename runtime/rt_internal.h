@@ -32,6 +32,8 @@ typedef struct nx_rt_class {
 
 /* The settings of every engine of this program. Code compiled under them runs in any class. NULL: out of memory. */
 wasm_config_t *nx_rt_engine_config(void);
+/* A table's element; false where it is none of a function. An empty one is all zeros. */
+bool nx_rt_engine_table_func(wasmtime_context_t *context, const wasmtime_table_t *table, uint64_t index, wasmtime_func_t *ret);
 nx_rt_class_id nx_rt_class_for(uint64_t memory_bytes);
 /* programs_mu is held. */
 nx_err nx_rt_class_open_locked(nx_rt *r, nx_rt_class_id id, nx_error *reterr);
