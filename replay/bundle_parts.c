@@ -148,8 +148,10 @@ static int read_extension(void *self, nx_slice key, const nx_json *value)
 
 static bool is_hex(nx_slice s, size_t digits)
 {
+    static const char hex[] = "0123456789abcdef";
+
     for (size_t i = 0; i < s.n; i++)
-        if (!memchr("0123456789abcdef", s.p[i], 16))
+        if (!memchr(hex, s.p[i], sizeof hex - 1))
             return false;
     return s.n == digits || s.n == 0;
 }
