@@ -1,5 +1,6 @@
 /* limits.c: how many modules the system lets one process map. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 
 #include "rt_internal.h"
@@ -12,12 +13,11 @@
 
 uint64_t nx_rt_mappings_max(void)
 {
-    unsigned long n = 65530; /* the kernel's default */
+    char text[32] = "";
     FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
-    if (!f) return n;
-    if (fscanf(f, "%lu", &n) != 1) n = 65530;
-    (void)fclose(f);
-    return n;
+    uint64_t n = f && fgets(text, sizeof text, f) ? strtoull(text, NULL, 10) : 0;
+    if (f) (void)fclose(f);
+    return n ? n : 65530; /* the kernel's default */
 }
 
 unsigned nx_rt_mapped_limit(void)
