@@ -205,8 +205,13 @@ nx_err nx_core_slot_expect_timers(nx_core_slot *s, const nx_core_fn *fn, const n
 nx_err nx_core_slot_consume(nx_core_slot *s, nx_core_fn *fn, const nx_core_timed *timed, nx_error *reterr)
 {
     const nx_fn_config *f = fn->settings;
-    nx_core_gate_set_rule(s->gate, &(nx_core_gate_rule){.limit = f->singleton.n ? 1 : f->concurrency, .is_keyed = f->concurrency_key.n || f->singleton.n, .is_singleton = f->singleton.n > 0, .is_cancel = nx_slice_eq_cstr(f->singleton, "cancel")},
-                          s->node->keys, s->name);
+    nx_core_gate_rule rule = {
+        .limit = f->singleton.n ? 1 : f->concurrency,
+        .is_keyed = f->concurrency_key.n || f->singleton.n,
+        .is_singleton = f->singleton.n > 0,
+        .is_cancel = nx_slice_eq_cstr(f->singleton, "cancel"),
+    };
+    nx_core_gate_set_rule(s->gate, &rule, s->node->keys, s->name);
     nx_err err = consume_events(s, fn, nx_core_pause_get(s->node->pauses, fn->name, NULL), reterr);
     if (err == NX_OK)
         err = nx_core_slot_expect_timers(s, fn, timed, reterr);

@@ -118,6 +118,8 @@ nx_err nx_fab_request(nx_fab *f, const nx_fab_ask *ask, nx_fab_replies *ret, nx_
 void nx_fab_replies_done(nx_fab_replies *r);
 /* BLOCKING. Request to <js prefix>.<subject>; parses the answer. An API error becomes an nx_err; *ret_api_code (may be NULL) is its err_code. */
 nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, int *ret_api_code, nx_error *reterr);
+/* BLOCKING: removes the messages below sequence `keep_from` (0: all) whose subject is the filter's (NULL: all). */
+nx_err nx_fab_stream_purge(nx_fab *f, const char *stream, const char *filter, uint64_t keep_from, nx_error *reterr);
 nx_err nx_fab_api_within(nx_fab *f, const char *subject, nx_slice body, uint64_t timeout_ns, nx_json **ret, int *ret_api_code, nx_error *reterr); /* 0: NX_FAB_REQUEST_NS */
 nx_err nx_fab_api_error(int code, int err_code, nx_slice why);
 void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab */
@@ -176,6 +178,7 @@ void nx_fab_hdr_add_encoded(nx_fab_hdr *h, const char *key, nx_slice value); /* 
 nx_err nx_fab_hdr_set(const nx_fab_hdr *h, natsMsg *m);
 bool nx_fab_hdr_split(const nx_fab_hdr *h, nx_slice *ret_key, nx_slice *ret_value); /* NUL-terminated; false when spoilt or empty */
 
+nx_err nx_fab_send(nx_fab *f, natsMsg *take_m); /* once, without an answer: NX_EUNAVAIL without a connection */
 nx_err nx_fab_publish(nx_fab *f, nx_fab_ns *ns, const char *subject, const nx_fab_hdr *hdr, nx_slice data, nx_fab_pub *pub, nx_error *reterr);
 void nx_fab_pub_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab */
 void nx_fab_pubs_fail(nx_fab *f);                                            /* nx-fab: the hot link is gone */
@@ -227,7 +230,7 @@ typedef struct nx_fab_lines {
 void nx_fab_lines_of(natsMsg *m, nx_fab_lines *ret);
 bool nx_fab_lines_next(nx_fab_lines *l, nx_slice *ret_key, nx_slice *ret_value);
 bool nx_fab_msg_header(natsMsg *m, const char *key, nx_slice *ret);
-bool nx_fab_msg_status(natsMsg *m, nx_slice *ret_status, nx_slice *ret_text);
+bool nx_fab_msg_status(natsMsg *m, nx_slice *ret_status, nx_slice *ret_text); /* ret_text may be NULL; false: none, as of every message with data */
 bool nx_fab_is_placed_subject(const nx_fab_ns *n, nx_slice subject);
 /* placed.c */
 void nx_fab_placed_filter(const nx_fab_ns *n, nx_slice function, int shard, char *out, size_t out_bytes); /* shard -1: all */

@@ -73,21 +73,12 @@ static nx_err copy(const nx_fab_msg *m, const nx_id *node, natsMsg **ret)
 
 nx_err nx_fab_msg_give(nx_fab_msg *m, const nx_id *node)
 {
-    nx_fab *f = m->c->f;
     natsMsg *nm = NULL;
     nx_err e = copy(m, node, &nm);
 
     if (e)
         return e;
-    pthread_mutex_lock(&f->mu);
-    nx_fab_link *l = atomic_load(&f->link[NX_FAB_HOT]);
-    if (l && natsConnection_PublishMsg(l->nc, nm) == NATS_OK) {
-        nx_fab_link_flush_unlock(f, l, f->n_inflight <= NX_FAB_DIRECT_INFLIGHT);
-    } else {
-        pthread_mutex_unlock(&f->mu);
-        e = NX_EUNAVAIL;
-    }
-    natsMsg_Destroy(nm);
+    e = nx_fab_send(m->c->f, nm);
     if (!e)
         nx_fab_msg_drop(m);
     return e;

@@ -83,11 +83,14 @@ bool nx_fab_msg_status(natsMsg *m, nx_slice *ret_status, nx_slice *ret_text)
     size_t n = 0;
 
     nx_fab_lines_of(m, &l);
+    if (natsMsg_GetDataLength(m))
+        l.status = NX_SLICE_NULL;
     while (n < l.status.n && l.status.p[n] != ' ')
         n++;
     *ret_status = nx_slice_sub(l.status, 0, n);
     while (n < l.status.n && l.status.p[n] == ' ')
         n++;
-    *ret_text = nx_slice_sub(l.status, n, l.status.n);
+    if (ret_text)
+        *ret_text = nx_slice_sub(l.status, n, l.status.n);
     return ret_status->n > 0;
 }

@@ -34,19 +34,11 @@ static nx_err push(nx_fab_replies *r, natsMsg *m)
     return NX_OK;
 }
 
-/* A message without data that carries a status (100, 204, 404, 503 …) in its header line. */
-static bool is_status(natsMsg *m, nx_slice *ret)
-{
-    nx_slice text;
-
-    return natsMsg_GetDataLength(m) == 0 && nx_fab_msg_status(m, ret, &text);
-}
-
 void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)
 {
     nx_fab_req *r;
     nx_slice status = NX_SLICE_NULL;
-    bool has_status = is_status(m, &status);
+    bool has_status = nx_fab_msg_status(m, &status, NULL);
 
     pthread_mutex_lock(&f->mu);
     r = slot < NX_FAB_REQUESTS ? &f->reqs[slot] : NULL;
@@ -249,6 +241,24 @@ nx_err nx_fab_api_within(nx_fab *f, const char *subject, nx_slice body, uint64_t
 nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, int *ret_api_code, nx_error *reterr)
 {
     return nx_fab_api_within(f, subject, body, 0, ret, ret_api_code, reterr);
+}
+
+nx_err nx_fab_stream_purge(nx_fab *f, const char *stream, const char *filter, uint64_t keep_from, nx_error *reterr)
+{
+    char subject[160], body[NX_FAB_SUBJECT_BYTES + 64], below[32] = "";
+    nx_json *answer = NULL;
+    nx_err e;
+
+    snprintf(subject, sizeof subject, "STREAM.PURGE.%s", stream);
+    if (keep_from)
+        snprintf(below, sizeof below, "\"seq\":%llu", (unsigned long long)keep_from);
+    if (filter)
+        snprintf(body, sizeof body, "{\"filter\":\"%s\"%s%s}", filter, keep_from ? "," : "", below);
+    else
+        snprintf(body, sizeof body, "{%s}", below);
+    e = nx_fab_api(f, subject, nx_slice_cstr(body), &answer, NULL, reterr);
+    nx_json_free(answer);
+    return e;
 }
 
 /* An absent member is empty. */

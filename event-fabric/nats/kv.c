@@ -56,9 +56,9 @@ static nx_slice msg_data(natsMsg *m)
 
 static bool has_status(natsMsg *m)
 {
-    nx_slice status, text;
+    nx_slice status;
 
-    return !natsMsg_GetDataLength(m) && nx_fab_msg_status(m, &status, &text);
+    return nx_fab_msg_status(m, &status, NULL);
 }
 
 static uint64_t header_u64(natsMsg *m, const char *key)
@@ -482,7 +482,7 @@ void nx_fab_kv_watch_by_stream(nx_fab *f, natsMsg *m)
 /* nx-fab. A heartbeat, or the end of a pull. */
 void nx_fab_kv_watch_status(nx_fab *f, unsigned ns_slot, uint32_t gen, natsMsg *m)
 {
-    nx_slice status, text;
+    nx_slice status;
     bool is_expired = false;
     nx_fab_ns *n = NULL;
 
@@ -490,7 +490,7 @@ void nx_fab_kv_watch_status(nx_fab *f, unsigned ns_slot, uint32_t gen, natsMsg *
     if (ns_slot < f->n_ns)
         n = f->ns[ns_slot];
     pthread_mutex_unlock(&f->mu);
-    if (!n || !nx_fab_msg_status(m, &status, &text))
+    if (!n || !nx_fab_msg_status(m, &status, NULL))
         return;
     pthread_mutex_lock(&n->mu);
     if (n->watch_gen == gen) {

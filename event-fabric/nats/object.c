@@ -380,19 +380,6 @@ nx_err nx_fab_artifacts_list(nx_fab_ns *n, nx_arena *a, nx_fab_artifact **ret, u
     return e;
 }
 
-static nx_err purge(nx_fab_ns *n, const char *subject, uint64_t up_to, nx_error *reterr)
-{
-    char api[160], body[400];
-    nx_json *j = NULL;
-    nx_err e;
-
-    snprintf(api, sizeof api, "STREAM.PURGE.%s", n->artifacts.stream);
-    snprintf(body, sizeof body, up_to ? "{\"filter\":\"%s\",\"seq\":%llu}" : "{\"filter\":\"%s\"}", subject, (unsigned long long)up_to + 1);
-    e = nx_fab_api(n->f, api, nx_slice_cstr(body), &j, NULL, reterr);
-    nx_json_free(j);
-    return e;
-}
-
 nx_err nx_fab_artifact_delete(nx_fab_ns *n, const nx_fab_artifact *x, nx_error *reterr)
 {
     char name[NX_SHA256_HEX + 1], subject[256], chunks[256], meta[512], text[128], number[24];
@@ -420,8 +407,9 @@ nx_err nx_fab_artifact_delete(nx_fab_ns *n, const nx_fab_artifact *x, nx_error *
     nx_fab_hdr_add(&h, "Nats-Expected-Last-Subject-Sequence", nx_slice_make(number, (size_t)snprintf(number, sizeof number, "%llu", (unsigned long long)x->seq)));
     e = nx_fab_publish_sync(n->f, subject, &h, nx_slice_make(meta, (size_t)len), &seq, reterr);
     if (!e)
-        e = purge(n, chunks, 0, reterr);
+        e = nx_fab_stream_purge(n->f, n->artifacts.stream, chunks, 0, reterr);
     if (!e)
-        e = purge(n, subject, seq, reterr); /* the deletion has been told to whoever watches; kept, such words would fill the bucket */
+        /* The deletion has been told to whoever watches; kept, such words would fill the bucket. */
+        e = nx_fab_stream_purge(n->f, n->artifacts.stream, subject, seq + 1, reterr);
     return e;
 }

@@ -27,6 +27,11 @@ static unsigned take_slot(nx_fab *f)
     return i;
 }
 
+static uint64_t sent_ns(const nx_fab_slot *s)
+{
+    return s->deadline_ns - NX_FAB_PUBLISH_NS;
+}
+
 static nx_fab_pub *free_slot(nx_fab *f, unsigned i)
 {
     nx_fab_slot *s = &f->slots[i];
@@ -64,6 +69,22 @@ static nx_err build(const char *subject, const char *reply, const nx_fab_hdr *hd
     }
     *ret = m;
     return NX_OK;
+}
+
+nx_err nx_fab_send(nx_fab *f, natsMsg *take_m)
+{
+    nx_fab_link *l;
+    bool is_sent;
+
+    pthread_mutex_lock(&f->mu);
+    l = atomic_load(&f->link[NX_FAB_HOT]);
+    is_sent = l && natsConnection_PublishMsg(l->nc, take_m) == NATS_OK;
+    if (is_sent)
+        nx_fab_link_flush_unlock(f, l, f->n_inflight <= NX_FAB_DIRECT_INFLIGHT);
+    else
+        pthread_mutex_unlock(&f->mu);
+    natsMsg_Destroy(take_m);
+    return is_sent ? NX_OK : NX_EUNAVAIL;
 }
 
 /* Sends unless the slot was ended meanwhile (the connection went: done() was or will be called, so the call counts as made). */
@@ -182,11 +203,9 @@ static void note_full(nx_fab_ns *ns, nx_err e)
 /* A duplicate is found before its turn to be stored. */
 static void note_answer(nx_fab_ns *ns, const nx_fab_slot *s, const nx_fab_ack *ack)
 {
-    uint64_t sent_ns = s->deadline_ns - NX_FAB_PUBLISH_NS;
-
     ns->acked_ns[s->to] = nx_clock_ns();
-    if (!ack->err && !ack->is_duplicate && sent_ns > ns->stored_sent_ns[s->to])
-        ns->stored_sent_ns[s->to] = sent_ns;
+    if (!ack->err && !ack->is_duplicate && sent_ns(s) > ns->stored_sent_ns[s->to])
+        ns->stored_sent_ns[s->to] = sent_ns(s);
 }
 
 void nx_fab_pub_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m)
@@ -235,7 +254,7 @@ static void note_late(nx_fab *f, uint64_t now_ns)
     nx_fab_ns *late = NULL;
 
     pthread_mutex_lock(&f->mu);
-    if (f->oldest != NX_FAB_NIL && f->slots[f->oldest].to == NX_FAB_TO_LOG && f->slots[f->oldest].deadline_ns - NX_FAB_PUBLISH_NS + NX_FAB_LATE_NS <= now_ns)
+    if (f->oldest != NX_FAB_NIL && f->slots[f->oldest].to == NX_FAB_TO_LOG && sent_ns(&f->slots[f->oldest]) + NX_FAB_LATE_NS <= now_ns)
         late = f->slots[f->oldest].ns;
     pthread_mutex_unlock(&f->mu);
     if (!late)
@@ -259,17 +278,13 @@ void nx_fab_pubs_homeless(nx_fab *f, nx_fab_dest to)
  * harm (an event's caller repeats it as after any 503, a run's first record counts); waiting for what nobody got costs those who wait seconds. */
 static bool is_homeless(const nx_fab *f, const nx_fab_slot *s, uint64_t now_ns)
 {
-    uint64_t sent_ns = s->deadline_ns - NX_FAB_PUBLISH_NS;
-
-    return f->homeless_ns[s->to] > sent_ns && now_ns - s->ns->acked_ns[s->to] >= NX_FAB_HOMELESS_NS;
+    return f->homeless_ns[s->to] > sent_ns(s) && now_ns - s->ns->acked_ns[s->to] >= NX_FAB_HOMELESS_NS;
 }
 
 /* What was sent later was stored, and a leader stores in turn: this one went to an earlier leader, which was paused or cut off with it. */
 static bool is_left_behind(const nx_fab_slot *s, uint64_t now_ns)
 {
-    uint64_t sent_ns = s->deadline_ns - NX_FAB_PUBLISH_NS;
-
-    return now_ns - sent_ns >= NX_FAB_LATE_NS && s->ns->stored_sent_ns[s->to] > sent_ns;
+    return now_ns - sent_ns(s) >= NX_FAB_LATE_NS && s->ns->stored_sent_ns[s->to] > sent_ns(s);
 }
 
 static void refuse_lost(nx_fab *f, uint64_t now_ns)
@@ -286,7 +301,7 @@ static void refuse_lost(nx_fab *f, uint64_t now_ns)
             const nx_fab_slot *s = &f->slots[i];
 
             next = s->next; /* free_slot() makes it the free list's */
-            if (s->deadline_ns - NX_FAB_PUBLISH_NS + NX_FAB_HOMELESS_NS > now_ns)
+            if (sent_ns(s) + NX_FAB_HOMELESS_NS > now_ns)
                 break; /* as all behind it */
             if (s->ns && nx_fab_is_copied(s->ns) && (is_homeless(f, s, now_ns) || is_left_behind(s, now_ns)))
                 pubs[n++] = free_slot(f, i);
@@ -441,7 +456,6 @@ nx_err nx_fab_reply(nx_fab *f, nx_slice reply_subject, int status, nx_slice cont
     char subject[NX_FAB_SUBJECT_BYTES], text[2048], number[16];
     nx_fab_hdr h = {.p = text, .cap = sizeof text};
     natsMsg *m = NULL;
-    nx_fab_link *l;
     nx_err e;
 
     /* Only an inbox of ours: the subject came with an event, and an event may come from anywhere. */
@@ -456,14 +470,5 @@ nx_err nx_fab_reply(nx_fab *f, nx_slice reply_subject, int status, nx_slice cont
     e = build(subject, NULL, &h, body, &m);
     if (e)
         return e;
-    pthread_mutex_lock(&f->mu);
-    l = atomic_load(&f->link[NX_FAB_HOT]);
-    if (l && natsConnection_PublishMsg(l->nc, m) == NATS_OK) {
-        nx_fab_link_flush_unlock(f, l, f->n_inflight <= NX_FAB_DIRECT_INFLIGHT);
-    } else {
-        pthread_mutex_unlock(&f->mu);
-        e = NX_EUNAVAIL;
-    }
-    natsMsg_Destroy(m);
-    return e;
+    return nx_fab_send(f, m);
 }

@@ -230,19 +230,6 @@ static nx_err move_end(nx_fab_ns *n, move *m)
     return !ack.err && ack.is_duplicate && m->id.s[0] ? note_first(n, &m->id, ack.seq) : ack.err;
 }
 
-static nx_err purge_below(nx_fab_ns *n, uint64_t seq)
-{
-    char subject[96], body[48];
-    nx_json *answer = NULL;
-    nx_err e;
-
-    snprintf(subject, sizeof subject, "STREAM.PURGE.%s", n->spare);
-    snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)seq);
-    e = nx_fab_api(n->f, subject, nx_slice_cstr(body), &answer, NULL, NULL);
-    nx_json_free(answer);
-    return e;
-}
-
 /* Up to MOVE_AT_ONCE of the page; *ret_seq: behind the last of them that is in the log. Messages come in their order, so nothing lies between two
  * of them. */
 static nx_err move_some(nx_fab_ns *n, page *p, move *v, uint64_t *ret_seq)
@@ -292,7 +279,7 @@ static nx_err move_page(nx_fab_ns *n, uint64_t *seq, page *p, move *v, bool *ret
     nx_fab_replies_done(&p->got);
     *ret_more = done > *seq;
     if (*ret_more) {
-        nx_err purged = purge_below(n, done);
+        nx_err purged = nx_fab_stream_purge(n->f, n->spare, NULL, done, NULL);
 
         *count += done - *seq;
         *seq = done;

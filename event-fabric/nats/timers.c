@@ -194,25 +194,12 @@ nx_err nx_fab_timer_set_sync(nx_fab_ns *n, const nx_fab_timer *t, bool only_new,
     return e ? e : nx_fab_publish_sync(n->f, w.subject, &w.hdr, NX_SLICE_NULL, &seq, reterr);
 }
 
-static nx_err purge(nx_fab_ns *n, const char *filter, nx_error *reterr)
-{
-    char api[128], body[NX_FAB_SUBJECT_BYTES + 32];
-    nx_json *j = NULL;
-    nx_err e;
-
-    snprintf(api, sizeof api, "STREAM.PURGE.%s", n->timers);
-    snprintf(body, sizeof body, "{\"filter\":\"%s\"}", filter);
-    e = nx_fab_api(n->f, api, nx_slice_cstr(body), &j, NULL, reterr);
-    nx_json_free(j);
-    return e;
-}
-
 nx_err nx_fab_timer_cancel(nx_fab_ns *n, const nx_fab_timer *t, nx_error *reterr)
 {
     char subject[NX_FAB_SUBJECT_BYTES];
     nx_err e = timer_subject(n, "at", t, subject, sizeof subject, reterr);
 
-    return e ? e : purge(n, subject, reterr);
+    return e ? e : nx_fab_stream_purge(n->f, n->timers, subject, 0, reterr);
 }
 
 void nx_fab_timers_forget(nx_fab_ns *n, nx_slice function)
@@ -221,7 +208,7 @@ void nx_fab_timers_forget(nx_fab_ns *n, nx_slice function)
     nx_error err = NX_ERROR_INIT;
 
     snprintf(filter, sizeof filter, "nx.%s.timer.*.*.%.*s.>", n->name, NX_SLICE_FMT(function));
-    if (purge(n, filter, &err))
+    if (nx_fab_stream_purge(n->f, n->timers, filter, 0, &err))
         nx_log(NX_LOG_WARN, "fabric.timers", "the timers of function %.*s, which is gone, were not removed: %s", NX_SLICE_FMT(function), err.msg);
 }
 

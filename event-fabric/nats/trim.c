@@ -149,14 +149,8 @@ static nx_err ack_floor(nx_fab_ns *n, uint64_t last_seq, uint64_t cut, uint64_t 
 
 static nx_err purge_step(nx_fab *f, const char *stream, uint64_t keep_from)
 {
-    char subject[128], body[64];
-    nx_json *j = NULL;
-    nx_err e;
+    nx_err e = nx_fab_stream_purge(f, stream, NULL, keep_from, NULL);
 
-    snprintf(subject, sizeof subject, "STREAM.PURGE.%s", stream);
-    snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)keep_from);
-    e = nx_fab_api(f, subject, nx_slice_cstr(body), &j, NULL, NULL);
-    nx_json_free(j);
     if (!e)
         nx_obs_inc(f->metrics.purged);
     return e;
@@ -320,9 +314,8 @@ void nx_fab_ns_probe_room(nx_fab_ns *n)
 /* A write to a subject that no consumer's filter means (too few tokens) and no reader takes for an event. NX_EUNAVAIL: not acknowledged. */
 static nx_err probe_write(nx_fab_ns *n, const char *stream, const char *kind)
 {
-    char subject[160], body[160];
+    char subject[160];
     nx_fab_replies got = {0};
-    nx_json *j = NULL;
     nx_err e;
 
     snprintf(subject, sizeof subject, "nx.%s.%s.probe", n->name, kind);
@@ -330,10 +323,7 @@ static nx_err probe_write(nx_fab_ns *n, const char *stream, const char *kind)
     nx_fab_replies_done(&got); /* a refusal is an answer: a full log is not a stuck one */
     if (e)
         return e;
-    snprintf(body, sizeof body, "{\"filter\":\"%s\"}", subject);
-    snprintf(subject, sizeof subject, "STREAM.PURGE.%s", stream);
-    nx_fab_api(n->f, subject, nx_slice_cstr(body), &j, NULL, NULL);
-    nx_json_free(j);
+    nx_fab_stream_purge(n->f, stream, subject, 0, NULL);
     return NX_OK;
 }
 

@@ -1,4 +1,5 @@
 #include "fab_test.h"
+#include "fab_internal.h"
 #include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -215,4 +216,21 @@ bool fab_is_ready(void *fx)
 bool fab_is_not_ready(void *fx)
 {
     return !fab_is_ready(fx);
+}
+
+uint32_t fab_lives(fix *fx)
+{
+    uint32_t n;
+
+    pthread_mutex_lock(&fx->f->mu);
+    n = fx->f->lives;
+    pthread_mutex_unlock(&fx->f->mu);
+    return n;
+}
+
+bool fab_is_reconnected(void *reconnect)
+{
+    struct fab_reconnect *r = reconnect;
+
+    return fab_lives(r->fx) >= r->lives + NX_FAB_LINKS && fab_is_ready(r->fx);
 }

@@ -60,4 +60,12 @@ nx_fab_msg *inbox_next(inbox *b, unsigned timeout_ms); /* NULL: nothing came */
 void wait_until(bool (*is_so)(void *self), void *self, unsigned timeout_ms);
 bool fab_is_ready(void *fx); /* for wait_until(), with a fix */
 bool fab_is_not_ready(void *fx);
+
+/* Connected anew since `lives` was taken: not ready may be over before a busy machine has looked. */
+struct fab_reconnect {
+    fix *fx;
+    uint32_t lives;
+};
+uint32_t fab_lives(fix *fx);
+bool fab_is_reconnected(void *reconnect); /* for wait_until() */
 #endif

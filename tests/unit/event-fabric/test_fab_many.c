@@ -92,34 +92,12 @@ static bool is_at_rest(void *self)
     return nx_clock_ns() - r->since_ns > 500 * NX_NS_PER_MS;
 }
 
-struct reconnect {
-    fix *fx;
-    uint32_t lives;
-};
-
-static uint32_t lives_of(fix *fx)
-{
-    uint32_t n;
-
-    pthread_mutex_lock(&fx->f->mu);
-    n = fx->f->lives;
-    pthread_mutex_unlock(&fx->f->mu);
-    return n;
-}
-
-static bool is_reconnected(void *self)
-{
-    struct reconnect *r = self;
-
-    return lives_of(r->fx) >= r->lives + NX_FAB_LINKS && nx_fab_is_ready(r->fx->f, NULL);
-}
-
 static void kill_server(fix *fx)
 {
-    struct reconnect r = {fx, lives_of(fx)};
+    struct fab_reconnect r = {fx, fab_lives(fx)};
 
     kill(nx_fab_server_pid(fx->server), SIGKILL);
-    wait_until(is_reconnected, &r, 20000);
+    wait_until(fab_is_reconnected, &r, 20000);
 }
 
 static void test_what_many_acknowledged_stays_so_over_a_kill(void **state)

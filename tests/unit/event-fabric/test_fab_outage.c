@@ -11,29 +11,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Connected anew since: not ready may be over before a busy machine has looked. */
-struct reconnect {
-    fix *fx;
-    uint32_t lives;
-};
-
-static uint32_t lives_of(fix *fx)
-{
-    uint32_t n;
-
-    pthread_mutex_lock(&fx->f->mu);
-    n = fx->f->lives;
-    pthread_mutex_unlock(&fx->f->mu);
-    return n;
-}
-
-static bool is_reconnected(void *self)
-{
-    struct reconnect *r = self;
-
-    return lives_of(r->fx) >= r->lives + NX_FAB_LINKS && fab_is_ready(r->fx);
-}
-
 static bool is_thread_stopped(int pid, const char *thread)
 {
     char path[320], text[256] = "";
@@ -234,9 +211,9 @@ static void test_consumers_go_on_after_a_restart_and_hand_out_everything(void **
         publish(fx, "t", "1", NULL);
     held = inbox_next(&box, 5000); /* in hand over the restart */
     assert_non_null(held);
-    lives = lives_of(fx);
+    lives = fab_lives(fx);
     kill(nx_fab_server_pid(fx->server), SIGKILL);
-    wait_until(is_reconnected, &(struct reconnect){fx, lives}, 20000);
+    wait_until(fab_is_reconnected, &(struct fab_reconnect){fx, lives}, 20000);
     for (int i = 0; i < 20; i++)
         publish(fx, "t", "2", NULL);
     nx_fab_msg_ack(held);
