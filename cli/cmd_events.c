@@ -77,9 +77,8 @@ static void print_field(const char *name, nx_slice value)
     putchar('\n');
 }
 
-static void print_event(const nx_json *root)
+static void print_fields(const nx_json *root)
 {
-    const nx_json *event = nx_json_get(root, "event");
     char size[16];
     nx_cli_format_bytes(nx_json_get_u64(root, "size_bytes", 0), size);
     print_field("event", nx_json_get_str(root, "event_id"));
@@ -93,17 +92,70 @@ static void print_event(const nx_json *root)
     print_field("content type", nx_json_get_str(root, "content_type"));
     print_field("caused by", nx_json_get_str(root, "cause"));
     print_field("size", nx_slice_cstr(size));
-    const nx_json *data = nx_json_get(event, "data");
+}
+
+/* JSON on one line, every token as it stands: a number may have more digits than any type here. */
+static nx_err append_on_one_line(nx_buf *out, nx_slice json)
+{
+    bool is_in_string = false;
+    nx_err e = NX_OK;
+    for (size_t i = 0; i < json.n && e == NX_OK; i++) {
+        char ch = json.p[i];
+        if (is_in_string && ch == '\\' && i + 1 < json.n)
+            e = nx_buf_append_char(out, json.p[i++]);
+        else if (ch == '"')
+            is_in_string = !is_in_string;
+        else if (!is_in_string && (ch == ' ' || ch == '\n' || ch == '\r' || ch == '\t'))
+            continue;
+        if (e == NX_OK)
+            e = nx_buf_append_char(out, json.p[i]);
+    }
+    return e;
+}
+
+static void print_data(nx_slice event)
+{
     NX_CLEANUP(nx_buf_done)
     nx_buf text = NX_BUF_INIT(NX_CLI_REPLY_BYTES);
-    if (!data) {
-        if (nx_json_get(event, "data_base64"))
+    nx_slice data;
+    nx_json *value = NULL;
+    if (nx_json_member_bytes(event, NX_SLICE("data"), &data) != NX_OK) {
+        if (nx_json_member_bytes(event, NX_SLICE("data_base64"), &data) == NX_OK)
             print_field("data", NX_SLICE("binary; see it with --data"));
-    } else if (nx_json_typeof(data) == NX_JSON_STR) {
-        print_field("data", nx_json_str(data));
-    } else if (nx_json_dump(data, &text) == NX_OK) {
+    } else if (data.p[0] == '"' && nx_json_parse(data, NX_CLI_REPLY_BYTES, &value, NULL) == NX_OK) {
+        print_field("data", nx_json_str(value));
+    } else if (append_on_one_line(&text, data) == NX_OK) {
         print_field("data", nx_buf_view(&text));
     }
+    nx_json_free(value);
+}
+
+/* The event's data is shown as it came in. It isn't read with the rest: JSON may say what a reader of values refuses (an integer of more
+ * than 64 bits, one key twice). */
+static int print_event(const nx_cli *c, nx_slice body)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf rest = NX_BUF_INIT(NX_CLI_REPLY_BYTES);
+    nx_slice event = NX_SLICE_NULL;
+    nx_json *root = NULL;
+    nx_err e = NX_OK;
+    if (nx_json_member_bytes(body, NX_SLICE("event"), &event) == NX_OK) {
+        size_t from = (size_t)(event.p - body.p);
+        e = nx_buf_append_slice(&rest, nx_slice_sub(body, 0, from));
+        if (e == NX_OK)
+            e = nx_buf_append_cstr(&rest, "null");
+        if (e == NX_OK)
+            e = nx_buf_append_slice(&rest, nx_slice_sub(body, from + event.n, body.n));
+    }
+    if (e != NX_OK)
+        return nx_cli_fail(c, e, "%s", nx_err_text(e));
+    int code = nx_cli_answer_json(c, event.p ? nx_buf_view(&rest) : body, &root);
+    if (code == NX_CLI_OK) {
+        print_fields(root);
+        print_data(event);
+    }
+    nx_json_free(root);
+    return code;
 }
 
 static int run_show(nx_cli *c)
@@ -118,17 +170,19 @@ static int run_show(nx_cli *c)
     int code = nx_cli_ask(c, &(nx_cli_request){.method = "GET", .path = p}, &reply);
     if (code != NX_CLI_OK)
         return code;
-    if (!wants_data)
-        return nx_cli_print_one(c, &reply, print_event);
     nx_slice body = nx_buf_view(&reply.body);
-    if (isatty(STDOUT_FILENO)) {
+    if (!wants_data && c->json) {
+        printf("%.*s\n", NX_SLICE_FMT(nx_slice_trim(body)));
+    } else if (!wants_data) {
+        code = print_event(c, body);
+    } else if (isatty(STDOUT_FILENO)) {
         nx_cli_print_safe(stdout, body);
         putchar('\n');
     } else {
         fwrite(body.p, 1, body.n, stdout);
     }
     nx_buf_done(&reply.body);
-    return NX_CLI_OK;
+    return code;
 }
 
 static const nx_cli_flag show_flags[] = {

@@ -186,6 +186,19 @@ def test_tables_for_people(node):
     assert "for people" in node.nexus("runs", "show", "@last").stdout
 
 
+@pytest.mark.parametrize("data", ['{"id": 123456789012345678901234567890}', '{"far": 1e999}', '{"a": 1, "a": 2}', '["\\ud800"]', '[1.10, "a b\\" c"]',
+                                  '{"a": 1,\n  "b": [2]}\n', '"plain"'])
+def test_event_is_shown_whatever_its_json_says(node, data):
+    """Readers of values refuse some of it, or write another number than came in."""
+    event_id = node.publish("probe", data, headers={"Content-Type": "application/json"})
+    node.run_of(event_id)
+    shown = node.nexus("events", "show", event_id).stdout.splitlines()
+    assert shown[0].split() == ["event", event_id]
+    kept = "plain" if data == '"plain"' else re.sub(r'[ \n](?![bc])', "", data)
+    assert shown[-1].split(None, 1) == ["data", kept]
+    assert data.strip() in node.nexus("events", "show", event_id, "--json").stdout
+
+
 def test_terminal_control_characters_of_others_are_shown_not_sent(node):
     event_id = node.publish("probe", "say \033[31mred\033[0m \x07bell")
     node.run_of(event_id)
