@@ -104,6 +104,22 @@ def test_what_could_not_be_written_is_exit_code_74(node, arguments):
     assert result.returncode == 74 and "standard output" in result.stderr, result
 
 
+@pytest.mark.parametrize("command", ["logs", "events list --json", "version"])
+def test_closed_standard_output_is_exit_code_74(node, command):
+    """A connection would get its number, and be written to."""
+    node.publish("nobody.takes.it", b"1")
+    result = subprocess.run(["bash", "-c", f"exec {NEXUS} {command} >&-"], cwd=node.project.dir, env=environment(NEXUS_ADMIN_URL=node.admin_url),
+                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert result.returncode == 74 and "standard output" in result.stderr, result
+
+
+def test_node_runs_with_closed_standard_streams(project, guests):
+    project.write({"functions": [function("probe", project.module(guests.rust("probe.rs")))]})
+    with Node(project, wrapper=["bash", "-c", 'exec "$0" "$@" <&- >&- 2>&-']) as node:
+        assert node.call("probe", "still here").text == "still here"
+        node.stop(expect=74)  # what it logged could not be written
+
+
 def test_json_of_every_command_is_objects_with_keys_in_snake_case(node, tmp_path):
     event = node.publish("probe", b"hello")
     node.run_of(event)
