@@ -332,8 +332,8 @@ static void report_twin_route(nx_cfg_ctx *x, const nx_fn_config *first, const nx
         snprintf(suggestion, sizeof suggestion, "to run on the same events, write on: {event: %.*s} instead",
                  NX_SLICE_FMT(nx_slice_sub(twin->http_path, 8, 180)));
     nx_cfg_issue(x, *mark_in(nx_cfg_fn_marks(x, i), "functions[].on.http.path"), fn_path(i, "on.http.path", path), suggestion,
-                 "%.*s %.*s is the route of %.*s (line %u) already", NX_SLICE_FMT(twin->http_method), NX_SLICE_FMT(nx_slice_sub(twin->http_path, 0, 100)),
-                 NX_SLICE_FMT(first->name), first->line);
+                 "%.*s %.*s is the route of %.*s%sline %u%s already", NX_SLICE_FMT(twin->http_method), NX_SLICE_FMT(nx_slice_sub(twin->http_path, 0, 100)),
+                 NX_SLICE_FMT(first->name), first->name.n ? " (" : "the function on ", first->line, first->name.n ? ")" : "");
 }
 
 static bool is_same_route(const nx_fn_config *f, const nx_fn_config *g)

@@ -56,9 +56,14 @@ static int run(nx_cli *c)
     char file[NX_CLI_PATH_BYTES];
     nx_error e = NX_ERROR_INIT;
     struct stat st;
-    if (c->n_args == 0)
+    const char *named = nx_cli_flag_text(c, "file");
+    if (named && c->n_args)
+        return nx_cli_fail_usage(c, "name the file once: as an argument or by --file");
+    if (c->n_args)
+        named = c->args[0];
+    if (!named)
         e.code = nx_cli_project_find(file, sizeof file, &e);
-    else if (snprintf(file, sizeof file, stat(c->args[0], &st) == 0 && S_ISDIR(st.st_mode) ? "%s/" NX_CLI_PROJECT_FILE : "%s", c->args[0]) >=
+    else if (snprintf(file, sizeof file, stat(named, &st) == 0 && S_ISDIR(st.st_mode) ? "%s/" NX_CLI_PROJECT_FILE : "%s", named) >=
              (int)sizeof file)
         e.code = nx_error_set(&e, NX_EINVAL, "the path is too long");
     if (e.code != NX_OK)
@@ -102,6 +107,7 @@ static int run(nx_cli *c)
 }
 
 static const nx_cli_flag flags[] = {
+    {.name = "file", .letter = 'f', .value = "FILE", .kind = NX_CLI_FILE, .help = "The same as <file>, as other commands take it."},
     {.name = "no-code", .help = "Do not look at the modules that `code` names: before they are built."},
     {.name = "no-functions", .help = "A file without functions is fine too: settings of `nexus serve`."},
     {0},

@@ -380,6 +380,16 @@ def test_validate_looks_into_modules(tmp_path, guests):
     assert project.nexus("validate", "--no-code").returncode == 0
 
 
+def test_validate_takes_the_file_as_other_commands_do(project):
+    project.write("version: v1\nfunctions:\n  - {name: A, on: {http: {path: /a}}, code: f}\n  - {name: b, on: {http: {path: /a}}, code: f}\n")
+    said = [nexus("validate", "--no-code", *file, cwd=project.dir.parent, check=False) for file in
+            (["-f", project.file], ["--file", project.dir], [project.file], [project.dir])]
+    assert {(r.returncode, r.stdout) for r in said} == {(2, said[0].stdout)}
+    assert "POST /a is the route of the function on line 3 already" in said[0].stdout
+    twice = nexus("validate", "-f", project.file, project.file, check=False)
+    assert twice.returncode == 2 and "once" in twice.stderr
+
+
 def test_validate_is_content_with_a_good_file(node):
     assert node.project.nexus("validate").returncode == 0
 
