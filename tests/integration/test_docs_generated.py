@@ -105,6 +105,34 @@ def test_troubleshooting_quotes_what_the_program_says():
     assert not missing, "\n".join(missing)
 
 
+def commands_named():
+    """(page, command) for what prose names and for blocks that are not run."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "ROADMAP.md", *sorted(DOCS.glob("*.md")), *sorted((ROOT / "examples").glob("*/README.md"))]
+    for path in pages:
+        text = re.sub(r"^ *```(?!sh no-run).*?^ *```", "", path.read_text(encoding="utf-8"), flags=re.S | re.M)
+        for found in re.finditer(r"`(?:build/)?nexus ([a-z-][^`\n]*)`|^(?:build/)?nexus ([a-z-].+)$", text, re.M):
+            yield path.name, (found[1] or found[2]).partition(" #")[0].partition(" | ")[0]
+
+
+def test_every_command_that_a_page_names_exists():
+    """What is shown in blocks is run by test_docs; here what is named beside them, with its flags."""
+    general = nexus("--help").stdout
+    verbs = re.findall(r"^  ([a-z]+(?: [a-z]+)?)  ", general.partition("Commands\n")[2], re.M)
+    helps = {verb: general + nexus(*verb.split(), "--help").stdout for verb in verbs}
+    groups = {verb.split()[0] for verb in verbs}
+    commands, wrong = list(commands_named()), []
+    for page_name, command in commands:
+        words = command.split()
+        verb = next((v for v in (" ".join(words[:2]), words[0]) if v in helps), None)
+        if not verb:
+            wrong += [f"{page_name}: {command}"] if words[0] not in groups else []
+            continue
+        wrong += [f"{page_name}: {command}: {flag}" for flag in re.findall(r"(?<!\S)(--?[a-zA-Z][a-z-]*)", command)
+                  if not re.search(rf"(?<![\w-]){flag}(?![\w-])", helps[verb])]
+    assert len(commands) > 100
+    assert not wrong, "\n".join(wrong)
+
+
 def test_every_metric_of_a_node_is_documented_with_its_kind(project, guests):
     project.write({"functions": [function("hello", project.module(guests.wat("answer.wat", TEXT="hello", LENGTH=5)))]})
     with Node(project) as node:
@@ -123,9 +151,17 @@ def samples(language):
             for text in re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)]
 
 
+def whole(text):
+    """A file of settings from the part that a page shows."""
+    if text.startswith(" "):
+        on = "" if re.search("^    on:", text, re.M) else "    on: {event: user.created}\n"
+        text = f"functions:\n  - name: shown\n    code: ./shown.wasm\n{on}{text}"
+    return text if text.startswith("version: v1\n") else f"version: v1\n{text}"
+
+
 def test_settings_shown_are_valid(tmp_path):
-    shown = [(name, text) for name, text in samples("yaml") if text.startswith("version: v1\n")]
-    assert len(shown) >= 4
+    shown = [(name, whole(text)) for name, text in samples("yaml")]
+    assert len(shown) >= 15
     for name, text in shown:
         file = tmp_path / "nexus.yaml"
         file.write_text(text)
