@@ -36,22 +36,25 @@ nx_core_fn *nx_core_fn_set_find(const nx_core_fn_set *s, const char *name); /* n
 void nx_core_fn_set_done(nx_core_fn_set *s);
 
 /* ---- slot.c; under apply_mu where it says nothing else */
-/* Functions whose timers the server has a consumer for. */
-typedef struct nx_core_timed {
+/* What the server has of functions' consumers. */
+typedef struct nx_core_consumers {
     nx_arena arena;
-    const char **v;
-    unsigned n; /* sorted */
-} nx_core_timed;
-nx_err nx_core_timed_read(nx_node *n, nx_core_timed *ret, nx_error *reterr); /* BLOCKING; any thread */
-void nx_core_timed_done(nx_core_timed *t);                                   /* a zeroed one is allowed */
+    const char **timed; /* functions whose timers it has one for, sorted */
+    unsigned n_timed;
+    nx_fab_seen *seen; /* of those that are to be opened; NULL: each is asked for */
+} nx_core_consumers;
+nx_err nx_core_consumers_read(nx_node *n, nx_core_consumers *ret, nx_error *reterr); /* BLOCKING; any thread: `timed` */
+void nx_core_consumers_done(nx_core_consumers *c);                                   /* a zeroed one is allowed */
+/* BLOCKING, after the former: `seen`, of functions that have no slot yet. */
+nx_err nx_core_consumers_see(nx_node *n, nx_core_fn *const *fns, unsigned n_fns, nx_core_consumers *c, nx_error *reterr);
 
 nx_core_slot *nx_core_slot_find(const nx_node *n, const char *name); /* under apply_mu or snap_mu */
 void nx_core_slot_link(nx_node *n, nx_core_slot *s);                 /* this and the next under both */
 nx_core_slot *nx_core_slot_unlink(nx_node *n, nx_core_slot **at);
 /* BLOCKING: a slot whose consumers run with this function's filters; the function itself is put in by the swap. */
-nx_err nx_core_slot_open(nx_node *n, nx_core_fn *fn, const nx_core_timed *timed, nx_core_slot **ret, nx_error *reterr);
-nx_err nx_core_slot_consume(nx_core_slot *s, nx_core_fn *fn, const nx_core_timed *timed, nx_error *reterr); /* BLOCKING: one that was closed */
-nx_err nx_core_slot_expect_timers(nx_core_slot *s, const nx_core_fn *fn, const nx_core_timed *timed, nx_error *reterr);
+nx_err nx_core_slot_open(nx_node *n, nx_core_fn *fn, const nx_core_consumers *there, nx_core_slot **ret, nx_error *reterr);
+nx_err nx_core_slot_consume(nx_core_slot *s, nx_core_fn *fn, const nx_core_consumers *there, nx_error *reterr); /* BLOCKING: one that was closed */
+nx_err nx_core_slot_expect_timers(nx_core_slot *s, const nx_core_fn *fn, const nx_core_consumers *there, nx_error *reterr);
 void nx_core_slot_close(nx_core_slot *s, bool remove); /* BLOCKING */
 void nx_core_slot_free(nx_core_slot *s);
 void nx_core_slot_set(nx_core_slot *s, nx_core_fn *take_fn);

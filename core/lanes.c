@@ -450,7 +450,7 @@ static nx_core_lane *lane_new(nx_core_slot *s, const nx_core_past *past)
     return l;
 }
 
-nx_err nx_core_lanes_open(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, nx_error *reterr)
+nx_err nx_core_lanes_open(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, const nx_fab_seen *seen, nx_error *reterr)
 {
     nx_core_past past;
     nx_err err = nx_core_past_of_settings(s->node, fn, &past, reterr);
@@ -471,6 +471,7 @@ nx_err nx_core_lanes_open(nx_core_slot *s, const nx_core_fn *fn, bool is_paused,
             .start_seq = past.is_over ? 0 : past.from_seq,
             .successor_of = (const char *const[]){plain, NULL},
             .is_paused = is_paused,
+            .seen = seen,
             .on_msg = on_msg,
             .on_unpinned = on_unpinned,
             .self = l,

@@ -17,7 +17,7 @@ typedef struct nx_core_place {
 } nx_core_place;
 
 /* BLOCKING: the lanes of a function, with consumers that take its types; all or none. */
-nx_err nx_core_lanes_open(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, nx_error *reterr);
+nx_err nx_core_lanes_open(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, const nx_fab_seen *seen, nx_error *reterr);
 /* BLOCKING: closes consumers, gives back what is held. Runs go on. */
 void nx_core_lanes_close(nx_core_slot *s, bool remove);
 void nx_core_lane_depth(nx_core_lane *l, uint64_t *ret_pending, uint64_t *ret_inflight); /* under the slot's mu */

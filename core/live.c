@@ -6,12 +6,18 @@
 
 #define LOAD_AGAIN_NS (5 * NX_NS_PER_S)
 
-/* ret_absent: the settings (a reference), where only the program could not be had. */
-static nx_err load_version(nx_node *n, const char *name, const char *version, nx_core_fn **ret, nx_config **ret_absent, nx_error *reterr)
+/* The registry's functions, listed at once: thousands of versions are not asked for one after the other. */
+typedef struct listing {
+    nx_kv *v; /* by key */
+    unsigned n;
+} listing;
+
+/* from: NULL: the version is asked for. ret_absent: the settings (a reference), where only the program could not be had. */
+static nx_err load_version(nx_node *n, const listing *from, const char *name, const char *version, nx_core_fn **ret, nx_config **ret_absent, nx_error *reterr)
 {
     nx_core_stored sv;
     nx_rt_program *program = NULL;
-    nx_err err = nx_core_stored_get(n, name, version, &sv, reterr);
+    nx_err err = from ? nx_core_stored_find(from->v, from->n, name, version, &sv, reterr) : nx_core_stored_get(n, name, version, &sv, reterr);
     if (err != NX_OK)
         return err;
     err = nx_core_program_get(n, &sv.artifact, sv.settings->memory_bytes, &program, reterr);
@@ -27,17 +33,17 @@ static nx_err load_version(nx_node *n, const char *name, const char *version, nx
 nx_err nx_core_fn_of_version(nx_node *n, const char *name, const char *version, nx_core_fn **ret, nx_error *reterr)
 {
     nx_config *absent = NULL;
-    nx_err err = load_version(n, name, version, ret, &absent, reterr);
+    nx_err err = load_version(n, NULL, name, version, ret, &absent, reterr);
     nx_config_unref(absent);
     return err;
 }
 
 /* The version that gets most, with the others at hand. */
-static nx_err load_split(nx_node *n, const char *name, const nx_core_split *s, nx_core_fn **ret, nx_config **ret_absent, nx_error *reterr)
+static nx_err load_split(nx_node *n, const listing *from, const char *name, const nx_core_split *s, nx_core_fn **ret, nx_config **ret_absent, nx_error *reterr)
 {
     const nx_core_share *most = nx_core_split_main(s);
     nx_core_fn *fn = NULL;
-    nx_err err = load_version(n, name, most->version, &fn, ret_absent, reterr);
+    nx_err err = load_version(n, from, name, most->version, &fn, ret_absent, reterr);
     if (err != NX_OK || s->n == 1) {
         *ret = fn;
         return err;
@@ -49,7 +55,7 @@ static nx_err load_split(nx_node *n, const char *name, const nx_core_split *s, n
         fn->others->split = *s;
     for (unsigned i = 0; err == NX_OK && i < s->n; i++)
         if (&s->v[i] != most)
-            err = load_version(n, name, s->v[i].version, &fn->others->v[i], ret_absent, reterr);
+            err = load_version(n, from, name, s->v[i].version, &fn->others->v[i], ret_absent, reterr);
     if (err == NX_OK)
         *ret = fn;
     else
@@ -80,7 +86,7 @@ static nx_err without(nx_node *n, nx_core_fn *running, nx_config *take_absent, n
 }
 
 /* One function as `live` says. */
-static nx_err add(nx_node *n, const char *name, const nx_core_split *live, const nx_core_fn_set *now, nx_core_fn_set *set, nx_error *reterr)
+static nx_err add(nx_node *n, const listing *from, const char *name, const nx_core_split *live, const nx_core_fn_set *now, nx_core_fn_set *set, nx_error *reterr)
 {
     nx_core_fn *running = nx_core_fn_set_find(now, name), *fn = NULL;
     nx_config *absent = NULL;
@@ -88,7 +94,7 @@ static nx_err add(nx_node *n, const char *name, const nx_core_split *live, const
     char text[NX_CORE_SPLIT_MAX * 48];
     if (runs_already(running, live))
         return nx_core_fn_set_add(set, nx_core_fn_ref(running));
-    e.code = load_split(n, name, live, &fn, &absent, &e);
+    e.code = load_split(n, from, name, live, &fn, &absent, &e);
     if (e.code == NX_OK)
         return nx_core_fn_set_add(set, fn);
     nx_core_split_text(live, text, sizeof text);
@@ -107,7 +113,7 @@ nx_err nx_core_stored_function(nx_node *n, const char *name, const nx_core_fn *n
         *ret = nx_core_fn_ref((nx_core_fn *)(uintptr_t)now);
         return NX_OK;
     }
-    err = load_split(n, name, &live.split, ret, &absent, reterr);
+    err = load_split(n, NULL, name, &live.split, ret, &absent, reterr);
     nx_config_unref(absent);
     return err;
 }
@@ -116,18 +122,17 @@ nx_err nx_core_stored_functions(nx_node *n, const nx_core_fn_set *now, nx_core_f
 {
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(512u << 20); /* every stored version's settings, for a moment */
-    nx_kv *all = NULL;
-    unsigned count = 0;
-    nx_err err = nx_fab_kv_list(n->ns, "fn.", &a, &all, &count, reterr);
-    for (unsigned i = 0; err == NX_OK && i < count; i++) {
+    listing all = {0};
+    nx_err err = nx_fab_kv_list(n->ns, "fn.", &a, &all.v, &all.n, reterr);
+    for (unsigned i = 0; err == NX_OK && i < all.n; i++) {
         nx_slice function, alias;
         nx_core_alias live;
         char name[NX_FUNCTION_NAME_BYTES + 1];
-        if (!nx_core_alias_key_parse(all[i].key, &function, &alias) || !nx_slice_eq_cstr(alias, NX_CORE_LIVE) || nx_slice_to_cstr(function, name, sizeof name) != NX_OK ||
+        if (!nx_core_alias_key_parse(all.v[i].key, &function, &alias) || !nx_slice_eq_cstr(alias, NX_CORE_LIVE) || nx_slice_to_cstr(function, name, sizeof name) != NX_OK ||
             nx_core_fn_set_find(set, name))
             continue;
-        if (nx_core_alias_parse(all[i].value, &live) == NX_OK)
-            err = add(n, name, &live.split, now, set, reterr);
+        if (nx_core_alias_parse(all.v[i].value, &live) == NX_OK)
+            err = add(n, &all, name, &live.split, now, set, reterr);
         else
             nx_log(NX_LOG_ERROR, "function.not_loaded", "function '%s' is not running: its alias 'live' is damaged", name);
     }

@@ -269,21 +269,21 @@ static void restore_consumers(nx_node *n, const nx_core_fn_set *now)
         if (!fn || has_filters_of(s, fn))
             continue;
         nx_core_slot_close(s, false);
-        if (nx_core_slot_consume(s, fn, &(nx_core_timed){.n = 0}, &e) != NX_OK)
+        if (nx_core_slot_consume(s, fn, &(nx_core_consumers){0}, &e) != NX_OK)
             nx_log(NX_LOG_ERROR, "function.no_consumer", "%s; it gets no events until the next reload", e.msg);
     }
 }
 
-static nx_err open_one(nx_node *n, nx_core_fn *fn, const nx_core_timed *timed, nx_core_slot **ret_fresh, nx_error *reterr)
+static nx_err open_one(nx_node *n, nx_core_fn *fn, const nx_core_consumers *there, nx_core_slot **ret_fresh, nx_error *reterr)
 {
     nx_core_slot *s = nx_core_slot_find(n, fn->name), *made = NULL;
     if (s && has_filters_of(s, fn))
-        return nx_core_slot_expect_timers(s, fn, timed, reterr);
+        return nx_core_slot_expect_timers(s, fn, there, reterr);
     if (s) { /* the durable consumer keeps its place; only its filters change */
         nx_core_slot_close(s, false);
-        return nx_core_slot_consume(s, fn, timed, reterr);
+        return nx_core_slot_consume(s, fn, there, reterr);
     }
-    nx_err err = nx_core_slot_open(n, fn, timed, &made, reterr);
+    nx_err err = nx_core_slot_open(n, fn, there, &made, reterr);
     if (err == NX_OK) {
         made->next = *ret_fresh;
         *ret_fresh = made;
@@ -291,15 +291,32 @@ static nx_err open_one(nx_node *n, nx_core_fn *fn, const nx_core_timed *timed, n
     return err;
 }
 
+/* Of those that have no slot yet: at a start these are all. */
+static nx_err see_consumers(nx_node *n, const nx_core_fn_set *set, nx_core_consumers *there, nx_error *reterr)
+{
+    unsigned count = 0;
+    nx_core_fn **fresh = calloc(set->n + 1u, sizeof(nx_core_fn *));
+    if (!fresh)
+        return nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    for (unsigned i = 0; i < set->n; i++)
+        if (!nx_core_slot_find(n, set->v[i]->name))
+            fresh[count++] = set->v[i];
+    nx_err err = count ? nx_core_consumers_see(n, fresh, count, there, reterr) : NX_OK;
+    free(fresh);
+    return err;
+}
+
 /* `only`: the others have not changed; NULL: any may have. */
 static nx_err open_consumers(nx_node *n, const nx_core_fn_set *set, nx_core_fn *only, nx_core_slot **ret_fresh, nx_error *reterr)
 {
-    nx_core_timed timed = {0};
-    nx_err err = nx_core_timed_read(n, &timed, reterr);
+    nx_core_consumers there = {0};
+    nx_err err = nx_core_consumers_read(n, &there, reterr);
+    if (err == NX_OK && !only)
+        err = see_consumers(n, set, &there, reterr);
     for (unsigned i = 0; err == NX_OK && i < set->n; i++)
         if (!only || only == set->v[i])
-            err = open_one(n, set->v[i], &timed, ret_fresh, reterr);
-    nx_core_timed_done(&timed);
+            err = open_one(n, set->v[i], &there, ret_fresh, reterr);
+    nx_core_consumers_done(&there);
     return err;
 }
 

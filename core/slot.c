@@ -122,17 +122,19 @@ void nx_core_slot_free(nx_core_slot *s)
 /* With a key it is not known how many of them can run: what waits at a key must not keep others from coming. Nor must what is gathered for a batch. */
 static unsigned in_hand_max(const nx_fn_config *f) { return f->concurrency_key.n || f->batch_max ? 0 : f->concurrency; }
 
+static void plain_durable(const char *function, char out[NX_FUNCTION_NAME_BYTES + 8]) { snprintf(out, NX_FUNCTION_NAME_BYTES + 8, "fn-%s", function); }
+
 /* A function that is ordered now and was not before, or the other way round, goes on where it was: its consumers are others. */
-static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, nx_error *reterr)
+static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, const nx_fab_seen *seen, nx_error *reterr)
 {
     const nx_fn_config *f = fn->settings;
     char durable[NX_FUNCTION_NAME_BYTES + 8], lanes[NX_CORE_LANES][NX_FUNCTION_NAME_BYTES + 16];
     const char *before[NX_CORE_LANES + 1] = {0};
     nx_fab_consumer *c = NULL;
-    snprintf(durable, sizeof durable, "fn-%s", fn->name);
+    plain_durable(fn->name, durable);
     if (f->ordering == NX_ORDERING_KEY) {
-        nx_err err = nx_core_lanes_open(s, fn, is_paused, reterr);
-        return err == NX_OK ? nx_fab_consumer_remove(s->node->ns, durable, reterr) : err;
+        nx_err err = nx_core_lanes_open(s, fn, is_paused, seen, reterr);
+        return err == NX_OK && !nx_fab_seen_is_absent(s->node->ns, seen, durable) ? nx_fab_consumer_remove(s->node->ns, durable, reterr) : err;
     }
     for (unsigned i = 0; i < NX_CORE_LANES; i++) {
         nx_core_lane_durable(fn->name, i, lanes[i]);
@@ -148,6 +150,7 @@ static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paus
         .successor_of = before,
         .placed_for = nx_slice_cstr(fn->name),
         .is_paused = is_paused,
+        .seen = seen,
         .on_msg = nx_core_dispatch_on_msg,
         .self = s,
     };
@@ -166,20 +169,54 @@ static bool sets_timers(const nx_fn_config *f) { return f->n_crons || f->retry_m
 
 static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-nx_err nx_core_timed_read(nx_node *n, nx_core_timed *ret, nx_error *reterr)
+nx_err nx_core_consumers_read(nx_node *n, nx_core_consumers *ret, nx_error *reterr)
 {
     nx_arena_init(&ret->arena, 16u << 20);
-    nx_err err = nx_fab_timers_functions(n->ns, &ret->arena, &ret->v, &ret->n, reterr);
-    if (err == NX_OK && ret->n)
-        qsort(ret->v, ret->n, sizeof *ret->v, by_name);
+    nx_err err = nx_fab_timers_functions(n->ns, &ret->arena, &ret->timed, &ret->n_timed, reterr);
+    if (err == NX_OK && ret->n_timed)
+        qsort(ret->timed, ret->n_timed, sizeof *ret->timed, by_name);
     return err;
 }
 
-void nx_core_timed_done(nx_core_timed *t) { nx_arena_done(&t->arena); }
+void nx_core_consumers_done(nx_core_consumers *c)
+{
+    nx_fab_seen_free(c->seen);
+    nx_arena_done(&c->arena);
+}
 
-static bool is_timed(const nx_core_timed *t, const char *name) { return t->n && bsearch(&name, t->v, t->n, sizeof *t->v, by_name); }
+static bool expects_timers(const nx_core_consumers *there, const nx_core_fn *fn)
+{
+    const char *name = fn->name;
+    return sets_timers(fn->settings) || (there->n_timed && bsearch(&name, there->timed, there->n_timed, sizeof *there->timed, by_name));
+}
 
-static nx_err consume_timers(nx_core_slot *s, const nx_core_fn *fn, nx_error *reterr)
+nx_err nx_core_consumers_see(nx_node *n, nx_core_fn *const *fns, unsigned n_fns, nx_core_consumers *c, nx_error *reterr)
+{
+    char name[NX_FUNCTION_NAME_BYTES + 16];
+    unsigned count = 0;
+    NX_CLEANUP(nx_arena_done)
+    nx_arena a = NX_ARENA_INIT(32u << 20);
+    nx_fab_durable *v = nx_arena_calloc(&a, (NX_CORE_LANES + 2u) * n_fns + 1u, sizeof *v);
+    bool is_ok = v != NULL;
+    for (unsigned i = 0; is_ok && i < n_fns; i++) {
+        unsigned first = count;
+        plain_durable(fns[i]->name, name);
+        v[count++].name = nx_arena_printf(&a, "%s", name);
+        for (unsigned k = 0; fns[i]->settings->ordering == NX_ORDERING_KEY && k < NX_CORE_LANES; k++) {
+            nx_core_lane_durable(fns[i]->name, k, name);
+            v[count++].name = nx_arena_printf(&a, "%s", name);
+        }
+        if (expects_timers(c, fns[i])) {
+            nx_core_due_durable(fns[i]->name, name);
+            v[count++] = (nx_fab_durable){.name = nx_arena_printf(&a, "%s", name), .is_of_timers = true};
+        }
+        while (is_ok && first < count)
+            is_ok = v[first++].name != NULL;
+    }
+    return is_ok ? nx_fab_consumers_see(n->ns, v, count, &c->seen, reterr) : nx_error_set(reterr, NX_ENOMEM, "out of memory");
+}
+
+static nx_err consume_timers(nx_core_slot *s, const nx_core_fn *fn, const nx_fab_seen *seen, nx_error *reterr)
 {
     char due[NX_FUNCTION_NAME_BYTES + 8];
     nx_core_due_durable(fn->name, due);
@@ -188,6 +225,7 @@ static nx_err consume_timers(nx_core_slot *s, const nx_core_fn *fn, nx_error *re
         .timers_of = nx_slice_cstr(fn->name),
         .max_inflight = in_hand_max(fn->settings),
         .is_paused = nx_core_pause_get(s->node->pauses, fn->name, NULL),
+        .seen = seen,
         .on_msg = nx_core_dispatch_on_due,
         .self = s,
     };
@@ -197,12 +235,12 @@ static nx_err consume_timers(nx_core_slot *s, const nx_core_fn *fn, nx_error *re
     return err;
 }
 
-nx_err nx_core_slot_expect_timers(nx_core_slot *s, const nx_core_fn *fn, const nx_core_timed *timed, nx_error *reterr)
+nx_err nx_core_slot_expect_timers(nx_core_slot *s, const nx_core_fn *fn, const nx_core_consumers *there, nx_error *reterr)
 {
-    return !s->timers && (sets_timers(fn->settings) || is_timed(timed, fn->name)) ? consume_timers(s, fn, reterr) : NX_OK;
+    return !s->timers && expects_timers(there, fn) ? consume_timers(s, fn, there->seen, reterr) : NX_OK;
 }
 
-nx_err nx_core_slot_consume(nx_core_slot *s, nx_core_fn *fn, const nx_core_timed *timed, nx_error *reterr)
+nx_err nx_core_slot_consume(nx_core_slot *s, nx_core_fn *fn, const nx_core_consumers *there, nx_error *reterr)
 {
     const nx_fn_config *f = fn->settings;
     nx_core_gate_rule rule = {
@@ -212,9 +250,9 @@ nx_err nx_core_slot_consume(nx_core_slot *s, nx_core_fn *fn, const nx_core_timed
         .is_cancel = nx_slice_eq_cstr(f->singleton, "cancel"),
     };
     nx_core_gate_set_rule(s->gate, &rule, s->node->keys, s->name);
-    nx_err err = consume_events(s, fn, nx_core_pause_get(s->node->pauses, fn->name, NULL), reterr);
+    nx_err err = consume_events(s, fn, nx_core_pause_get(s->node->pauses, fn->name, NULL), there->seen, reterr);
     if (err == NX_OK)
-        err = nx_core_slot_expect_timers(s, fn, timed, reterr);
+        err = nx_core_slot_expect_timers(s, fn, there, reterr);
     if (err != NX_OK) {
         nx_core_slot_close(s, false);
         return nx_error_prefix(reterr, "function '%s'", fn->name), err;
@@ -243,7 +281,7 @@ nx_err nx_core_timers_need(nx_node *n, const char *function, nx_error *reterr)
     nx_core_fn *fn = s ? nx_core_slot_fn(s) : NULL;
     nx_err err = fn ? NX_OK : nx_error_set(reterr, NX_ENOENT, "there is no function '%s' here", function);
     if (err == NX_OK && !s->timers)
-        err = consume_timers(s, fn, reterr);
+        err = consume_timers(s, fn, NULL, reterr);
     pthread_mutex_unlock(&n->apply_mu);
     nx_core_fn_unref(fn);
     return err;
@@ -255,21 +293,21 @@ nx_err nx_core_timers_need(nx_node *n, const char *function, nx_error *reterr)
 static void look_job(nx_core_job *job)
 {
     nx_node *n = (nx_node *)(void *)((char *)job - offsetof(nx_node, timers_job));
-    nx_core_timed timed = {0};
+    nx_core_consumers there = {0};
     nx_error e = NX_ERROR_INIT;
-    nx_err err = nx_core_timed_read(n, &timed, &e);
+    nx_err err = nx_core_consumers_read(n, &there, &e);
     pthread_mutex_lock(&n->apply_mu);
-    for (unsigned i = 0; err == NX_OK && i < timed.n && !atomic_load(&n->is_draining); i++) {
-        nx_core_slot *s = nx_core_slot_find(n, timed.v[i]);
+    for (unsigned i = 0; err == NX_OK && i < there.n_timed && !atomic_load(&n->is_draining); i++) {
+        nx_core_slot *s = nx_core_slot_find(n, there.timed[i]);
         nx_core_fn *fn = s && !s->timers && s->opened_for ? nx_core_slot_fn(s) : NULL;
         if (fn)
-            err = consume_timers(s, fn, &e);
+            err = consume_timers(s, fn, NULL, &e);
         nx_core_fn_unref(fn);
     }
     pthread_mutex_unlock(&n->apply_mu);
     if (err != NX_OK && !nx_err_is_retryable(err))
         nx_log(NX_LOG_ERROR, "timers.not_looked", "which functions have timers could not be read: %s", e.msg);
-    nx_core_timed_done(&timed);
+    nx_core_consumers_done(&there);
     atomic_store(&n->timers_due_ns, nx_clock_ns() + LOOK_EVERY_NS);
 }
 
@@ -286,7 +324,7 @@ void nx_core_timers_tick(nx_node *n, uint64_t now_ns)
 /* ---- opening ------------------------------------------------------------------------------------------------------------------------------ */
 
 /* A slot whose consumer runs with this function's filters; the function itself is put in by the swap. */
-nx_err nx_core_slot_open(nx_node *n, nx_core_fn *fn, const nx_core_timed *timed, nx_core_slot **ret, nx_error *reterr)
+nx_err nx_core_slot_open(nx_node *n, nx_core_fn *fn, const nx_core_consumers *there, nx_core_slot **ret, nx_error *reterr)
 {
     nx_core_slot *s = calloc(1, sizeof *s);
     if (!s)
@@ -298,7 +336,7 @@ nx_err nx_core_slot_open(nx_node *n, nx_core_fn *fn, const nx_core_timed *timed,
     nx_err err = s->gate ? nx_rt_share_new(n->rt, &s->share) : NX_ENOMEM;
     if (err == NX_OK) {
         nx_core_slot_set(s, nx_core_fn_ref(fn));
-        err = nx_core_slot_consume(s, fn, timed, reterr);
+        err = nx_core_slot_consume(s, fn, there, reterr);
     } else {
         nx_error_set(reterr, err, "function '%s'", fn->name);
     }

@@ -58,6 +58,11 @@ static nx_err parse(nx_slice json, nx_slice name, nx_core_stored *ret, nx_error 
     return err;
 }
 
+static nx_err no_version(const char *function, const char *version, nx_error *reterr)
+{
+    return nx_error_set(reterr, NX_ENOENT, "function '%s' has no version %s", function, version);
+}
+
 nx_err nx_core_stored_get(nx_node *n, const char *function, const char *version, nx_core_stored *ret, nx_error *reterr)
 {
     char key[NX_CORE_FN_KEY_BYTES];
@@ -67,8 +72,23 @@ nx_err nx_core_stored_get(nx_node *n, const char *function, const char *version,
     snprintf(key, sizeof key, "fn.%s.%s", function, version);
     nx_err err = nx_core_is_version_name(nx_slice_cstr(version)) ? nx_fab_kv_get(n->ns, key, &a, &json, NULL, reterr) : NX_ENOENT;
     if (err == NX_ENOENT)
-        return nx_error_set(reterr, NX_ENOENT, "function '%s' has no version %s", function, version);
+        return no_version(function, version, reterr);
     return err == NX_OK ? parse(json, nx_slice_cstr(function), ret, reterr) : err;
+}
+
+static int by_key(const void *key, const void *entry)
+{
+    nx_slice k = nx_slice_cstr(key), e = ((const nx_kv *)entry)->key;
+    int c = memcmp(k.p, e.p, k.n < e.n ? k.n : e.n);
+    return c ? c : (k.n > e.n) - (k.n < e.n);
+}
+
+nx_err nx_core_stored_find(const nx_kv *listed, unsigned n_listed, const char *function, const char *version, nx_core_stored *ret, nx_error *reterr)
+{
+    char key[NX_CORE_FN_KEY_BYTES];
+    snprintf(key, sizeof key, "fn.%s.%s", function, version);
+    const nx_kv *found = n_listed && nx_core_is_version_name(nx_slice_cstr(version)) ? bsearch(key, listed, n_listed, sizeof *listed, by_key) : NULL;
+    return found ? parse(found->value, nx_slice_cstr(function), ret, reterr) : no_version(function, version, reterr);
 }
 
 void nx_core_stored_done(nx_core_stored *v)

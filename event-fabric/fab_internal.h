@@ -122,6 +122,8 @@ nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, 
 nx_err nx_fab_stream_purge(nx_fab *f, const char *stream, const char *filter, uint64_t keep_from, nx_error *reterr);
 nx_err nx_fab_api_within(nx_fab *f, const char *subject, nx_slice body, uint64_t timeout_ns, nx_json **ret, int *ret_api_code, nx_error *reterr); /* 0: NX_FAB_REQUEST_NS */
 nx_err nx_fab_api_error(int code, int err_code, nx_slice why);
+/* What an answer says, of a request in two halves. `subject` is for the message. */
+nx_err nx_fab_api_answer(const char *subject, nx_fab_replies *take_got, nx_json **ret, int *ret_api_code, nx_error *reterr);
 void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab */
 void nx_fab_reqs_fail(nx_fab *f);                                            /* nx-fab: the aux link is gone */
 

@@ -26,6 +26,17 @@ bool nx_fab_say(nx_fab *f, const char *subject, const char *reply, const char *t
 void nx_fab_ungrant(nx_fab *f, nx_fab_consumer *c, unsigned n, size_t bytes);
 void nx_fab_unstarve(nx_fab *f, nx_fab_consumer *c);
 void nx_fab_feed_starved(nx_fab *f);
+
+/* Of a consumer as the server has it: seen.c, without f->cmu. */
+#define NX_FAB_CONFIG_MARK "nexus-config"
+typedef struct nx_fab_known {
+    bool is_there, is_paused;
+    char mark[33]; /* what its settings come to, see consumer.c; "": not known */
+    uint64_t pending;
+} nx_fab_known;
+void nx_fab_known_read(const nx_json *info, nx_fab_known *ret);
+const nx_fab_known *nx_fab_seen_find(const nx_fab_seen *s, const char *stream_consumer); /* NULL: it was not asked for. s may be NULL */
+
 nx_err nx_fab_consumer_enlist(nx_fab *f, nx_fab_consumer *c); /* NX_EEXIST, NX_ENOMEM, NX_EMANY */
 void nx_fab_consumer_delist(nx_fab *f, nx_fab_consumer *c);
 void nx_fab_consumer_unref(nx_fab_consumer *c);

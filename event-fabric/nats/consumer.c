@@ -67,8 +67,6 @@ static nx_err make_filters(nx_fab_consumer *c, char ***ret, unsigned *ret_n, nx_
 
 /* What the settings above come to, kept with them: one that was made with the same needs no second look. The server gives settings back in a form of
  * its own, which can't be compared. */
-#define MARK "nexus-config"
-
 static void put_mark(nx_jw *w, const nx_buf *settings)
 {
     char hex[NX_SHA256_HEX + 1];
@@ -78,16 +76,11 @@ static void put_mark(nx_jw *w, const nx_buf *settings)
     hex[32] = 0;
     nx_jw_key(w, "metadata");
     nx_jw_object(w);
-    nx_jw_kcstr(w, MARK, hex);
+    nx_jw_kcstr(w, NX_FAB_CONFIG_MARK, hex);
     nx_jw_object_end(w);
 }
 
-static bool has_same_mark(const nx_json *info, const char *config_json)
-{
-    nx_slice there = nx_json_get_str(nx_json_get(nx_json_get(info, "config"), "metadata"), MARK);
-
-    return there.n == 32 && memmem(config_json, strlen(config_json), there.p, there.n);
-}
+static bool has_same_mark(const nx_fab_known *there, const char *config_json) { return strlen(there->mark) == 32 && strstr(config_json, there->mark); }
 
 static void put_filters(nx_jw *w, char **filters, unsigned n)
 {
@@ -251,39 +244,54 @@ static nx_err send(nx_fab *f, const nx_fab_consumer *c, nx_slice config, nx_json
     return e;
 }
 
-/* Makes the durable consumer, or brings an existing one up to date. Where it starts can't be changed, and need not be: it has its place.
- * ret_is_new: it was not there. */
-static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
+/* Makes the durable consumer, or brings an existing one up to date. Where it starts can't be changed, and need not be: it has its place. */
+static nx_err bring(nx_fab *f, nx_fab_consumer *c, nx_fab_known *ret, nx_error *reterr)
 {
     nx_buf config = NX_BUF_INIT(1 << 20);
     char subject[NX_FAB_SUBJECT_BYTES];
     nx_json *info = NULL, *answer = NULL;
     nx_err e;
 
+    *ret = (nx_fab_known){0};
     snprintf(subject, sizeof subject, "CONSUMER.INFO.%s", c->stream_consumer);
     e = nx_fab_api(f, subject, NX_SLICE_NULL, &info, NULL, reterr);
-    if (!e && has_same_mark(info, c->config_json)) {
-        answer = info;
-        info = NULL;
-    } else if (!e) {
-        e = nx_fab_json_merge(nx_json_get(info, "config"), nx_slice_cstr(c->config_json),
-                              (const char *const[]){"deliver_policy", "opt_start_seq", "opt_start_time", NULL}, &config, NULL, reterr);
+    if (!e) {
+        nx_fab_known_read(info, ret);
+        if (!has_same_mark(ret, c->config_json))
+            e = nx_fab_json_merge(nx_json_get(info, "config"), nx_slice_cstr(c->config_json),
+                                  (const char *const[]){"deliver_policy", "opt_start_seq", "opt_start_time", NULL}, &config, NULL, reterr);
     } else if (e == NX_ENOENT) {
         c->is_new = true;
         e = make_new(f, c, &config, reterr);
     }
-    nx_json_free(info);
-    if (!e && !answer)
+    if (!e && config.n) {
         e = send(f, c, nx_buf_view(&config), &answer, reterr);
-    if (!e && nx_json_get_bool(answer, "paused", false) != c->is_paused)
+        if (!e)
+            nx_fab_known_read(answer, ret);
+    }
+    nx_json_free(info);
+    nx_json_free(answer);
+    nx_buf_done(&config);
+    return e;
+}
+
+static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
+{
+    const nx_fab_known *seen = nx_fab_seen_find(c->o.seen, c->stream_consumer);
+    nx_fab_known is = {0};
+    nx_err e = NX_OK;
+
+    if (seen && has_same_mark(seen, c->config_json))
+        is = *seen;
+    else
+        e = bring(f, c, &is, reterr);
+    if (!e && is.is_paused != c->is_paused)
         e = tell_pause(c, c->is_paused, reterr);
     if (!e) {
         pthread_mutex_lock(&f->cmu);
-        c->pending = nx_json_get_u64(answer, "num_pending", 0);
+        c->pending = is.pending;
         pthread_mutex_unlock(&f->cmu);
     }
-    nx_json_free(answer);
-    nx_buf_done(&config);
     return e;
 }
 
@@ -333,6 +341,8 @@ nx_err nx_fab_consumer_open(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_f
     e = prepare(n, o, c, reterr);
     if (!e)
         e = ensure(f, c, reterr);
+    c->o.successor_of = NULL; /* lent, as this is */
+    c->o.seen = NULL;
     if (!e) {
         pthread_mutex_lock(&f->cmu);
         e = nx_fab_consumer_enlist(f, c);
@@ -352,7 +362,6 @@ nx_err nx_fab_consumer_open(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_f
         nx_fab_consumer_release(c);
         return e;
     }
-    c->o.successor_of = NULL; /* lent */
     *ret = c;
     return NX_OK;
 }

@@ -203,21 +203,14 @@ nx_err nx_fab_api_error(int code, int err_code, nx_slice why)
                                                  : NX_EUNAVAIL;
 }
 
-nx_err nx_fab_api_within(nx_fab *f, const char *subject, nx_slice body, uint64_t timeout_ns, nx_json **ret, int *ret_api_code, nx_error *reterr)
+nx_err nx_fab_api_answer(const char *subject, nx_fab_replies *take_got, nx_json **ret, int *ret_api_code, nx_error *reterr)
 {
-    char full[NX_FAB_SUBJECT_BYTES];
-    nx_fab_replies got = {0};
+    natsMsg *m = take_got->v[0];
     nx_json *j = NULL;
     const nx_json *err;
-    nx_err e;
+    nx_err e = nx_json_parse(nx_slice_make(natsMsg_GetData(m), (size_t)natsMsg_GetDataLength(m)), NX_FAB_JSON_BYTES, &j, reterr);
 
-    if ((size_t)snprintf(full, sizeof full, "%s.%s", f->js_prefix, subject) >= sizeof full)
-        return nx_error_set(reterr, NX_ELIMIT, "API subject too long");
-    e = nx_fab_request(f, &(nx_fab_ask){.subject = full, .body = body, .timeout_ns = timeout_ns}, &got, reterr);
-    if (e)
-        return e;
-    e = nx_json_parse(nx_slice_make(natsMsg_GetData(got.v[0]), (size_t)natsMsg_GetDataLength(got.v[0])), NX_FAB_JSON_BYTES, &j, reterr);
-    nx_fab_replies_done(&got);
+    nx_fab_replies_done(take_got);
     if (e) {
         nx_error_prefix(reterr, "answer to %s", subject);
         return NX_EUNAVAIL;
@@ -236,6 +229,18 @@ nx_err nx_fab_api_within(nx_fab *f, const char *subject, nx_slice body, uint64_t
     }
     *ret = j;
     return NX_OK;
+}
+
+nx_err nx_fab_api_within(nx_fab *f, const char *subject, nx_slice body, uint64_t timeout_ns, nx_json **ret, int *ret_api_code, nx_error *reterr)
+{
+    char full[NX_FAB_SUBJECT_BYTES];
+    nx_fab_replies got = {0};
+    nx_err e;
+
+    if ((size_t)snprintf(full, sizeof full, "%s.%s", f->js_prefix, subject) >= sizeof full)
+        return nx_error_set(reterr, NX_ELIMIT, "API subject too long");
+    e = nx_fab_request(f, &(nx_fab_ask){.subject = full, .body = body, .timeout_ns = timeout_ns}, &got, reterr);
+    return e ? e : nx_fab_api_answer(subject, &got, ret, ret_api_code, reterr);
 }
 
 nx_err nx_fab_api(nx_fab *f, const char *subject, nx_slice body, nx_json **ret, int *ret_api_code, nx_error *reterr)

@@ -113,6 +113,17 @@ nx_err nx_fab_reply(nx_fab *f, nx_slice reply_subject, int status, nx_slice cont
 
 /* ---- consume ---------------------------------------------------------------------------------------------------------------------- */
 
+/* What the server has of durable consumers, asked for many at a time: opening one that is as it was then asks for nothing. */
+typedef struct nx_fab_seen nx_fab_seen;
+typedef struct nx_fab_durable {
+    const char *name;
+    bool is_of_timers;
+} nx_fab_durable;
+/* BLOCKING. Each once. Those that are not there are no error. */
+nx_err nx_fab_consumers_see(nx_fab_ns *n, const nx_fab_durable *v, unsigned n_v, nx_fab_seen **ret, nx_error *reterr);
+bool nx_fab_seen_is_absent(const nx_fab_ns *n, const nx_fab_seen *s, const char *durable); /* of events: it was asked for, and was not there. s may be NULL */
+void nx_fab_seen_free(nx_fab_seen *s);                                                     /* NULL allowed */
+
 typedef struct nx_fab_consumer_options {
     const char *durable; /* "fn-<function>" */
     const nx_slice *types;
@@ -131,6 +142,7 @@ typedef struct nx_fab_consumer_options {
     const char *const *successor_of;                /* NULL-terminated durables: a consumer that is made anew begins where the first of them is done */
     nx_slice placed_for;                            /* a function: what nx_fab_event_place() gave it comes too, where the consumer is ordered, or follows one that was */
     nx_slice timers_of;                             /* a function: its due timers are brought (nx_fab_msg_timer()) instead of events; no types, no subjects. Empty: events */
+    const nx_fab_seen *seen;                        /* a moment ago; lent for the call that opens. NULL: the server is asked */
     void (*on_msg)(void *self, nx_fab_msg *take_msg);
     void *self;
 } nx_fab_consumer_options;
