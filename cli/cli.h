@@ -155,6 +155,8 @@ const nx_cli_flag *nx_cli_each_flag(const nx_cli_command *command, unsigned inde
 const char *nx_cli_paint(bool with_colour, const char *code);
 /* Prints text of others: control characters (escape sequences among them) as \xNN, so that an event cannot drive the terminal. */
 void nx_cli_print_safe(FILE *out, nx_slice text);
+/* Likewise, keeping its lines: each has `indent` before it. */
+void nx_cli_print_lines(FILE *out, const char *indent, nx_slice text);
 /* Prints a word of a command line that is shown to be typed: in the shell's quotes where it needs them. */
 void nx_cli_print_word(FILE *out, const char *word);
 /* Prints "nexus: message" (with --json an object {"error":{"code","message"}}) on stderr; returns the exit code of `code`. */

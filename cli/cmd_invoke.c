@@ -100,11 +100,7 @@ static int print_answer(nx_cli *c, const nx_httpc_resp *reply)
             return NX_CLI_OK;
         }
         if (isatty(STDOUT_FILENO)) {
-            nx_slice rest = body;
-            while (rest.n > 0) {
-                nx_cli_print_safe(stdout, nx_slice_split(rest, '\n', &rest));
-                putchar('\n');
-            }
+            nx_cli_print_lines(stdout, "", body);
         } else {
             fwrite(body.p, 1, body.n, stdout);
         }

@@ -63,11 +63,7 @@ static void print_output(const nx_json *r)
         return;
     }
     printf("output of %.*s:\n", NX_SLICE_FMT(nx_json_get_str(r, "function")));
-    while (text.n > 0) {
-        fputs("  ", stdout);
-        nx_cli_print_safe(stdout, nx_slice_split(text, '\n', &text));
-        putchar('\n');
-    }
+    nx_cli_print_lines(stdout, "  ", text);
 }
 
 static void print_call(const char *what, nx_slice text)

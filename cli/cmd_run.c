@@ -15,6 +15,7 @@
 #define FOLDERS_MAX 16
 #define ENV_MAX 128
 #define EXIT_CODE_MAX 255
+#define BACKTRACE_BYTES (1u << 20)
 #define TIMEOUT_NS (3600 * NX_NS_PER_S)
 
 typedef struct program {
@@ -121,9 +122,19 @@ static int load(const nx_cli *c, program *p)
     return nx_cli_fail_error(c, &e);
 }
 
-/* The program's exit code; 128 + 6 for what a signal would have ended: a trap, a limit. */
-static int report(const nx_cli *c, const nx_outcome *o)
+/* With the places in the source that the module itself names. */
+static void print_backtrace(program *p, nx_slice frames)
 {
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(BACKTRACE_BYTES);
+    bool has_lines = frames.n && nx_rt_symbolise(p->offline.rt, nx_buf_view(&p->module), frames, &text, NULL) == NX_OK;
+    nx_cli_print_lines(stderr, "  ", has_lines ? nx_buf_view(&text) : frames);
+}
+
+/* The program's exit code; 128 + 6 for what a signal would have ended: a trap, a limit. */
+static int report(const nx_cli *c, program *p)
+{
+    const nx_outcome *o = &p->attempt.out;
     if (o->output.n && fwrite(o->output.p, 1, o->output.n, stdout) != o->output.n)
         return nx_cli_fail(c, NX_EIO, "stdout: %s", strerror(errno));
     if (o->status == NX_RUN_OK)
@@ -131,7 +142,7 @@ static int report(const nx_cli *c, const nx_outcome *o)
     if (o->why == NX_WHY_EXIT)
         return o->exit_code < 0 || o->exit_code > EXIT_CODE_MAX ? EXIT_CODE_MAX : o->exit_code; /* its low byte alone could look like success */
     fprintf(stderr, "nexus: %s (%s): %s\n", nx_run_status_name(o->status), nx_run_why_name(o->why), o->message);
-    nx_cli_print_safe(stderr, nx_buf_view(&o->backtrace));
+    print_backtrace(p, nx_buf_view(&o->backtrace));
     return 134;
 }
 
@@ -152,7 +163,7 @@ static int execute(const nx_cli *c, program *p)
     nx_random(a->seed, sizeof a->seed);
     if ((e.code = nx_rt_run(p->offline.rt, a, &e)) != NX_OK || (e.code = a->out.err) != NX_OK)
         return nx_cli_fail_error(c, &e);
-    int code = report(c, &a->out);
+    int code = report(c, p);
     for (unsigned i = 0; code == NX_CLI_OK && i < p->n_folders; i++)
         if ((e.code = nx_cli_host_tree_store(&p->folders[i], &e)) != NX_OK)
             code = nx_cli_fail_error(c, &e);

@@ -81,11 +81,7 @@ static void print_text(const char *name, nx_slice text)
     if (text.n == 0)
         return;
     printf("%s\n", name);
-    while (text.n > 0) {
-        fputs("  ", stdout);
-        nx_cli_print_safe(stdout, nx_slice_split(text, '\n', &text));
-        putchar('\n');
-    }
+    nx_cli_print_lines(stdout, "  ", text);
 }
 
 static void print_field(const char *name, nx_slice value)

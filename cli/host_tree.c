@@ -216,7 +216,13 @@ static bool write_file(int dir, const char *name, nx_slice bytes, uint64_t mtime
     is_ok = is_ok && futimens(fd, times) == 0;
     if (fd >= 0)
         is_ok = close(fd) == 0 && is_ok;
-    return is_ok && renameat(dir, temporary, dir, name) == 0;
+    if (is_ok && renameat(dir, temporary, dir, name) == 0)
+        return true;
+    int saved = errno;
+    if (fd >= 0)
+        (void)unlinkat(dir, temporary, 0);
+    errno = saved;
+    return false;
 }
 
 static nx_err store_item(void *self, const nx_rt_tree_item *item)
@@ -264,5 +270,7 @@ nx_err nx_cli_host_tree_store(const nx_cli_host_tree *h, nx_error *reterr)
         err = remove_folders(&s);
     if (err == NX_OK)
         err = nx_rt_tree_each(h->tree, store_item, &s);
+    if (err == NX_ELIMIT)
+        nx_error_set(reterr, err, "a path of more than %u bytes could not be written back; what comes behind it was not either", NX_RT_PATH_BYTES);
     return err;
 }

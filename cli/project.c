@@ -27,7 +27,7 @@ nx_err nx_cli_read_file(const char *path, nx_buf *ret, nx_error *reterr)
         if (n < 0)
             e = nx_error_set(reterr, nx_err_from_errno(errno), "%s: %s", path, strerror(errno));
         else if ((e = nx_buf_append(ret, piece, (size_t)n)) != NX_OK)
-            nx_error_set(reterr, e, "%s: more than %zu bytes", path, ret->max);
+            e == NX_ELIMIT ? nx_error_set(reterr, e, "%s has more than the %zu bytes that are taken", path, ret->max) : nx_error_set(reterr, e, "%s: out of memory", path);
     }
     close(fd);
     return e;

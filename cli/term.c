@@ -32,6 +32,15 @@ void nx_cli_print_safe(FILE *out, nx_slice text)
     }
 }
 
+void nx_cli_print_lines(FILE *out, const char *indent, nx_slice text)
+{
+    while (text.n > 0) {
+        fputs(indent, out);
+        nx_cli_print_safe(out, nx_slice_split(text, '\n', &text));
+        fputc('\n', out);
+    }
+}
+
 void nx_cli_print_word(FILE *out, const char *word)
 {
     bool is_plain = *word != 0;
@@ -73,11 +82,7 @@ static int fail(const nx_cli *c, nx_err code, const char *text)
     }
     fprintf(stderr, "%snexus:%s ", nx_cli_paint(c->err_has_colour, NX_CLI_RED), nx_cli_paint(c->err_has_colour, NX_CLI_PLAIN));
     /* Messages of several lines keep them; everything else of a terminal's control is made visible. */
-    nx_slice rest = nx_slice_cstr(text);
-    while (rest.n > 0) {
-        nx_cli_print_safe(stderr, nx_slice_split(rest, '\n', &rest));
-        fputc('\n', stderr);
-    }
+    nx_cli_print_lines(stderr, "", nx_slice_cstr(text));
     return nx_err_exit_code(code);
 }
 

@@ -1,6 +1,10 @@
 """Files: /tmp of a function, and `nexus run` with folders of this machine."""
 
 import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from nexus.node import Node, function, nexus
@@ -50,6 +54,24 @@ def test_run_that_fails_changes_nothing(tmp_path, program):
     assert [p.name for p in tmp_path.iterdir()] == ["kept"]
 
 
+def test_run_says_what_can_not_be_written_back(guests, tmp_path):
+    nested = guests.c("nested.c")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert nexus("run", "--dir", f"{folder}::.", nested, stdin="300").stderr == ""
+    assert (folder / Path(*["dd"] * 300) / "last").read_text() == "x"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    done = nexus("run", "--dir", f"{folder}::.", nested, stdin="3000", check=False)
+    subprocess.run(["rm", "-rf", folder], check=True)  # too deep for shutil, and so for what clears away old tests
+    assert done.returncode == 2 and "a path of more than 4096 bytes could not be written back" in done.stderr, done.stderr
+    big = tmp_path / "big.wasm"
+    with big.open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    done = nexus("run", big, check=False)
+    assert done.returncode == 2 and f"{big} has more than the 67108864 bytes that are taken" in done.stderr
+
+
 def test_run_is_a_program_of_the_shell(guests, tmp_path):
     probe = guests.rust("probe.rs")
     assert nexus("run", probe, stdin="some words").stdout == "some words"
@@ -57,6 +79,8 @@ def test_run_is_a_program_of_the_shell(guests, tmp_path):
     assert nexus("run", probe, stdin="exit 7", check=False).returncode == 7
     trapped = nexus("run", probe, stdin="trap", check=False)
     assert trapped.returncode == 134 and "unreachable" in trapped.stderr and "handle_event" in trapped.stderr
+    debug = nexus("run", guests.rust("probe.rs", options=["-C", "debuginfo=2", "-C", "strip=none"]), stdin="panic", check=False)
+    assert re.search(r"^  #\d+ 0x[0-9a-f]+ handle_event\S* at \S*probe\.rs:\d+$", debug.stderr, re.M), debug.stderr
     slow = nexus("run", "--timeout", "200ms", probe, stdin="spin", check=False)
     assert slow.returncode == 134 and "did not finish within 200 ms" in slow.stderr
     assert "line 0\nline 1\n" in nexus("run", probe, stdin="log 2").stderr
