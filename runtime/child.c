@@ -16,17 +16,13 @@
 #include "nx/rt_artifact.h"
 #include "rt_internal.h"
 
-#define CPU_SECONDS 120u
-#define MEMORY_BYTES (4ull << 30)
-#define FILE_BYTES (1ull << 30)
-
 #ifndef NX_SANITIZER
 /* Half of what there is, where that is less. */
 static uint64_t memory_bytes(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    uint64_t half = pages > 0 && page_bytes > 0 ? (uint64_t)pages / 2 * (uint64_t)page_bytes : MEMORY_BYTES;
-    return half < MEMORY_BYTES ? half : MEMORY_BYTES;
+    uint64_t half = pages > 0 && page_bytes > 0 ? (uint64_t)pages / 2 * (uint64_t)page_bytes : NX_RT_CHILD_MEMORY_BYTES;
+    return half < NX_RT_CHILD_MEMORY_BYTES ? half : NX_RT_CHILD_MEMORY_BYTES;
 }
 #endif
 
@@ -57,8 +53,8 @@ static void lock_down(void)
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)setpriority(PRIO_PROCESS, 0, 5);
     limit(RLIMIT_CORE, 0, 0);
-    limit(RLIMIT_CPU, CPU_SECONDS, CPU_SECONDS + 5); /* SIGXCPU at the first, which says why; SIGKILL at the second */
-    limit(RLIMIT_FSIZE, FILE_BYTES, FILE_BYTES);
+    limit(RLIMIT_CPU, NX_RT_CHILD_CPU_S, NX_RT_CHILD_CPU_S + 5); /* SIGXCPU at the first, which says why; SIGKILL at the second */
+    limit(RLIMIT_FSIZE, NX_RT_CHILD_FILE_BYTES, NX_RT_CHILD_FILE_BYTES);
 #ifndef NX_SANITIZER /* whose shadow memory alone is larger */
     /* Not the address space, of which every thread reserves much that it never touches: that limit would depend on the number of cores. */
     limit(RLIMIT_DATA, memory_bytes(), memory_bytes());

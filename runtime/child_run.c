@@ -105,10 +105,10 @@ static bool read_text(int fd, uint64_t deadline_ns, nx_buf *text)
 static nx_err child_killed(int sig, nx_slice said, nx_error *reterr)
 {
     static const char advice[] = "are there generated functions of extreme size in it?";
-    if (sig == SIGXCPU) return nx_error_set(reterr, NX_EMODULE, "compiling the module took too much processor time; %s", advice);
-    if (sig == SIGXFSZ) return nx_error_set(reterr, NX_EMODULE, "the compiled code of the module is too large; %s", advice);
+    if (sig == SIGXCPU) return nx_error_set(reterr, NX_EMODULE, "compiling the module took too much processor time (at most %u s); %s", NX_RT_CHILD_CPU_S, advice);
+    if (sig == SIGXFSZ) return nx_error_set(reterr, NX_EMODULE, "the compiled code of the module is too large (at most %llu MiB); %s", NX_RT_CHILD_FILE_BYTES >> 20, advice);
     if (sig == SIGKILL || (sig == SIGABRT && memmem(said.p, said.n, "memory allocation", 17)))
-        return nx_error_set(reterr, NX_EMODULE, "compiling the module took too much memory; %s", advice);
+        return nx_error_set(reterr, NX_EMODULE, "compiling the module took too much memory (at most %llu MiB, or half of this machine's); %s", NX_RT_CHILD_MEMORY_BYTES >> 20, advice);
     return nx_error_set(reterr, NX_EMODULE, "the compiler gave up on the module (signal %d): %.*s", sig, NX_SLICE_FMT(said));
 }
 

@@ -142,6 +142,10 @@ bool nx_rt_cache_derived(int fd, nx_sha256 *ret); /* of a file that was taken; f
 #define NX_RT_CHILD_COMPILE "compile"
 #define NX_RT_CHILD_SYMBOLISE "symbolise"
 #define NX_RT_CHILD_ARGS_MAX 40u
+/* What it may use: of memory half of the machine's, where that is less. */
+#define NX_RT_CHILD_CPU_S 120u
+#define NX_RT_CHILD_MEMORY_BYTES (4ull << 30)
+#define NX_RT_CHILD_FILE_BYTES (1ull << 30)
 nx_err nx_rt_child_run(const char *child_program, const char *const *args, nx_slice bytes, int out_fd, nx_error *reterr);
 #define NX_RT_CHILD_FD_MODULE 3
 #define NX_RT_CHILD_FD_OUT 4
