@@ -3,13 +3,16 @@
 #include "grants.h"
 #include "nx/artifact.h"
 #include "nx/rt.h"
+#include "offline.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static nx_err add_issue(nx_config_issues *all, const nx_fn_config *f, unsigned index, const nx_json *problem)
+/* *ret NULL: there are too many already. */
+static nx_err new_issue(nx_config_issues *all, const nx_fn_config *f, unsigned index, const char *key, nx_config_issue **ret)
 {
+    *ret = NULL;
     if (all->n == NX_CONFIG_ISSUES_MAX) {
         all->is_cut = true;
         return NX_OK;
@@ -17,18 +20,46 @@ static nx_err add_issue(nx_config_issues *all, const nx_fn_config *f, unsigned i
     if (!all->v && !(all->v = calloc(NX_CONFIG_ISSUES_MAX, sizeof *all->v)))
         return NX_ENOMEM;
     all->cap = NX_CONFIG_ISSUES_MAX;
+    *ret = &all->v[all->n++];
+    **ret = (nx_config_issue){.line = f->code_line, .column = f->code_column};
+    snprintf((*ret)->path, sizeof(*ret)->path, "functions[%u].%s", index, key);
+    return NX_OK;
+}
+
+static nx_err add_issue(nx_config_issues *all, const nx_fn_config *f, unsigned index, const nx_json *problem)
+{
+    nx_config_issue *i;
+    nx_err err = new_issue(all, f, index, "code", &i);
+    if (!i)
+        return err;
     nx_slice subject = nx_json_get_str(problem, "subject");
-    nx_config_issue *i = &all->v[all->n++];
-    *i = (nx_config_issue){.line = f->code_line, .column = f->code_column};
-    snprintf(i->path, sizeof i->path, "functions[%u].code", index);
     snprintf(i->reason, sizeof i->reason, "\"%.*s\" can't run here: %.*s%s%.*s", NX_SLICE_FMT(f->code), NX_SLICE_FMT(subject), subject.n ? ": " : "",
              NX_SLICE_FMT(nx_json_get_str(problem, "message")));
     snprintf(i->suggestion, sizeof i->suggestion, "%.*s", NX_SLICE_FMT(nx_json_get_str(problem, "advice")));
     return NX_OK;
 }
 
+/* What its init leaves is known when it has run, which it does in the compiling child. */
+static nx_err check_init(const nx_cli *c, const nx_fn_config *f, unsigned index, nx_slice artifact, nx_config_issues *all)
+{
+    nx_cli_offline offline;
+    nx_rt_program *program = NULL;
+    nx_config_issue *i = NULL;
+    nx_error e = NX_ERROR_INIT;
+    if (nx_cli_offline_open(c, false, &offline) != NX_CLI_OK)
+        return NX_OK; /* it has said so */
+    nx_sha256 digest = nx_sha256_of(artifact);
+    e.code = nx_rt_program_load(offline.rt, artifact, &digest, f->memory_bytes, &program, &e);
+    nx_err err = e.code == NX_OK ? NX_OK : new_issue(all, f, index, f->init.n ? "init" : "preinit", &i);
+    if (i)
+        snprintf(i->reason, sizeof i->reason, "%s", e.msg[0] ? e.msg : nx_err_text(e.code));
+    nx_rt_program_unref(program);
+    nx_cli_offline_close(&offline);
+    return err;
+}
+
 /* What `nexus deploy` would refuse: the loader of settings has only seen that there are modules. */
-static nx_err check_module(const nx_config *cfg, unsigned index, nx_config_issues *all, nx_error *reterr)
+static nx_err check_module(const nx_cli *c, const nx_config *cfg, unsigned index, nx_config_issues *all, nx_error *reterr)
 {
     const nx_fn_config *f = &cfg->functions[index];
     NX_CLEANUP(nx_buf_done)
@@ -45,6 +76,8 @@ static nx_err check_module(const nx_config *cfg, unsigned index, nx_config_issue
     const nx_json *problems = nx_json_get(root, "problems");
     for (size_t i = 0; e == NX_OK && i < nx_json_len(problems); i++)
         e = add_issue(all, f, index, nx_json_at(problems, i));
+    if (e == NX_OK && nx_json_len(problems) == 0 && (f->init.n || f->is_preinit))
+        e = check_init(c, f, index, nx_buf_view(&module), all);
     if (e == NX_OK)
         nx_cli_note_grants(root, f);
     nx_json_free(root);
@@ -90,7 +123,7 @@ static int run(nx_cli *c)
     NX_CLEANUP(nx_buf_done)
     nx_buf out = NX_BUF_INIT(1u << 20);
     for (unsigned i = 0; err == NX_OK && (flags & NX_CONFIG_CHECK_CODE) && i < cfg->n_functions; i++)
-        err = check_module(cfg, i, &found, &e);
+        err = check_module(c, cfg, i, &found, &e);
     if (err == NX_OK)
         err = (c->json ? nx_config_issues_json : nx_config_issues_text)(&found, &out);
     int code = err != NX_OK ? nx_cli_fail(c, err, "%s", e.msg[0] ? e.msg : nx_err_text(err)) : found.n ? nx_err_exit_code(NX_EINVAL)

@@ -1,13 +1,14 @@
 /* preinit.c: running a module's initialisation once, when it is deployed, and keeping what it leaves as the module's initial state (the idea of
  * Wizer). In the limited child, before the module is compiled.
  * What is kept has to be the same for every run: any host call is refused, by name, because its answer belongs to one run (clock, randomness,
- * environment, files) or its effect to each (output); so are tables that change, whose elements a module can't spell out as constants. */
+ * environment, contents of files) or its effect to each (output); so are tables that change, whose elements a module can't spell out as constants. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "nx/rt_artifact.h"
 #include "preinit.h"
 #include "rt_internal.h"
+#include "wasi/errno.h"
 
 #define INITIALIZE "_initialize"
 #define FUEL 20000000000ull /* some 10 s */
@@ -32,19 +33,41 @@ typedef struct import_name {
     char name[120];
 } import_name;
 
-/* environ_sizes_get of an empty environment. */
-static bool put_no_environment(wasmtime_caller_t *caller, const wasmtime_val_t *args)
+/* The guest's memory there; NULL: it has not so much. */
+static uint8_t *memory_at(wasmtime_caller_t *caller, const wasmtime_val_t *address, size_t n_bytes)
 {
     wasmtime_extern_t item;
     wasmtime_context_t *context = wasmtime_caller_context(caller);
-    if (!wasmtime_caller_export_get(caller, "memory", 6, &item) || item.kind != WASMTIME_EXTERN_MEMORY) return false;
-    uint8_t *p = wasmtime_memory_data(context, &item.of.memory);
-    size_t n = wasmtime_memory_data_size(context, &item.of.memory);
+    if (!wasmtime_caller_export_get(caller, "memory", 6, &item) || item.kind != WASMTIME_EXTERN_MEMORY) return NULL;
+    size_t n = wasmtime_memory_data_size(context, &item.of.memory), at = (uint32_t)address->of.i32;
+    return n_bytes > n || at > n - n_bytes ? NULL : wasmtime_memory_data(context, &item.of.memory) + at;
+}
+
+/* environ_sizes_get of an empty environment. */
+static bool put_no_environment(wasmtime_caller_t *caller, const wasmtime_val_t *args)
+{
     for (unsigned i = 0; i < 2; i++) {
-        uint32_t at = (uint32_t)args[i].of.i32;
-        if (n < 4 || at > n - 4) return false;
-        memset(p + at, 0, 4);
+        uint8_t *p = memory_at(caller, &args[i], 4);
+        if (!p) return false;
+        memset(p, 0, 4);
     }
+    return true;
+}
+
+/* C's library asks for the folders that are there in _initialize, and keeps what it finds: "/", as in every run (wasi/fs.c). Others ask in front of
+ * every exported function: they find none here, and it in every run. */
+static bool answer_folders(const import_name *i, wasmtime_caller_t *caller, const wasmtime_val_t *args, size_t n_args, wasmtime_val_t *results, size_t n_results)
+{
+    bool is_get = strcmp(i->name, "fd_prestat_get") == 0;
+    if ((!is_get && strcmp(i->name, "fd_prestat_dir_name") != 0) || n_args != (is_get ? 2 : 3) || n_results != 1) return false;
+    for (size_t k = 0; k < n_args; k++)
+        if (args[k].kind != WASMTIME_I32) return false;
+    bool is_there = i->p->is_reactor && args[0].of.i32 == NX_RT_STREAMS && (is_get || args[2].of.i32 != 0);
+    uint8_t *p = is_there ? memory_at(caller, &args[1], is_get ? 8 : 1) : NULL;
+    if (is_there && !p) return false;
+    if (is_there && is_get) memcpy(p, (const uint8_t[8]){[4] = 1}, 8); /* a folder, whose name has one byte */
+    else if (is_there) *p = '/';
+    results[0] = (wasmtime_val_t){.kind = WASMTIME_I32, .of.i32 = is_there ? NX_WASI_OK : NX_WASI_EBADF};
     return true;
 }
 
@@ -64,7 +87,7 @@ static wasm_trap_t *on_call(void *env, wasmtime_caller_t *caller, const wasmtime
 {
     static const char text[] = "a host call";
     const import_name *i = env;
-    if (answer_environment(i, caller, args, n_args, results, n_results)) return NULL;
+    if (answer_environment(i, caller, args, n_args, results, n_results) || answer_folders(i, caller, args, n_args, results, n_results)) return NULL;
     if (!i->p->called[0]) (void)snprintf(i->p->called, sizeof i->p->called, "%s", i->name);
     return wasmtime_trap_new(text, sizeof text - 1);
 }

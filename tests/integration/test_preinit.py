@@ -53,3 +53,24 @@ def test_what_reads_the_clock_ahead_of_time_is_refused_with_the_reason(pair, tmp
         assert f"derived     {made['derived']}\n" in nexus("inspect", artifact, env=home).stdout
         pair.write({"functions": [function("plain", "./prepared.wasm")]})
         assert "derived" not in node.json("deploy", "--no-build")[0]
+
+
+def test_a_function_in_c_that_reads_files_can_be_prepared(project, guests):
+    code = project.module(guests.c("prepared.c"))
+    (project.dir / "words.txt").write_text("first")
+
+    def settings(init):
+        project.write({"functions": [function("ready", code, respond="sync", files=["words.txt"], init=init)]})
+
+    settings("warm_up")
+    with Node(project) as node:
+        answer = node.call("ready", b"")
+        assert (answer.status_code, answer.text) == (200, "prepared first"), answer.text
+        assert [r["verdict"] for r in node.replay(answer.headers["nexus-event-id"])] == ["identical"]
+    # What a deployment would refuse, a look at the project does.
+    assert project.nexus("validate").returncode == 0
+    for init, says in (("too_early", "fd_fdstat_get"), ("nowhere", 'no function "nowhere"'), ("by_argument", "has to take and return nothing")):
+        settings(init)
+        refused = project.nexus("validate", check=False)
+        assert refused.returncode == 2 and re.search(rf"functions\[0\]\.init: .*{says}", refused.stdout), refused.stdout
+        assert project.nexus("validate", "--no-code").returncode == 0

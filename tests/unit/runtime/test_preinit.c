@@ -156,6 +156,27 @@ static void test_environment_is_empty_where_every_run_reads_its_own(void **state
     assert_refused(READS_ENVIRONMENT("_initialize"), "_initialize", "environ_sizes_get");
 }
 
+#define ASKS_FOR_FOLDERS(name, checks)                                                                                         \
+    "(module (import \"wasi_snapshot_preview1\" \"fd_prestat_get\" (func $get (param i32 i32) (result i32)))"                  \
+    " (import \"wasi_snapshot_preview1\" \"fd_prestat_dir_name\" (func $name (param i32 i32 i32) (result i32)))"               \
+    " (memory (export \"memory\") 1) (func $not (param i32 i32) (if (i32.ne (local.get 0) (local.get 1)) (then unreachable)))" \
+    " (func (export \"handle_event\")) (func (export \"" name "\") " checks "))"
+
+static void test_the_folder_of_every_run_is_known(void **state)
+{
+    (void)state;
+    static const char root[] = ASKS_FOR_FOLDERS("_initialize", "(call $not (call $get (i32.const 3) (i32.const 8)) (i32.const 0))"
+                                                               "(call $not (i32.load (i32.const 8)) (i32.const 0)) (call $not (i32.load (i32.const 12)) (i32.const 1))"
+                                                               "(call $not (call $name (i32.const 3) (i32.const 16) (i32.const 1)) (i32.const 0))"
+                                                               "(call $not (i32.load (i32.const 16)) (i32.const 47))"
+                                                               "(call $not (call $get (i32.const 4) (i32.const 8)) (i32.const 8))");
+    static const char outside[] = ASKS_FOR_FOLDERS("_initialize", "(drop (call $get (i32.const 3) (i32.const 65529)))");
+    static const char none[] = ASKS_FOR_FOLDERS("warm-up", "(call $not (call $get (i32.const 3) (i32.const 8)) (i32.const 8))");
+    nx_rt_program_unref(must_load(root, "_initialize"));
+    nx_rt_program_unref(must_load(none, "warm-up"));
+    assert_refused(outside, "_initialize", "fd_prestat_get");
+}
+
 static void test_damaged_init_sections_are_refused(void **state)
 {
     (void)state;
@@ -181,6 +202,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_what_belongs_to_one_run_is_refused_by_name),
         cmocka_unit_test(test_initialisation_that_never_ends_is_refused),
         cmocka_unit_test(test_environment_is_empty_where_every_run_reads_its_own),
+        cmocka_unit_test(test_the_folder_of_every_run_is_known),
         cmocka_unit_test(test_damaged_init_sections_are_refused),
     };
     return cmocka_run_group_tests(tests, rt_help_setup, rt_help_teardown);
