@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from nexus import nats, processes
+from nexus.disk import needs_strace, traced
 from nexus.load import Load, check_nothing_lost
 from nexus.node import Node, Project, function
 from nexus.paths import nats_server
@@ -70,6 +71,30 @@ def test_paused_server_is_503_and_comes_back(node):
     during = [r for r in load.refused if r[2] > paused_at]
     assert all(status == 503 and after and int(after) >= 1 for status, after, _ in during), during[:5]
     assert node.nats_pid() == server and node.starts == 1
+    check_nothing_lost(node, load)
+
+
+@needs_strace
+@pytest.mark.timeout(150)
+def test_a_slow_disk_slows_events_down_and_loses_none(node, tmp_path):
+    """Each write to the store takes a tenth of a second: events are taken as slowly, or refused in order, and all is as before once the disk is."""
+    load = Load(lambda: node.url, threads=3)
+    with load:
+        wait_until(lambda: load.count > 100, "events", 20, on_failure=node.log)
+        with traced(node, tmp_path, "pwrite64,fsync,fdatasync:delay_enter=100000"):
+            began, before = time.monotonic(), load.count
+            with Stopwatch() as watch:
+                answer = node.post("load", "slow")
+            assert watch.s >= 0.1 and (answer.status_code == 202 or (answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1)), answer.text
+            wait_until(lambda: load.count > before + 5 or len(load.refused) > 5, "answers", 30, on_failure=node.log)
+            pause(max(0.0, PAUSE_S - (time.monotonic() - began)))
+            assert node.client.get(f"{node.admin_url}/healthz").status_code == 200
+            print(f"{load.count - before} events in {time.monotonic() - began:.1f} s")
+        before = load.count
+        wait_until(lambda: load.count > before + 100, "events again", 30, on_failure=node.log)
+    print(f"{load.count} taken, {len(load.refused)} refused")
+    assert all(status == 503 and after and int(after) >= 1 for status, after, _ in load.refused), load.refused[:5]
+    assert node.starts == 1
     check_nothing_lost(node, load)
 
 

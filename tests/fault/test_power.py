@@ -1,16 +1,13 @@
 """`durability: power`: nothing is acknowledged before it is on the disk, and what waits for that together shares one sync."""
 
-import contextlib
-import re
-import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from nexus.disk import needs_strace, traced
 from nexus.node import Node, function
 from nexus.wait import Stopwatch, wait_until
 
-pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+pytestmark = needs_strace
 
 EVENTS = 40
 DELAY_S = 0.15
@@ -22,28 +19,6 @@ def node(project, guests):
     with Node(project) as node:
         node.publish("warm", "x")
         yield node
-
-
-@contextlib.contextmanager
-def traced(node, folder, *inject):
-    """The node's server with system calls slowed down or failing; yields a function that counts its syncs so far."""
-    calls = folder / "calls"
-    options = [o for i in inject for o in ("-e", f"inject={i}")]
-    tracer = subprocess.Popen(["strace", "-f", "-p", str(node.nats_pid()), "-e", "trace=fsync,fdatasync,pwrite64", *options, "-o", calls], stderr=subprocess.PIPE, text=True)
-    try:
-        said = []
-        while not any("attached" in line for line in said):
-            said.append(tracer.stderr.readline())
-            assert said[-1], f"strace ended: {said}"
-
-        def count():
-            return len(re.findall(r"\b(?:fsync|fdatasync)\(", calls.read_text()))
-
-        yield count
-    finally:
-        tracer.terminate()
-        tracer.wait(20)
-        tracer.stderr.close()
 
 
 def post(node, i):
