@@ -169,7 +169,7 @@ def test_repeats_without_server_and_network(node, home, tmp_path):
     (tmp_path / "empty").mkdir()
     can_trace = shutil.which("strace") and os.environ.get("NX_SANITIZER") != "address"  # LeakSanitizer is a tracer itself
     traced = ["strace", "-f", "-e", "trace=execve,socket", "-o", str(tmp_path / "calls")] if can_trace else []
-    apart = ["unshare", "-rn"] if subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0 else []
+    apart = processes.without_network()
     assert traced or apart, "neither strace nor unshare works here"
     result = subprocess.run([*apart, *traced, NEXUS, "replay", tmp_path / "case.nxb", "--json"], cwd=tmp_path / "empty",
                             env={**home, "ASAN_OPTIONS": "detect_leaks=0"},  # a sanitizer's leak check can't work under strace

@@ -11,6 +11,7 @@ from nexus.documents import Shell, blocks
 from nexus.guests import with_packages
 from nexus.node import Node, Project, environment, nexus
 from nexus.paths import EXAMPLES, ROOT
+from nexus.processes import without_network
 from nexus.wait import wait_until
 
 SOURCES = {"rust": "src/lib.rs", "c": "src/welcome.c", "assemblyscript": "assembly/index.ts", "zig": "src/welcome.zig", "javascript": "src/index.js"}
@@ -97,11 +98,12 @@ def made(folder, language):
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_projects_own_test_passes(tmp_path, language):
+def test_the_projects_own_test_passes_without_a_network(tmp_path, language):
+    """Once the toolchain, and what the package manager brings, is there."""
     project = made(tmp_path, language)
     with Shell(project.dir) as shell:
         (block,) = (b for b in blocks(project.dir / "README.md") if "test.sh" in b.text)
-        said = shell.run(block, timeout=200)
+        said = shell.run(block, timeout=200, before=without_network())
     assert 'ok: {"user_id": "u42"}' in said
 
 

@@ -85,11 +85,11 @@ class Shell:
     def log(self):
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
-    def run(self, block, timeout=120):
-        """Runs a block to its end, or until what lasts is ready."""
+    def run(self, block, timeout=120, before=()):
+        """Runs a block to its end, or until what lasts is ready; by a command `before` the shell."""
         if block.is_lasting:
             return self.begin(block)
-        result = subprocess.run(["bash", "-c", self.script(block.text)], cwd=self.dir, env=self.env, stdin=subprocess.DEVNULL,
+        result = subprocess.run([*before, "bash", "-c", self.script(block.text)], cwd=self.dir, env=self.env, stdin=subprocess.DEVNULL,
                                 capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
         assert result.returncode == block.exit_code, (
             f"line {block.line}: exit {result.returncode}, not {block.exit_code}\n{block.text}\n{result.stdout}{result.stderr}\n"

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -11,6 +12,12 @@ PR_SET_CHILD_SUBREAPER = 36
 def become_subreaper():
     """Orphans of nodes become children of this process, where they are found, instead of init's."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def without_network():
+    """What stands before a command that is to find no network at all; nothing where the system does not allow that."""
+    apart = ["unshare", "-rn"]
+    return apart if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode == 0 else []
 
 
 def pids():
