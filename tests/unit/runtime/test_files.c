@@ -533,6 +533,22 @@ static void test_files_rename_without_room(void **state)
     assert_int_equal(nx_rt_get_u64(mem + 128 + 24), 1);
 }
 
+/* A link whose target does not fit is not there, and takes no room. */
+static void test_files_symlink_without_room(void **state)
+{
+    (void)state;
+    uint64_t before = folder->used_bytes;
+    for (uint64_t more = 0; more < 8; more++) {
+        folder->max_bytes = before + NX_RT_NODE_BYTES + strlen("soft") + more;
+        assert_int_equal(symlink_at("a-target", "soft"), NX_WASI_ENOSPC);
+        assert_int_equal(stat_at("soft", false), NX_WASI_ENOENT);
+        assert_int_equal(folder->used_bytes, before);
+    }
+    folder->max_bytes++;
+    assert_int_equal(symlink_at("a-target", "soft"), 0);
+    assert_int_equal(stat_at("soft", false), 0);
+}
+
 static void test_files_rename(void **state)
 {
     (void)state;
@@ -705,6 +721,7 @@ int main(void)
         PROGRAM_TEST(test_files_removed_with_their_folder),
         PROGRAM_TEST(test_files_names_are_not_followed),
         PROGRAM_TEST(test_files_rename_without_room),
+        PROGRAM_TEST(test_files_symlink_without_room),
         PROGRAM_TEST(test_files_rename),
         PROGRAM_TEST(test_files_links),
         PROGRAM_TEST(test_files_symlinks),
