@@ -243,6 +243,12 @@ def test_doctor_checks_and_advises(node, tmp_path):
     assert all(c.get("fix") for c in checks.values() if c["status"] != "ok")
     assert "durability" in checks and "engine" in checks
     assert "open files" in checks["limits"]["detail"] and "modules mapped" in checks["limits"]["detail"], checks["limits"]
+    # What the system allows is read, not assumed: with few open files there is room for fewer modules, and advice.
+    few = subprocess.run(["sh", "-c", f"ulimit -n 1000; exec '{NEXUS}' doctor --json"], env=environment(NEXUS_ADMIN_URL=node.admin_url), cwd=tmp_path, capture_output=True,
+                         text=True, check=True)
+    limits = next(c for c in lines_of(few.stdout) if c["check"] == "limits")
+    assert re.search(r"^1000 open files, \d+ mappings: up to (6[4-9]|[1-4]\d\d) modules mapped", limits["detail"]), limits
+    assert limits["status"] == "note" and "raise the limit of open files" in limits["fix"]
     bad = Project(tmp_path / "bad")
     bad.write("version: v1\nfunctions: nonsense\n")
     result = bad.nexus("doctor", check=False, env=environment(NEXUS_ADMIN_URL="http://127.0.0.1:9"))
