@@ -74,7 +74,8 @@ def modules(folder, count):
     return [template.replace(MARK.encode(), f"{i:08}".encode()) for i in range(count)]
 
 
-def deploy(node, codes, names):
+def deploy(node, codes, names, path="/events/f-{:05}"):
+    """path: of function number so and so."""
     admin, began, took = Connection(node.admin), time.monotonic(), []
     for code in codes:
         admin.call("PUT", f"/api/v1/artifacts/{hashlib.sha256(code).hexdigest()}", code)
@@ -82,7 +83,7 @@ def deploy(node, codes, names):
     digests = [hashlib.sha256(code).hexdigest() for code in codes]
     for i, name in enumerate(names):
         one = time.monotonic()
-        body = {"artifact": digests[i % len(digests)], "settings": {"name": name, "on": {"http": {"path": f"/events/{name}"}}, "memory": "1Mi", "respond": "sync"}}
+        body = {"artifact": digests[i % len(digests)], "settings": {"name": name, "on": {"http": {"path": path.format(i)}}, "memory": "1Mi", "respond": "sync"}}
         admin.call("POST", f"/api/v1/functions/{name}/versions", json.dumps(body).encode())
         took.append(time.monotonic() - one)
         if i % 1000 == 999:

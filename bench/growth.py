@@ -19,22 +19,14 @@ import time
 import urllib.request
 
 import plot
-from bench import SMALL_STACK, Node, build_module, cpu_s, http, rss, wrk
+from bench import SMALL_STACK, build_module, cpu_s, http, rss, wrk
+from functions import deploy, serve
 
 CONNECTIONS = 64
 SAMPLES = 25     # of each kind, at each measurement, anywhere in the log
 FLAT = 1.5       # the cost at the last point over that at the first
 
-HEAD = """version: v1
-log: {level: warn}
-retention: {events: {max_bytes: 256Gi}, runs: {max_bytes: 256Gi}}
-functions:
-"""
-ONE = """  - name: fn-%d
-    on: {http: {method: POST, path: /fn/%d}}
-    code: ./echo.wasm
-    respond: sync
-"""
+ROOMY = {"retention_events_max_bytes": "256Gi", "retention_runs_max_bytes": "256Gi"}
 
 
 def post(url):
@@ -45,15 +37,16 @@ def post(url):
 
 
 class Log:
-    """A node, how many events it has stored, and the ids of some of them, from its whole length."""
+    """A node with so many functions, how many events it has stored, and the ids of some of them, from its whole length."""
 
     def __init__(self, nexus, folder, wasm, functions):
         self.nexus, self.functions, self.stored, self.ids = nexus, functions, 0, []
-        folder.mkdir()
-        shutil.copy(wasm, folder / "echo.wasm")
-        config = HEAD + "".join(ONE % (i, i) for i in range(functions))
-        self.node = Node(nexus, folder, config, 30 + functions / 20, NEXUS_SERVER_MEMORY="1536Mi" if functions > 1000 else "0",
-                         NEXUS_INGEST_MAX_TYPES=str(functions + 1000))
+        limits = ROOMY | {"server_memory": "1536Mi" if functions > 1000 else "0", "ingest_max_types": str(functions + 1000)}
+        self.node = serve(nexus, folder, **limits)
+        deploy(self.node, [wasm.read_bytes()], [f"fn-{i}" for i in range(functions)], "/fn/{}")
+        if functions > 1:
+            self.node.stop(120)
+            self.node = serve(nexus, folder, **limits)
 
     def load(self, path, seconds):
         """wrk's figures and the processor time of both processes per event, in microseconds."""
@@ -162,7 +155,7 @@ def main():
     args = argparse.ArgumentParser()
     args.add_argument("build", type=pathlib.Path)
     args.add_argument("--stored", type=numbers, default=[10**4, 10**5, 10**6, 10**7])
-    args.add_argument("--functions", type=numbers, default=[1, 100, 1000, 4000])
+    args.add_argument("--functions", type=numbers, default=[1, 100, 1000, 10000])
     args.add_argument("--seconds", type=int, default=5)
     args.add_argument("--svg", type=pathlib.Path, help="folder for the plots")
     args.add_argument("--markdown", type=pathlib.Path, help="the tables are appended to this file")
