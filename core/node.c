@@ -3,6 +3,7 @@
 #include "core_internal.h"
 #include "job_internal.h"
 #include "keys.h"
+#include "nx/sched.h"
 #include "outbound.h"
 #include "secrets.h"
 #include <errno.h>
@@ -332,6 +333,7 @@ static void raise_descriptor_limit(void)
 
 nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr)
 {
+    nx_sched_prompt();
     raise_descriptor_limit();
     nx_node *n = calloc(1, sizeof *n);
     if (!n)

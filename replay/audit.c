@@ -2,6 +2,7 @@
 #include "nx/audit.h"
 #include "audit_total.h"
 #include "find.h"
+#include "nx/sched.h"
 #include "pub_wait.h"
 #include "verdict.h"
 #include <stdio.h>
@@ -315,6 +316,7 @@ static void *audit_main(void *arg)
     chosen c;
     pthread_setname_np(pthread_self(), "nx-audit");
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19); /* of this thread alone, on Linux; should it fail, idle time is still waited for */
+    nx_sched_usual();
     while (next(a, &c))
         repeat(a, &c);
     store(a);

@@ -1,6 +1,7 @@
 /* lanes.c: see lanes.h. */
 #include "lanes.h"
 #include "nx/clock.h"
+#include "nx/sched.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -57,6 +58,7 @@ static void *lanes_main(void *arg)
     pthread_setname_np(pthread_self(), "nx-replay");
     /* Of this thread alone: on Linux the priority of a process is each thread's. It can't fail for raising the number. */
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+    nx_sched_usual();
     pthread_mutex_lock(&l->mu);
     unsigned worker = l->next_worker++;
     for (;;) {

@@ -1,12 +1,12 @@
-/* epoch.c: checks. One thread moves the engines' epochs on every 5 ms while anything runs; compiled code looks at the epoch in loops and at
+/* epoch.c: checks. One thread moves the engines' epochs on every half millisecond while anything runs; compiled code looks at the epoch in loops and at
  * function entries, and calls back once it has moved: is the deadline over, is it somebody else's turn (attempt.c)? After a second in which nothing ran the thread sleeps until something does, so that an idle node does not wake. */
 #include <time.h>
 
 #include "nx/clock.h"
 #include "rt_internal.h"
 
-#define TICK_NS (5 * NX_NS_PER_MS)
-#define QUIET_TICKS 200u
+#define TICK_NS (NX_NS_PER_MS / 2)
+#define QUIET_TICKS (NX_NS_PER_S / TICK_NS)
 /* After a pause of the whole process (a suspended machine, SIGSTOP) guests are not charged for more than this. */
 #define CATCH_UP_NS (200 * NX_NS_PER_MS)
 

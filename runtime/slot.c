@@ -1,6 +1,7 @@
 /* slot.c: running slots: entered, given up and taken back. A slot is the right to use a core; whose turn it is says share.c.
  * A guest leaves its slot while a host call waits, and at a check (nx_rt_pause_if_due) where a share that has used less wants it, or its own has used up
  * its CPU. It keeps its thread meanwhile, so how many may be paused is bounded; past that a guest runs on, and its share pays later. */
+#include <sched.h>
 #include <time.h>
 
 #include "nx/clock.h"
@@ -153,6 +154,7 @@ void nx_rt_pause_if_due(nx_rt_exec *x)
         x->world.deadline_ns += x->slot_since_ns - now_ns;
     }
     (void)pthread_mutex_unlock(&w->mu);
+    (void)sched_yield(); /* who carries events from hand to hand waits on this core for no more than a tick */
 }
 
 void nx_rt_slots_ask_locked(nx_rt *r, const nx_rt_share *for_s, uint64_t now_ns)

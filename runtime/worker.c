@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "nx/clock.h"
+#include "nx/sched.h"
 #include "rt_internal.h"
 
 #define SPARE_DEFAULT 32u
@@ -90,6 +91,7 @@ static void *worker_main(void *self)
 {
     nx_rt *r = self;
     nx_rt_workers *w = &r->workers;
+    nx_sched_usual();
     nx_rt_scratch *s = scratch_take(w); /* kept for the life of the thread; tried again at every attempt where there was no memory */
     (void)pthread_mutex_lock(&w->mu);
     w->starting--;

@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         nx_tz_span sp;
         nx_tz_span_at(z, t, &sp);
         require(sp.begin_s <= t && sp.end_s > t);
-        if (sp.end_s > 7258118400ll) break;
+        if (sp.end_s > 7258118400LL) break;
         t = sp.end_s;
     }
     if (nx_cron_parse(text, &c, NULL) != NX_OK) {

@@ -180,10 +180,10 @@ static void check_zone(const char *name)
     if (nx_tz_load(nx_slice_cstr(name), &z, &err) != NX_OK) fail_msg("%s: %s", name, err.msg);
     setenv("TZ", name, 1);
     tzset();
-    for (int64_t t = 0; t < 4102444800ll;) {
+    for (int64_t t = 0; t < 4102444800LL;) {
         nx_tz_span sp;
         nx_tz_span_at(z, t, &sp);
-        int64_t last = sp.end_s == INT64_MAX || sp.end_s > 4102444800ll ? 4102444800ll : sp.end_s;
+        int64_t last = sp.end_s == INT64_MAX || sp.end_s > 4102444800LL ? 4102444800LL : sp.end_s;
         int64_t probes[] = {t, (t + last) / 2, last - 1};
         for (size_t i = 0; i < LEN(probes); i++) {
             struct tm tm;
