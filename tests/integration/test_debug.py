@@ -127,7 +127,7 @@ def test_lldb_shows_functions_lines_and_variables_and_the_run_is_the_recorded_on
     case = tmp_path / "a case.nxb"
     node.nexus("bundle", event_id, "-o", case)
     env = environment(XDG_CACHE_HOME=tmp_path / "cache")
-    steps = ["breakpoint set -f weigh.c -l 7", "continue", "bt 2", "frame variable i n total", "breakpoint delete -f", "continue"]
+    steps = ["breakpoint set -f weigh.c -l 7", "continue", "bt 2", "frame variable i n total", "breakpoint delete -f", "detach"]
     with Waiting(case, env=env, cwd=tmp_path) as waiting:
         words = shlex.split(waiting.line_for_lldb())
         assert words[0] == "lldb" and words[words.index("-p") + 1] == str(waiting.process.pid)
