@@ -54,15 +54,14 @@ static bool put_no_environment(wasmtime_caller_t *caller, const wasmtime_val_t *
     return true;
 }
 
-/* C's library asks for the folders that are there in _initialize, and keeps what it finds: "/", as in every run (wasi/fs.c). Others ask in front of
- * every exported function: they find none here, and it in every run. */
+/* Libraries ask once for the folders that are there, some in _initialize, and keep what they find: "/", as in every run (wasi/fs.c). */
 static bool answer_folders(const import_name *i, wasmtime_caller_t *caller, const wasmtime_val_t *args, size_t n_args, wasmtime_val_t *results, size_t n_results)
 {
     bool is_get = strcmp(i->name, "fd_prestat_get") == 0;
     if ((!is_get && strcmp(i->name, "fd_prestat_dir_name") != 0) || n_args != (is_get ? 2 : 3) || n_results != 1) return false;
     for (size_t k = 0; k < n_args; k++)
         if (args[k].kind != WASMTIME_I32) return false;
-    bool is_there = i->p->is_reactor && args[0].of.i32 == NX_RT_STREAMS && (is_get || args[2].of.i32 != 0);
+    bool is_there = args[0].of.i32 == NX_RT_STREAMS && (is_get || args[2].of.i32 != 0);
     uint8_t *p = is_there ? memory_at(caller, &args[1], is_get ? 8 : 1) : NULL;
     if (is_there && !p) return false;
     if (is_there && is_get) memcpy(p, (const uint8_t[8]){[4] = 1}, 8); /* a folder, whose name has one byte */

@@ -165,16 +165,14 @@ static void test_environment_is_empty_where_every_run_reads_its_own(void **state
 static void test_the_folder_of_every_run_is_known(void **state)
 {
     (void)state;
-    static const char root[] = ASKS_FOR_FOLDERS("_initialize", "(call $not (call $get (i32.const 3) (i32.const 8)) (i32.const 0))"
-                                                               "(call $not (i32.load (i32.const 8)) (i32.const 0)) (call $not (i32.load (i32.const 12)) (i32.const 1))"
-                                                               "(call $not (call $name (i32.const 3) (i32.const 16) (i32.const 1)) (i32.const 0))"
-                                                               "(call $not (i32.load (i32.const 16)) (i32.const 47))"
-                                                               "(call $not (call $get (i32.const 4) (i32.const 8)) (i32.const 8))");
-    static const char outside[] = ASKS_FOR_FOLDERS("_initialize", "(drop (call $get (i32.const 3) (i32.const 65529)))");
-    static const char none[] = ASKS_FOR_FOLDERS("warm-up", "(call $not (call $get (i32.const 3) (i32.const 8)) (i32.const 8))");
-    nx_rt_program_unref(must_load(root, "_initialize"));
-    nx_rt_program_unref(must_load(none, "warm-up"));
-    assert_refused(outside, "_initialize", "fd_prestat_get");
+#define FINDS_ROOT                                                                                                                           \
+    "(call $not (call $get (i32.const 3) (i32.const 8)) (i32.const 0))"                                                                      \
+    "(call $not (i32.load (i32.const 8)) (i32.const 0)) (call $not (i32.load (i32.const 12)) (i32.const 1))"                                 \
+    "(call $not (call $name (i32.const 3) (i32.const 16) (i32.const 1)) (i32.const 0)) (call $not (i32.load (i32.const 16)) (i32.const 47))" \
+    "(call $not (call $get (i32.const 4) (i32.const 8)) (i32.const 8))"
+    nx_rt_program_unref(must_load(ASKS_FOR_FOLDERS("_initialize", FINDS_ROOT), "_initialize"));
+    nx_rt_program_unref(must_load(ASKS_FOR_FOLDERS("warm-up", FINDS_ROOT), "warm-up"));
+    assert_refused(ASKS_FOR_FOLDERS("_initialize", "(drop (call $get (i32.const 3) (i32.const 65529)))"), "_initialize", "fd_prestat_get");
 }
 
 static void test_damaged_init_sections_are_refused(void **state)
