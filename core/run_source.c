@@ -114,7 +114,7 @@ static void execute_unless_final(nx_core_run *r, uint64_t since_wall_ns)
         return;
     }
     if (err != NX_OK && err != NX_ENOENT && err != NX_ETIMEOUT) {
-        nx_core_run_drop(r);
+        nx_core_run_later(r, AWAY_NS); /* sooner than after ack_wait */
         return;
     }
     /* Its attempt is recorded, though it comes for the first time: the event's own message, or a later timer, has gone on. */
@@ -125,7 +125,7 @@ static void execute_unless_final(nx_core_run *r, uint64_t since_wall_ns)
     }
     r->is_suspect = r->rec.delivery > 1;
     if (r->is_suspect && nx_core_crashes_of(n, &r->rec.run_id, &r->crashes, NULL) != NX_OK) {
-        nx_core_run_drop(r);
+        nx_core_run_later(r, AWAY_NS);
         return;
     }
     if (r->crashes >= NX_CORE_CRASHES_MAX) {

@@ -102,6 +102,7 @@ typedef struct nx_fab_ask {
     bool *ret_is_refused;        /* may be NULL: set where the server says at once that nobody listens (503) */
     bool is_hot;                 /* asked over the hot link, so behind what was published there; the answer comes over the other */
     bool is_echo;                /* no subject: the message itself comes back, over the link that it went out by */
+    bool is_repeatable;          /* asked twice it does no harm: asked again while nobody answers, since it may have gone to a server that just died */
     uint64_t timeout_ns;         /* 0: NX_FAB_REQUEST_NS */
 } nx_fab_ask;
 
@@ -189,6 +190,7 @@ void nx_fab_pubs_homeless(nx_fab *f, nx_fab_dest to);                        /* 
 /* BLOCKING: publishes with acknowledgement over the aux link. */
 nx_err nx_fab_publish_sync(nx_fab *f, const char *subject, const nx_fab_hdr *hdr, nx_slice data, uint64_t *ret_seq, nx_error *reterr);
 nx_err nx_fab_publish_within(nx_fab *f, const char *subject, const nx_fab_hdr *hdr, nx_slice data, uint64_t timeout_ns, uint64_t *ret_seq, nx_error *reterr); /* 0: NX_FAB_REQUEST_NS */
+nx_err nx_fab_publish_asked(nx_fab *f, const nx_fab_ask *ask, uint64_t *ret_seq, nx_error *reterr);
 
 /* ---- names and messages: nats/encode.c ----------------------------------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 
 #define REPLIES_MAX 20000
 #define REPLIES_BYTES (256u << 20)
+#define REPEAT_NS (300 * NX_NS_PER_MS) /* until what may be asked again is, at first; each time twice as long */
 
 void nx_fab_replies_done(nx_fab_replies *r)
 {
@@ -134,17 +135,46 @@ nx_err nx_fab_ask_begin(nx_fab *f, const nx_fab_ask *ask, nx_fab_pending *ret, n
     return NX_OK;
 }
 
+/* Once more, under another token: should the first be answered after all, its answers are nobody's. f->mu is held. */
+static void repeat_locked(nx_fab *f, const nx_fab_ask *ask, nx_fab_req *r)
+{
+    nx_fab_link *l = atomic_load(&f->link[NX_FAB_AUX]);
+    char reply[64];
+
+    if (!l)
+        return;
+    nx_fab_replies_done(&r->got);
+    r->gen++;
+    nx_fab_token_format(f, NX_FAB_AUX, 'q', (unsigned)(r - f->reqs), r->gen, reply);
+    (void)send_locked(l, ask, reply); /* what can't be sent now is tried at the next turn */
+    pthread_mutex_unlock(&f->mu);
+    nx_fab_loop_kick(f);
+    pthread_mutex_lock(&f->mu);
+}
+
 nx_err nx_fab_ask_end(nx_fab *f, const nx_fab_ask *ask, nx_fab_pending *p, nx_fab_replies *ret, nx_error *reterr)
 {
-    struct timespec end = to_timespec(p->end_ns);
+    uint64_t wait_ns = REPEAT_NS, now = nx_clock_ns();
     nx_fab_req *r = p->req;
+    unsigned seen = 0;
     int timed_out = 0;
     nx_err e;
 
     pthread_mutex_lock(&f->mu);
     /* It was begun. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-    while (!r->is_done && !timed_out)
-        timed_out = pthread_cond_timedwait(&r->cv, &f->mu, &end);
+    while (!r->is_done && now < p->end_ns) {
+        bool is_last = !ask->is_repeatable || now + wait_ns >= p->end_ns;
+        struct timespec end = to_timespec(is_last ? p->end_ns : now + wait_ns);
+
+        timed_out = 0;
+        while (!r->is_done && !timed_out)
+            timed_out = pthread_cond_timedwait(&r->cv, &f->mu, &end);
+        now = nx_clock_ns();
+        wait_ns *= 2;
+        if (timed_out && !is_last && r->got.n == seen)
+            repeat_locked(f, ask, r);
+        seen = r->got.n;
+    }
     e = r->is_done ? r->err : NX_EUNAVAIL;
     if (ask->ret_is_refused)
         *ask->ret_is_refused = r->is_refused;
@@ -231,6 +261,12 @@ nx_err nx_fab_api_answer(const char *subject, nx_fab_replies *take_got, nx_json 
     return NX_OK;
 }
 
+/* Of ours: those that change nothing. */
+static bool is_question(const char *subject)
+{
+    return strstr(subject, ".INFO.") || strstr(subject, ".MSG.GET.");
+}
+
 nx_err nx_fab_api_within(nx_fab *f, const char *subject, nx_slice body, uint64_t timeout_ns, nx_json **ret, int *ret_api_code, nx_error *reterr)
 {
     char full[NX_FAB_SUBJECT_BYTES];
@@ -239,7 +275,7 @@ nx_err nx_fab_api_within(nx_fab *f, const char *subject, nx_slice body, uint64_t
 
     if ((size_t)snprintf(full, sizeof full, "%s.%s", f->js_prefix, subject) >= sizeof full)
         return nx_error_set(reterr, NX_ELIMIT, "API subject too long");
-    e = nx_fab_request(f, &(nx_fab_ask){.subject = full, .body = body, .timeout_ns = timeout_ns}, &got, reterr);
+    e = nx_fab_request(f, &(nx_fab_ask){.subject = full, .body = body, .timeout_ns = timeout_ns, .is_repeatable = is_question(full)}, &got, reterr);
     return e ? e : nx_fab_api_answer(subject, &got, ret, ret_api_code, reterr);
 }
 
@@ -333,19 +369,24 @@ nx_err nx_fab_publish_sync(nx_fab *f, const char *subject, const nx_fab_hdr *hdr
 nx_err nx_fab_publish_within(nx_fab *f, const char *subject, const nx_fab_hdr *hdr, nx_slice data, uint64_t timeout_ns, uint64_t *ret_seq, nx_error *reterr)
 {
     nx_fab_ask ask = {.subject = subject, .body = data, .timeout_ns = timeout_ns};
-    nx_fab_replies got = {0};
-    nx_fab_ack ack;
-    nx_err e;
 
     if (hdr && !nx_fab_hdr_split(hdr, &ask.hdr_key, &ask.hdr_value))
         return nx_error_set(reterr, NX_EINVAL, "a header value holds a line break");
-    e = nx_fab_request(f, &ask, &got, reterr);
+    return nx_fab_publish_asked(f, &ask, ret_seq, reterr);
+}
+
+nx_err nx_fab_publish_asked(nx_fab *f, const nx_fab_ask *ask, uint64_t *ret_seq, nx_error *reterr)
+{
+    nx_fab_replies got = {0};
+    nx_fab_ack ack;
+    nx_err e = nx_fab_request(f, ask, &got, reterr);
+
     if (e)
         return e;
     nx_fab_ack_parse(nx_slice_make(natsMsg_GetData(got.v[0]), (size_t)natsMsg_GetDataLength(got.v[0])), &ack);
     nx_fab_replies_done(&got);
     if (ack.err)
-        return nx_error_set(reterr, ack.err, "%s: %s (%d)", subject, ack.why, ack.err_code);
+        return nx_error_set(reterr, ack.err, "%s: %s (%d)", ask->subject, ack.why, ack.err_code);
     if (ret_seq)
         *ret_seq = ack.seq;
     return NX_OK;

@@ -83,7 +83,7 @@ nx_err nx_fab_kv_last(nx_fab *f, const char *bucket, nx_slice key, uint64_t time
 
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.KV_%s", f->js_prefix, bucket);
     snprintf(body, sizeof body, "{\"last_by_subj\":\"$KV.%s.%.*s\"}", bucket, NX_SLICE_FMT(key));
-    e = nx_fab_request(f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .timeout_ns = timeout_ns}, ret, reterr);
+    e = nx_fab_request(f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .timeout_ns = timeout_ns, .is_repeatable = true}, ret, reterr);
     if (!e && has_status(ret->v[0])) {
         nx_fab_replies_done(ret);
         e = NX_ENOENT;
@@ -266,7 +266,7 @@ static nx_err list_page(nx_fab_ns *n, nx_slice prefix, uint64_t *seq, struct lis
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, n->kv_stream);
     snprintf(body, sizeof body, "{\"seq\":%llu,\"batch\":%d,\"max_bytes\":8388608,\"next_by_subj\":\"$KV.%s.%.*s>\"}", (unsigned long long)*seq, LIST_BATCH, n->kv_bucket,
              (int)selectable(prefix), prefix.p ? prefix.p : "");
-    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = true}, &got, reterr);
+    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = true, .is_repeatable = true}, &got, reterr);
     if (e)
         return e;
     *ret_more = got.n > 1;

@@ -52,7 +52,7 @@ nx_err nx_fab_page_begin(nx_fab *f, const nx_fab_query *q, nx_fab_page_ask *p, n
     if (!q->singles)
         snprintf(page, sizeof page, ",\"batch\":%u,\"max_bytes\":%u", q->batch, PAGE_BYTES);
     snprintf(p->body, sizeof p->body, "{%s%s}", from, page);
-    p->ask = (nx_fab_ask){.subject = p->subject, .body = nx_slice_cstr(p->body), .is_batch = !q->singles};
+    p->ask = (nx_fab_ask){.subject = p->subject, .body = nx_slice_cstr(p->body), .is_batch = !q->singles, .is_repeatable = true};
     return nx_fab_ask_begin(f, &p->ask, &p->pending, reterr);
 }
 
@@ -205,7 +205,7 @@ nx_err nx_fab_get_seq(nx_fab_ns *n, const char *stream, const char *what, uint64
 
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, stream);
     snprintf(body, sizeof body, "{\"seq\":%llu}", (unsigned long long)seq);
-    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body)}, got, reterr);
+    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_repeatable = true}, got, reterr);
     if (e || nx_fab_stored_read(got->v[0], ret))
         return e;
     nx_fab_replies_done(got);

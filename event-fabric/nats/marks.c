@@ -41,7 +41,7 @@ nx_err nx_fab_mark_put(nx_fab_ns *n, const nx_id *run_id, nx_slice text, nx_erro
     char subject[128];
 
     mark_subject(n, run_id, subject, sizeof subject);
-    return nx_fab_publish_sync(n->f, subject, NULL, text, NULL, reterr);
+    return nx_fab_publish_asked(n->f, &(nx_fab_ask){.subject = subject, .body = text, .is_repeatable = true}, NULL, reterr);
 }
 
 nx_err nx_fab_mark_put_later(nx_fab_ns *n, const nx_id *run_id, nx_slice text, nx_fab_pub *pub, nx_error *reterr)

@@ -232,7 +232,7 @@ static nx_err get_page(nx_fab_ns *n, const nx_fab_bucket *b, const char *chunks,
 
     snprintf(subject, sizeof subject, "%s.DIRECT.GET.%s", n->f->js_prefix, b->stream);
     snprintf(body, sizeof body, "{\"seq\":%llu,\"batch\":32,\"max_bytes\":4194304,\"next_by_subj\":\"%s\"}", (unsigned long long)*seq, chunks);
-    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = true}, &got, reterr);
+    e = nx_fab_request(n->f, &(nx_fab_ask){.subject = subject, .body = nx_slice_cstr(body), .is_batch = true, .is_repeatable = true}, &got, reterr);
     *ret_more = false;
     for (unsigned i = 0; !e && i < got.n; i++) {
         nx_slice data = nx_slice_make(natsMsg_GetData(got.v[i]), (size_t)natsMsg_GetDataLength(got.v[i]));

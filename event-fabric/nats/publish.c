@@ -287,6 +287,12 @@ static bool is_left_behind(const nx_fab_slot *s, uint64_t now_ns)
     return now_ns - sent_ns(s) >= NX_FAB_LATE_NS && s->ns->stored_sent_ns[s->to] > sent_ns(s);
 }
 
+/* A run's record that may have gone with its leader, on a node that has sent no other since. */
+static bool is_unheard(const nx_fab_slot *s, uint64_t now_ns)
+{
+    return s->to == NX_FAB_TO_RUNS && now_ns - sent_ns(s) >= NX_FAB_LATE_NS && s->ns->acked_ns[s->to] < sent_ns(s);
+}
+
 static void refuse_lost(nx_fab *f, uint64_t now_ns)
 {
     nx_fab_pub *pubs[64];
@@ -303,7 +309,7 @@ static void refuse_lost(nx_fab *f, uint64_t now_ns)
             next = s->next; /* free_slot() makes it the free list's */
             if (sent_ns(s) + NX_FAB_HOMELESS_NS > now_ns)
                 break; /* as all behind it */
-            if (s->ns && nx_fab_is_copied(s->ns) && (is_homeless(f, s, now_ns) || is_left_behind(s, now_ns)))
+            if (s->ns && nx_fab_is_copied(s->ns) && (is_homeless(f, s, now_ns) || is_left_behind(s, now_ns) || is_unheard(s, now_ns)))
                 pubs[n++] = free_slot(f, i);
         }
         pthread_mutex_unlock(&f->mu);

@@ -121,7 +121,7 @@ static nx_err stretch_ask(nx_fab_ns *n, const char *subject, const want *w, stre
         snprintf(s->body, sizeof s->body, "{\"seq\":%llu}", (unsigned long long)first);
     else
         snprintf(s->body, sizeof s->body, "{\"seq\":%llu,\"batch\":%llu,\"max_bytes\":%u}", (unsigned long long)first, (unsigned long long)count, REPLY_BYTES);
-    s->ask = (nx_fab_ask){.subject = subject, .body = nx_slice_cstr(s->body), .is_batch = count > 1};
+    s->ask = (nx_fab_ask){.subject = subject, .body = nx_slice_cstr(s->body), .is_batch = count > 1, .is_repeatable = true};
     return nx_fab_ask_begin(n->f, &s->ask, &s->pending, reterr);
 }
 

@@ -38,7 +38,7 @@ static int by_name(const void *a, const void *b)
 static nx_err begin(nx_fab *f, struct question *q, const char *name, nx_error *reterr)
 {
     snprintf(q->subject, sizeof q->subject, "%s.CONSUMER.INFO.%s", f->js_prefix, name);
-    q->ask = (nx_fab_ask){.subject = q->subject};
+    q->ask = (nx_fab_ask){.subject = q->subject, .is_repeatable = true};
     return nx_fab_ask_begin(f, &q->ask, &q->pending, reterr);
 }
 

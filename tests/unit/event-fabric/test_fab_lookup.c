@@ -212,6 +212,40 @@ static void test_an_unknown_run_is_not_looked_for_in_the_whole_log(void **state)
     fix_close(fx);
 }
 
+static void answer_the_second(natsConnection *nc, natsSubscription *sub, natsMsg *m, void *asked)
+{
+    (void)sub;
+    if (atomic_fetch_add((atomic_uint *)asked, 1) == 1)
+        natsConnection_PublishString(nc, natsMsg_GetReply(m), "second");
+    natsMsg_Destroy(m);
+}
+
+/* What went to a server that just died is answered by nobody; what changes nothing is asked again long before its time is over, the rest is not. */
+static void test_a_question_that_is_lost_is_asked_again(void **state)
+{
+    fix fix_, *fx = &fix_;
+    natsConnection *nc = NULL;
+    natsSubscription *sub = NULL;
+    nx_fab_replies got = {0};
+    atomic_uint asked = 0;
+
+    (void)state;
+    fix_open(fx);
+    assert_int_equal(natsConnection_ConnectTo(&nc, nx_fab_server_url(fx->server)), NATS_OK);
+    assert_int_equal(natsConnection_Subscribe(&sub, nc, "test.deaf", answer_the_second, &asked), NATS_OK);
+    assert_int_equal(natsConnection_Flush(nc), NATS_OK);
+    assert_int_equal(nx_fab_request(fx->f, &(nx_fab_ask){.subject = "test.deaf", .timeout_ns = NX_NS_PER_S}, &got, NULL), NX_EUNAVAIL);
+    assert_int_equal(atomic_load(&asked), 1);
+    atomic_store(&asked, 0);
+    ok(nx_fab_request(fx->f, &(nx_fab_ask){.subject = "test.deaf", .is_repeatable = true}, &got, &fx->err));
+    assert_int_equal(got.n, 1);
+    assert_memory_equal(natsMsg_GetData(got.v[0]), "second", 6);
+    nx_fab_replies_done(&got);
+    natsSubscription_Destroy(sub);
+    natsConnection_Destroy(nc);
+    fix_close(fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_get_allows_for_clocks),
         cmocka_unit_test(test_an_unknown_event_is_not_looked_for_in_the_whole_log),
         cmocka_unit_test(test_an_unknown_run_is_not_looked_for_in_the_whole_log),
+        cmocka_unit_test(test_a_question_that_is_lost_is_asked_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
