@@ -77,8 +77,25 @@ void nx_core_waiters_settle(nx_core_waiters *w, nx_ingest *in);
 void nx_core_waiters_answer(nx_core_waiters *w, nx_slice token, nx_answer *take_answer);
 bool nx_core_waiters_abandon(nx_core_waiters *w, nx_ingest *in);
 void nx_core_waiters_tick(nx_core_waiters *w, uint64_t now_ns); /* ends waits that are over: is_late */
+/* One that has waited for NX_CORE_UNHEARD_NS, or so long again: what is needed to look for its run. */
+#define NX_CORE_UNHEARD_NS NX_NS_PER_S
+typedef struct nx_core_unheard {
+    char token[NX_CORE_TOKEN_MAX], type[NX_EVENT_TYPE_BYTES + 1], function[NX_FUNCTION_NAME_BYTES + 1]; /* function "": the only subscriber of the type */
+    nx_event event;                                                                                     /* id and times alone */
+} nx_core_unheard;
+/* Up to `max` of them, by turns; each is told once in that time. Times count from the first call that meets a waiter. */
+unsigned nx_core_waiters_unheard(nx_core_waiters *w, uint64_t now_ns, nx_core_unheard *v, unsigned max);
 unsigned nx_core_waiters_count(nx_core_waiters *w);
 void nx_core_waiters_fail_all(nx_core_waiters *w); /* shutdown: every wait is over now */
+
+/* What became of them, in the records: unheard.c. */
+typedef struct nx_core_unheards nx_core_unheards;
+nx_core_unheards *nx_core_unheards_new(nx_node *n); /* NULL: out of memory */
+void nx_core_unheards_free(nx_core_unheards *u);    /* once no job runs any more */
+void nx_core_unheards_tick(nx_core_unheards *u, uint64_t now_ns);
+/* BLOCKING: the answer of the event's run, if that is recorded: NX_ENOENT. function empty: the only subscriber of the type. only_kept: not where it
+ * would only say that the output was not kept. */
+nx_err nx_core_answer_find(nx_node *n, const nx_event *e, nx_slice type, nx_slice function, bool only_kept, nx_answer **ret);
 
 /* ---- retries: retry.c ------------------------------------------------------------------------------------------------------------------ */
 
@@ -281,6 +298,7 @@ struct nx_node {
     nx_core_jobs *jobs;
     struct nx_job_board *board;
     nx_core_waiters *waiters;
+    nx_core_unheards *unheards;
     nx_core_journal *journal;
     nx_core_dispatch *dispatch;
     nx_core_batches *batches;

@@ -43,15 +43,8 @@ static void duplicate_job(nx_core_job *job)
         in->event.deliver_wall_ns = first.deliver_wall_ns;
     }
     if (in->err == NX_OK && in->wants_wait) {
-        nx_run r;
-        nx_core_fn *only = NULL;
-        nx_slice function = in->wait_function;
-        if (nx_slice_empty(function) && nx_core_registry_subscribers(n, first.type, &only) == 1 && only)
-            function = nx_slice_cstr(only->name);
-        bool is_found = function.n && nx_fab_run_final(n->ns, &first, function, 0, &a, &r, NULL) == NX_OK;
-        in->answer = is_found ? nx_core_answer_of_run(&r) : NULL;
+        nx_core_answer_find(n, &first, first.type, in->wait_function, false, &in->answer);
         in->is_late = !in->answer; /* its run is still on its way: the caller has the id */
-        nx_core_fn_unref(only);
         nx_core_waiters_settle(n->waiters, in);
     }
     finish(n, in);

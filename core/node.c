@@ -50,6 +50,7 @@ static void *tick_main(void *arg)
         pthread_cond_timedwait(&n->tick_cv, &n->tick_mu, &until);
         pthread_mutex_unlock(&n->tick_mu);
         nx_core_waiters_tick(n->waiters, nx_clock_ns());
+        nx_core_unheards_tick(n->unheards, nx_clock_ns());
         nx_core_reload_tick(n, nx_clock_ns());
         nx_core_cron_tick(n, nx_clock_ns());
         nx_core_prune_tick(n, nx_clock_ns());
@@ -292,6 +293,8 @@ static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
         err = start_log(n, reterr);
     if (err == NX_OK)
         err = nx_core_waiters_new(&n->waiters, reterr);
+    if (err == NX_OK && !(n->unheards = nx_core_unheards_new(n)))
+        err = nx_error_set(reterr, NX_ENOMEM, "waiting callers");
     if (err == NX_OK)
         err = nx_core_jobs_new(4, 4096, &n->jobs, reterr);
     if (err == NX_OK && nx_core_changed_new(&n->changed) != NX_OK)
@@ -470,6 +473,7 @@ void nx_node_stop(nx_node *n)
     nx_core_changed_free(n->changed);
     nx_core_secrets_free(n->secrets);
     nx_core_dlq_free(n->dlq);
+    nx_core_unheards_free(n->unheards);
     nx_core_waiters_free(n->waiters);
     nx_core_journal_close(n->journal);
     snprintf(path, sizeof path, "%s/node.json", n->data_dir);

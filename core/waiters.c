@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 typedef struct waiter {
-    nx_ingest *in; /* NULL: free */
-    uint64_t deadline_ns;
+    nx_ingest *in;                 /* NULL: free */
+    uint64_t deadline_ns, look_ns; /* look_ns: when the log is asked next for what it waits for; 0: not before the next tick says so */
     uint32_t generation;
     bool is_published, is_over; /* is_over: answered or late */
     int next_free;
@@ -18,6 +18,7 @@ struct nx_core_waiters {
     pthread_mutex_t mu;
     int free_head;
     unsigned n_used, high; /* slots below `high` were used at least once */
+    unsigned next_unheard; /* where nx_core_waiters_unheard() goes on */
     waiter v[NX_CORE_WAITERS_MAX];
 };
 
@@ -69,6 +70,7 @@ nx_err nx_core_waiters_add(nx_core_waiters *w, nx_ingest *in, uint64_t deadline_
     waiter *x = &w->v[i];
     x->in = in;
     x->deadline_ns = deadline_ns;
+    x->look_ns = 0;
     x->is_published = x->is_over = false;
     *slot_of(in) = i;
     snprintf(token, NX_CORE_TOKEN_MAX, "%u-%u", i, x->generation);
@@ -163,6 +165,34 @@ static void end_waits(nx_core_waiters *w, uint64_t now_ns)
         late = late->next;
         in->done(in);
     }
+}
+
+static bool describe(const waiter *x, unsigned i, nx_core_unheard *ret)
+{
+    const nx_event *e = &x->in->event;
+    if (nx_slice_to_cstr(e->type, ret->type, sizeof ret->type) || nx_slice_to_cstr(x->in->wait_function, ret->function, sizeof ret->function))
+        return false;
+    snprintf(ret->token, sizeof ret->token, "%u-%u", i, x->generation);
+    ret->event = (nx_event){.event_id = e->event_id, .wall_ns = e->wall_ns, .deliver_wall_ns = e->deliver_wall_ns};
+    return true;
+}
+
+unsigned nx_core_waiters_unheard(nx_core_waiters *w, uint64_t now_ns, nx_core_unheard *v, unsigned max)
+{
+    unsigned n = 0;
+    pthread_mutex_lock(&w->mu);
+    for (unsigned k = 0; k < w->high && w->n_used && n < max; k++) {
+        unsigned i = w->next_unheard < w->high ? w->next_unheard : 0;
+        waiter *x = &w->v[i];
+        w->next_unheard = i + 1;
+        if (!x->in || x->is_over || !x->is_published || x->look_ns > now_ns)
+            continue;
+        if (x->look_ns && describe(x, i, &v[n]))
+            n++;
+        x->look_ns = now_ns + NX_CORE_UNHEARD_NS;
+    }
+    pthread_mutex_unlock(&w->mu);
+    return n;
 }
 
 unsigned nx_core_waiters_count(nx_core_waiters *w)

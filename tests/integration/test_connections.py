@@ -9,7 +9,7 @@ import httpx
 import pytest
 from nexus import nats
 from nexus.node import Node, Project, function
-from nexus.wait import wait_until
+from nexus.wait import SLOW, Stopwatch, wait_until
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificates")
 
@@ -171,6 +171,21 @@ def test_small_max_payload_limits_bodies(tmp_path, guests):
             run = node.whole_run(node.run_of(large)["run_id"])
             assert (run["status"], run["output_bytes"]) == ("ok", 900_000)
             assert [v["verdict"] for v in node.replay(large)] == ["identical"]
+
+
+def test_an_answer_that_gets_lost_is_found_in_the_record(tmp_path, guests):
+    """An output larger than a message does not reach the node that holds the connection; that one finds the run's record long before the wait is over."""
+    with nats.Server(tmp_path / "server", max_payload=256 << 10) as server:
+        nodes = [Node(write(Project(tmp_path / name), guests, nats={"url": server.url})) for name in ("a", "b")]
+        with nodes[0] as caller, nodes[1] as other:
+            lost = 0
+            while lost < 3:
+                with Stopwatch() as watch:
+                    answer = caller.call("probe", "output 500000", wait=60)
+                assert (answer.status_code, len(answer.content)) == (200, 500_000)
+                assert watch.s < 20 * SLOW
+                run = caller.run_of(answer.headers["nexus-event-id"])
+                lost += caller.whole_run(run["run_id"])["node"] == other.info["node"]
 
 
 # ---- serve

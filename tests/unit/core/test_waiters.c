@@ -157,6 +157,39 @@ static void test_waiters_are_bounded(void **state)
     nx_core_waiters_free(w);
 }
 
+/* Each is looked for after a second, and every second again, a few at a time; what is over or not stored yet is not. */
+static void test_waiters_unheard_come_by_turns(void **state)
+{
+    (void)state;
+    nx_core_waiters *w = waiters();
+    nx_core_unheard found[2];
+    caller v[4];
+    uint64_t now = 5 * NX_NS_PER_S;
+    for (unsigned i = 0; i < 4; i++) {
+        add(w, &v[i], UINT64_MAX);
+        v[i].in.event.type = NX_SLICE("t");
+        v[i].in.event.wall_ns = i;
+        if (i != 1)
+            nx_core_waiters_published(w, &v[i].in);
+    }
+    assert_int_equal(nx_core_waiters_unheard(w, now, found, 2), 0);
+    assert_int_equal(nx_core_waiters_unheard(w, now + NX_CORE_UNHEARD_NS - 1, found, 2), 0);
+    now += NX_CORE_UNHEARD_NS;
+    assert_int_equal(nx_core_waiters_unheard(w, now, found, 2), 2);
+    assert_string_equal(found[0].token, v[0].token);
+    assert_string_equal(found[1].token, v[2].token);
+    assert_string_equal(found[1].type, "t");
+    assert_int_equal(found[1].event.wall_ns, 2);
+    assert_int_equal(nx_core_waiters_unheard(w, now, found, 2), 1);
+    assert_string_equal(found[0].token, v[3].token);
+    assert_int_equal(nx_core_waiters_unheard(w, now, found, 2), 0);
+    assert_true(nx_core_waiters_abandon(w, &v[2].in));
+    now += NX_CORE_UNHEARD_NS;
+    assert_int_equal(nx_core_waiters_unheard(w, now, found, 2), 2);
+    assert_int_equal(nx_core_waiters_unheard(w, now, found, 2), 0);
+    nx_core_waiters_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_waiters_abandon_while_publishing_is_refused),
         cmocka_unit_test(test_waiters_malformed_tokens_are_released),
         cmocka_unit_test(test_waiters_are_bounded),
+        cmocka_unit_test(test_waiters_unheard_come_by_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
