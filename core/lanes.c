@@ -12,7 +12,7 @@
 #define LOOK_NS (100 * NX_NS_PER_MS)
 /* Longer than ack_wait: by then all that is left over has been delivered again. A node that died gave its last sign of life before its term ended, one
  * that lives gives back what it held when it hears that its term is over. */
-#define SETTLE_NS (NX_FAB_ORDERED_ACK_NS + 300 * NX_NS_PER_MS)
+#define SETTLE_NS (NX_FAB_ACK_NS + 300 * NX_NS_PER_MS)
 #define LAGS_MAX 3 /* so many looks with fewer in hand than delivered, and it is not just on its way */
 
 void nx_core_lane_unref(nx_core_lane *l)

@@ -16,7 +16,8 @@
 #define GIVEN_BACK "-NAK {\"delay\":200000000}" /* ns */
 #define LARGE_TARGET 64u                        /* from here on a consumer waits until it may ask for a quarter of its target */
 #define LENT_SUM 16u                            /* what all consumers are lent together is so many times max_inflight, but one each */
-#define TICK_PARTS 8u                           /* many consumers are looked after in so many ticks: each within half a second, a fraction of ack_wait, */
+#define ALIVE_PARTS 4u                          /* signs of life within ack_wait: two may be lost, say while the consumer has no leader, and one be late */
+#define TICK_PARTS 8u                           /* many consumers are looked after in so many ticks: each within half a second, */
 #define TICK_PART_MIN 256u                      /* but so many in every one */
 
 /* ---- sending (cmu held) ------------------------------------------------------------------------------------------------------------------------ */
@@ -567,7 +568,7 @@ void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
         f->next_ticked = i + 1;
         if (!c)
             continue;
-        for (unsigned n = c->inflight; n && c->oldest && now_ns - c->oldest->alive_ns >= c->o.ack_wait_ns / 2; n--) {
+        for (unsigned n = c->inflight; n && c->oldest && now_ns - c->oldest->alive_ns >= c->o.ack_wait_ns / ALIVE_PARTS; n--) {
             nx_fab_msg *m = c->oldest;
 
             m->is_overdue |= now_ns - m->alive_ns >= c->o.ack_wait_ns;

@@ -304,7 +304,7 @@ static nx_err prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_con
     c->o = *o;
     c->refs = 1;
     if (!c->o.ack_wait_ns)
-        c->o.ack_wait_ns = o->n_shards ? NX_FAB_ORDERED_ACK_NS : 4 * NX_NS_PER_S;
+        c->o.ack_wait_ns = NX_FAB_ACK_NS;
     c->is_paused = o->is_paused;
     c->is_of_timers = o->timers_of.n > 0;
     if (nx_slice_to_cstr(o->placed_for, c->placed_for, sizeof c->placed_for))

@@ -130,7 +130,7 @@ typedef struct nx_fab_consumer_options {
     unsigned n_types; /* event type patterns (nx_event_type_matches) */
     const nx_slice *subjects;
     unsigned n_subjects;   /* raw subjects */
-    uint64_t ack_wait_ns;  /* 0: 4 s, NX_FAB_ORDERED_ACK_NS of ordered ones. Longer work is kept alive by the fabric (+WPI) until the message is finished */
+    uint64_t ack_wait_ns;  /* 0: NX_FAB_ACK_NS. Longer work is kept alive by the fabric (+WPI) until the message is finished */
     unsigned max_inflight; /* on this node; 0: no bound of its own */
     bool is_paused;        /* see nx_fab_consumer_pause() */
     bool from_start;       /* deliver all stored events; else only those stored after the consumer was made */
@@ -156,7 +156,9 @@ void nx_fab_consumer_close(nx_fab_consumer *c, bool remove);
 nx_err nx_fab_consumer_pause(nx_fab_consumer *c, bool is_paused, nx_error *reterr);
 /* The most messages of an ordered consumer that may be delivered and not acknowledged; all of them are in the hands of the pinned client. */
 #define NX_FAB_ORDERED_MAX 1000
-#define NX_FAB_ORDERED_ACK_NS (2 * NX_NS_PER_S)
+/* What a node or a consumer's leader had when it died is delivered again so long after its last sign of life: half of what a caller may wait for in
+ * vain (5 s), since who gets it then may die too. */
+#define NX_FAB_ACK_NS (2 * NX_NS_PER_S)
 /* BLOCKING: gives up the term of whoever is pinned, which is this client as far as it knows; another one that asks gets it. */
 nx_err nx_fab_consumer_yield(nx_fab_consumer *c, nx_error *reterr);
 /* BLOCKING: on how many nodes a durable consumer of timers is open: each of them asks once. One that died is counted for up to 30 s. */

@@ -163,7 +163,8 @@ class Fleet:
     def log(self):
         """What the nodes said beside their runs."""
         def rest(node):
-            return "\n".join([line for line in node.log_file.read_text(errors="replace").splitlines() if "] Function " not in line][-60:])
+            lines = node.log_file.read_text(errors="replace").splitlines()
+            return "\n".join([line for line in lines if "] Function " not in line and '"message":"Function ' not in line][-60:])
 
         return "\n".join(f"--- node{i}\n{rest(node)}" for i, node in enumerate(self.nodes) if node.starts)
 
@@ -184,11 +185,11 @@ class Clients:
     """Threads that post until stopped, one request after the other, and turn to the next node after any trouble.
 
     next_request(i): (path, body, headers) of the i-th. accepted: event id -> (thread, body) of every 200 and 202, in the order of the answers.
-    times: when each of them was given. patience: seconds for one answer; after that, as after a broken connection, nobody knows."""
+    times: when each of them was given. waits: (i, when it began, when it ended, status or "broken") of those that took more than a second. patience: seconds for one answer; after that, as after a broken connection, nobody knows."""
 
     def __init__(self, urls, next_request, threads=4, rest=0.0, patience=2.0):
         self.urls, self.next_request, self.rest, self.patience = urls, next_request, rest, patience
-        self.accepted, self.bodies, self.refused, self.times, self.broken = {}, {}, [], [time.monotonic()], 0
+        self.accepted, self.bodies, self.refused, self.times, self.broken, self.waits = {}, {}, [], [time.monotonic()], 0, []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._next = 0
@@ -199,9 +200,15 @@ class Clients:
             self._next += 1
             number = self._next
         path, body, headers = self.next_request(number)
-        connection.request("POST", path, body=body.encode(), headers={"Content-Type": "text/plain", **headers})
-        answer = connection.getresponse()
-        content = answer.read()
+        begun, outcome = time.monotonic(), "broken"
+        try:
+            connection.request("POST", path, body=body.encode(), headers={"Content-Type": "text/plain", **headers})
+            answer = connection.getresponse()
+            content = answer.read()
+            outcome = answer.status
+        finally:
+            if time.monotonic() - begun > 1:
+                self.waits.append((number, begun, time.monotonic(), outcome))
         with self._lock:
             if answer.status in (200, 202):
                 event_id = answer.getheader("nexus-event-id") or json.loads(content)["event_id"]
