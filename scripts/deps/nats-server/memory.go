@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -22,6 +23,8 @@ type memoryByConsumers struct {
 	limit      int64 // GOMEMLIMIT
 	most       int
 	gogc       int // GOGC
+	restoring  int // Streams whose consumers are being restored.
+	percent    int // For the collector, when they are.
 }
 
 const (
@@ -58,6 +61,30 @@ func noteConsumers(by int64) {
 		debug.SetMemoryLimit(max(m.limit, m.base+m.each*n))
 	}
 	if m.most > m.gogc && m.gogc > 0 {
-		debug.SetGCPercent(m.gogc + (m.most-m.gogc)*int(min(n, memoryConsumers))/memoryConsumers)
+		m.percent = m.gogc + (m.most-m.gogc)*int(min(n, memoryConsumers))/memoryConsumers
+		if m.restoring == 0 {
+			debug.SetGCPercent(m.percent)
+		}
+	}
+}
+
+// While consumers are restored nearly everything that is made stays, so the collector looks through a growing heap again and again for little: a third of the
+// time. Until the function that is returned is called only a memory limit makes it run; without one it goes on as it was.
+func restoreUncollected() func() {
+	m := &memoryBy
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		return func() {}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.restoring++; m.restoring == 1 {
+		m.percent = debug.SetGCPercent(-1)
+	}
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.restoring--; m.restoring == 0 {
+			debug.SetGCPercent(m.percent)
+		}
 	}
 }
