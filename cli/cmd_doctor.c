@@ -199,6 +199,11 @@ static void check_project(doctor *d)
     nx_error e = NX_ERROR_INIT;
     if (nx_cli_project_find(file, sizeof file, &e) != NX_OK) {
         report(d, NOTE, "project", "make one with: nexus new my-app --lang=rust", "no " NX_CLI_PROJECT_FILE " here or in a folder above");
+        /* `nexus serve` needs none: it would take what the environment and the user's file say. */
+        if (nx_cli_config_load(d->c, NULL, NX_CONFIG_NO_FUNCTIONS, &d->cfg, &problems, &e) != NX_OK) {
+            nx_slice rest, first = nx_slice_split(nx_buf_view(&problems), '\n', &rest);
+            report(d, BAD, "settings", "put that right: no node starts with it", "%.*s", NX_SLICE_FMT(first.n ? first : nx_slice_cstr(e.msg)));
+        }
         return;
     }
     if (nx_cli_config_load(d->c, file, NX_CONFIG_NO_FUNCTIONS, &d->cfg, &problems, &e) != NX_OK) {

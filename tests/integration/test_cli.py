@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 
@@ -253,6 +254,18 @@ def test_doctor_checks_and_advises(node, tmp_path):
     bad.write("version: v1\nfunctions: nonsense\n")
     result = bad.nexus("doctor", check=False, env=environment(NEXUS_ADMIN_URL="http://127.0.0.1:9"))
     assert result.returncode == 1
+
+
+def test_doctor_reads_the_environment_without_a_project_too(tmp_path):
+    def checks(listen):
+        result = nexus("doctor", "--json", cwd=tmp_path, check=False, env=environment(NEXUS_ADMIN_URL="http://127.0.0.1:9", NEXUS_LISTEN=listen))
+        return {c["check"]: c for c in lines_of(result.stdout)}
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert checks(address)["events port"]["detail"].startswith(f"{address} is not free")
+    wrong = checks("nowhere")["settings"]
+    assert wrong["status"] == "bad" and wrong["detail"].startswith("NEXUS_LISTEN: ") and wrong["fix"]
 
 
 @pytest.mark.parametrize("data_dir, status, says", [("new", "ok", "not made yet"), ("missing/deeper", "bad", "No such file or directory"),
