@@ -95,13 +95,15 @@ static bool in_path(char *out, size_t n)
 
 static nx_err find_program(const char *given, char out[PATH_MAX], nx_error *reterr)
 {
-    const char *env = getenv("NEXUS_NATS_SERVER");
+    const char *env = getenv("NEXUS_NATS_SERVER"), *from = "";
 
-    if (!given && env && *env)
+    if (!given && env && *env) {
         given = env;
+        from = "NEXUS_NATS_SERVER: ";
+    }
     if (given) {
         snprintf(out, PATH_MAX, "%s", given);
-        return is_program(out) ? NX_OK : nx_error_set(reterr, NX_ENOENT, "%s is not a program", given);
+        return is_program(out) ? NX_OK : nx_error_set(reterr, NX_ENOENT, "%s%s is not a program", from, given);
     }
     if (beside_self(out, PATH_MAX))
         return NX_OK;
@@ -374,7 +376,8 @@ static nx_err wait_ready(nx_fab_server *s, nx_error *reterr)
             return NX_OK;
         if (wait_exit(s, 5, true)) {
             read_complaint(s, complaint, sizeof complaint);
-            return nx_error_set(reterr, NX_EUNAVAIL, "nats-server ended at once: %s", complaint[0] ? complaint : "see server.log");
+            return complaint[0] ? nx_error_set(reterr, NX_EUNAVAIL, "nats-server ended at once: %s", complaint)
+                                : nx_error_set(reterr, NX_EUNAVAIL, "nats-server ended at once: %s said nothing; its log is %s/server.log", s->program, s->dir);
         }
         if (nx_clock_ns() - said > 5 * NX_NS_PER_S) {
             said = nx_clock_ns();

@@ -121,6 +121,14 @@ def test_node_runs_with_closed_standard_streams(project, guests):
         node.stop(expect=74)  # what it logged could not be written
 
 
+@pytest.mark.parametrize("server, says", [("/bin/false", "/bin/false said nothing; its log is {dir}/.nexus/nats/server.log"),
+                                          ("/nowhere", "NEXUS_NATS_SERVER: /nowhere is not a program")])
+def test_what_is_no_nats_server_is_named(project, server, says):
+    project.write("version: v1\n")
+    result = nexus("serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", cwd=project.dir, check=False, env=environment(NEXUS_NATS_SERVER=server))
+    assert result.returncode != 0 and says.format(dir=project.dir.resolve()) in result.stderr
+
+
 def test_json_of_every_command_is_objects_with_keys_in_snake_case(node, tmp_path):
     event = node.publish("probe", b"hello")
     node.run_of(event)
