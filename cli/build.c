@@ -404,7 +404,7 @@ int nx_cli_build_all(const nx_cli *c, const nx_config *cfg, const char *const *n
             continue;
         if (!has_tools) {
             nx_cli_tools_find(&tools);
-            nx_cli_tools_link(&tools, cfg);
+            nx_cli_tools_link(&tools, cfg->data_dir);
             has_tools = true;
         }
         int code = build_one(c, &tools, cfg, f);

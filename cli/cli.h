@@ -248,6 +248,8 @@ int nx_cli_list(nx_cli *c, const char *path, const char *nothing, unsigned n_col
 nx_err nx_cli_project_find(char *ret, size_t ret_bytes, nx_error *reterr);
 /* The file that -f names, or the one found; prints on failure and returns the exit code. */
 int nx_cli_project_file(const nx_cli *c, char *ret, size_t ret_bytes);
+/* Makes the folder $XDG_CACHE_HOME/nexus/NAME (~/.cache/nexus/NAME); false where it can't be written. */
+bool nx_cli_user_cache(const char *name, char *ret, size_t ret_bytes);
 /* Loads a file with the user's file, the environment and this command's flags on top (precedence: DESIGN 7).
  * On NX_EINVAL everything that is wrong has been appended to `problems` (text, one line each). */
 nx_err nx_cli_config_load(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_buf *problems, nx_error *reterr);

@@ -15,16 +15,35 @@ static void add_member(void *self, const char *name, const char *value)
     nx_jw_kcstr(self, name, value);
 }
 
+/* In the project's data folder; without a project that can be read, in the user's cache: the compilers are the same ones everywhere. */
+static int link_tools(nx_cli *c, nx_cli_tools *tools)
+{
+    char file[NX_CLI_PATH_BYTES], cache[NX_CLI_PATH_BYTES];
+    nx_config *cfg = NULL;
+    NX_CLEANUP(nx_buf_done)
+    nx_buf problems = NX_BUF_INIT(1u << 20);
+    if (nx_cli_flag_text(c, "file")) {
+        int code = nx_cli_project_file(c, file, sizeof file);
+        if (code != NX_CLI_OK)
+            return code;
+    } else if (nx_cli_project_find(file, sizeof file, NULL) != NX_OK) {
+        file[0] = 0;
+    }
+    if (file[0] && nx_cli_config_load(c, file, NX_CONFIG_NO_FUNCTIONS, &cfg, &problems, NULL) == NX_OK)
+        nx_cli_tools_link(tools, cfg->data_dir);
+    else if (nx_cli_user_cache("build", cache, sizeof cache))
+        nx_cli_tools_link(tools, nx_slice_cstr(cache));
+    nx_config_unref(cfg);
+    return NX_CLI_OK;
+}
+
 static int print_env(nx_cli *c)
 {
     nx_cli_tools tools;
-    char file[NX_CLI_PATH_BYTES];
-    nx_config *cfg = NULL;
     nx_cli_tools_find(&tools);
-    if (nx_cli_project_find(file, sizeof file, NULL) == NX_OK &&
-        nx_cli_config_load(c, file, NX_CONFIG_NO_FUNCTIONS, &cfg, &(nx_buf)NX_BUF_INIT(0), NULL) == NX_OK)
-        nx_cli_tools_link(&tools, cfg);
-    nx_config_unref(cfg);
+    int code = link_tools(c, &tools);
+    if (code != NX_CLI_OK)
+        return code;
     if (!tools.has_rust && !tools.has_c)
         return nx_cli_fail(c, NX_ENOENT, "no compiler with a WASI target is installed; for Rust:  %s\nfor C:  %s", tools.rust_advice, tools.c_advice);
     if (!c->json) {

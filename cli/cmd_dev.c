@@ -224,7 +224,7 @@ static void build_next(dev *d)
             continue;
         if (!d->has_tools) {
             nx_cli_tools_find(&d->tools);
-            nx_cli_tools_link(&d->tools, d->next);
+            nx_cli_tools_link(&d->tools, d->next->data_dir);
             d->has_tools = true;
         }
         nx_log(NX_LOG_INFO, "build.started", "building %.*s", NX_SLICE_FMT(f->name));

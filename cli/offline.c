@@ -16,22 +16,6 @@
 
 /* ---- where compiled code is kept ---------------------------------------------------------------------------------- */
 
-static bool make_dir(const char *path) { return mkdir(path, 0700) == 0 || errno == EEXIST; }
-
-static bool user_cache(char *ret, size_t ret_bytes)
-{
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int n = xdg && xdg[0] == '/' ? snprintf(ret, ret_bytes, "%s", xdg) : home && home[0] == '/' ? snprintf(ret, ret_bytes, "%s/.cache", home)
-                                                                                                : -1;
-    if (n < 0 || (size_t)n + 32 > ret_bytes || !make_dir(ret))
-        return false;
-    snprintf(ret + n, ret_bytes - (size_t)n, "/nexus");
-    if (!make_dir(ret))
-        return false;
-    snprintf(ret + n, ret_bytes - (size_t)n, "/nexus/compiled");
-    return make_dir(ret) && access(ret, W_OK | X_OK) == 0;
-}
-
 /* Compiled code lies flat in its folder. */
 static void remove_folder(const char *path)
 {
@@ -53,7 +37,7 @@ int nx_cli_offline_open(const nx_cli *c, bool is_debug, nx_cli_offline *ret)
     nx_rt_options o = {.cache_dir = dir, .slots = 1, .pool_slots = POOL_SLOTS, .is_debug = is_debug};
     if (is_debug && !nx_rt_can_debug())
         return nx_cli_fail(c, NX_ENOTSUP, "this program's engine was built without support for debuggers; a development build (make build) has it");
-    e.code = user_cache(dir, sizeof dir) ? nx_rt_new(&o, &ret->rt, &e) : NX_EDENIED;
+    e.code = nx_cli_user_cache("compiled", dir, sizeof dir) ? nx_rt_new(&o, &ret->rt, &e) : NX_EDENIED;
     if (e.code != NX_OK) {
         snprintf(ret->temporary, sizeof ret->temporary, "/tmp/nexus-XXXXXX");
         if (!mkdtemp(ret->temporary))

@@ -93,6 +93,22 @@ nx_err nx_cli_project_find(char *ret, size_t ret_bytes, nx_error *reterr)
                         "no " NX_CLI_PROJECT_FILE " here or in a folder above; make a project with `nexus new my-app --lang=rust`");
 }
 
+static bool make_dir(const char *path) { return mkdir(path, 0700) == 0 || errno == EEXIST; }
+
+bool nx_cli_user_cache(const char *name, char *ret, size_t ret_bytes)
+{
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = xdg && xdg[0] == '/' ? snprintf(ret, ret_bytes, "%s", xdg) : home && home[0] == '/' ? snprintf(ret, ret_bytes, "%s/.cache", home)
+                                                                                                : -1;
+    if (n < 0 || (size_t)n + strlen(name) + sizeof "/nexus/" > ret_bytes || !make_dir(ret))
+        return false;
+    snprintf(ret + n, ret_bytes - (size_t)n, "/nexus");
+    if (!make_dir(ret))
+        return false;
+    snprintf(ret + n, ret_bytes - (size_t)n, "/nexus/%s", name);
+    return make_dir(ret) && access(ret, W_OK | X_OK) == 0;
+}
+
 int nx_cli_project_file(const nx_cli *c, char *ret, size_t ret_bytes)
 {
     nx_error e = NX_ERROR_INIT;

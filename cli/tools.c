@@ -275,17 +275,17 @@ static void include_flush(nx_cli_tools *t, const char *folder)
     snprintf(t->wasi_cflags + have, sizeof t->wasi_cflags - have, " -include %s", path);
 }
 
-void nx_cli_tools_link(nx_cli_tools *t, const nx_config *cfg)
+void nx_cli_tools_link(nx_cli_tools *t, nx_slice folder)
 {
-    char folder[1024];
-    if (cfg->data_dir.n + 8 > sizeof folder)
+    char path[1024];
+    if (folder.n + 8 > sizeof path)
         return;
-    snprintf(folder, sizeof folder, "%.*s", NX_SLICE_FMT(cfg->data_dir));
-    (void)mkdir(folder, 0700);
-    snprintf(folder, sizeof folder, "%.*s/tools", NX_SLICE_FMT(cfg->data_dir));
-    (void)mkdir(folder, 0700);
-    link_rustc(t, folder);
-    include_flush(t, folder);
+    snprintf(path, sizeof path, "%.*s", NX_SLICE_FMT(folder));
+    (void)mkdir(path, 0700);
+    snprintf(path, sizeof path, "%.*s/tools", NX_SLICE_FMT(folder));
+    (void)mkdir(path, 0700);
+    link_rustc(t, path);
+    include_flush(t, path);
 }
 
 void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self)

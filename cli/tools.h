@@ -31,9 +31,9 @@ typedef struct nx_cli_tools_places {
 
 void nx_cli_tools_find(nx_cli_tools *ret); /* in the usual places; runs rustc, tens of milliseconds */
 void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret);
-/* Makes data_dir/tools with what adds one function to a module, the flush of stdout: links by which builds get rustc with it (rustc.h), and a header
+/* Makes FOLDER/tools, in a project's data folder, with what adds one function to a module, the flush of stdout: links by which builds get rustc with it (rustc.h), and a header
  * that $WASI_CFLAGS includes. Where it cannot be made, builds do without. */
-void nx_cli_tools_link(nx_cli_tools *t, const nx_config *cfg);
+void nx_cli_tools_link(nx_cli_tools *t, nx_slice folder);
 /* NEXUS_WASI_TARGET=…, RUSTC=…, CARGO=…, WASI_CC=…, WASI_CFLAGS=…, ZIG=…, PATH=…: calls put() for each that there is. */
 void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self);
 /* What a build command (run in workdir) needs that is not there, as a sentence with the command that installs it; "" when nothing is missing. */

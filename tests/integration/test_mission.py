@@ -63,6 +63,25 @@ def test_curl_line_answers_exactly_the_promised_keys(node):
     assert text.startswith('{"event_id": "')
 
 
+@pytest.mark.parametrize("where", ["no project", "a broken one", "another folder"])
+def test_the_function_answers_where_it_is_compiled_by_hand(tmp_path, where):
+    """Rust holds back what no newline ends: the compiler that `nexus build --print-env` names adds what writes it out, in any folder."""
+    project = Project(tmp_path / "project")
+    arguments = []
+    if where == "a broken one":
+        project.write("functions: nonsense\n")
+    elif where == "another folder":
+        project.write(MISSION_YAML)
+        arguments = ["-f", project.dir]
+    folder = tmp_path if arguments else project.dir
+    shutil.copy(GUESTS / "mission.rs", folder / "welcome.rs")
+    compile_it = 'eval "$("$0" build --print-env "$@")"; "$RUSTC" --target "$NEXUS_WASI_TARGET" --crate-type cdylib -O -o welcome.wasm welcome.rs'
+    subprocess.run(["bash", "-ec", compile_it, str(NEXUS), *map(str, arguments)], cwd=folder, env=environment(XDG_CACHE_HOME=tmp_path / "cache"),
+                   check=True, timeout=60)
+    assert nexus("run", folder / "welcome.wasm", cwd=folder, stdin="Ada").stdout == "Processed: Ada"
+    assert (project.data_dir / "tools").is_dir() == bool(arguments)
+
+
 def test_function_runs_and_is_recorded(node):
     answer = json.loads(curl_line(node))
     run = node.run_of(answer["event_id"])
