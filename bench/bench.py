@@ -245,9 +245,12 @@ def measure(build, nexus, folder, seconds, table):
 
     echo = build_module(nexus, folder, "echo", SMALL_STACK)
     large = build_module(nexus, folder, "large", "")  # Rust's default stack of 1 MiB, which every run resets
+    bare_us = 0
     for module, kind in ((echo, "256 KiB stack"), (large, "1 MiB stack")):
         for what, value, unit, must, beside in figures(program(build, "rt_bench", str(module))):
             table.add(f"{what}, {kind}", value, unit, must, True, beside)
+            if what.startswith("bare engine loop") and module == echo:
+                bare_us = value
     compute = build_module(nexus, folder, "compute", SMALL_STACK, (HERE / "compute.rs").read_text())
     for what, value, unit, must, beside in figures(program(build, "compute_bench", str(compute))):
         table.add(what, value, unit, must, True, beside)
@@ -268,7 +271,7 @@ def measure(build, nexus, folder, seconds, table):
     shutil.copy(large, node_folder / "large.wasm")
     node = Node(nexus, node_folder, CONFIG.format(level="warn"))
     try:
-        measure_node(nexus, node, node_folder, seconds, table, nats_floor)
+        measure_node(nexus, node, node_folder, seconds, table, nats_floor, bare_us)
     finally:
         node.stop()
     node = Node(nexus, node_folder, CONFIG.format(level="warn"))
@@ -295,7 +298,13 @@ def recording_ratio(node, blocks):
     return full / off
 
 
-def measure_node(nexus, node, folder, seconds, table, nats_floor):
+def run_us(node, function):
+    """Of the newest runs, the median; each from making its store to dropping it."""
+    runs = map(json.loads, http(f"{node.admin}/api/v1/runs?function={function}&limit=10000", timeout=60)[1].splitlines())
+    return statistics.median(run["duration_ms"] * 1e3 for run in runs)
+
+
+def measure_node(nexus, node, folder, seconds, table, nats_floor, bare_us):
     threading.Event().wait(1)  # idle memory: after start-up has settled
     table.add("node resident memory, idle", node.rss_bytes() / 2**20, "MiB", 30, True)
     table.add("nats-server resident memory, idle", rss(node.nats_pid()) / 2**20, "MiB")
@@ -305,6 +314,7 @@ def measure_node(nexus, node, folder, seconds, table, nats_floor):
     table.add("event to recorded answer, sync, 1 conn, p99", one["p99_ms"], "ms", 2, True)
     many = wrk(node.url + "/sync", 64, seconds)
     table.add("durable sync events, 64 connections", many["rate"], "events/s", 14000)
+    table.add("warm run inside the node meanwhile, p50, 256 KiB stack", run_us(node, "echo"), "us", 1.3 * bare_us, True, ("bare", bare_us))
     large = wrk(node.url + "/sync-large-stack", 64, seconds)
     table.add("the same, function with a 1 MiB stack", large["rate"], "events/s", 14000)
     table.add("recording: full over off, 64 connections (throughput)", recording_ratio(node, 2 * seconds), "x", 0.95)
