@@ -28,8 +28,7 @@ static bool find_route(nx_gw_conn *c, nx_gw *gw, nx_gw_exchange *x, nx_gw_fault 
         return nx_gw_fault_set(f, 400, NX_EINVAL, "the path is not percent-encoded UTF-8 text");
     nx_err err = gw->ops->route(gw->ops_self, c->parser.head.method, path, &c->arena, &route, &allow);
     if (err == NX_ENOENT)
-        return nx_gw_fault_set(f, 404, err, is_admin_path(path) ? "nothing answers at this path: events come in here, the admin API has an address of its own (--admin)"
-                                                                : "nothing answers at this path: POST events to /events/{type}");
+        return nx_gw_fault_set(f, 404, err, is_admin_path(path) ? "nothing answers at this path: events come in here, the admin API has an address of its own (--admin)" : "nothing answers at this path: POST events to /events/{type}");
     if (err == NX_ENOTSUP) {
         char *line = nx_arena_printf(&c->arena, "Allow: %.*s\r\n", NX_SLICE_FMT(allow));
         if (line)

@@ -110,6 +110,9 @@ static void print_report(const nx_cli *c, const nx_json *root, bool can_run)
     print_files(nx_json_get(root, "files"));
     printf("%s%s%s\n", nx_cli_paint(c->has_colour, can_run ? NX_CLI_GREEN : NX_CLI_RED), can_run ? "can run here" : "cannot run here",
            nx_cli_paint(c->has_colour, NX_CLI_PLAIN));
+    if (nx_json_get_bool(root, "may_hold_back_output", false))
+        printf("note: what is written to stdout without a newline or a flush is lost; `nexus build`, and the compiler that it names "
+               "(--print-env), add the flush\n");
     print_problems(c, nx_json_get(root, "problems"));
 }
 

@@ -139,6 +139,19 @@ static void write_problems(const nx_rt_problems *p, nx_jw *w)
     nx_jw_array_end(w);
 }
 
+/* Rust and C keep what is written to stdout until a newline or a full buffer, and nothing empties it behind handle_event. */
+static bool may_hold_back_output(const nx_rt_facts *f)
+{
+    static const char *const languages[] = {"\4Rust", "\3C", "C_plus_plus"}; /* with the length before it, as in "producers" */
+    bool has_stdout = false, is_buffered = false;
+    for (uint32_t i = 0; i < f->n_exports; i++)
+        if (nx_slice_eq_cstr(f->exports[i].name, NX_RT_FLUSH_EXPORT)) return false;
+    for (uint32_t i = 0; i < f->n_imports; i++) has_stdout |= nx_slice_eq_cstr(f->imports[i].name, "fd_write");
+    for (size_t i = 0; i < NX_ARRAY_LEN(languages); i++)
+        is_buffered |= f->producers.n > 0 && memmem(f->producers.p, f->producers.n, languages[i], strlen(languages[i]));
+    return has_stdout && is_buffered && nx_rt_facts_entry(f) == NX_RT_ENTRY_HANDLE_EVENT;
+}
+
 static void write_facts(nx_slice bytes, const nx_rt_facts *f, const nx_rt_artifact *parts, const nx_sha256 *derived, const nx_rt_tree *files, const nx_rt_problems *p, nx_jw *w)
 {
     static const char *const entries[] = {NULL, "handle_event", "_start"};
@@ -155,6 +168,7 @@ static void write_facts(nx_slice bytes, const nx_rt_facts *f, const nx_rt_artifa
     nx_jw_kbool(w, "has_start", f->has_start);
     nx_jw_kbool(w, "has_names", f->has_names);
     nx_jw_kbool(w, "has_debug_info", f->has_dwarf || nx_slice_starts(f->source_map_url, NX_SLICE("data:")));
+    nx_jw_kbool(w, "may_hold_back_output", may_hold_back_output(f));
     write_imports(f, w);
     write_grants(f, w);
     write_exports(f, w);

@@ -299,6 +299,7 @@ def test_inspect_says_whether_a_module_can_run(guests):
     good = nexus("inspect", guests.rust("probe.rs")).stdout
     assert "handle_event" in good and "wasi_snapshot_preview1.fd_write (i32, i32, i32, i32) -> i32" in good and "\ncan run here" in good
     assert json.loads(nexus("inspect", guests.rust("command.rs", kind="bin"), "--json").stdout)
+    assert "is lost" not in good
     bad = nexus("inspect", guests.wat("unknown_import.wat"), check=False)
     assert bad.returncode == 2 and "launch_rocket" in bad.stdout and "cannot run here" in bad.stdout
     assert nexus("inspect", __file__, check=False).returncode == 2

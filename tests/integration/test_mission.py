@@ -79,6 +79,11 @@ def test_the_function_answers_where_it_is_compiled_by_hand(tmp_path, where):
     subprocess.run(["bash", "-ec", compile_it, str(NEXUS), *map(str, arguments)], cwd=folder, env=environment(XDG_CACHE_HOME=tmp_path / "cache"),
                    check=True, timeout=60)
     assert nexus("run", folder / "welcome.wasm", cwd=folder, stdin="Ada").stdout == "Processed: Ada"
+    assert "is lost" not in nexus("inspect", folder / "welcome.wasm").stdout
+    plain = 'eval "$("$0" build --print-env)"; "${NEXUS_REAL_RUSTC}" --target "$NEXUS_WASI_TARGET" --crate-type cdylib -O -o plain.wasm welcome.rs'
+    subprocess.run(["bash", "-ec", plain, str(NEXUS)], cwd=folder, env=environment(XDG_CACHE_HOME=tmp_path / "cache"), check=True, timeout=60)
+    assert nexus("run", folder / "plain.wasm", cwd=folder, stdin="Ada").stdout == ""
+    assert "is lost" in nexus("inspect", folder / "plain.wasm").stdout
     assert (project.data_dir / "tools").is_dir() == bool(arguments)
 
 
