@@ -250,13 +250,28 @@ static bool link_to(const char *folder, const char *name, const char *target)
     return symlink(target, temporary) == 0 && rename(temporary, path) == 0;
 }
 
+/* The file that this program was started from, or what has taken its place since; where there is none, the running program itself. */
+static bool own_program(char *ret, size_t ret_bytes)
+{
+    static const char gone[] = " (deleted)"; /* the kernel says so behind the path */
+    ssize_t n = readlink("/proc/self/exe", ret, ret_bytes - 1);
+    if (n <= 0)
+        return false;
+    ret[n] = 0;
+    size_t rest = (size_t)n > sizeof gone - 1 ? (size_t)n - (sizeof gone - 1) : 0;
+    if (access(ret, X_OK) == 0 || !rest || strcmp(ret + rest, gone) != 0)
+        return true;
+    ret[rest] = 0;
+    if (access(ret, X_OK) != 0)
+        snprintf(ret, ret_bytes, "/proc/%d/exe", (int)getpid());
+    return true;
+}
+
 static void link_rustc(nx_cli_tools *t, const char *folder)
 {
     char self[1024];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (!t->has_rust || n <= 0)
+    if (!t->has_rust || !own_program(self, sizeof self))
         return;
-    self[n] = 0;
     if (!link_to(folder, "rustc", self) || (t->cargo[0] && !link_to(folder, "cargo", t->cargo)))
         return;
     snprintf(t->folder, sizeof t->folder, "%s", folder);

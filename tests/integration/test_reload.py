@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 from nexus import nats
 from nexus.node import Node, Project, environment, function
-from nexus.paths import NEXUS
+from nexus.paths import NEXUS, nats_server
 from nexus.wait import SLOW, Stopwatch, pause, undisturbed, wait_until
 
 RELOAD_S = 3.0 * SLOW  # for one save, on a machine that may be busy
@@ -214,6 +215,28 @@ def test_build_command_runs_on_source_change(project):
         assert node.post("built", "").text == "second\n"
         write("third")
         wait_until(lambda: node.post("built", "").text == "third\n", "the repaired function", 30, on_failure=node.log)
+
+
+@pytest.mark.parametrize("after", ["replaced", "gone"])
+def test_builds_go_on_when_the_program_was_replaced(project, tmp_path, after):
+    """An upgrade while `nexus dev` runs: builds get rustc by a link to the program."""
+    program = tmp_path / "nexus"
+    shutil.copy(NEXUS, program)
+    source = project.dir / "main.rs"
+    source.write_text('#[no_mangle]\npub extern "C" fn handle_event() { print!("first"); }\n')
+    config = {"functions": [function("built", "./built.wasm", respond="sync", build={
+        "command": "$RUSTC --target $NEXUS_WASI_TARGET --crate-type cdylib -C opt-level=1 -o built.wasm main.rs", "watch": ["main.rs"]})]}
+    project.write(config)
+    with Node(project, wrapper=["bash", "-c", f'shift; exec {program} "$@"', "as"], env={"NEXUS_NATS_SERVER": nats_server()}) as node:
+        assert node.post("built", "").text == "first"
+        program.unlink()
+        if after == "replaced":
+            shutil.copy(NEXUS, program)
+        config["functions"][0]["timeout"] = "7s"
+        project.write(config)
+        node.wait_log("reloaded", 30)
+        source.write_text(source.read_text().replace("first", "second"))
+        wait_until(lambda: node.post("built", "").text == "second", "the rebuilt function", 30, on_failure=node.log)
 
 
 def test_first_build_that_fails_waits_for_a_save(project):
