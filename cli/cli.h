@@ -233,6 +233,9 @@ nx_err nx_cli_path_segment(nx_buf *path, const char *text);
 const char *nx_cli_path(nx_buf *path, const char *before, const char *segment, const char *behind);
 /* An answer's JSON; prints and returns the exit code where it is none. */
 int nx_cli_answer_json(const nx_cli *c, nx_slice text, nx_json **ret);
+/* Reads an object but for one member, whose bytes are lent as they stand (NULL where it isn't there): the data of an event is anybody's JSON, which
+ * may hold what a reader of values refuses (an integer of more than 64 bits, one key twice). */
+nx_err nx_cli_json_but(nx_slice text, const char *member, nx_json **ret, nx_slice *ret_member, nx_error *reterr);
 /* An answer that is one object: as it came with --json, else by print(). Ends the answer's buffer; returns the exit code. */
 int nx_cli_print_one(const nx_cli *c, nx_httpc_resp *reply, void (*print)(const nx_json *item));
 /* Lists: with --json prints the lines as they came; else calls row() for each parsed line and prints the table. */

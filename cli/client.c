@@ -345,6 +345,22 @@ int nx_cli_ask(const nx_cli *c, const nx_cli_request *q, nx_httpc_resp *reply)
     return code;
 }
 
+nx_err nx_cli_json_but(nx_slice text, const char *member, nx_json **ret, nx_slice *ret_member, nx_error *reterr)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf rest = NX_BUF_INIT(NX_CLI_REPLY_BYTES);
+    *ret_member = NX_SLICE_NULL;
+    if (nx_json_member_bytes(text, nx_slice_cstr(member), ret_member) != NX_OK)
+        return nx_json_parse(text, NX_CLI_REPLY_BYTES, ret, reterr);
+    size_t from = (size_t)(ret_member->p - text.p);
+    nx_err e = nx_buf_append_slice(&rest, nx_slice_sub(text, 0, from));
+    if (e == NX_OK)
+        e = nx_buf_append_cstr(&rest, "null");
+    if (e == NX_OK)
+        e = nx_buf_append_slice(&rest, nx_slice_sub(text, from + ret_member->n, text.n));
+    return e == NX_OK ? nx_json_parse(nx_buf_view(&rest), NX_CLI_REPLY_BYTES, ret, reterr) : nx_error_set(reterr, e, "%s", nx_err_text(e));
+}
+
 int nx_cli_answer_json(const nx_cli *c, nx_slice text, nx_json **ret)
 {
     nx_error err = NX_ERROR_INIT;

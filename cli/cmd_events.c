@@ -130,32 +130,17 @@ static void print_data(nx_slice event)
     nx_json_free(value);
 }
 
-/* The event's data is shown as it came in. It isn't read with the rest: JSON may say what a reader of values refuses (an integer of more
- * than 64 bits, one key twice). */
 static int print_event(const nx_cli *c, nx_slice body)
 {
-    NX_CLEANUP(nx_buf_done)
-    nx_buf rest = NX_BUF_INIT(NX_CLI_REPLY_BYTES);
-    nx_slice event = NX_SLICE_NULL;
+    nx_slice event;
     nx_json *root = NULL;
-    nx_err e = NX_OK;
-    if (nx_json_member_bytes(body, NX_SLICE("event"), &event) == NX_OK) {
-        size_t from = (size_t)(event.p - body.p);
-        e = nx_buf_append_slice(&rest, nx_slice_sub(body, 0, from));
-        if (e == NX_OK)
-            e = nx_buf_append_cstr(&rest, "null");
-        if (e == NX_OK)
-            e = nx_buf_append_slice(&rest, nx_slice_sub(body, from + event.n, body.n));
-    }
-    if (e != NX_OK)
-        return nx_cli_fail(c, e, "%s", nx_err_text(e));
-    int code = nx_cli_answer_json(c, event.p ? nx_buf_view(&rest) : body, &root);
-    if (code == NX_CLI_OK) {
-        print_fields(root);
-        print_data(event);
-    }
+    nx_error e = NX_ERROR_INIT;
+    if (nx_cli_json_but(body, "event", &root, &event, &e) != NX_OK)
+        return nx_cli_fail(c, NX_EPARSE, "the node does not answer like one: %s", e.msg);
+    print_fields(root);
+    print_data(event);
     nx_json_free(root);
-    return code;
+    return NX_CLI_OK;
 }
 
 static int run_show(nx_cli *c)

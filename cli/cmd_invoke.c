@@ -21,8 +21,8 @@ static void take_text(const char *text, char *ret, size_t ret_bytes)
 static nx_err open_cloudevent(input *in, nx_error *reterr)
 {
     nx_json *root = NULL;
-    nx_slice bytes;
-    nx_err e = nx_json_parse(nx_buf_view(&in->data), DATA_BYTES, &root, reterr);
+    nx_slice member;
+    nx_err e = nx_cli_json_but(nx_buf_view(&in->data), "data", &root, &member, reterr);
     if (e != NX_OK)
         return nx_error_prefix(reterr, "--format cloudevent");
     const struct {
@@ -42,7 +42,6 @@ static nx_err open_cloudevent(input *in, nx_error *reterr)
     }
     nx_buf data = NX_BUF_INIT(DATA_BYTES);
     nx_slice encoded = nx_json_get_str(root, "data_base64");
-    const nx_json *member = nx_json_get(root, "data");
     bool is_json = !in->content_type[0] || strstr(in->content_type, "json");
     if (e == NX_OK && encoded.n) {
         nx_slice decoded;
@@ -52,10 +51,13 @@ static nx_err open_cloudevent(input *in, nx_error *reterr)
             data.n = decoded.n;
         else
             nx_error_set(reterr, e, "--format cloudevent: `data_base64` is not base64");
-    } else if (e == NX_OK && member && !is_json && nx_json_typeof(member) == NX_JSON_STR) {
-        e = nx_buf_append_slice(&data, nx_json_str(member));
-    } else if (e == NX_OK && member && (e = nx_json_member_bytes(nx_buf_view(&in->data), NX_SLICE("data"), &bytes)) == NX_OK) {
-        e = nx_buf_append_slice(&data, bytes);
+    } else if (e == NX_OK && member.p && !is_json && member.p[0] == '"') {
+        nx_json *text = NULL;
+        if ((e = nx_json_parse(member, DATA_BYTES, &text, reterr)) == NX_OK)
+            e = nx_buf_append_slice(&data, nx_json_str(text));
+        nx_json_free(text);
+    } else if (e == NX_OK && member.p) {
+        e = nx_buf_append_slice(&data, member);
     }
     nx_json_free(root);
     if (e != NX_OK) {

@@ -221,7 +221,11 @@ def test_event_is_shown_whatever_its_json_says(node, data):
     assert shown[0].split() == ["event", event_id]
     kept = "plain" if data == '"plain"' else re.sub(r'[ \n](?![bc])', "", data)
     assert shown[-1].split(None, 1) == ["data", kept]
-    assert data.strip() in node.nexus("events", "show", event_id, "--json").stdout
+    whole = node.nexus("events", "show", event_id, "--json").stdout
+    assert data.strip() in whole
+    # and goes in again, as `invoke --help` shows
+    event = re.search(r'"event":(\{.*\})\}', whole, re.S)[1]
+    assert node.nexus("invoke", "probe", "--format", "cloudevent", "--file", "-", stdin=event).stdout.rstrip("\n") == data.rstrip("\n")
 
 
 def test_terminal_control_characters_of_others_are_shown_not_sent(node):
