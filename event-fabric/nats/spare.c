@@ -4,6 +4,7 @@
  * its own, which is kept on another server than the log's. What it takes is moved into the log, oldest first, once that has a leader again: stored
  * there under its event's id before it is removed here, so that it is neither lost nor doubled, whoever moves it and however often. The log remembers
  * ids for its dedupe window; what was here for longer may have been moved by a node that died before it removed it, and is looked for in the log first.
+ * Nodes may move the same at the same time; what one has read and looked for it moves within half of the window, or reads and looks again.
  *
  * An event whose caller gave a key against duplicates is stored under that key, here and when it is moved. Should the log have known the key before,
  * it drops the event then, and a mark says of whose id it was a duplicate.
@@ -98,7 +99,8 @@ nx_err nx_fab_event_get_published(nx_fab_ns *n, const nx_fab_pub *pub, nx_arena 
 typedef struct page {
     nx_fab_replies got;
     bool is_moved[MOVE_BATCH + 1];
-    unsigned at; /* the next one to be moved */
+    unsigned at;       /* the next one to be moved */
+    uint64_t until_ns; /* whatever another node moves since it was read, the log remembers until then, and for a while longer */
 } page;
 
 static int note_moved(void *self, nx_fab_stored *s)
@@ -120,7 +122,7 @@ static nx_err find_moved(nx_fab_ns *n, page *p)
     nx_err e;
 
     memset(p->is_moved, 0, sizeof p->is_moved);
-    if (!p->got.n || !nx_fab_stored_read(p->got.v[0], &first) || (now >= first.wall_ns && now - first.wall_ns < window / 2))
+    if (!p->got.n || !nx_fab_stored_read(p->got.v[0], &first) || (now >= first.wall_ns && now - first.wall_ns < window / 4))
         return NX_OK;
     e = nx_fab_visit(n->f, (nx_fab_query){.stream = n->events, .wall_ns = first.wall_ns > SKEW_NS ? first.wall_ns - SKEW_NS : 0, .batch = MOVE_BATCH, .is_exact = true}, note_moved, p, NULL);
     if (e == NX_ETIMEOUT)
@@ -238,7 +240,7 @@ static nx_err move_some(nx_fab_ns *n, page *p, move *v, uint64_t *ret_seq)
     uint64_t seqs[MOVE_AT_ONCE];
     nx_err e = NX_OK;
 
-    for (; !e && n_begun < MOVE_AT_ONCE && p->at < p->got.n; p->at++) {
+    for (; !e && n_begun < MOVE_AT_ONCE && p->at < p->got.n && nx_clock_ns() < p->until_ns; p->at++) {
         nx_fab_stored s;
 
         if (!nx_fab_stored_read(p->got.v[p->at], &s))
@@ -271,10 +273,11 @@ static nx_err move_page(nx_fab_ns *n, uint64_t *seq, page *p, move *v, bool *ret
 
     snprintf(filter, sizeof filter, "nx.%s.spare.>", n->name);
     p->at = 0;
+    p->until_ns = nx_clock_ns() + window_ns(n) / 2; /* a node that sleeps for longer reads it anew */
     e = nx_fab_page(n->f, &(nx_fab_query){.stream = n->spare, .filter = filter, .seq = *seq, .batch = MOVE_BATCH}, &p->got, NULL);
     if (!e)
         e = find_moved(n, p);
-    while (!e && p->at < p->got.n)
+    while (!e && p->at < p->got.n && nx_clock_ns() < p->until_ns)
         e = move_some(n, p, v, &done);
     nx_fab_replies_done(&p->got);
     *ret_more = done > *seq;

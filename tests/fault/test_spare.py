@@ -1,6 +1,9 @@
 """The spare log alone: what was accepted while the log had no leader is kept there over the death of every node, is found, and gets into the log once."""
 
+import asyncio
 import json
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -55,9 +58,10 @@ def kill_all(fleet):
         node.process.wait()
 
 
-def start_all(fleet):
+def start_all(fleet, running=()):
     for node in fleet.nodes:
-        node.launch()
+        if node not in running:
+            node.launch()
     for i, node in enumerate(fleet.nodes):
         node.wait_ready(60)
         fleet.urls[i] = node.url
@@ -128,6 +132,38 @@ def test_one_that_was_moved_and_not_removed_is_not_moved_again(cluster, fleet):
     nats.run(cluster.urls, move)
     pause(2 + SLOW)  # past the log's dedupe window
     start_all(fleet)
+    settled(cluster, fleet, accepted)
+
+
+@pytest.mark.timeout(240)
+def test_a_node_that_sleeps_while_it_moves_them_moves_none_twice(cluster, fleet):
+    """A node stops in the midst of a page of events that it moves (SIGSTOP), another one moves them all, and it wakes up when the log has forgotten their ids."""
+    victim = kill_leader_of_log(cluster, fleet)
+    accepted = fill_spare(cluster, fleet, 400)
+    kill_all(fleet)
+    wait_for_leader(cluster, victim)
+
+    async def move(connection):
+        js = connection.jetstream(timeout=10)
+        first = (await js.stream_info(SPARE)).state.first_seq
+
+        async def one(seq):
+            message = await js.get_msg(SPARE, seq)
+            await js.publish(message.subject.replace(".spare.", ".ev.", 1), message.data, headers=dict(message.headers))
+
+        await asyncio.gather(*(one(seq) for seq in range(first, first + 300)))
+
+    before = cluster.messages(EVENTS)
+    sleeper = fleet.nodes[0].launch()
+    wait_until(lambda: (cluster.messages(EVENTS) or 0) > before, "the first events to be moved", 60, every=0.001, on_failure=fleet.log)
+    os.kill(sleeper.process.pid, signal.SIGSTOP)
+    try:
+        print(f"{cluster.messages(EVENTS) - before} of {cluster.messages(SPARE)} are moved when the node stops")
+        nats.run(cluster.urls, move)
+        pause(1 + SLOW / 5)  # past the log's dedupe window; not past the time that a node waits for an answer
+    finally:
+        os.kill(sleeper.process.pid, signal.SIGCONT)
+    start_all(fleet, [sleeper])
     settled(cluster, fleet, accepted)
 
 
