@@ -1,5 +1,5 @@
 /* The index of the dead-letter queue against a plain list: what is put, taken out, trimmed and cut. */
-#include "dlq.c" /* its table has no other door than a log */
+#include "dlq.c" /* NOLINT(bugprone-suspicious-include): its table has no other door than a log */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -37,7 +37,7 @@ static nx_err load(const char *wat, const char *init, nx_rt_program **ret, nx_er
 
 static nx_rt_program *must_load(const char *wat, const char *init)
 {
-    nx_rt_program *p;
+    nx_rt_program *p = NULL;
     nx_error e = NX_ERROR_INIT;
     if (load(wat, init, &p, &e)) fail_msg("%s", e.msg);
     return p;
