@@ -68,7 +68,7 @@ static tally *tally_of_locked(audit *a, nx_slice function)
         return NULL;
     snprintf(t->fresh.function, sizeof t->fresh.function, "%.*s", NX_SLICE_FMT(function));
     for (int i = 0; i < NX_AUDIT_RESULTS; i++) {
-        nx_kv labels[] = {{NX_SLICE("function"), function}, {NX_SLICE("result"), nx_slice_cstr(nx_audit_result_name(i))}};
+        nx_kv labels[] = {{NX_SLICE("function"), function}, {NX_SLICE("result"), nx_slice_cstr(nx_audit_result_name((nx_audit_result)i))}};
         t->metrics[i] = nx_obs_counter(nx_core_metrics(a->node), "nexus_audit_runs_total", "Live runs that were repeated in idle time, by what came of it.", 2, labels);
     }
     t->next = a->tallies;
@@ -388,7 +388,7 @@ static nx_err total_to_json(const audit *a, const nx_audit_total *t, unsigned wa
     nx_jw_kcstr(&w, "function", t->function);
     nx_jw_ku64(&w, "audited", checked);
     for (int i = 0; i < NX_AUDIT_RESULTS; i++)
-        nx_jw_ku64(&w, nx_audit_result_name(i), t->n[i]);
+        nx_jw_ku64(&w, nx_audit_result_name((nx_audit_result)i), t->n[i]);
     nx_jw_ku64(&w, "waiting", waiting);
     nx_jw_kdouble(&w, "replayable_percent", same == checked ? 100.0 : 100.0 * (double)same / (double)checked);
     nx_jw_kdouble(&w, "audit_percent", (double)nx_core_audit_ppm(a->node) / 10000);

@@ -31,7 +31,7 @@ static nx_err write_total(const nx_audit_total *t, nx_buf *out)
     nx_jw w = NX_JW_INIT(out);
     nx_jw_object(&w);
     for (int i = 0; i < NX_AUDIT_RESULTS; i++)
-        nx_jw_ku64(&w, nx_audit_result_name(i), t->n[i]);
+        nx_jw_ku64(&w, nx_audit_result_name((nx_audit_result)i), t->n[i]);
     nx_jw_ku64(&w, "since_ns", t->since_wall_ns);
     if (t->last_reason[0]) {
         nx_jw_kstr(&w, "last_event_id", nx_id_slice(&t->last_event));
@@ -50,7 +50,7 @@ static void read_total(nx_slice function, nx_slice text, nx_audit_total *ret)
     if (nx_json_parse(text, VALUE_BYTES, &j, NULL) != NX_OK)
         return;
     for (int i = 0; i < NX_AUDIT_RESULTS; i++)
-        ret->n[i] = nx_json_get_u64(j, nx_audit_result_name(i), 0);
+        ret->n[i] = nx_json_get_u64(j, nx_audit_result_name((nx_audit_result)i), 0);
     ret->since_wall_ns = nx_json_get_u64(j, "since_ns", 0);
     if (nx_id_parse(nx_json_get_str(j, "last_event_id"), &ret->last_event) == NX_OK)
         snprintf(ret->last_reason, sizeof ret->last_reason, "%.*s", NX_SLICE_FMT(nx_json_get_str(j, "last_reason")));
