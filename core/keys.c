@@ -1,4 +1,4 @@
-/* keys.c: see keys.h. The thread nx-keys takes a turn every second, and more often while ranges are on their way: it reads the table, takes out nodes that
+/* keys.c: see keys.h. The thread nx-keys takes a turn twice a second, and more often while ranges are on their way: it reads the table, takes out nodes that
  * have died, does its part of it for each function, and writes it where nobody else was faster. What it then has is told to the keyrings.
  * A range that is to be given up is not entered any more from one turn on, and given up by a later one that finds nothing in it. */
 #include "keys.h"
@@ -8,11 +8,11 @@
 
 #define STORE NX_SLICE("_flow")
 #define ENTRY NX_SLICE("keys") /* a function's have dots */
-#define TURN_NS NX_NS_PER_S
+#define TURN_NS (500 * NX_NS_PER_MS)
 #define QUICK_TURN_NS (200 * NX_NS_PER_MS)
 #define STEP_NS NX_NS_PER_S
-#define LEASE_NS (3 * NX_NS_PER_S)
-#define DEAD_NS (4 * NX_NS_PER_S) /* longer than a lease; as long as the log waits until it gives an event to another node */
+#define LEASE_NS (2 * NX_NS_PER_S)
+#define DEAD_NS (3 * NX_NS_PER_S) /* longer than a lease, and than the log waits until it gives an event to another node */
 #define TRIES 8u
 
 struct nx_core_keyring {

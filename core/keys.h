@@ -2,7 +2,7 @@
  * Why:       where all events of a key are run by one node, what holds on that node holds over all, and no event costs a request for it. The node that the
  *            log gives an event to hands it to the one that has its key (run_source.c), and gate.c counts there.
  *            The keys of a function are divided into ranges. Who has which is one entry of a key-value bucket, changed by compare-and-set; each node
- *            renews its part of it every second. A node is sure of its ranges for LEASE_NS after it began the last change that succeeded, and another one
+ *            renews its part of it twice a second. A node is sure of its ranges for LEASE_NS after it began the last change that succeeded, and another one
  *            takes them when it has seen no renewal for longer. A range that goes to another node is given up when nothing of it runs here any more.
  * Ownership: nx_core_keys is the node's; a keyring, a function's part of it, is reference-counted: gate and runs hold it.
  * Threads:   keyrings: any; the table is kept by the thread nx-keys.
