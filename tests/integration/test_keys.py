@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pytest
 from nexus import nats
+from nexus.cluster import Cluster
 from nexus.node import Node, Project, function
 from nexus.wait import SLOW, wait_until
 
@@ -144,6 +145,44 @@ def test_the_keys_of_a_node_that_dies_go_to_others(tmp_path, guests, server):
         of_both = [v for v in found.values() if v[0][2] == a_id]
         assert of_both, "the node that died had none of the keys: this shows nothing"
         assert a_id not in table(server.url)[0]
+
+
+@pytest.mark.timeout(240)
+def test_it_holds_while_a_server_and_a_node_of_a_cluster_die(tmp_path, guests):
+    """Three servers with three copies of everything: kill -9 of the one that leads the table of keys, then of a node, while events of each key come."""
+    one = ("single", {"concurrency": {"limit": 1, "key": "data.key"}})
+    keys = [f"key-{i}" for i in range(8)]
+    sent = {key: [] for key in keys}
+
+    def send(*nodes):
+        for i, key in enumerate(keys * 4):
+            def accepted(node=nodes[i % len(nodes)], key=key):
+                answer = node.post("single", json_body={"key": key, "ms": 40})
+                if answer.status_code == 202:
+                    sent[key].append(answer.json()["event_id"])
+                return answer.status_code == 202
+            wait_until(accepted, "an event to be taken while there is no leader", 20, every=0.1, on_failure=nodes[0].log)
+
+    with Cluster(tmp_path, election="1s") as cluster, ExitStack() as stack:
+        nodes = [stack.enter_context(node_on(tmp_path, guests, cluster, f"n{i}", [one])) for i in range(3)]
+        wait_until(lambda: is_shared_out(cluster.urls, "single", 3), "the keys to be shared out", 60, every=0.2, on_failure=nodes[0].log)
+        send(*nodes)
+        leader = cluster.leader_of("KV_nx-kv-default__flow")
+        leader.kill()
+        send(*nodes)
+        dead = nodes.pop()
+        dead_id = dead.api("node").json()["node"]
+        dead.kill()
+        dead.process = None
+        send(*nodes)
+        leader.start()
+        wait_until(lambda: is_shared_out(cluster.urls, "single", 2), "the keys of the dead node to be taken", 60, every=0.2, on_failure=nodes[0].log)
+        send(*nodes)
+        finished(cluster.urls, [e for ids in sent.values() for e in ids], deadline=90, on_failure=nodes[0].log)
+        found = {key: spans(nodes[0], ids) for key, ids in sent.items()}
+        assert all(len(v) == 16 for v in found.values())
+        assert {key: most_at_once(v) for key, v in found.items()} == dict.fromkeys(keys, 1)
+        assert any(node == dead_id for v in found.values() for _, _, node, _ in v), "the node that died had run nothing: this shows nothing"
 
 
 @pytest.mark.timeout(180)
