@@ -269,7 +269,7 @@ def test_a_node_waits_for_its_servers(tmp_path, cluster, guests):
             return answer.json()["reason"] if answer.status_code == 503 else None
 
         wait_until(lambda: "waiting for the NATS servers: " in (reason() or "") and "cannot connect" in reason(), "/readyz to say so", 20, on_failure=node.log)
-        node.wait_log("WARN nexus.* not ready for .* waiting for the NATS servers: .*cannot connect", 20)
+        node.wait_log(".*WARN.*not ready for .* waiting for the NATS servers: .*cannot connect", 20)
         cluster.servers[0].start()  # one of three: it answers, and can do nothing
         wait_until(lambda: "cannot connect" not in (reason() or "cannot connect"), "another reason", 30, on_failure=node.log)
         assert "waiting for the NATS servers: " in reason() and node.process.poll() is None
