@@ -19,7 +19,7 @@
 #define MOVE_NS (2 * NX_NS_PER_S) /* of upkeep's time, in one round */
 #define SKEW_NS (2 * NX_NS_PER_S) /* between the clocks of the servers that lead the two */
 #define LOOK_NS (1 * NX_NS_PER_S)
-#define LOOKS_MAX 8 /* at what was moved meanwhile, for a page */
+#define LOOKS_MAX 8                /* at what was moved meanwhile, for a page */
 #define APART_NS (2 * NX_NS_PER_S) /* between two tries to bring the leaders apart; a little different on each node */
 
 static uint64_t window_ns(const nx_fab_ns *n)
