@@ -57,7 +57,7 @@ static void *tick_main(void *arg)
         nx_core_timers_tick(n, nx_clock_ns());
         nx_core_lanes_tick(n, nx_clock_ns());
         nx_core_batches_tick(n, nx_clock_ns());
-        nx_core_again_tick(n->dispatch, nx_clock_ns());
+        nx_core_again_tick(n, nx_clock_ns());
         pthread_mutex_lock(&n->tick_mu);
     }
     pthread_mutex_unlock(&n->tick_mu);
