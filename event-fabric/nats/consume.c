@@ -556,10 +556,11 @@ static bool is_doubtful(const nx_fab *f, const nx_fab_consumer *c, uint64_t now_
 
 void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
 {
-    unsigned part = f->n_consumers / TICK_PARTS > TICK_PART_MIN ? f->n_consumers / TICK_PARTS : TICK_PART_MIN;
     uint64_t silence_ns;
+    unsigned part;
 
     pthread_mutex_lock(&f->cmu);
+    part = f->n_consumers / TICK_PARTS > TICK_PART_MIN ? f->n_consumers / TICK_PARTS : TICK_PART_MIN;
     silence_ns = nx_fab_heartbeat_ns(f) / 2 * 5; /* two heartbeats missed: the pull is lost */
     for (unsigned k = 0; k < f->n_consumers && k < part; k++) {
         unsigned i = f->next_ticked < f->n_consumers ? f->next_ticked : 0;
