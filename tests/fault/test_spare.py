@@ -112,24 +112,37 @@ def test_what_waits_there_is_found_by_its_id(cluster, fleet):
     settled(cluster, fleet, accepted)
 
 
-@pytest.mark.timeout(240)
-def test_one_that_was_moved_and_not_removed_is_not_moved_again(cluster, fleet):
-    """A node stores an event in the log and dies before it takes it out of the spare log; the next node comes when the log has forgotten its id."""
+def keep_in_spare(cluster, fleet, count):
+    """Accepted events, of which at least `count` lie in the spare log; the log has a leader again, and no node runs."""
     victim = kill_leader_of_log(cluster, fleet)
-    accepted = fill_spare(cluster, fleet, 50)
+    accepted = fill_spare(cluster, fleet, count)
     kill_all(fleet)
     wait_for_leader(cluster, victim)
+    return accepted
 
+
+def store_as_a_mover(cluster, count):
+    """The oldest events of the spare log into the log, as a node does it before it takes them out there."""
     async def move(connection):
         js = connection.jetstream(timeout=10)
         first = (await js.stream_info(SPARE)).state.first_seq
-        for seq in range(first, first + 30):
+
+        async def one(seq):
             message = await js.get_msg(SPARE, seq)
             headers = dict(message.headers)
             assert headers["Nats-Msg-Id"]
             await js.publish(message.subject.replace(".spare.", ".ev.", 1), message.data, headers=headers)
 
+        await asyncio.gather(*(one(seq) for seq in range(first, first + count)))
+
     nats.run(cluster.urls, move)
+
+
+@pytest.mark.timeout(240)
+def test_one_that_was_moved_and_not_removed_is_not_moved_again(cluster, fleet):
+    """A node stores an event in the log and dies before it takes it out of the spare log; the next node comes when the log has forgotten its id."""
+    accepted = keep_in_spare(cluster, fleet, 50)
+    store_as_a_mover(cluster, 30)
     pause(2 + SLOW)  # past the log's dedupe window
     start_all(fleet)
     settled(cluster, fleet, accepted)
@@ -138,28 +151,14 @@ def test_one_that_was_moved_and_not_removed_is_not_moved_again(cluster, fleet):
 @pytest.mark.timeout(240)
 def test_a_node_that_sleeps_while_it_moves_them_moves_none_twice(cluster, fleet):
     """A node stops in the midst of a page of events that it moves (SIGSTOP), another one moves them all, and it wakes up when the log has forgotten their ids."""
-    victim = kill_leader_of_log(cluster, fleet)
-    accepted = fill_spare(cluster, fleet, 400)
-    kill_all(fleet)
-    wait_for_leader(cluster, victim)
-
-    async def move(connection):
-        js = connection.jetstream(timeout=10)
-        first = (await js.stream_info(SPARE)).state.first_seq
-
-        async def one(seq):
-            message = await js.get_msg(SPARE, seq)
-            await js.publish(message.subject.replace(".spare.", ".ev.", 1), message.data, headers=dict(message.headers))
-
-        await asyncio.gather(*(one(seq) for seq in range(first, first + 300)))
-
+    accepted = keep_in_spare(cluster, fleet, 400)
     before = cluster.messages(EVENTS)
     sleeper = fleet.nodes[0].launch()
     wait_until(lambda: (cluster.messages(EVENTS) or 0) > before, "the first events to be moved", 60, every=0.001, on_failure=fleet.log)
     os.kill(sleeper.process.pid, signal.SIGSTOP)
     try:
         print(f"{cluster.messages(EVENTS) - before} of {cluster.messages(SPARE)} are moved when the node stops")
-        nats.run(cluster.urls, move)
+        store_as_a_mover(cluster, 300)
         pause(1 + SLOW / 5)  # past the log's dedupe window; not past the time that a node waits for an answer
     finally:
         os.kill(sleeper.process.pid, signal.SIGCONT)
