@@ -57,16 +57,16 @@ bench: ## the table of measured figures beside their limits
 	@scripts/setup dev test bench release
 	@scripts/bench
 
-bench-growth: ## the cost of an event at up to 10 million stored events and 4,000 functions (10 minutes, 10 GB of disk)
+bench-growth: ## the cost of an event at up to 10 million stored events and 10,000 functions (10 minutes, 10 GB of disk)
 	@scripts/setup dev test bench release
 	@scripts/bench --growth
 
-check: ## clang-tidy, layers, format, ASan+UBSan suite, TSan suite, every fuzzer for FUZZ_SECONDS (60)
+check: ## clang, clang-tidy, layers, format, ASan+UBSan suite, TSan suite, every fuzzer for FUZZ_SECONDS (60)
 	@scripts/setup dev test check
 	@$(MAKE) build
 	@scripts/check
 
-check-quick: ## layers, format, syntax of scripts, links in the documentation
+check-quick: ## layers, format, syntax of scripts, links in the documentation, every C file read by clang
 	@scripts/setup dev check
 	@scripts/check --quick
 
