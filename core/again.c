@@ -51,7 +51,7 @@ static nx_core_run *take_due(nx_core_dispatch *d, uint64_t now_ns)
 
 void nx_core_again_tick(nx_node *n, uint64_t now_ns)
 {
-    nx_core_run *due = atomic_load(&n->is_ready) ? take_due(n->dispatch, now_ns) : NULL;
+    nx_core_run *due = take_due(n->dispatch, now_ns);
     while (due) {
         nx_core_run *r = due;
         due = (nx_core_run *)r->attempt.mail.next;

@@ -295,8 +295,6 @@ static group *take(nx_core_batches *b, uint64_t now_ns, bool all)
 
 void nx_core_batches_tick(nx_node *n, uint64_t now_ns)
 {
-    if (!atomic_load(&n->is_ready))
-        return;
     for (group *g = take(n->batches, now_ns, false), *next; g; g = next) {
         next = g->next;
         form(n, g);

@@ -97,7 +97,7 @@ static void look_job(nx_core_job *job)
 void nx_core_cron_tick(nx_node *n, uint64_t now_ns)
 {
     uint64_t due = atomic_load(&n->cron_due_ns);
-    if (due > now_ns || !atomic_load(&n->is_ready) || atomic_load(&n->is_draining) || !atomic_compare_exchange_strong(&n->cron_due_ns, &due, UINT64_MAX))
+    if (due > now_ns || atomic_load(&n->is_draining) || !atomic_compare_exchange_strong(&n->cron_due_ns, &due, UINT64_MAX))
         return;
     n->cron_job.run = look_job;
     if (nx_core_jobs_post(n->jobs, &n->cron_job) != NX_OK)

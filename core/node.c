@@ -34,6 +34,20 @@ static void publish_settings(nx_node *n)
 
 /* ---- the tick: late waiters, reloads that are due ---------------------------------------------------------------------------------------- */
 
+/* Only of a node that is ready: until then the main thread makes what is looked at here. */
+static void tick(nx_node *n)
+{
+    nx_core_waiters_tick(n->waiters, nx_clock_ns());
+    nx_core_unheards_tick(n->unheards, nx_clock_ns());
+    nx_core_reload_tick(n, nx_clock_ns());
+    nx_core_cron_tick(n, nx_clock_ns());
+    nx_core_prune_tick(n, nx_clock_ns());
+    nx_core_timers_tick(n, nx_clock_ns());
+    nx_core_lanes_tick(n, nx_clock_ns());
+    nx_core_batches_tick(n, nx_clock_ns());
+    nx_core_again_tick(n, nx_clock_ns());
+}
+
 static void *tick_main(void *arg)
 {
     nx_node *n = arg;
@@ -49,15 +63,8 @@ static void *tick_main(void *arg)
         }
         pthread_cond_timedwait(&n->tick_cv, &n->tick_mu, &until);
         pthread_mutex_unlock(&n->tick_mu);
-        nx_core_waiters_tick(n->waiters, nx_clock_ns());
-        nx_core_unheards_tick(n->unheards, nx_clock_ns());
-        nx_core_reload_tick(n, nx_clock_ns());
-        nx_core_cron_tick(n, nx_clock_ns());
-        nx_core_prune_tick(n, nx_clock_ns());
-        nx_core_timers_tick(n, nx_clock_ns());
-        nx_core_lanes_tick(n, nx_clock_ns());
-        nx_core_batches_tick(n, nx_clock_ns());
-        nx_core_again_tick(n, nx_clock_ns());
+        if (atomic_load(&n->is_ready))
+            tick(n);
         pthread_mutex_lock(&n->tick_mu);
     }
     pthread_mutex_unlock(&n->tick_mu);

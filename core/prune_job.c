@@ -168,7 +168,7 @@ static void look_job(nx_core_job *job)
 void nx_core_prune_tick(nx_node *n, uint64_t now_ns)
 {
     uint64_t due = atomic_load(&n->prune_due_ns);
-    if (due > now_ns || !atomic_load(&n->is_ready) || atomic_load(&n->is_draining) || !atomic_compare_exchange_strong(&n->prune_due_ns, &due, UINT64_MAX))
+    if (due > now_ns || atomic_load(&n->is_draining) || !atomic_compare_exchange_strong(&n->prune_due_ns, &due, UINT64_MAX))
         return;
     n->prune_job.run = look_job;
     if (nx_core_jobs_post(n->jobs, &n->prune_job) != NX_OK)

@@ -102,7 +102,7 @@ void nx_core_reload_later(nx_node *n, uint64_t delay_ns) { atomic_store(&n->relo
 void nx_core_reload_tick(nx_node *n, uint64_t now_ns)
 {
     uint64_t due = atomic_load(&n->reload_due_ns);
-    if (!due || due > now_ns || !atomic_load(&n->is_ready) || atomic_load(&n->is_draining) || !atomic_compare_exchange_strong(&n->reload_due_ns, &due, 0))
+    if (!due || due > now_ns || atomic_load(&n->is_draining) || !atomic_compare_exchange_strong(&n->reload_due_ns, &due, 0))
         return;
     note(n->changed, NX_SLICE_NULL);
     post_reload(n);

@@ -314,7 +314,7 @@ static void look_job(nx_core_job *job)
 void nx_core_timers_tick(nx_node *n, uint64_t now_ns)
 {
     uint64_t due = atomic_load(&n->timers_due_ns);
-    if (due > now_ns || !atomic_load(&n->is_ready) || atomic_load(&n->is_draining) || !atomic_compare_exchange_strong(&n->timers_due_ns, &due, UINT64_MAX))
+    if (due > now_ns || atomic_load(&n->is_draining) || !atomic_compare_exchange_strong(&n->timers_due_ns, &due, UINT64_MAX))
         return;
     n->timers_job.run = look_job;
     if (nx_core_jobs_post(n->jobs, &n->timers_job) != NX_OK)
