@@ -45,7 +45,7 @@ typedef struct nx_core_consumers {
 } nx_core_consumers;
 nx_err nx_core_consumers_read(nx_node *n, nx_core_consumers *ret, nx_error *reterr); /* BLOCKING; any thread: `timed` */
 void nx_core_consumers_done(nx_core_consumers *c);                                   /* a zeroed one is allowed */
-/* BLOCKING, after the former: `seen`, of functions that have no slot yet. */
+/* BLOCKING, after the former: `seen`, of functions that have no slot yet. Those that are new or changed are made then. */
 nx_err nx_core_consumers_see(nx_node *n, nx_core_fn *const *fns, unsigned n_fns, nx_core_consumers *c, nx_error *reterr);
 
 nx_core_slot *nx_core_slot_find(const nx_node *n, const char *name); /* under apply_mu or snap_mu */

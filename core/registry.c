@@ -316,6 +316,8 @@ static nx_err open_consumers(nx_node *n, const nx_core_fn_set *set, nx_core_fn *
     for (unsigned i = 0; err == NX_OK && i < set->n; i++)
         if (!only || only == set->v[i])
             err = open_one(n, set->v[i], &there, ret_fresh, reterr);
+    if (err == NX_OK && !only && *ret_fresh)
+        nx_fab_settle(n->fab); /* the first event is not to wait for thousands of consumers */
     nx_core_consumers_done(&there);
     return err;
 }

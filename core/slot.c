@@ -124,41 +124,56 @@ static unsigned in_hand_max(const nx_fn_config *f) { return f->concurrency_key.n
 
 static void plain_durable(const char *function, char out[NX_FUNCTION_NAME_BYTES + 8]) { snprintf(out, NX_FUNCTION_NAME_BYTES + 8, "fn-%s", function); }
 
+/* Names of a function's consumers of events, for options that lend them. */
+typedef struct events_names {
+    char durable[NX_FUNCTION_NAME_BYTES + 8], lanes[NX_CORE_LANES][NX_FUNCTION_NAME_BYTES + 16];
+    const char *before[NX_CORE_LANES + 1];
+} events_names;
+
+/* Of a function without `ordering: key`. */
+static nx_fab_consumer_options events_options(const nx_core_fn *fn, events_names *names)
+{
+    const nx_fn_config *f = fn->settings;
+    plain_durable(fn->name, names->durable);
+    for (unsigned i = 0; i < NX_CORE_LANES; i++) {
+        nx_core_lane_durable(fn->name, i, names->lanes[i]);
+        names->before[i] = names->lanes[i];
+    }
+    names->before[NX_CORE_LANES] = NULL;
+    return (nx_fab_consumer_options){
+        .durable = names->durable,
+        .types = fn->types,
+        .n_types = fn->n_types,
+        .subjects = f->nats,
+        .n_subjects = f->n_nats,
+        .max_inflight = in_hand_max(f),
+        .successor_of = names->before,
+        .placed_for = nx_slice_cstr(fn->name),
+        .on_msg = nx_core_dispatch_on_msg,
+    };
+}
+
 /* A function that is ordered now and was not before, or the other way round, goes on where it was: its consumers are others. */
 static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, const nx_fab_seen *seen, nx_error *reterr)
 {
     const nx_fn_config *f = fn->settings;
-    char durable[NX_FUNCTION_NAME_BYTES + 8], lanes[NX_CORE_LANES][NX_FUNCTION_NAME_BYTES + 16];
-    const char *before[NX_CORE_LANES + 1] = {0};
+    char durable[NX_FUNCTION_NAME_BYTES + 8];
+    events_names names;
     nx_fab_consumer *c = NULL;
     plain_durable(fn->name, durable);
     if (f->ordering == NX_ORDERING_KEY) {
         nx_err err = nx_core_lanes_open(s, fn, is_paused, seen, reterr);
         return err == NX_OK && !nx_fab_seen_is_absent(s->node->ns, seen, durable) ? nx_fab_consumer_remove(s->node->ns, durable, reterr) : err;
     }
-    for (unsigned i = 0; i < NX_CORE_LANES; i++) {
-        nx_core_lane_durable(fn->name, i, lanes[i]);
-        before[i] = lanes[i];
-    }
-    nx_fab_consumer_options o = {
-        .durable = durable,
-        .types = fn->types,
-        .n_types = fn->n_types,
-        .subjects = f->nats,
-        .n_subjects = f->n_nats,
-        .max_inflight = in_hand_max(f),
-        .successor_of = before,
-        .placed_for = nx_slice_cstr(fn->name),
-        .is_paused = is_paused,
-        .seen = seen,
-        .on_msg = nx_core_dispatch_on_msg,
-        .self = s,
-    };
+    nx_fab_consumer_options o = events_options(fn, &names);
+    o.is_paused = is_paused;
+    o.seen = seen;
+    o.self = s;
     nx_err err = nx_fab_consumer_open(s->node->ns, &o, &c, reterr);
     if (err == NX_OK)
         slot_consumer(s, c);
     for (unsigned i = 0; err == NX_OK && nx_fab_consumer_has_succeeded(c) && i < NX_CORE_LANES; i++)
-        err = nx_fab_consumer_remove(s->node->ns, lanes[i], reterr);
+        err = nx_fab_consumer_remove(s->node->ns, names.lanes[i], reterr);
     return err;
 }
 
@@ -190,45 +205,68 @@ static bool expects_timers(const nx_core_consumers *there, const nx_core_fn *fn)
     return sets_timers(fn->settings) || (there->n_timed && bsearch(&name, there->timed, there->n_timed, sizeof *there->timed, by_name));
 }
 
+/* `due`: lent by the options. */
+static nx_fab_consumer_options timers_options(const nx_core_fn *fn, char due[NX_FUNCTION_NAME_BYTES + 8])
+{
+    nx_core_due_durable(fn->name, due);
+    return (nx_fab_consumer_options){
+        .durable = due,
+        .timers_of = nx_slice_cstr(fn->name),
+        .max_inflight = in_hand_max(fn->settings),
+        .on_msg = nx_core_dispatch_on_due,
+    };
+}
+
+/* The consumers of one function: their names, and options of those that can be made beside others. What `ordering: key` begins with takes a look at the log. */
+typedef struct wanted {
+    nx_arena *arena;
+    nx_fab_durable *v;
+    nx_fab_consumer_options *options;
+    unsigned n, n_options;
+} wanted;
+
+static bool want(wanted *w, const nx_core_consumers *c, const nx_core_fn *fn)
+{
+    events_names *names = nx_arena_alloc(w->arena, sizeof *names);
+    char *due = nx_arena_alloc(w->arena, NX_FUNCTION_NAME_BYTES + 8);
+    if (!names || !due)
+        return false;
+    nx_fab_consumer_options o = events_options(fn, names);
+    w->v[w->n++].name = names->durable;
+    if (fn->settings->ordering != NX_ORDERING_KEY)
+        w->options[w->n_options++] = o;
+    for (unsigned k = 0; fn->settings->ordering == NX_ORDERING_KEY && k < NX_CORE_LANES; k++)
+        w->v[w->n++].name = names->lanes[k];
+    if (expects_timers(c, fn)) {
+        w->options[w->n_options++] = timers_options(fn, due);
+        w->v[w->n++] = (nx_fab_durable){.name = due, .is_of_timers = true};
+    }
+    return true;
+}
+
 nx_err nx_core_consumers_see(nx_node *n, nx_core_fn *const *fns, unsigned n_fns, nx_core_consumers *c, nx_error *reterr)
 {
-    char name[NX_FUNCTION_NAME_BYTES + 16];
-    unsigned count = 0;
     NX_CLEANUP(nx_arena_done)
-    nx_arena a = NX_ARENA_INIT(32u << 20);
-    nx_fab_durable *v = nx_arena_calloc(&a, (NX_CORE_LANES + 2u) * n_fns + 1u, sizeof *v);
-    bool is_ok = v != NULL;
-    for (unsigned i = 0; is_ok && i < n_fns; i++) {
-        unsigned first = count;
-        plain_durable(fns[i]->name, name);
-        v[count++].name = nx_arena_printf(&a, "%s", name);
-        for (unsigned k = 0; fns[i]->settings->ordering == NX_ORDERING_KEY && k < NX_CORE_LANES; k++) {
-            nx_core_lane_durable(fns[i]->name, k, name);
-            v[count++].name = nx_arena_printf(&a, "%s", name);
-        }
-        if (expects_timers(c, fns[i])) {
-            nx_core_due_durable(fns[i]->name, name);
-            v[count++] = (nx_fab_durable){.name = nx_arena_printf(&a, "%s", name), .is_of_timers = true};
-        }
-        while (is_ok && first < count)
-            is_ok = v[first++].name != NULL;
-    }
-    return is_ok ? nx_fab_consumers_see(n->ns, v, count, &c->seen, reterr) : nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    nx_arena a = NX_ARENA_INIT(256u << 20);
+    wanted w = {.arena = &a};
+    w.v = nx_arena_calloc(&a, (NX_CORE_LANES + 2u) * n_fns + 1u, sizeof *w.v);
+    w.options = nx_arena_calloc(&a, 2u * n_fns + 1u, sizeof *w.options);
+    bool is_ok = w.v && w.options;
+    for (unsigned i = 0; is_ok && i < n_fns; i++)
+        is_ok = want(&w, c, fns[i]);
+    if (!is_ok)
+        return nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    nx_err err = nx_fab_consumers_see(n->ns, w.v, w.n, &c->seen, reterr);
+    return err == NX_OK ? nx_fab_consumers_make(n->ns, w.options, w.n_options, c->seen, reterr) : err;
 }
 
 static nx_err consume_timers(nx_core_slot *s, const nx_core_fn *fn, const nx_fab_seen *seen, nx_error *reterr)
 {
     char due[NX_FUNCTION_NAME_BYTES + 8];
-    nx_core_due_durable(fn->name, due);
-    nx_fab_consumer_options timers = {
-        .durable = due,
-        .timers_of = nx_slice_cstr(fn->name),
-        .max_inflight = in_hand_max(fn->settings),
-        .is_paused = nx_core_pause_get(s->node->pauses, fn->name, NULL),
-        .seen = seen,
-        .on_msg = nx_core_dispatch_on_due,
-        .self = s,
-    };
+    nx_fab_consumer_options timers = timers_options(fn, due);
+    timers.is_paused = nx_core_pause_get(s->node->pauses, fn->name, NULL);
+    timers.seen = seen;
+    timers.self = s;
     nx_err err = nx_fab_consumer_open(s->node->ns, &timers, &s->timers, reterr);
     if (err == NX_OK)
         atomic_store(&s->has_timers, true);

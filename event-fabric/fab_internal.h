@@ -76,7 +76,6 @@ void *nx_fab_loop_main(void *self);
 void *nx_fab_upkeep_main(void *self);
 void nx_fab_upkeep_kick(nx_fab *f);
 void nx_fab_loop_pass(nx_fab *f); /* BLOCKING: returns when nx-fab has left whatever it was in */
-void nx_fab_settle(nx_fab *f);    /* BLOCKING: what was published has reached the server, or a second has passed */
 
 /* ---- requests: nats/js_api.c ------------------------------------------------------------------------------------------------------- */
 
@@ -125,6 +124,19 @@ nx_err nx_fab_api_within(nx_fab *f, const char *subject, nx_slice body, uint64_t
 nx_err nx_fab_api_error(int code, int err_code, nx_slice why);
 /* What an answer says, of a request in two halves. `subject` is for the message. */
 nx_err nx_fab_api_answer(const char *subject, nx_fab_replies *take_got, nx_json **ret, int *ret_api_code, nx_error *reterr);
+/* ask_many.c: `put` writes the i-th of n requests, `take` gets what became of it: NX_OK and the answer, lent, or its error; both return what ends it all. */
+typedef struct nx_fab_question {
+    char subject[NX_FAB_SUBJECT_BYTES]; /* behind the prefix */
+    nx_buf body;                        /* empty */
+    bool is_repeatable;                 /* true, unless put says otherwise; see nx_fab_ask */
+} nx_fab_question;
+typedef struct nx_fab_many {
+    void *self;
+    nx_err (*put)(void *self, unsigned i, nx_fab_question *q, nx_error *reterr);
+    nx_err (*take)(void *self, unsigned i, nx_err e, const nx_json *answer);
+} nx_fab_many;
+/* BLOCKING: in order, with many under way. What `take` lets pass is no error. */
+nx_err nx_fab_ask_many(nx_fab *f, unsigned n, const nx_fab_many *m, nx_error *reterr);
 void nx_fab_req_deliver(nx_fab *f, unsigned slot, uint32_t gen, natsMsg *m); /* nx-fab */
 void nx_fab_reqs_fail(nx_fab *f);                                            /* nx-fab: the aux link is gone */
 

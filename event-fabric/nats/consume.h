@@ -31,11 +31,19 @@ void nx_fab_feed_starved(nx_fab *f);
 #define NX_FAB_CONFIG_MARK "nexus-config"
 typedef struct nx_fab_known {
     bool is_there, is_paused;
+    bool is_made;  /* by this node, a moment ago: it was not there */
     char mark[33]; /* what its settings come to, see consumer.c; "": not known */
     uint64_t pending;
 } nx_fab_known;
 void nx_fab_known_read(const nx_json *info, nx_fab_known *ret);
-const nx_fab_known *nx_fab_seen_find(const nx_fab_seen *s, const char *stream_consumer); /* NULL: it was not asked for. s may be NULL */
+nx_fab_known *nx_fab_seen_find(const nx_fab_seen *s, const char *stream_consumer); /* NULL: it was not asked for. s may be NULL */
+bool nx_fab_known_is_same(const nx_fab_known *there, const nx_fab_consumer *c);    /* it has the settings that c is to have */
+
+/* consumer.c, without f->cmu: c, zeroed, as the options say; nothing is asked, nobody knows it. It is released also after an error. */
+nx_err nx_fab_consumer_prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_consumer *c, nx_error *reterr);
+nx_err nx_fab_consumer_update(const nx_fab_consumer *c, const nx_json *info, nx_buf *config, nx_error *reterr); /* the server's settings, changed into c's */
+/* The request that makes it, or changes it, with this configuration. */
+nx_err nx_fab_consumer_request(const nx_fab_consumer *c, nx_slice config, char subject[NX_FAB_SUBJECT_BYTES], nx_buf *body);
 
 nx_err nx_fab_consumer_enlist(nx_fab *f, nx_fab_consumer *c); /* NX_EEXIST, NX_ENOMEM, NX_EMANY */
 void nx_fab_consumer_delist(nx_fab *f, nx_fab_consumer *c);

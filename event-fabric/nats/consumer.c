@@ -80,7 +80,7 @@ static void put_mark(nx_jw *w, const nx_buf *settings)
     nx_jw_object_end(w);
 }
 
-static bool has_same_mark(const nx_fab_known *there, const char *config_json) { return strlen(there->mark) == 32 && strstr(config_json, there->mark); }
+bool nx_fab_known_is_same(const nx_fab_known *there, const nx_fab_consumer *c) { return strlen(there->mark) == 32 && strstr(c->config_json, there->mark); }
 
 static void put_filters(nx_jw *w, char **filters, unsigned n)
 {
@@ -227,24 +227,38 @@ static nx_err make_new(nx_fab *f, nx_fab_consumer *c, nx_buf *config, nx_error *
     return e;
 }
 
+nx_err nx_fab_consumer_request(const nx_fab_consumer *c, nx_slice config, char subject[NX_FAB_SUBJECT_BYTES], nx_buf *body)
+{
+    nx_err e = nx_buf_printf(body, "{\"stream_name\":\"%s\",\"config\":", c->stream);
+
+    if (!e)
+        e = nx_buf_append_slice(body, config);
+    if (!e)
+        e = nx_buf_append_char(body, '}');
+    snprintf(subject, NX_FAB_SUBJECT_BYTES, "CONSUMER.DURABLE.CREATE.%s", c->stream_consumer);
+    return e;
+}
+
+/* Where it starts can't be changed, and need not be: it has its place. */
+nx_err nx_fab_consumer_update(const nx_fab_consumer *c, const nx_json *info, nx_buf *config, nx_error *reterr)
+{
+    return nx_fab_json_merge(nx_json_get(info, "config"), nx_slice_cstr(c->config_json),
+                             (const char *const[]){"deliver_policy", "opt_start_seq", "opt_start_time", NULL}, config, NULL, reterr);
+}
+
 static nx_err send(nx_fab *f, const nx_fab_consumer *c, nx_slice config, nx_json **ret, nx_error *reterr)
 {
     nx_buf body = NX_BUF_INIT(1 << 20);
     char subject[NX_FAB_SUBJECT_BYTES];
-    nx_err e = nx_buf_printf(&body, "{\"stream_name\":\"%s\",\"config\":", c->stream);
+    nx_err e = nx_fab_consumer_request(c, config, subject, &body);
 
-    if (!e)
-        e = nx_buf_append_slice(&body, config);
-    if (!e)
-        e = nx_buf_append_char(&body, '}');
-    snprintf(subject, sizeof subject, "CONSUMER.DURABLE.CREATE.%s", c->stream_consumer);
     if (!e)
         e = nx_fab_api(f, subject, nx_buf_view(&body), ret, NULL, reterr);
     nx_buf_done(&body);
     return e;
 }
 
-/* Makes the durable consumer, or brings an existing one up to date. Where it starts can't be changed, and need not be: it has its place. */
+/* Makes the durable consumer, or brings an existing one up to date. */
 static nx_err bring(nx_fab *f, nx_fab_consumer *c, nx_fab_known *ret, nx_error *reterr)
 {
     nx_buf config = NX_BUF_INIT(1 << 20);
@@ -257,9 +271,8 @@ static nx_err bring(nx_fab *f, nx_fab_consumer *c, nx_fab_known *ret, nx_error *
     e = nx_fab_api(f, subject, NX_SLICE_NULL, &info, NULL, reterr);
     if (!e) {
         nx_fab_known_read(info, ret);
-        if (!has_same_mark(ret, c->config_json))
-            e = nx_fab_json_merge(nx_json_get(info, "config"), nx_slice_cstr(c->config_json),
-                                  (const char *const[]){"deliver_policy", "opt_start_seq", "opt_start_time", NULL}, &config, NULL, reterr);
+        if (!nx_fab_known_is_same(ret, c))
+            e = nx_fab_consumer_update(c, info, &config, reterr);
     } else if (e == NX_ENOENT) {
         c->is_new = true;
         e = make_new(f, c, &config, reterr);
@@ -281,10 +294,12 @@ static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
     nx_fab_known is = {0};
     nx_err e = NX_OK;
 
-    if (seen && has_same_mark(seen, c->config_json))
+    if (seen && nx_fab_known_is_same(seen, c)) {
         is = *seen;
-    else
+        c->is_new |= is.is_made;
+    } else {
         e = bring(f, c, &is, reterr);
+    }
     if (!e && is.is_paused != c->is_paused)
         e = tell_pause(c, c->is_paused, reterr);
     if (!e) {
@@ -295,7 +310,7 @@ static nx_err ensure(nx_fab *f, nx_fab_consumer *c, nx_error *reterr)
     return e;
 }
 
-static nx_err prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_consumer *c, nx_error *reterr)
+nx_err nx_fab_consumer_prepare(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_consumer *c, nx_error *reterr)
 {
     if (!o->on_msg || !nx_fab_name_is_valid(nx_slice_cstr(o->durable), 90))
         return nx_error_set(reterr, NX_EINVAL, "\"%s\" is not a consumer name (letters, digits, - and _, at most 90)", o->durable ? o->durable : "");
@@ -338,7 +353,7 @@ nx_err nx_fab_consumer_open(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_f
 
     if (!c)
         return nx_error_set(reterr, NX_ENOMEM, "out of memory");
-    e = prepare(n, o, c, reterr);
+    e = nx_fab_consumer_prepare(n, o, c, reterr);
     if (!e)
         e = ensure(f, c, reterr);
     c->o.successor_of = NULL; /* lent, as this is */

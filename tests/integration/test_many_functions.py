@@ -1,6 +1,7 @@
 """Hundreds of deployed functions: a start asks the log for all of them at once, and one that is damaged keeps no other from running."""
 
 import hashlib
+import json
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from nexus.network import SlowLine
 from nexus.node import Node, Project
 
 MANY = 200
+OTHER = 50  # of them, where some are changed and the others are new
 DELAY_S = 0.01
 NAMES = [f"many-{i:03}" for i in range(MANY)]
 ANSWER = "ready"
@@ -48,6 +50,54 @@ def damage(url):
         await registry.put("fn.many-005.live", b"[]")
 
     nats.run(url, job)
+
+
+def lose_consumers(url):
+    """As after a restore of the streams alone, which is also a project's first start; one of them was of another release."""
+    async def job(connection):
+        api = connection.jetstream()
+        for stream in ("NX_EVENTS_default", "NX_TIMERS_default"):
+            names = [f"due-{name}" if stream == "NX_TIMERS_default" else f"fn-{name}" for name in NAMES]
+            await api.consumer_info(stream, names[0])
+            for name in names[OTHER:]:
+                assert await api.delete_consumer(stream, name)
+        for name in NAMES[:OTHER]:
+            config = json.loads((await connection.request(f"$JS.API.CONSUMER.INFO.NX_EVENTS_default.fn-{name}", b"", timeout=5)).data)["config"]
+            config["metadata"]["nexus-config"] = "0" * 32
+            config["max_ack_pending"] = 77
+            body = json.dumps({"stream_name": "NX_EVENTS_default", "config": config}).encode()
+            answer = json.loads((await connection.request(f"$JS.API.CONSUMER.DURABLE.CREATE.NX_EVENTS_default.fn-{name}", body, timeout=5)).data)
+            assert "error" not in answer, answer
+
+    nats.run(url, job)
+
+
+def consumers(url):
+    """The settings of each function's consumer of events."""
+    async def job(connection):
+        return [(await connection.jetstream().consumer_info("NX_EVENTS_default", f"fn-{name}")).config.max_ack_pending for name in NAMES]
+
+    return nats.run(url, job)
+
+
+@pytest.mark.timeout(180)
+def test_consumers_that_are_new_or_changed_are_made_together(tmp_path, guests):
+    """On a slow line, made or changed one by one, with what is asked before, they take half a minute."""
+    project = Project(tmp_path / "project")
+    module = guests.wat("answer.wat", TEXT=ANSWER, LENGTH=len(ANSWER))
+    with nats.Server(tmp_path / "server") as server, SlowLine(server.port, delay=DELAY_S) as line:
+        with node_at(project, server.port) as node:
+            deploy(node, module, NAMES)
+        before = consumers(server.url)
+        as_they_were = start_s(project, line.port)
+        lose_consumers(server.url)
+        made = start_s(project, line.port)
+        assert made - as_they_were < MANY * 2 * 2 * DELAY_S, (as_they_were, made)
+        assert consumers(server.url) == before
+        with node_at(project, line.port) as node:
+            for name in NAMES[:2] + NAMES[OTHER:OTHER + 2] + NAMES[-1:]:
+                answer = node.call(name)
+                assert (answer.status_code, answer.text) == (200, ANSWER), node.log()
 
 
 @pytest.mark.timeout(180)

@@ -147,8 +147,14 @@ typedef struct nx_fab_consumer_options {
     void *self;
 } nx_fab_consumer_options;
 
+/* BLOCKING: of what was seen, consumers that are not there, or have other settings, are made or updated with many requests under way; opening one of them
+ * then asks for nothing. Those that succeed another one, and what the server refuses, are left to be opened one by one. `seen` of the options is not read. */
+nx_err nx_fab_consumers_make(nx_fab_ns *n, const nx_fab_consumer_options *v, unsigned n_v, nx_fab_seen *s, nx_error *reterr);
 /* BLOCKING: makes or updates the durable pull consumer (overlapping filters reduced), then asks for messages until closed; survives reconnects and restarts. */
 nx_err nx_fab_consumer_open(nx_fab_ns *n, const nx_fab_consumer_options *o, nx_fab_consumer **ret, nx_error *reterr);
+/* BLOCKING: what was published, acknowledged and asked for until now has reached the server, or a second has passed. Of thousands of consumers that were just
+ * opened the requests for messages wait there; what is published is behind them. */
+void nx_fab_settle(nx_fab *f);
 /* BLOCKING: no on_msg after it returns; undelivered grants are given up. `remove` deletes the durable consumer. Messages in hand stay valid. */
 void nx_fab_consumer_close(nx_fab_consumer *c, bool remove);
 /* BLOCKING: the server stops delivering, or goes on, for all nodes and until told otherwise. Events keep being stored and wait; what is delivered

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -41,6 +42,7 @@ const (
 	statesOwnEvery = time.Minute // How old a consumer's own file may become,
 	statesOwnMost  = 8           // and how many of them are written in one interval.
 	statesHead     = 8
+	statesPart     = 64 // Consumers between two pauses for others.
 )
 
 var statesTable = crc32.MakeTable(crc32.Castagnoli)
@@ -196,7 +198,10 @@ func (s *consumerStates) settle() {
 	for name, state := range s.found {
 		buf = appendState(buf, name, state)
 	}
-	for _, c := range all {
+	for i, c := range all {
+		if i%statesPart == statesPart-1 {
+			runtime.Gosched() // With one processor all messages wait meanwhile.
+		}
 		if o, ok := c.(*consumerFileStore); ok {
 			o.mu.Lock()
 			buf = appendState(buf, o.name, encodeConsumerState(&o.state))
@@ -237,7 +242,10 @@ func (s *consumerStates) flush() {
 	var buf []byte
 	var old []*consumerFileStore
 	now := time.Now()
-	for _, o := range dirty {
+	for i, o := range dirty {
+		if i%statesPart == statesPart-1 {
+			runtime.Gosched()
+		}
 		o.mu.Lock()
 		o.noted = false
 		if !o.closed {

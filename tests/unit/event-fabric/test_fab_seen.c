@@ -10,12 +10,28 @@
 static char names[CONSUMERS][16], types[CONSUMERS][16];
 static nx_fab_consumer *consumers[CONSUMERS];
 
+static const char *const *befores[CONSUMERS]; /* see successor_of */
+
+static nx_fab_consumer_options options_of(unsigned i, nx_slice *type, const nx_fab_seen *seen, inbox *b)
+{
+    *type = nx_slice_cstr(types[i]);
+    return (nx_fab_consumer_options){.durable = names[i], .types = type, .n_types = 1, .successor_of = befores[i], .seen = seen, .on_msg = inbox_on_msg, .self = b};
+}
+
 static void open_one(fix *fx, unsigned i, const nx_fab_seen *seen, inbox *b)
 {
-    nx_slice type = nx_slice_cstr(types[i]);
-    nx_fab_consumer_options o = {.durable = names[i], .types = &type, .n_types = 1, .seen = seen, .on_msg = inbox_on_msg, .self = b};
+    nx_slice type;
+    nx_fab_consumer_options o = options_of(i, &type, seen, b);
 
     ok(nx_fab_consumer_open(fx->n, &o, &consumers[i], &fx->err));
+}
+
+static void name_all(void)
+{
+    for (unsigned i = 0; i < CONSUMERS; i++) {
+        snprintf(names[i], sizeof names[i], "fn-%u", i);
+        snprintf(types[i], sizeof types[i], "type.%u", i);
+    }
 }
 
 static void close_all(bool remove)
@@ -69,10 +85,7 @@ static void test_consumers_that_were_seen_are_opened_without_a_question(void **s
     inbox_init(&b);
     fix_open(fx);
     assert_int_equal(natsConnection_ConnectTo(&nc, nx_fab_server_url(fx->server)), NATS_OK);
-    for (unsigned i = 0; i < CONSUMERS; i++) {
-        snprintf(names[i], sizeof names[i], "fn-%u", i);
-        snprintf(types[i], sizeof types[i], "type.%u", i);
-    }
+    name_all();
     assert_int_equal(asked_while_opening(fx, nc, THERE, NULL, &b), THERE);
     ok(nx_fab_consumer_pause(consumers[2], true, &fx->err));
     close_all(false);
@@ -100,6 +113,94 @@ static void test_consumers_that_were_seen_are_opened_without_a_question(void **s
     fix_close(fx);
 }
 
+static void make_all(fix *fx, nx_fab_seen *seen, inbox *b)
+{
+    static nx_fab_consumer_options v[CONSUMERS];
+    static nx_slice type[CONSUMERS];
+
+    for (unsigned i = 0; i < CONSUMERS; i++)
+        v[i] = options_of(i, &type[i], NULL, b);
+    ok(nx_fab_consumers_make(fx->n, v, CONSUMERS, seen, &fx->err));
+}
+
+#define CHANGED 1u
+#define HEIR (CONSUMERS - 1)
+
+static void test_new_and_changed_consumers_are_made_together(void **state)
+{
+    fix fix_, *fx = &fix_;
+    static inbox b;
+    natsConnection *nc = NULL;
+    nx_fab_seen *seen;
+    nx_fab_msg *m;
+
+    (void)state;
+    inbox_init(&b);
+    fix_open(fx);
+    assert_int_equal(natsConnection_ConnectTo(&nc, nx_fab_server_url(fx->server)), NATS_OK);
+    name_all();
+    for (unsigned i = 0; i < THERE; i++)
+        open_one(fx, i, NULL, &b);
+    close_all(false);
+    snprintf(types[CHANGED], sizeof types[CHANGED], "other");
+    befores[HEIR] = (const char *const[]){"fn-none", names[0], NULL}; /* which is there */
+    befores[HEIR - 1] = (const char *const[]){"fn-none", NULL};
+
+    seen = see(fx);
+    make_all(fx, seen, &b);
+    publish(fx, types[HEIR - 2], "1", NULL);                               /* it is there before it is open */
+    assert_int_equal(asked_while_opening(fx, nc, CONSUMERS, seen, &b), 3); /* for the heir and those before it */
+    assert_true(nx_fab_consumer_is_new(consumers[THERE]));
+    assert_true(nx_fab_consumer_is_new(consumers[HEIR]));
+    assert_true(nx_fab_consumer_has_succeeded(consumers[HEIR]));
+    assert_false(nx_fab_consumer_has_succeeded(consumers[HEIR - 1]));
+    assert_false(nx_fab_consumer_is_new(consumers[CHANGED]));
+    publish(fx, types[CHANGED], "1", NULL);
+    publish(fx, types[THERE], "1", NULL);
+    publish(fx, types[HEIR], "1", NULL);
+    for (unsigned i = 0; i < 4; i++) {
+        m = inbox_next(&b, 5000);
+        assert_non_null(m);
+        nx_fab_msg_ack(m);
+    }
+
+    close_all(true);
+    memset(befores, 0, sizeof befores);
+    nx_fab_seen_free(seen);
+    natsConnection_Destroy(nc);
+    fix_close(fx);
+}
+
+static void test_what_the_server_refuses_is_left_to_be_opened(void **state)
+{
+    fix fix_, *fx = &fix_;
+    static inbox b;
+    nx_fab_durable v[2] = {{.name = "fn-a"}, {.name = "fn-b"}};
+    nx_slice good = NX_SLICE("good"), bad = NX_SLICE("");
+    nx_fab_consumer_options o[2] = {{.durable = "fn-a", .types = &bad, .n_types = 1, .on_msg = inbox_on_msg, .self = &b},
+                                    {.durable = "fn-b", .types = &good, .n_types = 1, .on_msg = inbox_on_msg, .self = &b}};
+    nx_fab_seen *seen = NULL;
+    nx_fab_consumer *c = NULL;
+
+    (void)state;
+    inbox_init(&b);
+    fix_open(fx);
+    ok(nx_fab_consumers_see(fx->n, v, 2, &seen, &fx->err));
+    ok(nx_fab_consumers_make(fx->n, o, 2, seen, &fx->err));
+    o[0].seen = o[1].seen = seen;
+    assert_int_equal(nx_fab_consumer_open(fx->n, &o[0], &c, &fx->err), NX_EINVAL);
+    ok(nx_fab_consumer_open(fx->n, &o[1], &c, &fx->err));
+    assert_true(nx_fab_consumer_is_new(c));
+    nx_fab_consumer_close(c, true);
+    nx_fab_server_stop(fx->server);
+    fx->server = NULL;
+    o[1].durable = "fn-a";
+    assert_int_equal(nx_fab_consumers_make(fx->n, &o[1], 1, seen, &fx->err), NX_EUNAVAIL);
+    assert_true(fx->err.msg[0]);
+    nx_fab_seen_free(seen);
+    fix_close(fx);
+}
+
 static void test_without_a_server_nothing_is_seen(void **state)
 {
     fix fix_, *fx = &fix_;
@@ -120,6 +221,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_consumers_that_were_seen_are_opened_without_a_question),
+        cmocka_unit_test(test_new_and_changed_consumers_are_made_together),
+        cmocka_unit_test(test_what_the_server_refuses_is_left_to_be_opened),
         cmocka_unit_test(test_without_a_server_nothing_is_seen),
     };
 
