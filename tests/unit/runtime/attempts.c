@@ -15,6 +15,15 @@ static struct {
     const nx_attempt *order[ATTEMPTS_MAX];
 } seen = {.mu = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
+#define BLOCKERS_MAX 4u
+static struct {
+    nx_attempt a[BLOCKERS_MAX];
+    unsigned n, begun, ended; /* under seen.mu */
+    bool is_released;
+    nx_rt_program *program;
+    nx_rt_share *share; /* of their own: no other one pays for their time */
+} blockers;
+
 static struct {
     nx_rt *before;
     char dir[64];
@@ -66,6 +75,25 @@ void attempts_submit(nx_attempt *a)
     if (nx_rt_submit(rt, a, &err)) fail_msg("submit: %s", err.msg);
 }
 
+static void on_block(nx_attempt *a)
+{
+    (void)a;
+    (void)pthread_mutex_lock(&seen.mu);
+    blockers.begun++;
+    (void)pthread_cond_broadcast(&seen.changed);
+    while (!blockers.is_released) (void)pthread_cond_wait(&seen.changed, &seen.mu);
+    (void)pthread_mutex_unlock(&seen.mu);
+}
+
+static void on_unblocked(nx_attempt *a)
+{
+    (void)a;
+    (void)pthread_mutex_lock(&seen.mu);
+    blockers.ended++;
+    (void)pthread_cond_broadcast(&seen.changed);
+    (void)pthread_mutex_unlock(&seen.mu);
+}
+
 static void wait_for(const unsigned *count, unsigned n, const char *what)
 {
     struct timespec until;
@@ -81,6 +109,38 @@ static void wait_for(const unsigned *count, unsigned n, const char *what)
 
 void attempts_wait_started(unsigned n) { wait_for(&seen.started, n, "began"); }
 void attempts_wait_ended(unsigned n) { wait_for(&seen.ended, n, "ended"); }
+
+void attempts_block(unsigned slots)
+{
+    assert_true(slots <= BLOCKERS_MAX);
+    blockers.n = slots;
+    blockers.begun = blockers.ended = 0;
+    blockers.is_released = false;
+    blockers.program = rt_help_load_wat("(module (func (export \"handle_event\")))");
+    assert_int_equal(nx_rt_share_new(rt, &blockers.share), NX_OK);
+    for (unsigned i = 0; i < slots; i++) {
+        nx_attempt *a = &blockers.a[i];
+        nx_attempt_init(a);
+        a->program = blockers.program;
+        a->share = blockers.share;
+        a->on_start = on_block;
+        a->done = on_unblocked;
+        attempts_submit(a);
+    }
+    wait_for(&blockers.begun, slots, "began");
+}
+
+void attempts_release(void)
+{
+    (void)pthread_mutex_lock(&seen.mu);
+    blockers.is_released = true;
+    (void)pthread_cond_broadcast(&seen.changed);
+    (void)pthread_mutex_unlock(&seen.mu);
+    wait_for(&blockers.ended, blockers.n, "ended");
+    for (unsigned i = 0; i < blockers.n; i++) nx_attempt_done(&blockers.a[i]);
+    nx_rt_share_unref(blockers.share);
+    nx_rt_program_unref(blockers.program);
+}
 
 unsigned attempts_n_ended(void)
 {

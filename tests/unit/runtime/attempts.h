@@ -20,6 +20,10 @@ unsigned attempts_n_ended(void);
 const nx_attempt *attempts_ended(unsigned place);
 unsigned attempts_place(const nx_attempt *a); /* UINT32_MAX: it has not ended */
 
+/* So many slots are taken until the release: what is submitted meanwhile waits, however long that takes, and is chosen from together. Counted by nothing above. */
+void attempts_block(unsigned slots);
+void attempts_release(void);
+
 /* A runtime with other options in place of `rt`, in a folder of its own (o->cache_dir), until the second call. */
 void attempts_use_runtime(const nx_rt_options *o);
 void attempts_drop_runtime(void);
