@@ -79,6 +79,7 @@ static int64_t budget_max(const nx_rt_share *s)
 
 static void refill(nx_rt_share *s, uint64_t now_ns)
 {
+    if (now_ns <= s->refilled_ns) return; /* who read the clock before it waited for the lock */
     uint64_t past_ns = now_ns - s->refilled_ns;
     int64_t most = budget_max(s);
     if (past_ns > UINT64_MAX / 2 / (s->cpu_milli + 1)) past_ns = UINT64_MAX / 2 / (s->cpu_milli + 1);

@@ -1,10 +1,12 @@
 /* test_share.c: who gets the next slot: shares, weights, CPU limits, order within a share. */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "attempts.h"
 #include "nx/clock.h"
+#include "rt_internal.h"
 
 static void prepare(nx_attempt *a, nx_rt_program *p, nx_rt_share *s)
 {
@@ -173,6 +175,22 @@ static void test_share_cpu_limit_pauses_without_a_slot(void **state)
     nx_rt_program_unref(other);
 }
 
+/* Of two threads one has waited for the lock since it read the clock: it must not take that for a long time that has passed. */
+static void test_share_a_late_clock_forgives_nothing(void **state)
+{
+    (void)state;
+    nx_rt_share *limited = share(100, 100);
+    uint64_t now_ns = nx_clock_ns();
+    (void)pthread_mutex_lock(&rt->workers.mu);
+    nx_rt_share_charge_locked(rt, limited, 0, 100 * NX_NS_PER_S, now_ns);
+    bool is_any = nx_rt_shares_tick_locked(rt, now_ns - 1);
+    bool is_throttled = limited->is_throttled;
+    (void)pthread_mutex_unlock(&rt->workers.mu);
+    assert_false(is_any);
+    assert_true(is_throttled);
+    nx_rt_share_unref(limited);
+}
+
 static void test_share_timeout_does_not_count_pauses(void **state)
 {
     (void)state;
@@ -268,6 +286,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_share_long_guests_give_their_slots_to_others, attempts_reset),
         cmocka_unit_test_setup(test_share_weights_divide_the_slots, attempts_reset),
         cmocka_unit_test_setup(test_share_cpu_limit_pauses_without_a_slot, attempts_reset),
+        cmocka_unit_test_setup(test_share_a_late_clock_forgives_nothing, attempts_reset),
         cmocka_unit_test_setup(test_share_timeout_does_not_count_pauses, attempts_reset),
         cmocka_unit_test_setup(test_share_ranks_order_what_waits, attempts_reset),
         cmocka_unit_test_setup(test_share_one_backlog_does_not_fill_the_queue, attempts_reset),
