@@ -96,22 +96,52 @@ nx_err nx_fab_event_get_published(nx_fab_ns *n, const nx_fab_pub *pub, nx_arena 
 
 /* ---- moving ---------------------------------------------------------------------------------------------------------------------------------- */
 
+typedef struct waiting {
+    nx_slice event_id;
+    unsigned at; /* its place in the page */
+} waiting;
+
 /* A page of the spare log, and which of it the log has already. */
 typedef struct page {
     nx_fab_replies got;
     bool is_moved[MOVE_BATCH + 1];
+    waiting by_id[MOVE_BATCH + 1]; /* sorted: each of many messages of the log is looked for among them */
+    unsigned n_by_id;
     unsigned at;       /* the next one to be moved */
     uint64_t until_ns; /* whatever another node moves since it was read, the log remembers until then, and for a while longer */
 } page;
 
+static int compare_ids(const void *a, const void *b)
+{
+    nx_slice x = ((const waiting *)a)->event_id, y = ((const waiting *)b)->event_id;
+
+    if (x.n != y.n)
+        return x.n < y.n ? -1 : 1;
+    return x.n ? memcmp(x.p, y.p, x.n) : 0;
+}
+
+static void sort_by_id(page *p)
+{
+    p->n_by_id = 0;
+    for (unsigned i = 0; i < p->got.n && i < NX_ARRAY_LEN(p->by_id); i++) {
+        waiting w = {nx_fab_stored_event_id(p->got.v[i]), i};
+
+        if (w.event_id.n)
+            p->by_id[p->n_by_id++] = w;
+    }
+    qsort(p->by_id, p->n_by_id, sizeof *p->by_id, compare_ids);
+}
+
 static int note_moved(void *self, nx_fab_stored *s)
 {
     page *p = self;
-    nx_slice id = nx_fab_stored_event_id(s->m);
+    waiting key = {.event_id = nx_fab_stored_event_id(s->m)}, *end = p->by_id + p->n_by_id;
+    waiting *w = p->n_by_id ? bsearch(&key, p->by_id, p->n_by_id, sizeof key, compare_ids) : NULL;
 
-    for (unsigned i = 0; i < p->got.n && i < NX_ARRAY_LEN(p->is_moved); i++)
-        if (id.n && nx_slice_eq(id, nx_fab_stored_event_id(p->got.v[i])))
-            p->is_moved[i] = true;
+    while (w && w > p->by_id && !compare_ids(&w[-1], &key))
+        w--;
+    for (; w && w < end && !compare_ids(w, &key); w++)
+        p->is_moved[w->at] = true;
     return 0;
 }
 
@@ -126,6 +156,7 @@ static nx_err find_moved(nx_fab_ns *n, page *p)
     memset(p->is_moved, 0, sizeof p->is_moved);
     if (!p->got.n || !nx_fab_stored_read(p->got.v[0], &first) || (wall_ns >= first.wall_ns && wall_ns - first.wall_ns < window / 4))
         return NX_OK;
+    sort_by_id(p);
     for (unsigned i = 0; !e && i < LOOKS_MAX && took_ns > window / 4; i++) {
         uint64_t began_ns = nx_clock_ns(), since_ns = i ? wall_ns : first.wall_ns;
 
