@@ -1,8 +1,14 @@
 """`durability: power`: nothing is acknowledged before it is on the disk, and what waits for that together shares one sync."""
 
+import json
+import os
+import re
+import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from nexus import nats, processes
 from nexus.disk import needs_strace, traced
 from nexus.node import Node, function
 from nexus.wait import Stopwatch, wait_until
@@ -11,11 +17,13 @@ pytestmark = needs_strace
 
 EVENTS = 40
 DELAY_S = 0.15
+WRITE = re.compile(r"\bpwrite64\(\d+<[^>]*/NX_EVENTS_default/")  # of an event
+SYNC = re.compile(r"\b(?:fsync|fdatasync)\(\d+<[^>]*/NX_EVENTS_default/")
 
 
 @pytest.fixture
 def node(project, guests):
-    project.write({"durability": "power", "functions": [function("other", project.module(guests.rust("probe.rs")))]})
+    project.write({"durability": "power", "ingest": {"batch": True}, "functions": [function("other", project.module(guests.rust("probe.rs")))]})
     with Node(project) as node:
         node.publish("warm", "x")
         yield node
@@ -45,13 +53,40 @@ def listed(node):
     return {e["event_id"] for e in node.api_list("events", limit=1000)}
 
 
+def in_flight(node):
+    return int(re.search(r"^nexus_log_publishes_in_flight (\d+)", node.client.get(f"{node.admin_url}/metrics").text, re.M).group(1))
+
+
+def is_all_read(port):
+    """Nothing lies in a socket between the node and its server."""
+    end = f":{port:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return all(line[4] == "00000000:00000000" for line in lines if line[3] == "01" and (line[1].endswith(end) or line[2].endswith(end)))
+
+
 def test_a_sync_that_fails_acknowledges_nothing(node, tmp_path):
-    """Writing is slow, so that events gather before the sync that they share, and that fails: none of them is said to be stored."""
-    with traced(node, tmp_path, "pwrite64:delay_enter=20000", "fsync,fdatasync:error=EIO"), ThreadPoolExecutor(EVENTS) as pool:
-        answers = list(pool.map(lambda i: node.post("audit.entry", f"entry {i}"), range(EVENTS)))
-        calls = (tmp_path / "calls").read_text()
-        print(f"{calls[:calls.index('EIO')].count('pwrite64(')} events before the sync that failed")
-        assert {a.status_code for a in answers} == {503}
+    """While one event's sync takes long, others gather behind it; they share the next sync, which fails: none of them is said to be stored."""
+    server, port, calls = node.nats_pid(), int(nats.private_url(node.project.data_dir).rpartition(":")[2]), tmp_path / "calls"
+    batch = json.dumps([{"specversion": "1.0", "id": str(i), "source": "/test", "type": "audit.entry", "data": i} for i in range(EVENTS)])
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            with traced(node, tmp_path, "fsync,fdatasync:delay_enter=60000000"):
+                pool.submit(post, node, 0)
+                wait_until(lambda: WRITE.search(calls.read_text()), "the first event to be written", on_failure=node.log)
+                others = pool.submit(node.post, "audit.entry", batch, headers={"Content-Type": "application/cloudevents-batch+json"})
+                wait_until(lambda: in_flight(node) > EVENTS and is_all_read(port), "the others to be with the server", on_failure=node.log)
+                os.kill(server, signal.SIGSTOP)  # it makes no other sync before that is made to fail
+                wait_until(lambda: "stopped by SIGSTOP" in calls.read_text(), "the server to stop")
+            with traced(node, tmp_path, "fsync,fdatasync:error=EIO"):
+                os.kill(server, signal.SIGCONT)
+                answer = others.result()
+                said = calls.read_text()
+        finally:
+            processes.send(server, signal.SIGCONT)  # it may have been replaced by now
+    shared = len(WRITE.findall(said[:SYNC.search(said).start()]))
+    print(f"{shared} events written before the sync that failed")
+    assert "EIO" in said and shared > 1, "they shared no sync: nothing was tested"
+    assert answer.status_code == 503 and {r["status"] for r in answer.json()["results"]} == {"failed"}, answer.text
 
 
 def test_events_that_shared_a_sync_are_there_after_a_kill(node):

@@ -15,7 +15,7 @@ def traced(node, folder, *inject):
     """The node's server with system calls slowed down or failing; yields a function that counts its syncs so far."""
     calls = folder / "calls"
     options = [o for i in inject for o in ("-e", f"inject={i}")]
-    tracer = subprocess.Popen(["strace", "-f", "-p", str(node.nats_pid()), "-e", "trace=fsync,fdatasync,pwrite64", *options, "-o", calls], stderr=subprocess.PIPE, text=True)
+    tracer = subprocess.Popen(["strace", "-f", "-y", "-p", str(node.nats_pid()), "-e", "trace=fsync,fdatasync,pwrite64", *options, "-o", calls], stderr=subprocess.PIPE, text=True)
     try:
         said = []
         while not any("attached" in line for line in said):
