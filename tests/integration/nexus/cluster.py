@@ -82,6 +82,24 @@ class Cluster:
 
         wait_until(leads, f"s{self.servers.index(server)} to lead {stream} {consumer or ''}", 30, every=0.2)
 
+    def copies(self, stream, count):
+        """The stream has so many copies from now on, all up to date. Of two, one is no majority: without the other it has no leader."""
+        config = wait_until(lambda: (self.ask(f"STREAM.INFO.{stream}") or {}).get("config"), f"the settings of {stream}", 30, every=0.2)
+        wish = json.dumps({**config, "num_replicas": count}).encode()
+
+        def has():
+            cluster = (self.ask(f"STREAM.INFO.{stream}") or {}).get("cluster", {})
+            others = cluster.get("replicas") or []
+            return cluster.get("leader") and len(others) == count - 1 and all(c["current"] and not c.get("offline") for c in others)
+
+        wait_until(lambda: "error" not in (self.ask(f"STREAM.UPDATE.{stream}", wish) or {"error": "none"}) and has(), f"{count} copies of {stream}", 30, every=0.2)
+
+    def ack_wait(self, stream, consumer, seconds):
+        """How long the consumer waits for a sign of life from who has a message, from now on."""
+        config = {**nats.consumer_info(self.urls, stream, consumer)["config"], "ack_wait": round(seconds * 1e9)}
+        answer = self.ask(f"CONSUMER.DURABLE.CREATE.{stream}.{consumer}", json.dumps({"stream_name": stream, "config": config}).encode())
+        assert answer and answer["config"]["ack_wait"] == config["ack_wait"], answer
+
     def messages(self, stream):
         """How many it holds; None while nobody says."""
         return (self.ask(f"STREAM.INFO.{stream}") or {}).get("state", {}).get("messages")
