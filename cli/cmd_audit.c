@@ -60,7 +60,7 @@ const nx_cli_command nx_cli_cmd_audit = {
     .text = "With replay.audit in nexus.yaml (1%), the node repeats that share of its live runs while nothing else runs on it, and compares.\n"
             "A run that does not come out the same is a line in the log, a metric, and an event of type nexus.audit.mismatch. FAILED are\n"
             "runs that can't be repeated (recording: off, code that is gone); PASSED OVER were chosen and not tried: too many waited, or\n"
-            "the event was gone. Figures are of all nodes of the namespace since the first audit; WAITING is this node's.",
+            "the event was gone, or the machine had no memory. Figures are of all nodes of the namespace since the first audit; WAITING is this node's.",
     .flags = flags,
     .examples = examples,
     .is_client = true,

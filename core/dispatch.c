@@ -360,7 +360,8 @@ static void on_done(nx_attempt *a)
         return;
     }
     if (o->err != NX_OK) {
-        nx_log(NX_LOG_WARN, "run.not_possible", "run %s of '%s' could not be executed (%s); it is tried again", rec->run_id.s, r->fn->name, nx_err_text(o->err));
+        nx_log(NX_LOG_WARN, "run.not_possible", "run %s of '%s' could not be executed (%s); it is tried again", rec->run_id.s, r->fn->name,
+               o->message[0] ? o->message : nx_err_text(o->err));
         nx_core_run_later(r, NX_NS_PER_S);
         return;
     }

@@ -193,7 +193,7 @@ static void judge(audit *a, const nx_replay_result *r)
         publish(a, r);
         return;
     case NX_REPLAY_FAILED:
-        count(a, o->function, NX_AUDIT_FAILED, &o->event_id, r->reason);
+        count(a, o->function, r->is_node_failure ? NX_AUDIT_PASSED_OVER : NX_AUDIT_FAILED, &o->event_id, r->is_node_failure ? NULL : r->reason);
         return;
     }
 }

@@ -93,7 +93,7 @@ static void reset(nx_replay_repetition *p, const nx_event *event, const nx_run *
     r->outcome = NULL;
     r->effects = how->effects;
     r->verdict = NX_REPLAY_FAILED;
-    r->is_artifact_missing = r->is_fuel_comparable = false;
+    r->is_artifact_missing = r->is_node_failure = r->is_fuel_comparable = false;
     r->is_what_if = how->is_what_if;
     r->reason[0] = 0;
     nx_slice version = how->version.n ? how->version : recorded->version;
@@ -367,6 +367,7 @@ const nx_replay_result *nx_replay_repeat(nx_replay_repetition *p, nx_rt_program 
     if (err == NX_OK)
         err = p->attempt.out.err;
     forget_secrets(p);
+    p->result.is_node_failure = err == NX_ENOMEM || err == NX_EBUSY;
     if (err != NX_OK)
         return fail(p, "the run could not be repeated", e.msg[0] ? e.msg : nx_err_text(err));
     nx_outcome_to_run(&p->attempt.out, &p->run);

@@ -177,6 +177,7 @@ static void run_guest(nx_rt_exec *x, const nx_rt_program *p, wasmtime_context_t 
         x->memory = item.of.memory;
         x->has_memory = true;
     }
+    if (nx_rt_growth_failed(x, p, reterr)) return;
     if (p->has_initialize && !call_export(x, context, &instance, "_initialize", &returned, reterr)) return;
     const char *entry = p->entry == NX_RT_ENTRY_START ? "_start" : "handle_event";
     if (!call_export(x, context, &instance, entry, &returned, reterr)) return;
@@ -262,7 +263,7 @@ static void run_in_store(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr
     }
     wasmtime_context_t *context = wasmtime_store_context(store);
     x->context = context;
-    wasmtime_store_limiter(store, a->memory_bytes > INT64_MAX ? INT64_MAX : (int64_t)a->memory_bytes, NX_RT_TABLE_ELEMENTS, 1, 4, 1);
+    nx_rt_growth_limit(&x->growth, store, a->memory_bytes);
     wasmtime_store_epoch_deadline_callback(store, on_epoch, x, NULL);
     wasmtime_context_set_epoch_deadline(context, 1);
     /* Canceled since the look above, or ended before it began. */
@@ -277,6 +278,7 @@ static void run_in_store(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr
         x->world.deadline_ns = allowed_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + allowed_ns;
         nx_rt_epoch_enter(&x->rt->epoch);
         run_guest(x, p, context, reterr);
+        (void)nx_rt_growth_failed(x, p, reterr);
         nx_rt_memory_hand_over(x->rt);
         nx_rt_epoch_leave(&x->rt->epoch);
         measure(x, context, fuel);

@@ -132,7 +132,7 @@ static uint32_t unused_slots(uint64_t warm_bytes)
                                                                                         : (uint32_t)n;
 }
 
-static void set_pool(wasm_config_t *c, nx_rt_class_id id, unsigned slots, uint64_t warm_bytes)
+void nx_rt_engine_pool(wasm_config_t *c, nx_rt_class_id id, unsigned slots, uint64_t warm_bytes)
 {
     bool is_small = id == NX_RT_CLASS_SMALL;
     wasmtime_pooling_allocation_config_t *p = wasmtime_pooling_allocation_config_new();
@@ -182,7 +182,7 @@ nx_err nx_rt_class_open_locked(nx_rt *r, nx_rt_class_id id, nx_error *reterr)
         return nx_error_set(reterr, NX_ENOMEM, "no address space for %u instances of 4 GiB (is `ulimit -v` set?)", slots);
     wasm_config_t *config = nx_rt_engine_config();
     if (!config) return nx_error_set(reterr, NX_ENOMEM, "out of memory for the engine");
-    set_pool(config, id, slots, r->warm_bytes);
+    nx_rt_engine_pool(config, id, slots, r->warm_bytes);
     if (r->is_debug) {
         wasmtime_config_debug_info_set(config, true);
         wasmtime_config_cranelift_opt_level_set(config, WASMTIME_OPT_LEVEL_NONE);

@@ -20,6 +20,7 @@ typedef struct preinit {
     wasmtime_module_t *module;
     wasmtime_store_t *store;
     wasmtime_context_t *context;
+    nx_rt_growth growth;
     wasmtime_instance_t instance;
     wasmtime_func_t *elements; /* of all tables, before */
     size_t n_elements;
@@ -270,10 +271,11 @@ static nx_err initialise(preinit *p, nx_slice instrumented, const char *init, nx
     if (!p->store) return nx_error_set(reterr, NX_ENOMEM, "out of memory for a store");
     p->context = wasmtime_store_context(p->store);
     wasmtime_context_set_epoch_deadline(p->context, UINT64_MAX / 2);
-    wasmtime_store_limiter(p->store, (int64_t)MEMORY_BYTES, NX_RT_TABLE_ELEMENTS, 1, 4, 1);
+    nx_rt_growth_limit(&p->growth, p->store, MEMORY_BYTES);
     error = wasmtime_context_set_fuel(p->context, FUEL);
     if (error) return nx_rt_engine_error(reterr, NX_EBUG, "fuel", error);
     nx_err err = run(p, init, reterr);
+    if (p->growth.is_refused) err = nx_error_set(reterr, NX_ENOMEM, NX_RT_REFUSED_MEMORY " while %s ran ahead of time", init);
     if (!err) err = read_state(p, &state, reterr);
     return err ? err : nx_rt_sections_derive(p->sections, &state, out, reterr);
 }
@@ -291,6 +293,7 @@ nx_err nx_rt_preinit(nx_slice module, nx_slice init, nx_buf *out, nx_error *rete
     if (!err) err = nx_rt_sections_instrument(&sections, &instrumented, reterr);
     if (!err) {
         wasm_config_t *config = nx_rt_engine_config();
+        if (config) nx_rt_engine_pool(config, NX_RT_CLASS_LARGE, 1, 0); /* as in runs, so that a refused growth is told as there */
         p.engine = config ? wasm_engine_new_with_config(config) : NULL;
         err = p.engine ? initialise(&p, nx_buf_view(&instrumented), name, out, reterr) : nx_error_set(reterr, NX_ENOMEM, "out of memory");
     }

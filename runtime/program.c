@@ -113,14 +113,19 @@ static int results_of(const wasm_exporttype_vec_t *exports, const char *name)
     return -1;
 }
 
-static uint64_t memory_min_of(const wasm_exporttype_vec_t *exports)
+static void note_memory(nx_rt_program *p, const wasm_exporttype_vec_t *exports)
 {
+    uint64_t max_pages;
+    p->memory_min_bytes = 0;
+    p->memory_max_bytes = UINT64_MAX;
     for (size_t i = 0; i < exports->size; i++) {
         const wasm_externtype_t *type = wasm_exporttype_type(exports->data[i]);
-        if (wasm_externtype_kind(type) == WASM_EXTERN_MEMORY)
-            return wasmtime_memorytype_minimum(wasm_externtype_as_memorytype_const(type)) * NX_RT_PAGE_BYTES;
+        if (wasm_externtype_kind(type) != WASM_EXTERN_MEMORY) continue;
+        const wasm_memorytype_t *memory = wasm_externtype_as_memorytype_const(type);
+        p->memory_min_bytes = wasmtime_memorytype_minimum(memory) * NX_RT_PAGE_BYTES;
+        if (wasmtime_memorytype_maximum(memory, &max_pages)) p->memory_max_bytes = max_pages * NX_RT_PAGE_BYTES;
+        return;
     }
-    return 0;
 }
 
 static void note_exports(nx_rt_program *p)
@@ -133,7 +138,7 @@ static void note_exports(nx_rt_program *p)
     p->has_initialize = p->entry == NX_RT_ENTRY_HANDLE_EVENT && results_of(&exports, "_initialize") >= 0;
     p->has_flush = p->entry == NX_RT_ENTRY_HANDLE_EVENT && results_of(&exports, NX_RT_FLUSH_EXPORT) == 0;
     p->entry_returns_i32 = handle_event > 0;
-    p->memory_min_bytes = memory_min_of(&exports);
+    note_memory(p, &exports);
     wasm_exporttype_vec_delete(&exports);
 }
 

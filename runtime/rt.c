@@ -32,6 +32,7 @@ nx_err nx_rt_new(const nx_rt_options *o, nx_rt **ret, nx_error *reterr)
     r->cache_fd = -1;
     r->pool_slots = o->pool_slots;
     r->is_debug = o->is_debug;
+    r->is_growth_unsure = !NX_ENGINE_STATIC && nx_rt_memory_refusal(NULL) != NULL;
     r->mapped_max = nx_rt_mapped_limit();
     r->warm_bytes = o->warm_bytes ? o->warm_bytes : NX_RT_WARM_BYTES_DEFAULT;
     (void)pthread_mutex_init(&r->programs_mu, NULL);

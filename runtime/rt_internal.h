@@ -32,6 +32,8 @@ typedef struct nx_rt_class {
 
 /* The settings of every engine of this program. Code compiled under them runs in any class. NULL: out of memory. */
 wasm_config_t *nx_rt_engine_config(void);
+/* Instances come from a pool of so many slots; those of the small class may keep half as much memory as mapped modules, warm_bytes. */
+void nx_rt_engine_pool(wasm_config_t *c, nx_rt_class_id id, unsigned slots, uint64_t warm_bytes);
 /* A table's element; false where it is none of a function. An empty one is all zeros. */
 bool nx_rt_engine_table_func(wasmtime_context_t *context, const wasmtime_table_t *table, uint64_t index, wasmtime_func_t *ret);
 nx_rt_class_id nx_rt_class_for(uint64_t memory_bytes);
@@ -61,6 +63,14 @@ void nx_rt_epoch_enter(nx_rt_epoch *e); /* something runs now */
 void nx_rt_epoch_leave(nx_rt_epoch *e);
 void nx_rt_epoch_kick(nx_rt_epoch *e); /* every guest that runs comes to its next check now */
 
+/* ---- growth.c: see there */
+#define NX_RT_REFUSED_MEMORY "the machine refused memory"
+typedef struct nx_rt_growth { /* of a store; as scripts/deps/static/lib.rs lays it out */
+    uint64_t memory_bytes, table_elements;
+    bool is_refused; /* the system refused memory within the limit, and the engine told */
+} nx_rt_growth;
+void nx_rt_growth_limit(nx_rt_growth *g, wasmtime_store_t *store, uint64_t memory_bytes); /* `g` is kept until the store is deleted */
+
 /* ---- hostcalls.c: between the engine and wasi/ */
 typedef struct nx_rt_exec {
     nx_rt_world world;
@@ -74,6 +84,7 @@ typedef struct nx_rt_exec {
     pthread_cond_t *granted;         /* signalled when has_grant is set */
     bool has_grant;
     wasmtime_context_t *context; /* while the guest runs */
+    nx_rt_growth growth;
     wasmtime_memory_t memory;
     bool has_memory;         /* `memory` is known */
     bool has_slot;           /* runs on a worker, in a running slot */
@@ -83,6 +94,9 @@ typedef struct nx_rt_exec {
  * library: these tell it of the hand-over, and do nothing else. */
 void nx_rt_memory_take_over(nx_rt *r); /* an instance was just made */
 void nx_rt_memory_hand_over(nx_rt *r); /* it is about to be dropped */
+/* The attempt counts for nothing: the machine refused memory within its limit, or may have. Its outcome's error is set. Asked when there is an instance, and
+ * when the guest has ended. */
+bool nx_rt_growth_failed(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr);
 nx_err nx_rt_hostcalls_define(wasmtime_linker_t *linker, nx_error *reterr);
 
 /* ---- own_files.c: what an artifact brings besides its module */
@@ -115,7 +129,7 @@ struct nx_rt_program {
     bool is_new;         /* no attempt has run since it was mapped */
     nx_rt_entry entry;
     bool has_initialize, has_flush, entry_returns_i32;
-    uint64_t memory_min_bytes;
+    uint64_t memory_min_bytes, memory_max_bytes; /* that the module declares; 0 and UINT64_MAX: of a memory that it does not export */
     wasmtime_module_t *module;
     wasmtime_instance_pre_t *pre;
 };
@@ -258,6 +272,9 @@ void nx_rt_metrics_close(nx_rt *r);
 #define NX_RT_WARM_BYTES_DEFAULT (256ull << 20)
 #define NX_RT_CHILDREN_MAX 2u
 
+/* ---- limits.c */
+uint64_t nx_rt_memory_room(void); /* bytes that the system would still let this process write to; UINT64_MAX: nothing limits it */
+
 struct nx_rt {
     nx_rt_class classes[NX_RT_CLASSES];
     nx_rt_epoch epoch;
@@ -266,6 +283,7 @@ struct nx_rt {
     int cache_fd;
     unsigned pool_slots;
     bool is_debug;
+    bool is_growth_unsure; /* the system may refuse memory, and the engine would not tell */
     pthread_mutex_t programs_mu;
     pthread_cond_t loaded; /* a program was loaded, or failed to; a child ended */
     nx_rt_program *buckets[NX_RT_BUCKETS];

@@ -28,6 +28,7 @@ typedef struct nx_replay_result {
     nx_effects_policy effects;
     nx_replay_verdict verdict;
     bool is_artifact_missing; /* why it failed */
+    bool is_node_failure;     /* as well: of the machine (memory, instances), which says nothing of the recording */
     bool is_fuel_comparable;
     bool is_what_if;                       /* something else than the code was changed: no proof, but a comparison of what it says */
     char reason[512];                      /* one sentence; "" when identical */

@@ -178,6 +178,8 @@ nx_err nx_rt_calls_first_difference(const nx_rt_trace *a, const nx_rt_trace *b, 
 /* What the system allows this process: mappings of memory, and with them modules that are mapped at the same time. */
 uint64_t nx_rt_mappings_max(void);
 unsigned nx_rt_mapped_limit(void);
+/* What lets it refuse memory to a guest that is within its limit, and what to do about it, both for people; NULL: nothing. */
+const char *nx_rt_memory_refusal(const char **ret_advice);
 
 /* What a module is: imports, exports, entry, memory, problems with advice, whether it can run here. Needs no engine state beyond a config. */
 nx_err nx_rt_inspect(nx_slice bytes, const nx_sha256 *derived, nx_jw *w, nx_error *reterr); /* derived: may be NULL */

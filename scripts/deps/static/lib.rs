@@ -1,4 +1,5 @@
-//! Gathers Wasmtime's C API into one static library, with what the C API lacks: a setting of the pool, and tables without a garbage collector.
+//! Gathers Wasmtime's C API into one static library, with what the C API lacks: a setting of the pool, tables without a
+//! garbage collector, and whether it was the system that refused a guest memory.
 pub use wasmtime_c_api::*;
 
 /// Between two runs only the pages that the guest has written are reset, which the kernel names (`PAGEMAP_SCAN`, Linux 6.7; elsewhere
@@ -29,4 +30,62 @@ pub extern "C" fn nx_engine_table_func(
         }
         _ => false,
     }
+}
+
+/// The limits of a store, and what became of them; the caller's, who keeps it until the store is deleted.
+#[repr(C)]
+pub struct nx_engine_growth {
+    memory_bytes: u64,
+    table_elements: u64,
+    is_refused: bool,
+}
+
+/// Decides as `wasmtime_store_limiter()` does.
+impl wasmtime::ResourceLimiter for nx_engine_growth {
+    fn memory_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired as u64 <= self.memory_bytes && maximum.is_none_or(|m| desired <= m))
+    }
+
+    /// The engine calls this for bounds of its own too (4 GiB, the pool's), with errors of its own; the system's are of `std::io`. A guest that the
+    /// system refused memory ends there: what it would do next depends on this machine.
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        if !error.is::<std::io::Error>() {
+            return Ok(());
+        }
+        self.is_refused = true;
+        Err(error)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired as u64 <= self.table_elements && maximum.is_none_or(|m| desired <= m))
+    }
+
+    fn instances(&self) -> usize {
+        1
+    }
+
+    fn tables(&self) -> usize {
+        4
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+}
+
+#[no_mangle]
+pub extern "C" fn nx_engine_limit_growth(store: &mut wasmtime_store_t, growth: *mut nx_engine_growth) {
+    struct Lent(*mut nx_engine_growth);
+    unsafe impl Send for Lent {}
+    unsafe impl Sync for Lent {}
+    // The C type is repr(C) with the Rust one as its only field, which is private there.
+    const _: () = assert!(std::mem::size_of::<wasmtime_store_t>() == std::mem::size_of::<WasmtimeStore>());
+    let lent = Lent(growth);
+    let inner = store as *mut wasmtime_store_t as *mut WasmtimeStore;
+    unsafe {
+        (*inner).limiter(move |_| {
+            let Lent(growth) = &lent;
+            &mut **growth
+        })
+    };
 }
