@@ -189,6 +189,19 @@ static void check_limits(doctor *d)
            (unsigned long long)nx_rt_mappings_max(), modules);
 }
 
+static void check_memory(doctor *d)
+{
+    struct rlimit r;
+    const char *advice, *why = nx_rt_memory_refusal(&advice);
+    if (getrlimit(RLIMIT_AS, &r) == 0 && r.rlim_cur != RLIM_INFINITY)
+        report(d, NOTE, "memory", "lift that limit (ulimit -v unlimited; LimitAS= of a systemd unit): address space costs no memory",
+               "the address space of a process is limited (ulimit -v), and a node reserves 4 GiB for each of its instances: it may not start");
+    else if (why)
+        report(d, NOTE, "memory", advice, "%s: runs wait where a function asks for more than is left", why);
+    else
+        report(d, GOOD, "memory", NULL, "nothing but a function's own `memory:` limits it");
+}
+
 /* ---- the project and its node ----------------------------------------------------------------------------------- */
 
 static void check_project(doctor *d)
@@ -360,6 +373,7 @@ static int run(nx_cli *c)
     check_ports(&d);
     check_clock(&d);
     check_limits(&d);
+    check_memory(&d);
     nx_config_unref(d.cfg);
     if (!c->json)
         d.bad ? printf("\n%u to be put right\n", d.bad) : printf("\nall is well\n");

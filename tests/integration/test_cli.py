@@ -262,6 +262,12 @@ def test_doctor_checks_and_advises(node, tmp_path):
     limits = next(c for c in lines_of(few.stdout) if c["check"] == "limits")
     assert re.search(r"^1000 open files, \d+ mappings: up to (6[4-9]|[1-4]\d\d) modules mapped", limits["detail"]), limits
     assert limits["status"] == "note" and "raise the limit of open files" in limits["fix"]
+    # So is what may refuse memory to a function that is within its limit.
+    for option, detail, fix in (("-d 8000000", "ulimit -d", "LimitDATA"), ("-v 8000000", "4 GiB for each of its instances", "LimitAS")):
+        limited = subprocess.run(["sh", "-c", f"ulimit {option}; exec '{NEXUS}' doctor --json"], env=environment(NEXUS_ADMIN_URL=node.admin_url), cwd=tmp_path,
+                                 capture_output=True, text=True, check=True)
+        memory = next(c for c in lines_of(limited.stdout) if c["check"] == "memory")
+        assert memory["status"] == "note" and detail in memory["detail"] and fix in memory["fix"], memory
     bad = Project(tmp_path / "bad")
     bad.write("version: v1\nfunctions: nonsense\n")
     result = bad.nexus("doctor", check=False, env=environment(NEXUS_ADMIN_URL="http://127.0.0.1:9"))
