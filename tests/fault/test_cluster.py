@@ -103,7 +103,7 @@ def test_any_of_them_may_die(cluster, fleet):
     print(f"{len(record)} kills: {sum(kind == 'node' for kind, _, _ in record)} of nodes, {sum(kind == 'server' for kind, _, _ in record)} of servers")
     assert {kind for kind, _, _ in record} == {"node", "server"}
     book = settled(cluster, fleet, accepted)
-    print(f"{len(book.events)} events, {len(book.finals)} runs, {len(book.repeated)} of them recorded more than once")
+    print(f"{len(book.events)} events, {len(book.finals)} runs, {len(book.repeated)} of them run more than once")
     book.expect_order()
     assert {status for _, _, status in book.finals.values()} <= {"ok", "dead"}
     expect_one_run_each(fleet, book, list(accepted)[:: max(1, len(accepted) // 60)])
@@ -161,8 +161,8 @@ def test_leaders_step_down(cluster, fleet):
             before = calls.count
             wait_until(lambda before=before: calls.count > before + 20, f"answers after {what}", 30, on_failure=fleet.log)
             wait_until(cluster.is_whole, "the copies", 30, every=0.1)
-    print(f"longest gaps: {events.gaps()[0][0]:.2f} s (202), {calls.gaps()[0][0]:.2f} s (200)")
     book = settled(cluster, fleet, {**events.accepted, **calls.accepted})
+    print(f"longest gaps: {events.gaps()[0][0]:.2f} s (202), {calls.gaps()[0][0]:.2f} s (200); {book.sent_twice} of {len(book.finals)} records sent twice")
     assert not book.repeated
     expect_one_run_each(fleet, book, list(calls.accepted)[:30])
     assert events.gaps()[0][0] <= GAP_S * SLOW

@@ -5,10 +5,11 @@ from .wait import wait_until
 
 
 class Book:
-    """Events in order, final records in order; what is there twice."""
+    """Events in order, final records in order; `doubled`: events that are there twice; `repeated`: those that were run twice; `sent_twice`: records that
+    are there twice, as their node sends them again where the answer was lost."""
 
     def __init__(self, urls):
-        self.events, self.keys, self.finals, self.repeated, self.doubled = {}, {}, {}, [], []
+        self.events, self.keys, self.finals, self.repeated, self.doubled, self.sent_twice = {}, {}, {}, [], [], 0
         for seq, subject, headers in nats.read_stream(urls, "NX_EVENTS_default"):
             event_id = headers.get("nx-event-id") or headers.get("ce-id")
             if event_id in self.events:
@@ -20,10 +21,12 @@ class Book:
             if "nx-final" not in headers:
                 continue
             key = (headers["nx-event-id"], subject.split(".")[3])
-            if key in self.finals:
+            if key not in self.finals:
+                self.finals[key] = (seq, headers["nx-run-id"], subject.split(".")[4])
+            elif self.finals[key][1] != headers["nx-run-id"]:
                 self.repeated.append(key)
             else:
-                self.finals[key] = (seq, headers["nx-run-id"], subject.split(".")[4])
+                self.sent_twice += 1
 
     def expect_order(self):
         """The final records of a key stand in the order of its events."""
