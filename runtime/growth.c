@@ -38,12 +38,13 @@ bool nx_rt_growth_failed(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr
 {
     nx_outcome *o = &x->world.attempt->out;
     char limit[32];
+    bool is_unsure = x->rt->is_growth_unsure && !o->err;
+    if (!x->growth.is_refused && !is_unsure) return false;
     (void)nx_size_format(x->growth.memory_bytes, limit);
     if (x->growth.is_refused) {
         o->err = nx_error_set(reterr, NX_ENOMEM, NX_RT_REFUSED_MEMORY ": the limit is %s", limit);
         return true;
     }
-    if (!x->rt->is_growth_unsure || o->err) return false;
     uint64_t room_bytes = nx_rt_memory_room(), wanted = left_to_grow(x, p);
     if (wanted <= room_bytes) return false;
     o->err = nx_error_set(reterr, NX_ENOMEM, NX_RT_REFUSED_MEMORY ": the limit is %s, and of that it has no room for %llu MiB (a development build wants room for all of it)",
