@@ -2,6 +2,7 @@
 #include "nx/sched.h"
 #include <sched.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,3 +28,9 @@ static void ask(uint64_t slice_ns)
 
 void nx_sched_prompt(void) { ask(PROMPT_NS); }
 void nx_sched_usual(void) { ask(0); }
+
+void nx_sched_behind(int nice)
+{
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice); /* can't fail for raising the number */
+    nx_sched_usual();
+}

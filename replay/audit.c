@@ -7,8 +7,6 @@
 #include "verdict.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -315,8 +313,7 @@ static void *audit_main(void *arg)
     audit *a = arg;
     chosen c;
     pthread_setname_np(pthread_self(), "nx-audit");
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19); /* of this thread alone, on Linux; should it fail, idle time is still waited for */
-    nx_sched_usual();
+    nx_sched_behind(19);
     while (next(a, &c))
         repeat(a, &c);
     store(a);

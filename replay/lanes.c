@@ -5,8 +5,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -56,9 +54,7 @@ static void *lanes_main(void *arg)
 {
     nx_lanes *l = arg;
     pthread_setname_np(pthread_self(), "nx-replay");
-    /* Of this thread alone: on Linux the priority of a process is each thread's. It can't fail for raising the number. */
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
-    nx_sched_usual();
+    nx_sched_behind(NICE);
     pthread_mutex_lock(&l->mu);
     unsigned worker = l->next_worker++;
     for (;;) {

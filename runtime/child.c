@@ -52,8 +52,7 @@ static void lock_down(void)
     be_the_first_to_go(); /* before the next, after which the file is root's */
     (void)prctl(PR_SET_DUMPABLE, 0);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    (void)setpriority(PRIO_PROCESS, 0, 5);
-    nx_sched_usual();
+    nx_sched_behind(5);
     limit(RLIMIT_CORE, 0, 0);
     limit(RLIMIT_CPU, NX_RT_CHILD_CPU_S, NX_RT_CHILD_CPU_S + 5); /* SIGXCPU at the first, which says why; SIGKILL at the second */
     limit(RLIMIT_FSIZE, NX_RT_CHILD_FILE_BYTES, NX_RT_CHILD_FILE_BYTES);

@@ -7,4 +7,6 @@
 
 void nx_sched_prompt(void);
 void nx_sched_usual(void);
+/* For work that others need not wait for: the usual slice, and `nice` (1 to 19, nice(2)) of this thread alone, as Linux has it. */
+void nx_sched_behind(int nice);
 #endif

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -48,8 +49,34 @@ static void test_sched_prompt_and_usual(void **state)
     assert_int_equal(slice_ns(), usual);
 }
 
+static void *behind_others(void *ret)
+{
+    uint64_t *seen = ret;
+    nx_sched_behind(7);
+    seen[0] = slice_ns();
+    seen[1] = (uint64_t)getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid));
+    return NULL;
+}
+
+static void test_sched_behind_is_of_the_calling_thread_alone(void **state)
+{
+    (void)state;
+    int before = getpriority(PRIO_PROCESS, 0);
+    if (before > 7)
+        skip(); /* nobody but root may lower it */
+    uint64_t usual = slice_ns(), seen[2] = {0};
+    pthread_t t;
+    nx_sched_prompt();
+    assert_int_equal(pthread_create(&t, NULL, behind_others, seen), 0);
+    assert_int_equal(pthread_join(t, NULL), 0);
+    nx_sched_usual();
+    assert_int_equal(seen[0], usual);
+    assert_int_equal(seen[1], 7);
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), before);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sched_prompt_and_usual)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sched_prompt_and_usual), cmocka_unit_test(test_sched_behind_is_of_the_calling_thread_alone)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
