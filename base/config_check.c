@@ -195,6 +195,20 @@ static void check_retry(nx_cfg_ctx *x, unsigned i)
     }
 }
 
+/* More whole cores than this are thousandths whose m was forgotten. Who means them writes thousandths; a version that is stored goes on as it is. */
+#define CORES_MEANT_MAX 64u
+
+static void check_cpu(nx_cfg_ctx *x, unsigned i)
+{
+    nx_slice cpu = x->config->functions[i].cpu;
+    char path[160], advice[96];
+    unsigned milli;
+    if (!cpu.n || (x->flags & NX_CONFIG_STORED) || nx_slice_ends(cpu, NX_SLICE("m")) || nx_config_cpu_milli(cpu, &milli) != NX_OK || milli <= CORES_MEANT_MAX * 1000)
+        return;
+    snprintf(advice, sizeof advice, "did you mean %.*sm? So many cores are written %um", NX_SLICE_FMT(cpu), milli);
+    nx_cfg_issue(x, *mark_in(nx_cfg_fn_marks(x, i), "functions[].cpu"), fn_path(i, "cpu", path), advice, "\"%.*s\" is that many whole cores", NX_SLICE_FMT(cpu));
+}
+
 /* One variable cannot have two values. */
 static void check_secret_env(nx_cfg_ctx *x, unsigned i)
 {
@@ -275,6 +289,7 @@ static void check_function(nx_cfg_ctx *x, unsigned i)
     if (nx_slice_starts(f->http_path, NX_SLICE("/events/")) && !nx_slice_eq_cstr(f->http_method, "POST") && !method->is_wrong)
         nx_cfg_issue(x, *method, fn_path(i, "on.http.method", path), "set method: POST", "paths below /events/ take events, with POST only");
     check_secret_env(x, i);
+    check_cpu(x, i);
     if (f->n_redact > NX_REDACT_PATHS_MAX)
         nx_cfg_issue(x, *mark_in(marks, "functions[].redact"), fn_path(i, "redact", path), "name what is common to them, such as data.user",
                      "has %u paths; at most %d are allowed", f->n_redact, NX_REDACT_PATHS_MAX);

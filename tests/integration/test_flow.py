@@ -245,6 +245,7 @@ def test_the_newest_outlives_a_kill(limits):
 @pytest.mark.parametrize("settings, path, says", [
     ({"cpu": "fast"}, "cpu", "250m"),
     ({"cpu": "5m"}, "cpu", "10m"),
+    ({"cpu": 250}, "cpu", "did you mean 250m?"),
     ({"priority": {"run": "urgency"}}, "priority.run", "data"),
     ({"priority": {"weight": 0}}, "priority.weight", "too small"),
     ({"concurrency": {"key": "data.a"}}, "concurrency.key", "limit"),

@@ -316,6 +316,17 @@ static void test_config_stored_settings_round_trip(void **state)
     parsed_done(&p);
 }
 
+/* What a project file may not say any more runs on where it is stored. */
+static void test_config_stored_cores_stand(void **state)
+{
+    (void)state;
+    parsed p = parse_good("{\"version\":\"v1\",\"functions\":[{\"name\":\"f\",\"on\":{\"event\":[\"a\"]},\"cpu\":\"250\"}]}", NX_CONFIG_STORED);
+    assert_true(nx_slice_eq_cstr(p.config->functions[0].cpu, "250"));
+    parsed_done(&p);
+    p = parse_good("version: v1\nfunctions:\n  - {name: f, on: {event: a}, code: f.wasm, cpu: 250000m}\n  - {name: g, on: {event: a}, code: f.wasm, cpu: 64}\n", 0);
+    parsed_done(&p);
+}
+
 static void test_config_equal_settings_are_equal_bytes(void **state)
 {
     (void)state;
@@ -452,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_config_every_function_key),
         cmocka_unit_test(test_config_secrets_say_where_values_are),
         cmocka_unit_test(test_config_stored_settings_round_trip),
+        cmocka_unit_test(test_config_stored_cores_stand),
         cmocka_unit_test(test_config_equal_settings_are_equal_bytes),
         cmocka_unit_test(test_config_stored_settings_keep_every_character),
         cmocka_unit_test(test_config_json_and_yaml_forms_are_one),

@@ -238,6 +238,7 @@ static void test_config_retries(void **state)
          "retry.initial_interval is longer than retry.max_interval", "raise retry.max_interval"},
         {FN_OK("    retry: {max_attempts: 3, max_interval: 500ms}\n"), 6, 44, "functions[0].retry.max_interval",
          "retry.initial_interval is longer than retry.max_interval", "raise retry.max_interval"},
+        {FN_OK("    cpu: 250\n"), 6, 10, "functions[0].cpu", "\"250\" is that many whole cores", "did you mean 250m? So many cores are written 250000m"},
         {FN_OK("    retry: {jitter: full}\n"), 6, 21, "functions[0].retry.jitter", "has no effect with one attempt", "set retry.max_attempts: 3"},
         {FN_OK("    retry_on: trap\n"), 6, 15, "functions[0].retry_on", "has no effect with one attempt", "set retry.max_attempts: 3"},
         {FN_OK("    retry: {max_attempts: 2}\n    retry_on: [trap, exits]\n"), 7, 22, "functions[0].retry_on[1]", "\"exits\" is no reason of a failure", "did you mean exit?"},
