@@ -7,16 +7,6 @@
 
 /* ---- the head */
 
-/* People mix the two ports up. */
-static bool is_admin_path(nx_slice path)
-{
-    static const char *const paths[] = {"/healthz", "/readyz", "/metrics", "/openapi.json"};
-    for (unsigned i = 0; i < NX_ARRAY_LEN(paths); i++)
-        if (nx_slice_eq_cstr(path, paths[i]))
-            return true;
-    return nx_slice_starts(path, NX_SLICE("/api/"));
-}
-
 static bool find_route(nx_gw_conn *c, nx_gw *gw, nx_gw_exchange *x, nx_gw_fault *f, nx_slice *ret_extra)
 {
     nx_slice path, allow = NX_SLICE_NULL;
@@ -27,8 +17,8 @@ static bool find_route(nx_gw_conn *c, nx_gw *gw, nx_gw_exchange *x, nx_gw_fault 
     if (nx_gw_path_decode(target->path, &c->arena, &path) != NX_OK)
         return nx_gw_fault_set(f, 400, NX_EINVAL, "the path is not percent-encoded UTF-8 text");
     nx_err err = gw->ops->route(gw->ops_self, c->parser.head.method, path, &c->arena, &route, &allow);
-    if (err == NX_ENOENT)
-        return nx_gw_fault_set(f, 404, err, is_admin_path(path) ? "nothing answers at this path: events come in here, the admin API has an address of its own (--admin)" : "nothing answers at this path: POST events to /events/{type}");
+    if (err == NX_ENOENT) /* people mix the two ports up */
+        return nx_gw_fault_set(f, 404, err, gw->ops->is_admin_path(gw->ops_self, path) ? "nothing answers at this path: events come in here, the admin API has an address of its own (--admin)" : "nothing answers at this path: POST events to /events/{type}");
     if (err == NX_ENOTSUP) {
         char *line = nx_arena_printf(&c->arena, "Allow: %.*s\r\n", NX_SLICE_FMT(allow));
         if (line)

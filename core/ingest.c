@@ -141,4 +141,19 @@ static nx_err ingest_route(void *self, nx_slice method, nx_slice path, nx_arena 
     return nx_core_registry_route(self, method, path, a, ret, ret_allow);
 }
 
-const nx_ingest_ops nx_core_ingest_ops = {ingest_route, ingest_publish, ingest_abandon, ingest_is_ready};
+static nx_slice first_segment(nx_slice path)
+{
+    nx_slice rest;
+    return nx_slice_split(nx_slice_sub(path, 1, path.n), '/', &rest);
+}
+
+static bool ingest_is_admin_path(void *self, nx_slice path)
+{
+    const nx_node *n = self;
+    for (unsigned i = 0; i < n->n_admin_routes; i++)
+        if (nx_slice_eq(first_segment(nx_slice_cstr(n->admin_routes[i].pattern)), first_segment(path)))
+            return true;
+    return false;
+}
+
+const nx_ingest_ops nx_core_ingest_ops = {ingest_route, ingest_publish, ingest_abandon, ingest_is_ready, ingest_is_admin_path};

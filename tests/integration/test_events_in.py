@@ -301,7 +301,7 @@ def test_unknown_type_is_stored(node):
 def test_unknown_path_is_404(node):
     problem(node.post("/nowhere", "x"), 404)
     problem(node.request("GET", "/"), 404)
-    for path in ("/api/v1/runs", "/metrics", "/readyz"):
+    for path in ("/api/v1/runs", "/api/v1/nothing", "/metrics", "/readyz", "/openapi.json"):
         assert "--admin" in problem(node.request("GET", path), 404)["detail"]
 
 

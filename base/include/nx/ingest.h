@@ -51,5 +51,7 @@ typedef struct nx_ingest_ops {
     bool (*abandon)(void *self, nx_ingest *in);
     /* Whether events are accepted at all (the log is reachable, the node is not draining). */
     bool (*is_ready)(void *self, nx_error *ret_why);
+    /* Whether a path that route() does not know is one of the admin API's: whoever asked has the wrong address. */
+    bool (*is_admin_path)(void *self, nx_slice path);
 } nx_ingest_ops;
 #endif

@@ -123,6 +123,12 @@ static bool fake_is_ready(void *self, nx_error *ret_why)
     return false;
 }
 
+static bool fake_is_admin_path(void *self, nx_slice path)
+{
+    (void)self;
+    return nx_slice_eq_cstr(path, "/healthz");
+}
+
 static void release_answer(nx_answer *self)
 {
     fake_answer *a = (fake_answer *)self;
@@ -198,7 +204,7 @@ static void *fake_main(void *arg)
 void fake_node_init(fake_node *f)
 {
     memset(f, 0, sizeof *f);
-    f->ops = (nx_ingest_ops){fake_route, fake_publish, fake_abandon, fake_is_ready};
+    f->ops = (nx_ingest_ops){fake_route, fake_publish, fake_abandon, fake_is_ready, fake_is_admin_path};
     (void)pthread_mutex_init(&f->mu, NULL);
     (void)pthread_cond_init(&f->changed, NULL);
     nx_arena_init(&f->arena, 256u << 20);
