@@ -3,11 +3,10 @@
  * The server takes no reply subject of JetStream's from a client, so that of the acknowledgement stands in a header. */
 #include "nats/consume.h"
 #include <stdio.h>
-#include <stdlib.h>
 
 #define ACK_HEADER "nx-given-ack"
 #define SUBJECT_HEADER "nx-given-subject"
-#define MORE_BYTES 128u /* of the two headers, beside their values */
+#define MORE_BYTES 128u /* what begins and ends the headers */
 
 bool nx_fab_is_given(const nx_fab *f, nx_slice subject)
 {
@@ -19,56 +18,30 @@ bool nx_fab_given_read(natsMsg *nm, const char **ret_reply, const char **ret_sub
     return natsMsgHeader_Get(nm, ACK_HEADER, ret_reply) == NATS_OK && natsMsgHeader_Get(nm, SUBJECT_HEADER, ret_subject) == NATS_OK;
 }
 
-/* An empty value is left out: nats.c would read the next line as its value. */
-static natsStatus copy_header(natsMsg *from, natsMsg *to, const char *key, size_t *bytes)
-{
-    const char **values = NULL;
-    int n = 0;
-    natsStatus s = natsMsgHeader_Values(from, key, &values, &n);
-
-    for (int i = 0; s == NATS_OK && i < n; i++) {
-        if (values[i][0])
-            s = natsMsgHeader_Add(to, key, values[i]);
-        *bytes += strlen(key) + strlen(values[i]) + 4;
-    }
-    free(values);
-    return s;
-}
-
-static natsStatus copy_headers(natsMsg *from, natsMsg *to, size_t *bytes)
-{
-    const char **keys = NULL;
-    int n = 0;
-    natsStatus s = natsMsgHeader_Keys(from, &keys, &n);
-
-    if (s == NATS_NOT_FOUND)
-        return NATS_OK;
-    for (int i = 0; s == NATS_OK && i < n; i++)
-        s = copy_header(from, to, keys[i], bytes);
-    free(keys);
-    return s;
-}
-
 static nx_err copy(const nx_fab_msg *m, const nx_id *node, natsMsg **ret)
 {
-    char to[64];
-    size_t bytes = (size_t)natsMsg_GetDataLength(m->nm) + strlen(m->reply) + strlen(m->subject) + MORE_BYTES;
+    char to[64], text[NX_FAB_HDR_BYTES];
+    nx_fab_hdr h = {.p = text, .cap = sizeof text};
+    nx_slice key, value;
+    nx_fab_lines l;
     natsMsg *nm = NULL;
 
+    for (nx_fab_lines_of(m->nm, &l); nx_fab_lines_next(&l, &key, &value);)
+        nx_fab_hdr_add_line(&h, key, value);
+    nx_fab_hdr_add(&h, ACK_HEADER, nx_slice_cstr(m->reply));
+    nx_fab_hdr_add(&h, SUBJECT_HEADER, nx_slice_cstr(m->subject));
+    if (h.is_bad || h.n + (size_t)natsMsg_GetDataLength(m->nm) + MORE_BYTES > nx_fab_max_payload(m->c->f))
+        return NX_ELIMIT;
     snprintf(to, sizeof to, NX_FAB_REPLIES "%s" NX_FAB_GIVEN, node->s);
-    natsStatus s = natsMsg_Create(&nm, to, NULL, natsMsg_GetData(m->nm), natsMsg_GetDataLength(m->nm));
-    if (s == NATS_OK)
-        s = copy_headers(m->nm, nm, &bytes);
-    if (s == NATS_OK)
-        s = natsMsgHeader_Set(nm, ACK_HEADER, m->reply);
-    if (s == NATS_OK)
-        s = natsMsgHeader_Set(nm, SUBJECT_HEADER, m->subject);
-    if (s == NATS_OK && bytes <= nx_fab_max_payload(m->c->f)) {
-        *ret = nm;
-        return NX_OK;
+    if (natsMsg_Create(&nm, to, NULL, natsMsg_GetData(m->nm), natsMsg_GetDataLength(m->nm)) != NATS_OK)
+        return NX_ENOMEM;
+    nx_err e = nx_fab_hdr_set(&h, nm);
+    if (e) {
+        natsMsg_Destroy(nm);
+        return e;
     }
-    natsMsg_Destroy(nm);
-    return s == NATS_OK ? NX_ELIMIT : NX_ENOMEM;
+    *ret = nm;
+    return NX_OK;
 }
 
 nx_err nx_fab_msg_give(nx_fab_msg *m, const nx_id *node)
