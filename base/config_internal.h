@@ -2,6 +2,7 @@
  * Why:       one table (config_table.c) says what nexus.yaml may hold; reading, checking, the schema and the reference all walk it.
  * Files:     config_table.c   the rows
  *            config_yaml.c    bytes -> tree of nodes with positions (libfyaml)
+ *            config_json_read.c  the same of settings that were stored, which are JSON
  *            config_scalar.c  the text of a scalar: quotes, escapes, folding
  *            config_format.c  checks of single strings: names, addresses, subjects, paths
  *            config_value.c   text -> one field, by its row
@@ -168,6 +169,9 @@ nx_err nx_cfg_scalar_decode(nx_arena *a, nx_slice file, size_t from, size_t to, 
 
 /* config_yaml.c. *ret is NULL when there were issues, or when the text holds no document. */
 void nx_cfg_yaml_read(nx_cfg_ctx *x, nx_slice text, nx_cfg_node **ret);
+
+/* config_json_read.c: false, and nothing is said, where the text is not plain JSON in one line: it is for nx_cfg_yaml_read(). */
+bool nx_cfg_json_read(nx_cfg_ctx *x, nx_slice text, nx_cfg_node **ret);
 
 /* config_value.c: a text into the field of row in base (nx_config or nx_fn_config). False: an issue was added (or err set). */
 bool nx_cfg_set(nx_cfg_ctx *x, const nx_cfg_row *row, void *base, nx_slice text, nx_cfg_mark at);

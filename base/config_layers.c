@@ -214,7 +214,8 @@ static void read_document(nx_cfg_ctx *x, nx_slice text)
     nx_err was = x->err;
     nx_cfg_node *root = NULL;
     x->err = NX_OK;
-    nx_cfg_yaml_read(x, text, &root);
+    if (!(x->flags & NX_CONFIG_STORED) || !nx_cfg_json_read(x, text, &root))
+        nx_cfg_yaml_read(x, text, &root);
     bool is_empty = !root && !x->err;
     if (was && !x->err)
         x->err = was;

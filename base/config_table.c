@@ -1,6 +1,7 @@
 /* The one table of nexus.yaml: see config_internal.h for what reads it. Order is the order of the reference and of the schema. */
 #include "config_internal.h"
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -326,24 +327,41 @@ bool nx_cfg_row_is_scalar(const nx_cfg_row *row)
     return false;
 }
 
-const char *nx_cfg_row_key(const nx_cfg_row *row)
+/* Where a row's key stands in its path. Rows are looked for by the hundred thousand when many functions are read. */
+static struct place {
+    unsigned path_n, key_at;
+} places[NX_ARRAY_LEN(nx_cfg_rows)];
+static pthread_once_t places_once = PTHREAD_ONCE_INIT;
+
+static void find_places(void)
 {
-    const char *dot = strrchr(row->path, '.');
-    return dot ? dot + 1 : row->path;
+    for (unsigned i = 0; i < nx_cfg_n_rows; i++) {
+        const char *path = nx_cfg_rows[i].path, *dot = strrchr(path, '.');
+        places[i] = (struct place){(unsigned)strlen(path), dot ? (unsigned)(dot + 1 - path) : 0};
+    }
 }
 
-bool nx_cfg_row_is_child_of(const nx_cfg_row *row, const char *prefix)
+static const struct place *place_of_row(const nx_cfg_row *row)
 {
-    const char *key = nx_cfg_row_key(row);
-    size_t n = key == row->path ? 0 : (size_t)(key - row->path) - 1;
-    return strlen(prefix) == n && memcmp(row->path, prefix, n) == 0;
+    pthread_once(&places_once, find_places);
+    return &places[nx_cfg_row_index(row)];
 }
+
+const char *nx_cfg_row_key(const nx_cfg_row *row) { return row->path + place_of_row(row)->key_at; }
+
+static bool is_below(const nx_cfg_row *row, const struct place *p, const char *prefix, size_t prefix_n)
+{
+    return (p->key_at ? p->key_at - 1 : 0) == prefix_n && memcmp(row->path, prefix, prefix_n) == 0;
+}
+
+bool nx_cfg_row_is_child_of(const nx_cfg_row *row, const char *prefix) { return is_below(row, place_of_row(row), prefix, strlen(prefix)); }
 
 const nx_cfg_row *nx_cfg_row_child(const char *prefix, nx_slice key)
 {
-    for (unsigned i = 0; i < nx_cfg_n_rows; i++) {
-        const nx_cfg_row *row = &nx_cfg_rows[i];
-        if (nx_slice_eq_cstr(key, nx_cfg_row_key(row)) && nx_cfg_row_is_child_of(row, prefix))
+    const struct place *p = place_of_row(nx_cfg_rows);
+    size_t prefix_n = strlen(prefix);
+    for (const nx_cfg_row *row = nx_cfg_rows; row < nx_cfg_rows + nx_cfg_n_rows; row++, p++) {
+        if (p->path_n - p->key_at == key.n && memcmp(row->path + p->key_at, key.p, key.n) == 0 && is_below(row, p, prefix, prefix_n))
             return row;
     }
     return NULL;
@@ -351,9 +369,11 @@ const nx_cfg_row *nx_cfg_row_child(const char *prefix, nx_slice key)
 
 const nx_cfg_row *nx_cfg_row_find(const char *path)
 {
-    for (unsigned i = 0; i < nx_cfg_n_rows; i++) {
-        if (strcmp(nx_cfg_rows[i].path, path) == 0)
-            return &nx_cfg_rows[i];
+    const struct place *p = place_of_row(nx_cfg_rows);
+    size_t n = strlen(path);
+    for (const nx_cfg_row *row = nx_cfg_rows; row < nx_cfg_rows + nx_cfg_n_rows; row++, p++) {
+        if (p->path_n == n && memcmp(row->path, path, n) == 0)
+            return row;
     }
     return NULL;
 }

@@ -33,21 +33,25 @@ nx_err nx_core_settings_parse(nx_slice settings, nx_slice name, nx_config **ret,
     return err;
 }
 
+/* The text of a member that needs no escapes; empty where it is absent, or other than that. */
+static nx_slice plain_member(nx_slice json, nx_slice key)
+{
+    nx_slice v;
+    if (nx_json_member_bytes(json, key, &v) != NX_OK || v.n < 2 || v.p[0] != '"' || memchr(v.p, '\\', v.n))
+        return NX_SLICE("");
+    return nx_slice_sub(v, 1, v.n - 2);
+}
+
 static nx_err parse(nx_slice json, nx_slice name, nx_core_stored *ret, nx_error *reterr)
 {
-    nx_json *j = NULL;
     nx_slice settings;
-    nx_err err = nx_json_parse(json, NX_CORE_SETTINGS_BYTES_MAX, &j, reterr);
-    if (err != NX_OK)
-        return err;
-    err = nx_sha256_parse_hex(nx_json_get_str(j, "artifact"), &ret->artifact);
+    nx_err err = json.n <= NX_CORE_SETTINGS_BYTES_MAX ? nx_sha256_parse_hex(plain_member(json, NX_SLICE("artifact")), &ret->artifact) : NX_ELIMIT;
     if (err == NX_OK)
         err = nx_json_member_bytes(json, NX_SLICE("settings"), &settings);
-    snprintf(ret->derived, sizeof ret->derived, "%.*s", NX_SLICE_FMT(nx_json_get_str(j, "derived")));
-    snprintf(ret->created_at, sizeof ret->created_at, "%.*s", NX_SLICE_FMT(nx_json_get_str(j, "created_at")));
-    nx_json_free(j);
     if (err != NX_OK)
         return nx_error_set(reterr, NX_ECORRUPT, "stored version of '%.*s' is damaged", NX_SLICE_FMT(name));
+    snprintf(ret->derived, sizeof ret->derived, "%.*s", NX_SLICE_FMT(plain_member(json, NX_SLICE("derived"))));
+    snprintf(ret->created_at, sizeof ret->created_at, "%.*s", NX_SLICE_FMT(plain_member(json, NX_SLICE("created_at"))));
     err = nx_core_settings_parse(settings, name, &ret->cfg, reterr);
     if (err != NX_OK)
         return err;

@@ -296,6 +296,12 @@ static void check_stored(const nx_fn_config *f)
     assert_string_equal(nx_buf_cstr(&json), nx_buf_cstr(&again));
     assert_int_equal(p.config->functions[0].code.n, 0);
     parsed_done(&p);
+    /* In more than one line it is read as YAML. */
+    assert_int_equal(nx_buf_append_char(&file, '\n'), NX_OK);
+    p = parse_good(nx_buf_cstr(&file), NX_CONFIG_STORED);
+    stored_form(&p.config->functions[0], &again);
+    assert_string_equal(nx_buf_cstr(&json), nx_buf_cstr(&again));
+    parsed_done(&p);
     nx_buf_done(&json);
     nx_buf_done(&file);
     nx_buf_done(&again);
