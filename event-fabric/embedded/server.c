@@ -31,7 +31,7 @@
 #define MEMORY_BYTES (192ull << 20)      /* the server's, for messages and itself */
 #define MEMORY_OF_CONSUMER (96ull << 10) /* about 70 KiB, measured at 10,000, and room for the collector */
 #define GOGC "75"                        /* how much the heap may grow between two collections, in percent, */
-#define GOGC_OF_MANY "150"               /* and with a thousand consumers, whose state is mostly at rest: each collection looks through all of it */
+#define GOGC_OF_MANY "250"               /* and with a thousand consumers, whose state is mostly at rest: each collection looks through all of it */
 #define HEAL_ROOM_BYTES (16u << 20)      /* free on the store's disk before a shut store is tried again */
 #define HEAL_EVERY_NS (10 * NX_NS_PER_S)
 

@@ -88,3 +88,12 @@ func restoreUncollected() func() {
 		}
 	}
 }
+
+// Where a line or a small message that came in two pieces is put together: made when the first one does. Each consumer has two clients of its own, which read
+// nothing, and this was most of them: half of what a consumer takes.
+func (p *parseState) splitBuf() []byte {
+	if p.scratch == nil {
+		p.scratch = make([]byte, MAX_CONTROL_LINE_SIZE)
+	}
+	return p.scratch[:0]
+}

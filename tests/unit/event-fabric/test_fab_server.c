@@ -68,7 +68,7 @@ static void test_the_go_runtime_is_set_up_unless_the_operator_did(void **state)
     unsetenv("GOMAXPROCS");
     fix_server(fx);
     assert_true(has_variable(nx_fab_server_pid(fx->server), "GOGC=75"));
-    assert_true(has_variable(nx_fab_server_pid(fx->server), "NEXUS_NATS_GOGC=150"));
+    assert_true(has_variable(nx_fab_server_pid(fx->server), "NEXUS_NATS_GOGC=250"));
     assert_true(has_variable(nx_fab_server_pid(fx->server), "NEXUS_NATS_MEMORY=201326592,98304"));
     assert_int_equal(has_variable(nx_fab_server_pid(fx->server), "GOMAXPROCS=1"), is_small);
     nx_fab_server_stop(fx->server);
@@ -84,7 +84,7 @@ static void test_the_go_runtime_is_set_up_unless_the_operator_did(void **state)
     assert_true(has_variable(nx_fab_server_pid(fx->server), "GOGC=200"));
     assert_true(has_variable(nx_fab_server_pid(fx->server), "GOMAXPROCS=2"));
     assert_false(has_variable(nx_fab_server_pid(fx->server), "GOGC=75"));
-    assert_false(has_variable(nx_fab_server_pid(fx->server), "NEXUS_NATS_GOGC=150"));
+    assert_false(has_variable(nx_fab_server_pid(fx->server), "NEXUS_NATS_GOGC=250"));
     assert_true(has_variable(nx_fab_server_pid(fx->server), "GOMEMLIMIT=314572800"));
     assert_false(has_variable(nx_fab_server_pid(fx->server), "NEXUS_NATS_MEMORY=201326592,98304"));
     unsetenv("GOGC");
