@@ -1,9 +1,11 @@
 """`durability: power`: nothing is acknowledged before it is on the disk, and what waits for that together shares one sync."""
 
+import itertools
 import json
 import os
 import re
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from nexus import nats, processes
 from nexus.disk import needs_strace, traced
 from nexus.node import Node, function
-from nexus.wait import Stopwatch, wait_until
+from nexus.wait import SLOW, Stopwatch, pause, wait_until
 
 pytestmark = needs_strace
 
@@ -64,23 +66,37 @@ def is_all_read(port):
     return all(line[4] == "00000000:00000000" for line in lines if line[3] == "01" and (line[1].endswith(end) or line[2].endswith(end)))
 
 
+def gather(node, folder, pool, name):
+    """One event's sync takes long, others come to the server behind it, and the server is stopped: what they are answered with (a future). None where they don't
+    come: the server reads nothing while a question that the node asked in that moment waits for the sync too."""
+    server, port, calls = node.nats_pid(), int(nats.private_url(node.project.data_dir).rpartition(":")[2]), folder / "calls"
+    batch = json.dumps([{"specversion": "1.0", "id": f"{name}.{i}", "source": "/test", "type": "audit.entry", "data": i} for i in range(EVENTS)])
+    with traced(node, folder, "fsync,fdatasync:delay_enter=60000000"):
+        first = pool.submit(post, node, 0)
+        wait_until(lambda: WRITE.search(calls.read_text()), "the first event to be written", on_failure=node.log)
+        others = pool.submit(node.post, "audit.entry", batch, headers={"Content-Type": "application/cloudevents-batch+json"})
+        end = time.monotonic() + 2 * SLOW
+        while not (there := in_flight(node) > EVENTS and is_all_read(port)) and time.monotonic() < end:
+            pause(0.01)
+        if there:
+            os.kill(server, signal.SIGSTOP)  # it makes no other sync before that is made to fail
+            wait_until(lambda: "stopped by SIGSTOP" in calls.read_text(), "the server to stop")
+            return others
+    first.result()
+    others.result()
+    return None
+
+
 def test_a_sync_that_fails_acknowledges_nothing(node, tmp_path):
-    """While one event's sync takes long, others gather behind it; they share the next sync, which fails: none of them is said to be stored."""
-    server, port, calls = node.nats_pid(), int(nats.private_url(node.project.data_dir).rpartition(":")[2]), tmp_path / "calls"
-    batch = json.dumps([{"specversion": "1.0", "id": str(i), "source": "/test", "type": "audit.entry", "data": i} for i in range(EVENTS)])
+    """Many events share a sync, which fails: none of them is said to be stored."""
+    server, tries = node.nats_pid(), itertools.count()
     with ThreadPoolExecutor(2) as pool:
         try:
-            with traced(node, tmp_path, "fsync,fdatasync:delay_enter=60000000"):
-                pool.submit(post, node, 0)
-                wait_until(lambda: WRITE.search(calls.read_text()), "the first event to be written", on_failure=node.log)
-                others = pool.submit(node.post, "audit.entry", batch, headers={"Content-Type": "application/cloudevents-batch+json"})
-                wait_until(lambda: in_flight(node) > EVENTS and is_all_read(port), "the others to be with the server", on_failure=node.log)
-                os.kill(server, signal.SIGSTOP)  # it makes no other sync before that is made to fail
-                wait_until(lambda: "stopped by SIGSTOP" in calls.read_text(), "the server to stop")
+            others = wait_until(lambda: gather(node, tmp_path, pool, next(tries)), "events that gather", on_failure=node.log)
             with traced(node, tmp_path, "fsync,fdatasync:error=EIO"):
                 os.kill(server, signal.SIGCONT)
                 answer = others.result()
-                said = calls.read_text()
+                said = (tmp_path / "calls").read_text()
         finally:
             processes.send(server, signal.SIGCONT)  # it may have been replaced by now
     shared = len(WRITE.findall(said[:SYNC.search(said).start()]))
