@@ -17,10 +17,10 @@ def server(tmp_path):
         yield server
 
 
-def node_on(tmp_path, guests, server, name, functions, extra=()):
+def node_on(tmp_path, guests, server, name, functions, extra=(), replicas=1):
     project = Project(tmp_path / name)
     nap = project.module(guests.rust("nap.rs"))
-    project.write({"nats": {"url": server.url}, "functions": [function(f, nap, **settings) for f, settings in [*functions, *extra]]})
+    project.write({"nats": {"url": server.url}, "replicas": replicas, "functions": [function(f, nap, **settings) for f, settings in [*functions, *extra]]})
     return Node(project)
 
 
@@ -164,7 +164,7 @@ def test_it_holds_while_a_server_and_a_node_of_a_cluster_die(tmp_path, guests):
             wait_until(accepted, "an event to be taken while there is no leader", 20, every=0.1, on_failure=nodes[0].log)
 
     with Cluster(tmp_path, election="1s") as cluster, ExitStack() as stack:
-        nodes = [stack.enter_context(node_on(tmp_path, guests, cluster, f"n{i}", [one])) for i in range(3)]
+        nodes = [stack.enter_context(node_on(tmp_path, guests, cluster, f"n{i}", [one], replicas=3)) for i in range(3)]
         wait_until(lambda: is_shared_out(cluster.urls, "single", 3), "the keys to be shared out", 60, every=0.2, on_failure=nodes[0].log)
         send(*nodes)
         leader = cluster.leader_of("KV_nx-kv-default__flow")
