@@ -51,6 +51,26 @@ static void check_stored(const nx_fn_config *f)
     nx_buf_done(&again);
 }
 
+/* Stored settings are read as JSON, unless they go over two lines: then by the YAML parser, and it has to come to the same. */
+static void check_both_readers(nx_slice text)
+{
+    nx_buf lines = NX_BUF_INIT(1u << 20), forms[2] = {NX_BUF_INIT(4u << 20), NX_BUF_INIT(4u << 20)};
+    nx_config *c[2] = {NULL, NULL};
+    if (text.n + 1 > NX_CONFIG_FILE_BYTES || nx_buf_append_slice(&lines, text) != NX_OK || nx_buf_append_cstr(&lines, "\n") != NX_OK) goto done;
+    nx_err as_json = nx_config_parse(text, "stored", "/", NX_CONFIG_STORED, &c[0], NULL, NULL);
+    nx_err as_yaml = nx_config_parse(nx_buf_view(&lines), "stored", "/", NX_CONFIG_STORED, &c[1], NULL, NULL);
+    expect(as_json == as_yaml);
+    for (unsigned k = 0; k < 2 && c[k]; k++)
+        for (unsigned i = 0; i < c[k]->n_functions && i < 16; i++) stored_form(&c[k]->functions[i], &forms[k]);
+    expect(nx_slice_eq(nx_buf_view(&forms[0]), nx_buf_view(&forms[1])));
+done:
+    nx_buf_done(&lines);
+    for (unsigned k = 0; k < 2; k++) {
+        nx_config_unref(c[k]);
+        nx_buf_done(&forms[k]);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     nx_config *c = NULL;
@@ -64,5 +84,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; c && i < c->n_functions && i < 16; i++) check_stored(&c->functions[i]);
     nx_config_unref(c);
     nx_config_issues_done(&issues);
+    if (size > 0 && data[0] == '{') check_both_readers(nx_slice_make(data, size));
     return 0;
 }
