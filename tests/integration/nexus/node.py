@@ -140,7 +140,7 @@ class Node:
         return True
 
     def wait_ready(self, deadline=START_DEADLINE_S):
-        wait_until(self._found, "node.json", deadline, on_failure=self.log)
+        wait_until(self._found, "node.json", deadline, on_failure=lambda: f"{self.log()}\n{processes.stacks(self.process.pid)}")
         if self.client:
             self.client.close()
         self.client = httpx.Client(timeout=30 * SLOW, limits=httpx.Limits(max_connections=50))

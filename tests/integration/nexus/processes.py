@@ -32,6 +32,14 @@ def state(pid):
         return None
 
 
+def stacks(pid):
+    """Where each thread is, for the message of a test that waited in vain; as far as gdb is there and may look."""
+    try:
+        return subprocess.run(["gdb", "-q", "-batch", "-p", str(pid), "-ex", "thread apply all bt 12"], capture_output=True, text=True, timeout=60, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"no stacks: {error}"
+
+
 def is_alive(pid):
     return state(pid) not in (None, "Z", "X")
 
