@@ -48,6 +48,17 @@ typedef struct nx_cfg_node {
     struct nx_cfg_node *first, *last, *next, *parent;
 } nx_cfg_node;
 
+static inline void nx_cfg_node_append(nx_cfg_node *parent, nx_cfg_node *n)
+{
+    n->parent = parent;
+    if (parent->last)
+        parent->last->next = n;
+    else
+        parent->first = n;
+    parent->last = n;
+    parent->n++;
+}
+
 typedef struct nx_cfg_mark {
     const char *source; /* as nx_config_issue.source; NULL: the file */
     unsigned line, column;

@@ -38,15 +38,8 @@ static nx_cfg_node *add(reader *r, nx_cfg_node *parent, nx_slice key, nx_slice v
     n->line = n->key_line = 1;
     n->column = column_of(r, value);
     n->key_column = key.p ? column_of(r, key) - 1 : n->column;
-    n->parent = parent;
-    if (!parent)
-        return n;
-    if (parent->last)
-        parent->last->next = n;
-    else
-        parent->first = n;
-    parent->last = n;
-    parent->n++;
+    if (parent)
+        nx_cfg_node_append(parent, n);
     return n;
 }
 

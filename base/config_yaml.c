@@ -172,7 +172,6 @@ static nx_cfg_node *node_new(builder *b, nx_cfg_node_kind kind, nx_cfg_mark at)
         b->root = n;
         return n;
     }
-    n->parent = parent;
     if (parent->kind == NX_CFG_NODE_MAP) {
         n->key = b->key;
         n->key_line = b->key_at.line;
@@ -182,12 +181,7 @@ static nx_cfg_node *node_new(builder *b, nx_cfg_node_kind kind, nx_cfg_mark at)
         n->key_line = at.line;
         n->key_column = at.column;
     }
-    if (parent->last)
-        parent->last->next = n;
-    else
-        parent->first = n;
-    parent->last = n;
-    parent->n++;
+    nx_cfg_node_append(parent, n);
     return n;
 }
 

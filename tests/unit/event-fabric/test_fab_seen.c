@@ -73,19 +73,27 @@ static int asked_while_opening(fix *fx, natsConnection *nc, unsigned n, const nx
     return asked;
 }
 
+/* A connection that listens to what the fabric asks. */
+static natsConnection *begin(fix *fx, inbox *b)
+{
+    natsConnection *nc = NULL;
+
+    inbox_init(b);
+    fix_open(fx);
+    assert_int_equal(natsConnection_ConnectTo(&nc, nx_fab_server_url(fx->server)), NATS_OK);
+    name_all();
+    return nc;
+}
+
 static void test_consumers_that_were_seen_are_opened_without_a_question(void **state)
 {
     fix fix_, *fx = &fix_;
     static inbox b;
-    natsConnection *nc = NULL;
+    natsConnection *nc = begin(fx, &b);
     nx_fab_seen *seen;
     nx_fab_msg *m;
 
     (void)state;
-    inbox_init(&b);
-    fix_open(fx);
-    assert_int_equal(natsConnection_ConnectTo(&nc, nx_fab_server_url(fx->server)), NATS_OK);
-    name_all();
     assert_int_equal(asked_while_opening(fx, nc, THERE, NULL, &b), THERE);
     ok(nx_fab_consumer_pause(consumers[2], true, &fx->err));
     close_all(false);
@@ -130,15 +138,11 @@ static void test_new_and_changed_consumers_are_made_together(void **state)
 {
     fix fix_, *fx = &fix_;
     static inbox b;
-    natsConnection *nc = NULL;
+    natsConnection *nc = begin(fx, &b);
     nx_fab_seen *seen;
     nx_fab_msg *m;
 
     (void)state;
-    inbox_init(&b);
-    fix_open(fx);
-    assert_int_equal(natsConnection_ConnectTo(&nc, nx_fab_server_url(fx->server)), NATS_OK);
-    name_all();
     for (unsigned i = 0; i < THERE; i++)
         open_one(fx, i, NULL, &b);
     close_all(false);
