@@ -49,9 +49,9 @@ static nx_core_run *take_due(nx_core_dispatch *d, uint64_t now_ns)
     return due;
 }
 
-void nx_core_again_tick(nx_node *n, uint64_t now_ns)
+void nx_core_again_tick(nx_core_dispatch *d, uint64_t now_ns)
 {
-    nx_core_run *due = take_due(n->dispatch, now_ns);
+    nx_core_run *due = take_due(d, now_ns);
     while (due) {
         nx_core_run *r = due;
         due = (nx_core_run *)r->attempt.mail.next;

@@ -264,7 +264,7 @@ void nx_core_dispatch_on_msg(void *slot, nx_fab_msg *take_msg); /* an event for 
 /* The same for an old event: one that was accepted at or after `live_wall_ns` may have come to the function already, and is looked up first. */
 void nx_core_dispatch_on_old(void *slot, nx_fab_msg *take_msg, uint64_t live_wall_ns, nx_effects_policy effects);
 void nx_core_dispatch_on_due(void *slot, nx_fab_msg *take_msg); /* a timer of the slot's function that is due */
-void nx_core_again_tick(nx_node *n, uint64_t now_ns);           /* nx-tick: what could not be stored is tried again, once the node is ready */
+void nx_core_again_tick(nx_core_dispatch *d, uint64_t now_ns);  /* nx-tick: what could not be stored is tried again */
 void nx_core_again_close(nx_core_dispatch *d);                  /* no more: what waits for that is given up; NULL is none */
 unsigned nx_core_dispatch_running(const nx_core_dispatch *d);   /* runs taken and not finished */
 

@@ -150,8 +150,9 @@ static nx_slice first_segment(nx_slice path)
 static bool ingest_is_admin_path(void *self, nx_slice path)
 {
     const nx_node *n = self;
+    nx_slice first = first_segment(path);
     for (unsigned i = 0; i < n->n_admin_routes; i++)
-        if (nx_slice_eq(first_segment(nx_slice_cstr(n->admin_routes[i].pattern)), first_segment(path)))
+        if (nx_slice_eq(first_segment(nx_slice_cstr(n->admin_routes[i].pattern)), first))
             return true;
     return false;
 }

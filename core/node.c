@@ -45,7 +45,7 @@ static void tick(nx_node *n)
     nx_core_timers_tick(n, nx_clock_ns());
     nx_core_lanes_tick(n, nx_clock_ns());
     nx_core_batches_tick(n, nx_clock_ns());
-    nx_core_again_tick(n, nx_clock_ns());
+    nx_core_again_tick(n->dispatch, nx_clock_ns());
 }
 
 static void *tick_main(void *arg)

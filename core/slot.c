@@ -130,7 +130,7 @@ typedef struct events_names {
     const char *before[NX_CORE_LANES + 1];
 } events_names;
 
-/* Of a function without `ordering: key`. */
+/* Used without `ordering: key`. */
 static nx_fab_consumer_options events_options(const nx_core_fn *fn, events_names *names)
 {
     const nx_fn_config *f = fn->settings;
@@ -156,16 +156,13 @@ static nx_fab_consumer_options events_options(const nx_core_fn *fn, events_names
 /* A function that is ordered now and was not before, or the other way round, goes on where it was: its consumers are others. */
 static nx_err consume_events(nx_core_slot *s, const nx_core_fn *fn, bool is_paused, const nx_fab_seen *seen, nx_error *reterr)
 {
-    const nx_fn_config *f = fn->settings;
-    char durable[NX_FUNCTION_NAME_BYTES + 8];
     events_names names;
-    nx_fab_consumer *c = NULL;
-    plain_durable(fn->name, durable);
-    if (f->ordering == NX_ORDERING_KEY) {
-        nx_err err = nx_core_lanes_open(s, fn, is_paused, seen, reterr);
-        return err == NX_OK && !nx_fab_seen_is_absent(s->node->ns, seen, durable) ? nx_fab_consumer_remove(s->node->ns, durable, reterr) : err;
-    }
     nx_fab_consumer_options o = events_options(fn, &names);
+    nx_fab_consumer *c = NULL;
+    if (fn->settings->ordering == NX_ORDERING_KEY) {
+        nx_err err = nx_core_lanes_open(s, fn, is_paused, seen, reterr);
+        return err == NX_OK && !nx_fab_seen_is_absent(s->node->ns, seen, names.durable) ? nx_fab_consumer_remove(s->node->ns, names.durable, reterr) : err;
+    }
     o.is_paused = is_paused;
     o.seen = seen;
     o.self = s;

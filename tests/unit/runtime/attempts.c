@@ -36,13 +36,18 @@ int attempts_reset(void **state)
     return 0;
 }
 
+static void count_up(unsigned *count)
+{
+    (void)pthread_mutex_lock(&seen.mu);
+    ++*count;
+    (void)pthread_cond_broadcast(&seen.changed);
+    (void)pthread_mutex_unlock(&seen.mu);
+}
+
 static void on_start(nx_attempt *a)
 {
     (void)a;
-    (void)pthread_mutex_lock(&seen.mu);
-    seen.started++;
-    (void)pthread_cond_broadcast(&seen.changed);
-    (void)pthread_mutex_unlock(&seen.mu);
+    count_up(&seen.started);
 }
 
 void attempts_on_log(nx_attempt *a, nx_slice line)
@@ -88,10 +93,7 @@ static void on_block(nx_attempt *a)
 static void on_unblocked(nx_attempt *a)
 {
     (void)a;
-    (void)pthread_mutex_lock(&seen.mu);
-    blockers.ended++;
-    (void)pthread_cond_broadcast(&seen.changed);
-    (void)pthread_mutex_unlock(&seen.mu);
+    count_up(&blockers.ended);
 }
 
 static void wait_for(const unsigned *count, unsigned n, const char *what)
