@@ -41,7 +41,7 @@ bool nx_core_admin_is_ready(nx_node *n, nx_error *ret_why)
     if (atomic_load(&n->is_ready))
         return nx_fab_is_ready(n->fab, ret_why);
     pthread_mutex_lock(&n->tick_mu);
-    nx_error_set(ret_why, NX_EUNAVAIL, "%s", n->start_state[0] ? n->start_state : "starting");
+    nx_error_set(ret_why, NX_EUNAVAIL, "%s", n->start_state);
     pthread_mutex_unlock(&n->tick_mu);
     return false;
 }

@@ -38,13 +38,11 @@ void nx_core_crashes_share(nx_node *n); /* BLOCKING, at start: what the journal 
 
 /* ---- waiting for a cluster, at start: start_wait.c ------------------------------------------------------------------------------------- */
 
-typedef struct nx_core_wait { /* zeroed before the first try */
-    uint64_t since_ns, said_ns;
-} nx_core_wait;
 /* BLOCKING for 0.2 s where it is true: `err` of a step of the start may pass (NX_EUNAVAIL, and several servers are named), so it should be tried again.
  * What is waited for stands in /readyz and, when it lasts, in the log. */
-bool nx_core_waits(nx_node *n, nx_core_wait *w, nx_err err, const nx_error *why);
+bool nx_core_waits(nx_node *n, nx_err err, const nx_error *why);
 void nx_core_start_state(nx_node *n, const char *text); /* what start is busy with */
+void nx_core_start_tick(nx_node *n, uint64_t now_ns);   /* nx-tick: says so where it takes long */
 
 /* ---- jobs: blocking work that a callback may not do --------------------------------------------------------------------------------- */
 
@@ -330,7 +328,8 @@ struct nx_node {
     pthread_mutex_t tick_mu;
     pthread_cond_t tick_cv;
     bool tick_stop;
-    char start_state[512]; /* what start is busy with, for /readyz; under tick_mu */
+    char start_state[512];  /* what start is busy with, for /readyz; under tick_mu */
+    uint64_t start_said_ns; /* when a line said so; nx-tick */
     char url[128], admin_url[128];
     char data_dir[3500]; /* the one that is locked; cfg may name another by now */
     uint64_t started_ns;

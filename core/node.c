@@ -65,6 +65,8 @@ static void *tick_main(void *arg)
         pthread_mutex_unlock(&n->tick_mu);
         if (atomic_load(&n->is_ready))
             tick(n);
+        else
+            nx_core_start_tick(n, nx_clock_ns());
         pthread_mutex_lock(&n->tick_mu);
     }
     pthread_mutex_unlock(&n->tick_mu);
@@ -171,7 +173,6 @@ static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
         .replicas = c->replicas,
         .max_types = c->ingest_max_types,
     };
-    nx_core_wait w = {0};
     nx_err err;
     do {
         err = n->fab ? NX_OK : nx_fab_open(&fo, &n->fab, reterr);
@@ -179,7 +180,7 @@ static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
             err = nx_fab_ns_open(n->fab, c->ns, &no, &n->ns, reterr);
         if (err == NX_OK)
             err = nx_fab_kv_watch(n->ns, on_kv_change, n, reterr);
-    } while (nx_core_waits(n, &w, err, reterr));
+    } while (nx_core_waits(n, err, reterr));
     if (err == NX_OK)
         nx_core_crashes_share(n);
     return err;
@@ -189,6 +190,7 @@ static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
 {
     char cache[4096];
     snprintf(cache, sizeof cache, "%s/cache", dir);
+    nx_core_start_state(n, "starting the runtime");
     nx_rt_options ro = {.cache_dir = cache, .slots = n->cfg->workers, .warm_bytes = n->cfg->warm_memory_bytes, .metrics = n->metrics};
     nx_err err = nx_rt_new(&ro, &n->rt, reterr);
     if (err == NX_OK)
@@ -209,6 +211,7 @@ static uint32_t ms_of(uint64_t ns) { return (uint32_t)(ns / NX_NS_PER_MS); }
 static nx_err start_gateway(nx_node *n, nx_error *reterr)
 {
     nx_config *c = n->cfg;
+    nx_core_start_state(n, "opening the listener for events");
     nx_gw_options o = {
         .listen = {.address = c->listen, .tls_cert = c->tls_cert, .tls_key = c->tls_key, .max_body_bytes = c->max_body_bytes, .max_buffered_bytes = c->max_buffered_bytes, .max_header_bytes = (uint32_t)c->max_header_bytes, .max_connections = c->max_connections, .head_timeout_ms = ms_of(c->head_timeout_ns), .body_timeout_ms = ms_of(c->body_timeout_ns), .idle_timeout_ms = ms_of(c->idle_timeout_ns)},
         .ops = &nx_core_ingest_ops,
@@ -280,14 +283,13 @@ static nx_err start_log(nx_node *n, nx_error *reterr)
 
 static nx_err start_functions(nx_node *n, nx_error *reterr)
 {
-    nx_core_wait w = {0};
     nx_err err;
     nx_core_start_state(n, "loading functions");
     do {
         pthread_mutex_lock(&n->apply_mu);
         err = nx_core_registry_apply(n, n->cfg, NULL, reterr);
         pthread_mutex_unlock(&n->apply_mu);
-    } while (nx_core_waits(n, &w, err, reterr));
+    } while (nx_core_waits(n, err, reterr));
     if (err == NX_OK)
         nx_core_secrets_remind(n);
     return err;
@@ -357,7 +359,7 @@ nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx
     n->cfg = cfg;
     nx_config_ref(cfg);
     n->id = nx_ulid_new(nx_clock_wall_ns());
-    n->started_ns = nx_clock_ns();
+    n->started_ns = n->start_said_ns = nx_clock_ns();
     publish_settings(n);
     pthread_mutex_init(&n->apply_mu, NULL);
     pthread_mutex_init(&n->tick_mu, NULL);
@@ -367,6 +369,7 @@ nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&n->tick_cv, &attr);
     pthread_condattr_destroy(&attr);
+    nx_core_start_state(n, "starting");
     nx_err err = start(n, n->data_dir, reterr);
     void *part = NULL;
     if (err == NX_OK && o->part)
@@ -375,6 +378,7 @@ nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx
     if (err != NX_OK) {
         if (reterr && !reterr->msg[0])
             nx_error_set(reterr, err, "the node did not start: %s", nx_err_text(err));
+        nx_core_start_state(n, "the start has failed, and what was started is ended");
         nx_node_stop(n);
         return err;
     }

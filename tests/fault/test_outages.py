@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -362,6 +363,25 @@ def test_stop_ends_though_a_function_runs_long(node):
     node.start()
     wait_until(lambda: "Function 'slow' started" in node.log(), "the run to begin anew", 20, on_failure=node.log)
     assert node.runs(event=event_id) == []
+
+
+def test_a_start_that_takes_long_says_what_it_waits_for(project, guests):
+    """The server hangs before it answers: in the log and in /readyz, and the node is ready when it goes on."""
+    project.write({"functions": [function("echo", project.module(guests.rust("probe.rs")))]})
+    admin = f"127.0.0.1:{free_port()}"
+    node = Node(project, "--admin", admin)
+    server = project.data_dir / "server.json"
+    try:
+        node.launch()
+        pid = wait_until(lambda: server.exists() and json.loads(server.read_text())["pid"], "the server's process", every=0.001)
+        os.kill(pid, signal.SIGSTOP)
+        node.wait_log(".*WARN.*not ready for 5 s: starting the private event log", 20)
+        assert httpx.get(f"http://{admin}/readyz").json()["reason"] == "starting the private event log"
+        os.kill(pid, signal.SIGCONT)
+        node.wait_ready()
+        assert node.call("echo", "here").text == "here"
+    finally:
+        node.__exit__(None, None, None)
 
 
 # ---- a large log
