@@ -289,6 +289,7 @@ struct nx_node {
     nx_fab *fab;
     nx_fab_ns *ns;
     nx_rt *rt;
+    nx_rt_group *group; /* of its functions' shares */
     nx_gw *gw;
     nx_gw_admin *admin;
     nx_gw_admin_route *admin_routes; /* its own and those of layers above */

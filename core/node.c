@@ -193,6 +193,8 @@ static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
     nx_core_start_state(n, "starting the runtime");
     nx_rt_options ro = {.cache_dir = cache, .slots = n->cfg->workers, .warm_bytes = n->cfg->warm_memory_bytes, .metrics = n->metrics};
     nx_err err = nx_rt_new(&ro, &n->rt, reterr);
+    if (err == NX_OK && nx_rt_group_new(n->rt, &n->group) != NX_OK)
+        err = nx_error_set(reterr, NX_ENOMEM, "shares of functions");
     if (err == NX_OK)
         err = nx_core_dispatch_new(n, &n->dispatch, reterr);
     if (err == NX_OK && nx_core_batches_new(&n->batches) != NX_OK)
@@ -459,6 +461,7 @@ void nx_node_stop(nx_node *n)
     nx_core_jobs_stop(n->jobs);
     wait_for_runs(n, CANCEL_MS);
     nx_core_keys_stop(n->keys);
+    nx_rt_group_free(n->group);
     nx_rt_free(n->rt);
     nx_core_outbound_free(n->outbound);
     nx_fab_ns_close(n->ns);

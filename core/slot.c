@@ -368,7 +368,7 @@ nx_err nx_core_slot_open(nx_node *n, nx_core_fn *fn, const nx_core_consumers *th
     s->node = n;
     snprintf(s->name, sizeof s->name, "%s", fn->name);
     s->gate = nx_core_gate_new();
-    nx_err err = s->gate ? nx_rt_share_new(n->rt, &s->share) : NX_ENOMEM;
+    nx_err err = s->gate ? nx_rt_share_new(n->group, &s->share) : NX_ENOMEM;
     if (err == NX_OK) {
         nx_core_slot_set(s, nx_core_fn_ref(fn));
         err = nx_core_slot_consume(s, fn, there, reterr);

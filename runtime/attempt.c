@@ -107,7 +107,7 @@ static void outcome_end(nx_rt_exec *x, int32_t returned, nx_error *reterr)
         break;
     case NX_RT_END_INTERRUPTED:
     case NX_RT_END_DEADLINE:
-        if (atomic_load(&x->rt->workers.is_canceled)) { /* the wait was cut short, not over */
+        if (nx_rt_share_is_canceled(x->share)) { /* the wait was cut short, not over */
             o->err = NX_ECANCELED;
             break;
         }
@@ -234,8 +234,8 @@ static wasmtime_error_t *on_epoch(wasmtime_context_t *context, void *self, uint6
     uint64_t lost_ns = atomic_load(&x->rt->epoch.lost_ns) - x->lost_before_ns;
     bool is_over = nx_clock_ns() >= (lost_ns > UINT64_MAX - x->world.deadline_ns ? UINT64_MAX : x->world.deadline_ns + lost_ns);
     bool is_ended = atomic_load(&x->world.attempt->is_ended);
-    if (!is_over && !is_ended && !atomic_load(&x->rt->workers.is_canceled)) nx_rt_pause_if_due(x);
-    if (is_over || atomic_load(&x->rt->workers.is_canceled)) {
+    if (!is_over && !is_ended && !nx_rt_share_is_canceled(x->share)) nx_rt_pause_if_due(x);
+    if (is_over || nx_rt_share_is_canceled(x->share)) {
         x->world.end = NX_RT_END_INTERRUPTED;
         return wasmtime_error_new("interrupted");
     }
@@ -267,7 +267,7 @@ static void run_in_store(nx_rt_exec *x, const nx_rt_program *p, nx_error *reterr
     wasmtime_store_epoch_deadline_callback(store, on_epoch, x, NULL);
     wasmtime_context_set_epoch_deadline(context, 1);
     /* Canceled since the look above, or ended before it began. */
-    if (atomic_load(&x->rt->workers.is_canceled) || atomic_load(&a->is_ended)) wasmtime_context_set_epoch_deadline(context, 0);
+    if (nx_rt_share_is_canceled(x->share) || atomic_load(&a->is_ended)) wasmtime_context_set_epoch_deadline(context, 0);
     wasmtime_error_t *error = wasmtime_context_set_fuel(context, fuel);
     if (error) {
         a->out.err = nx_rt_engine_error(reterr, NX_EBUG, "fuel", error);
@@ -309,7 +309,7 @@ nx_err nx_rt_execute(nx_rt *r, nx_attempt *a, nx_rt_scratch *s, nx_rt_exec *x, n
     x->world.resume_slot = nx_rt_resume_slot;
     x->world.wait_self = x;
     nx_error detail = NX_ERROR_INIT;
-    bool is_canceled = atomic_load(&r->workers.is_canceled);
+    bool is_canceled = nx_rt_share_is_canceled(x->share);
     nx_err err = is_canceled ? NX_ECANCELED : nx_rt_program_acquire(a->program, &a->out.is_cold, &detail);
     if (err == NX_OK) {
         if (!x->world.files) x->world.files = a->program->own.tree;

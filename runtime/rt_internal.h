@@ -1,5 +1,5 @@
 /* rt_internal.h: what the parts of the runtime share: engines, programs, workers.
- * Locks: programs_mu (table of programs, LRU of mapped modules) and work_mu (queue, slots, threads, scratches); never both at once.
+ * Locks: programs_mu (table of programs, LRU of mapped modules) and workers.mu (queue, groups and shares, slots, threads, scratches); never both at once.
  * Threads: nx-rt-N run attempts; nx-epoch moves the engines' epochs on while anything runs. */
 #ifndef NX_RT_INTERNAL_H
 #define NX_RT_INTERNAL_H
@@ -189,21 +189,59 @@ void nx_rt_outcome_frames(nx_outcome *o, const wasmtime_error_t *error, const wa
 void nx_rt_outcome_cancelled(nx_outcome *o);
 void nx_rt_outcome_set(nx_outcome *o, nx_run_status status, nx_run_why why, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* ---- line.c: see there. Under workers.mu. */
+#define NX_RT_WEIGHT 100u    /* of who has no other */
+typedef enum { NX_RT_BEGIN,  /* a slot to begin an attempt in, and a thread */
+               NX_RT_RESUME, /* a slot for a guest that has begun, and has its thread */
+               NX_RT_WANTS } nx_rt_want;
+typedef struct nx_rt_turn { /* first in what it is of: a share, a group */
+    uint64_t vtime;         /* ns in slots, by weight */
+    unsigned weight;
+    unsigned at[NX_RT_WANTS];          /* place in the heap; 0: not in it */
+    unsigned queued, waiting, running; /* not begun; guests that want a slot again; in a slot */
+} nx_rt_turn;
+typedef struct nx_rt_line {
+    struct {
+        nx_rt_turn **at;
+        unsigned n;
+    } heaps[NX_RT_WANTS];
+    unsigned n_members, max;
+    uint64_t vnow; /* vtime of the member served last */
+} nx_rt_line;
+nx_err nx_rt_line_join(nx_rt_line *l); /* room for one more member; NX_ENOMEM */
+void nx_rt_line_done(nx_rt_line *l);
+void nx_rt_line_place(nx_rt_line *l, nx_rt_turn *t, nx_rt_want want, bool is_wanted); /* it wants that now, or not; its vtime may have changed */
+nx_rt_turn *nx_rt_line_first(const nx_rt_line *l, nx_rt_want want);                   /* NULL: nobody wants that */
+void nx_rt_line_wake(const nx_rt_line *l, nx_rt_turn *t);                             /* it is about to want something */
+void nx_rt_line_enter(nx_rt_line *l, nx_rt_turn *t);                                  /* one more of it is in a slot; place it then */
+void nx_rt_line_charge(nx_rt_line *l, nx_rt_turn *t, uint64_t slot_ns);
+
 /* ---- share.c: see there. Of nx_rt_workers, whose lock is held where it says so. */
-#define NX_RT_WEIGHT 100u /* of a share that has no other */
 struct nx_rt_share {
-    nx_rt *rt;
-    unsigned refs, weight;
-    uint64_t vtime;                      /* ns in slots, by weight */
+    nx_rt_turn turn; /* in its group's line */
+    nx_rt_group *group;
+    unsigned refs;
     nx_attempt *head, **tail;            /* submitted, not begun */
     nx_rt_exec *waiting, **waiting_tail; /* begun, and want a slot again: go before what has not begun */
-    unsigned queued, running;
-    unsigned heap_at;   /* 0: not in the heap */
-    unsigned cpu_milli; /* 0: no limit */
-    int64_t budget_ns;  /* of CPU time, now; below 0 it has overdrawn */
+    unsigned cpu_milli;                  /* 0: no limit */
+    int64_t budget_ns;                   /* of CPU time, now; below 0 it has overdrawn */
     uint64_t refilled_ns;
     bool is_throttled; /* nothing of it enters a slot */
     nx_rt_share *next_throttled;
+};
+
+/* ---- group.c: see there. */
+struct nx_rt_group {
+    nx_rt_turn turn; /* in the runtime's line */
+    nx_rt *rt;
+    nx_rt_line shares;
+    nx_rt_share common; /* of attempts that name none */
+    atomic_bool is_canceled;
+    bool is_let_go;  /* nobody makes shares of it any more */
+    unsigned begun;  /* attempts that have a thread */
+    unsigned paused; /* of them, guests that gave their slot up for others, or for their CPU limit */
+    bool is_held;    /* does not begin attempts */
+    nx_rt_group *next_held;
 };
 
 /* ---- worker.c */
@@ -212,16 +250,18 @@ typedef struct nx_rt_workers {
     pthread_cond_t work; /* something to run */
     pthread_cond_t nap;  /* of guests that wait, on the monotonic clock; broadcast by a cancel */
     atomic_bool is_canceled;
-    nx_rt_share common; /* of attempts that name none */
-    nx_rt_share **heap, *throttled;
-    unsigned n_heap, heap_max, n_shares;
-    uint64_t vnow, asked_ns; /* vtime of the share served last; when slots were asked for */
+    nx_rt_line groups;
+    nx_rt_group own, *held; /* own: of attempts that belong to no other */
+    nx_rt_share *throttled;
+    uint64_t asked_ns; /* when slots were asked for */
     unsigned queued, queue_max;
-    unsigned slots, running;     /* in a slot */
-    unsigned paused, paused_max; /* guests that gave their slot up for others; a thread each */
-    unsigned idle, signalled;    /* threads without work; of them, already woken */
+    unsigned slots, running;  /* in a slot */
+    unsigned begun;           /* attempts that have a thread */
+    unsigned paused_max;      /* that a group may have of them for its own sake */
+    unsigned idle, signalled; /* threads without work; of them, already woken */
     unsigned n_threads, max_threads;
-    unsigned starting; /* made, and not yet looking for work: a burst does not make one for each attempt */
+    unsigned thread_limit; /* max_threads, or as many as the system let it have */
+    unsigned starting;     /* made, and not yet looking for work: a burst does not make one for each attempt */
     pthread_t *threads;
     bool is_stopping;
     nx_rt_scratch *scratches;
@@ -229,7 +269,7 @@ typedef struct nx_rt_workers {
 } nx_rt_workers;
 nx_err nx_rt_workers_start(nx_rt *r, const nx_rt_options *o, nx_error *reterr);
 void nx_rt_workers_stop(nx_rt *r);
-void nx_rt_call_thread_locked(nx_rt *r); /* a thread for what is queued, where a slot is free */
+bool nx_rt_call_thread_locked(nx_rt *r); /* a thread for what is queued, where a slot is free. False: there is none to be had */
 
 /* ---- slot.c */
 void nx_rt_slot_begin(nx_rt_exec *x, uint64_t now_ns); /* it is in a slot since then */
@@ -245,18 +285,33 @@ void nx_rt_resume_slot(void *exec);
 /* The guest is at a check: gives its slot up for others where it is their turn, and comes back with one. Its deadline moves on by the pause. */
 void nx_rt_pause_if_due(nx_rt_exec *x);
 
-nx_err nx_rt_shares_start(nx_rt *r);
-void nx_rt_shares_stop(nx_rt *r);
+/* ---- group.c */
+nx_err nx_rt_group_init(nx_rt_group *g, nx_rt *r); /* a zeroed one; in no line yet. NX_ENOMEM: nx_rt_group_done() is allowed */
+void nx_rt_group_done(nx_rt_group *g);
+void nx_rt_group_place_locked(nx_rt_group *g); /* after what its shares want has changed */
+bool nx_rt_group_hold_locked(nx_rt_group *g);  /* true: it has too many threads to begin anything, and is out of the line now */
+void nx_rt_groups_release_locked(nx_rt_workers *w);
+void nx_rt_group_begin_locked(nx_rt_group *g); /* an attempt has a thread */
+void nx_rt_group_end_locked(nx_rt_group *g);   /* it was given back; g may be gone then */
+void nx_rt_group_free_if_unused_locked(nx_rt_group *g);
+
+/* Who has `mine` of something may not take more of the `left` that is free: four fifths of that, with what he has, are the most. */
+static inline bool nx_rt_is_too_much(unsigned mine, unsigned left) { return mine > 1 && mine > 4 * left; }
+
+/* ---- share.c */
+void nx_rt_share_init(nx_rt_share *s, nx_rt_group *g);
 nx_err nx_rt_share_push_locked(nx_rt_workers *w, nx_attempt *a);         /* NX_EBUSY */
 void nx_rt_share_take_back_locked(nx_rt_workers *w, nx_attempt *a);      /* what was just pushed */
-void nx_rt_share_await_locked(nx_rt_workers *w, nx_rt_exec *x);          /* it wants a slot again */
+void nx_rt_share_await_locked(nx_rt_exec *x);                            /* it wants a slot again */
 nx_rt_share *nx_rt_share_next_locked(nx_rt_workers *w);                  /* whose turn it is; NULL: nobody wants a slot */
 nx_rt_exec *nx_rt_share_resume_locked(nx_rt_workers *w, nx_rt_share *s); /* the first that waits, in a slot now */
 nx_attempt *nx_rt_share_pop_locked(nx_rt_workers *w, nx_rt_share *s);    /* the first that has not begun, in a slot now */
 void nx_rt_share_enter_locked(nx_rt_workers *w, nx_rt_share *s);         /* one more of it is in a slot */
-void nx_rt_share_charge_locked(nx_rt *r, nx_rt_share *s, uint64_t slot_ns, uint64_t cpu_ns, uint64_t now_ns);
-void nx_rt_share_leave_locked(nx_rt *r, nx_rt_share *s, uint64_t slot_ns, uint64_t cpu_ns, uint64_t now_ns); /* s may be gone then */
-bool nx_rt_shares_tick_locked(nx_rt *r, uint64_t now_ns);                                                    /* ends pauses of CPU limits; true: of some */
+/* It is a's turn before b's, even if a had had `by_ns` more. */
+bool nx_rt_share_goes_before(const nx_rt_share *a, const nx_rt_share *b, uint64_t by_ns);
+void nx_rt_share_charge_locked(nx_rt_share *s, uint64_t slot_ns, uint64_t cpu_ns, uint64_t now_ns);
+void nx_rt_share_leave_locked(nx_rt_share *s, uint64_t slot_ns, uint64_t cpu_ns, uint64_t now_ns); /* s may be gone then */
+bool nx_rt_shares_tick_locked(nx_rt *r, uint64_t now_ns);                                          /* ends pauses of CPU limits; true: of some */
 
 /* ---- metrics.c */
 typedef struct nx_rt_metrics {
@@ -293,4 +348,7 @@ struct nx_rt {
     nx_rt_metrics metrics;
     char identity[128];
 };
+
+/* What is of it ends without an outcome. */
+static inline bool nx_rt_share_is_canceled(const nx_rt_share *s) { return atomic_load(&s->group->is_canceled) || atomic_load(&s->group->rt->workers.is_canceled); }
 #endif

@@ -1,6 +1,7 @@
 /* slot.c: running slots: entered, given up and taken back. A slot is the right to use a core; whose turn it is says share.c.
  * A guest leaves its slot while a host call waits, and at a check (nx_rt_pause_if_due) where a share that has used less wants it, or its own has used up
- * its CPU. It keeps its thread meanwhile, so how many may be paused is bounded; past that a guest runs on, and its share pays later. */
+ * its CPU. It keeps its thread meanwhile, so how many a group may have paused for its own sake is bounded; past that a guest runs on, and its share pays
+ * later. For other groups it is always paused: what they may begin is bounded by the threads that they have (group.c). */
 #include <sched.h>
 #include <time.h>
 
@@ -35,7 +36,7 @@ static uint64_t cpu_used(nx_rt_exec *x)
 
 void nx_rt_slot_leave_locked(nx_rt_exec *x, uint64_t now_ns)
 {
-    nx_rt_share_leave_locked(x->rt, x->share, now_ns - x->slot_since_ns, cpu_used(x), now_ns);
+    nx_rt_share_leave_locked(x->share, now_ns - x->slot_since_ns, cpu_used(x), now_ns);
 }
 
 /* Slots go to guests that wait for one, as far as it is their turn. Whose turn it is then, if a slot is left: it has an attempt to begin. */
@@ -53,7 +54,7 @@ nx_rt_share *nx_rt_slots_resume_locked(nx_rt_workers *w)
 
 static void serve_locked(nx_rt *r)
 {
-    if (nx_rt_slots_resume_locked(&r->workers)) nx_rt_call_thread_locked(r);
+    while (nx_rt_slots_resume_locked(&r->workers) && !nx_rt_call_thread_locked(r)) {} /* without a thread for it, the slot is for one that has begun */
 }
 
 static void give_slot_locked(nx_rt_exec *x)
@@ -70,7 +71,7 @@ static void take_slot_locked(nx_rt_exec *x)
     if (!x->has_slot) return;
     x->granted = &granted;
     x->has_grant = false;
-    nx_rt_share_await_locked(w, x);
+    nx_rt_share_await_locked(x);
     serve_locked(x->rt); /* may be granted at once */
     while (!x->has_grant) (void)pthread_cond_wait(&granted, &w->mu);
     (void)pthread_cond_destroy(&granted);
@@ -80,7 +81,7 @@ static void take_slot_locked(nx_rt_exec *x)
 /* The guest is interrupted at its very next check, not at the epoch's next tick: it may need no more than that to end as if in time. */
 static void interrupt_if(nx_rt_exec *x, bool is_over)
 {
-    if (is_over || atomic_load(&x->rt->workers.is_canceled) || atomic_load(&x->world.attempt->is_ended)) wasmtime_context_set_epoch_deadline(x->context, 0);
+    if (is_over || nx_rt_share_is_canceled(x->share) || atomic_load(&x->world.attempt->is_ended)) wasmtime_context_set_epoch_deadline(x->context, 0);
 }
 
 void nx_rt_wait_outside(void *exec, uint64_t ns)
@@ -94,7 +95,7 @@ void nx_rt_wait_outside(void *exec, uint64_t ns)
     give_slot_locked(x);
     struct timespec until = {.tv_sec = (time_t)(until_ns / NX_NS_PER_S), .tv_nsec = (long)(until_ns % NX_NS_PER_S)};
     nx_attempt *a = x->world.attempt;
-    while (nx_clock_ns() < until_ns && !atomic_load(&w->is_canceled) && !atomic_load(&a->is_ended)) (void)pthread_cond_timedwait(&w->nap, &w->mu, &until);
+    while (nx_clock_ns() < until_ns && !nx_rt_share_is_canceled(x->share) && !atomic_load(&a->is_ended)) (void)pthread_cond_timedwait(&w->nap, &w->mu, &until);
     take_slot_locked(x);
     (void)pthread_mutex_unlock(&w->mu);
     interrupt_if(x, is_cut);
@@ -132,10 +133,14 @@ void nx_rt_resume_slot(void *exec)
 static bool is_due_locked(const nx_rt_exec *x, uint64_t slice_ns)
 {
     nx_rt_workers *w = &x->rt->workers;
+    const nx_rt_group *g = x->share->group;
+    bool has_room = g->paused < w->paused_max;
+    if (nx_rt_share_is_canceled(x->share)) return false;
+    if (x->share->is_throttled && has_room) return true;
+    if (slice_ns < SLICE_NS || w->running < w->slots) return false;
     const nx_rt_share *next = nx_rt_share_next_locked(w);
-    if (atomic_load(&w->is_canceled) || w->paused >= w->paused_max) return false;
-    if (x->share->is_throttled) return true;
-    return next && next != x->share && slice_ns >= SLICE_NS && w->running >= w->slots && next->vtime + AHEAD_NS < x->share->vtime;
+    if (!next || next == x->share || (next->group == g && !next->waiting && !has_room)) return false;
+    return nx_rt_share_goes_before(next, x->share, AHEAD_NS);
 }
 
 void nx_rt_pause_if_due(nx_rt_exec *x)
@@ -144,13 +149,13 @@ void nx_rt_pause_if_due(nx_rt_exec *x)
     if (!x->has_slot) return;
     (void)pthread_mutex_lock(&w->mu);
     uint64_t now_ns = nx_clock_ns(), slice_ns = now_ns - x->slot_since_ns;
-    nx_rt_share_charge_locked(x->rt, x->share, slice_ns, cpu_used(x), now_ns);
+    nx_rt_share_charge_locked(x->share, slice_ns, cpu_used(x), now_ns);
     x->slot_since_ns = now_ns;
     if (is_due_locked(x, slice_ns)) {
-        w->paused++;
+        x->share->group->paused++;
         give_slot_locked(x);
         take_slot_locked(x);
-        w->paused--;
+        x->share->group->paused--;
         x->world.deadline_ns += x->slot_since_ns - now_ns;
     }
     (void)pthread_mutex_unlock(&w->mu);
@@ -161,7 +166,7 @@ void nx_rt_slots_ask_locked(nx_rt *r, const nx_rt_share *for_s, uint64_t now_ns)
 {
     nx_rt_workers *w = &r->workers;
     /* Where all slots are its own, it would only ask itself. */
-    if (w->running < w->slots || for_s->running >= w->slots || now_ns - w->asked_ns < SLICE_NS || nx_rt_share_next_locked(w) != for_s) return;
+    if (w->running < w->slots || for_s->turn.running >= w->slots || now_ns - w->asked_ns < SLICE_NS || nx_rt_share_next_locked(w) != for_s) return;
     w->asked_ns = now_ns;
     nx_rt_epoch_kick(&r->epoch);
 }

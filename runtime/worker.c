@@ -12,7 +12,7 @@
 #include "nx/sched.h"
 #include "rt_internal.h"
 
-#define SPARE_DEFAULT 32u
+#define SPARE_DEFAULT 40u /* of which one group may have 32 (group.c) */
 #define QUEUE_DEFAULT 4096u
 #define SCRATCHES_KEPT 64u
 
@@ -49,28 +49,32 @@ static bool has_free_slot_locked(const nx_rt_workers *w) { return w->running < w
 
 static void *worker_main(void *self);
 
-/* A thread for queued work: an idle one is woken, else a new one is started where that is allowed. */
-void nx_rt_call_thread_locked(nx_rt *r)
+/* A thread for queued work: an idle one is woken, else a new one is started where that is allowed. False: the system gave none. */
+bool nx_rt_call_thread_locked(nx_rt *r)
 {
     nx_rt_workers *w = &r->workers;
     if (w->idle > w->signalled) {
-        if (w->running + w->signalled >= w->slots) return; /* whoever is awake will take it */
+        if (w->running + w->signalled >= w->slots) return true; /* whoever is awake will take it */
         w->signalled++;
         (void)pthread_cond_signal(&w->work);
-        return;
+        return true;
     }
-    if (w->idle || w->n_threads == w->max_threads || w->running + w->starting >= w->slots) return;
+    if (w->idle || w->n_threads >= w->thread_limit || w->running + w->starting >= w->slots) return true;
     pthread_attr_t attr;
     (void)pthread_attr_init(&attr);
     /* A guest that recurses reaches the engine's limit long before the end of this stack. */
     (void)pthread_attr_setstacksize(&attr, NX_RT_THREAD_STACK_BYTES);
-    if (pthread_create(&w->threads[w->n_threads], &attr, worker_main, r) == 0) {
+    bool is_made = pthread_create(&w->threads[w->n_threads], &attr, worker_main, r) == 0;
+    if (is_made) {
         char name[16];
         (void)snprintf(name, sizeof name, "nx-rt-%u", w->n_threads);
         (void)pthread_setname_np(w->threads[w->n_threads++], name);
         w->starting++;
+    } else {
+        w->thread_limit = w->n_threads;
     }
     (void)pthread_attr_destroy(&attr);
+    return is_made;
 }
 
 /* NULL: the pool is stopping. */
@@ -100,8 +104,9 @@ static void *worker_main(void *self)
         x.rt = r;
         x.share = a->share;
         x.has_slot = true;
+        nx_rt_group *g = a->share->group;
         /* More is queued and another slot is free: a burst that came before any thread was awake. */
-        if (w->n_heap && has_free_slot_locked(w)) nx_rt_call_thread_locked(r);
+        if (has_free_slot_locked(w) && nx_rt_share_next_locked(w)) (void)nx_rt_call_thread_locked(r);
         (void)pthread_mutex_unlock(&w->mu);
         nx_rt_slot_begin(&x, nx_clock_ns());
         a->out.queued_ns = x.slot_since_ns - a->rt_private[0];
@@ -113,6 +118,7 @@ static void *worker_main(void *self)
         uint64_t now_ns = nx_clock_ns();
         (void)pthread_mutex_lock(&w->mu);
         nx_rt_slot_leave_locked(&x, now_ns);
+        nx_rt_group_end_locked(g);
     }
     (void)pthread_mutex_unlock(&w->mu);
     nx_rt_scratch_free(s);
@@ -124,11 +130,11 @@ nx_err nx_rt_submit(nx_rt *r, nx_attempt *a, nx_error *reterr)
     nx_rt_workers *w = &r->workers;
     uint64_t now_ns = nx_clock_ns();
     a->rt_private[0] = now_ns;
-    if (!a->share) a->share = &w->common;
+    if (!a->share) a->share = &w->own.common;
     (void)pthread_mutex_lock(&w->mu);
     nx_err err = w->is_stopping ? NX_ECLOSED : nx_rt_share_push_locked(w, a);
     if (!err) {
-        nx_rt_call_thread_locked(r);
+        (void)nx_rt_call_thread_locked(r);
         nx_rt_slots_ask_locked(r, a->share, now_ns);
         /* Without a single thread nothing would ever run it; with one, it waits for that. */
         if (w->n_threads == 0) {
@@ -165,7 +171,7 @@ nx_err nx_rt_run(nx_rt *r, nx_attempt *a, nx_error *reterr)
     if (!s) return nx_error_set(reterr, NX_ENOMEM, "out of memory");
     a->out.queued_ns = 0;
     nx_rt_exec x;
-    x.share = &r->workers.common;
+    x.share = a->share ? a->share : &r->workers.own.common;
     x.has_slot = false;
     nx_err err = nx_rt_execute(r, a, s, &x, reterr);
     scratch_give(&r->workers, s);
@@ -206,9 +212,10 @@ nx_err nx_rt_workers_start(nx_rt *r, const nx_rt_options *o, nx_error *reterr)
                                                : 1;
     w->queue_max = o->queue_max ? o->queue_max : QUEUE_DEFAULT;
     w->max_threads = w->slots + (o->spare_threads ? o->spare_threads : SPARE_DEFAULT);
+    w->thread_limit = w->max_threads;
     w->paused_max = (w->max_threads - w->slots + 1) / 2; /* the others are for host calls that wait */
     w->threads = calloc(w->max_threads, sizeof *w->threads);
-    return nx_rt_shares_start(r) == NX_OK && w->threads ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory");
+    return nx_rt_group_init(&w->own, r) == NX_OK && nx_rt_line_join(&w->groups) == NX_OK && w->threads ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "out of memory");
 }
 
 void nx_rt_workers_stop(nx_rt *r)
@@ -225,7 +232,8 @@ void nx_rt_workers_stop(nx_rt *r)
         nx_rt_scratch_free(s);
     }
     free(w->threads);
-    nx_rt_shares_stop(r);
+    nx_rt_group_done(&w->own);
+    nx_rt_line_done(&w->groups);
     (void)pthread_cond_destroy(&w->work);
     (void)pthread_cond_destroy(&w->nap);
     (void)pthread_mutex_destroy(&w->mu);

@@ -18,15 +18,16 @@
 
 typedef struct nx_rt nx_rt;
 typedef struct nx_rt_program nx_rt_program;
+typedef struct nx_rt_group nx_rt_group;
 typedef struct nx_rt_share nx_rt_share;
 struct nx_metrics;
 
 typedef struct nx_rt_options {
     const char *cache_dir;      /* made with mode 0700; compiled code by digest and engine fingerprint */
     unsigned slots;             /* running at the same time; 0: one per core */
-    unsigned spare_threads;     /* for host calls that wait; 0: 32 */
+    unsigned spare_threads;     /* for host calls that wait; 0: 40, of which a group may have 32 */
     unsigned queue_max;         /* submitted and not running; 0: 4096 */
-    unsigned pool_slots;        /* instances of the small class; 0: 256 (sanitizer builds: 32) */
+    unsigned pool_slots;        /* instances of the small class; 0: 256 (sanitizer builds: 48) */
     uint64_t warm_bytes;        /* that mapped modules may hold, and half as much idle instances; 0: 256 MiB */
     const char *child_program;  /* executable whose nx_rt_child_main() compiles; NULL: /proc/self/exe */
     struct nx_metrics *metrics; /* may be NULL */
@@ -59,9 +60,20 @@ void nx_rt_program_cool(nx_rt_program *p);
 
 #define NX_RT_CALL_MARKS 2048u
 
-/* A function's share of the running slots. Those who want slots get them in proportion to their weights; what nobody else wants is anybody's.
- * Reference-counted; whoever submits holds a reference until done(). */
-nx_err nx_rt_share_new(nx_rt *r, nx_rt_share **ret); /* NX_ENOMEM */
+/* Shares of the running slots, at two levels: groups (a namespace has one) get slots in proportion to their weights, and what a group gets, its shares
+ * (a function has one) in proportion to theirs; what nobody else wants is anybody's. */
+nx_err nx_rt_group_new(nx_rt *r, nx_rt_group **ret); /* NX_ENOMEM */
+/* Before the runtime is. Its attempts are done and its shares let go of, or are being let go of: those hold the memory until then. NULL allowed. */
+void nx_rt_group_free(nx_rt_group *g);
+void nx_rt_group_set(nx_rt_group *g, unsigned weight); /* 100 is usual; 0 stands for it */
+/* Lends the share of those of its attempts that belong to no function; of use for nx_rt_run(), too: nx_rt_group_cancel() ends them. */
+nx_rt_share *nx_rt_group_share(nx_rt_group *g);
+/* As nx_rt_cancel(), of the group's attempts only. */
+void nx_rt_group_cancel(nx_rt_group *g);
+void nx_rt_group_depth(nx_rt_group *g, unsigned *ret_queued, unsigned *ret_running); /* of its attempts; see nx_rt_depth() */
+
+/* Reference-counted; whoever submits holds a reference until done(). The group outlives those who use its shares. */
+nx_err nx_rt_share_new(nx_rt_group *g, nx_rt_share **ret); /* NX_ENOMEM */
 nx_rt_share *nx_rt_share_ref(nx_rt_share *s);
 void nx_rt_share_unref(nx_rt_share *s); /* NULL allowed */
 /* weight: 100 is usual; 0 stands for it. cpu_milli: thousandths of a core that it may use, averaged over 100 ms; 0: no limit. A guest that has
@@ -102,7 +114,7 @@ typedef struct nx_attempt {
     nx_mail mail;
     /* in: all lent until done() */
     nx_rt_program *program;
-    nx_rt_share *share; /* NULL: one that all such attempts have in common */
+    nx_rt_share *share; /* NULL: one that all such attempts have in common, in a group of their own */
     uint64_t rank_ns;   /* place among those of its share that have not begun, lowest first; 0: behind all that are there */
     nx_slice input;     /* stdin */
     const nx_kv *env;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "nx/clock.h"
+
 #define WAIT_S 120
 
 static struct {
@@ -21,7 +23,7 @@ static struct {
     unsigned n, begun, ended; /* under seen.mu */
     bool is_released;
     nx_rt_program *program;
-    nx_rt_share *share; /* of their own: no other one pays for their time */
+    nx_rt_group *group; /* of their own: no other one pays for their time */
 } blockers;
 
 static struct {
@@ -80,6 +82,58 @@ void attempts_submit(nx_attempt *a)
     if (nx_rt_submit(rt, a, &err)) fail_msg("submit: %s", err.msg);
 }
 
+void attempts_init_for(nx_attempt *a, nx_rt_program *p, nx_rt_share *s)
+{
+    attempts_init(a, p);
+    a->share = s;
+    a->timeout_ns = 100 * NX_NS_PER_S;
+}
+
+void attempts_submit_to(nx_attempt *a, nx_rt_program *p, nx_rt_share *s)
+{
+    attempts_init_for(a, p, s);
+    attempts_submit(a);
+}
+
+void attempts_finish(nx_attempt *a, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        rt_help_assert_outcome(&a[i], NX_RUN_OK, NX_WHY_NONE);
+        nx_attempt_done(&a[i]);
+    }
+}
+
+static uint64_t cpu_ns(void) /* of this thread: others use the machine too */
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * NX_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+nx_rt_program *attempts_busy(unsigned ms)
+{
+    static const char wat[] = "(module (func (export \"handle_event\") (local $n i64) (local.set $n (i64.const %llu))"
+                              " (loop $l (br_if $l (i64.ne (i64.const 0) (local.tee $n (i64.sub (local.get $n) (i64.const 1))))))))";
+    static uint64_t turns_a_ms;
+    char text[512];
+    if (!turns_a_ms) {
+        nx_attempt a;
+        (void)snprintf(text, sizeof text, wat, 20000000ull);
+        nx_rt_program *p = rt_help_load_wat(text);
+        for (unsigned i = 0; i < 4; i++) { /* the fastest: the first is cold */
+            uint64_t before_ns = cpu_ns(), turns;
+            nx_attempt_init(&a);
+            rt_help_run(&a, p);
+            turns = 20000000ull * NX_NS_PER_MS / (cpu_ns() - before_ns + 1) + 1;
+            if (turns > turns_a_ms) turns_a_ms = turns;
+            nx_attempt_done(&a);
+        }
+        nx_rt_program_unref(p);
+    }
+    (void)snprintf(text, sizeof text, wat, 0ULL + turns_a_ms * ms);
+    return rt_help_load_wat(text);
+}
+
 static void on_block(nx_attempt *a)
 {
     (void)a;
@@ -119,12 +173,12 @@ void attempts_block(unsigned slots)
     blockers.begun = blockers.ended = 0;
     blockers.is_released = false;
     blockers.program = rt_help_load_wat("(module (func (export \"handle_event\")))");
-    assert_int_equal(nx_rt_share_new(rt, &blockers.share), NX_OK);
+    assert_int_equal(nx_rt_group_new(rt, &blockers.group), NX_OK);
     for (unsigned i = 0; i < slots; i++) {
         nx_attempt *a = &blockers.a[i];
         nx_attempt_init(a);
         a->program = blockers.program;
-        a->share = blockers.share;
+        a->share = nx_rt_group_share(blockers.group);
         a->on_start = on_block;
         a->done = on_unblocked;
         attempts_submit(a);
@@ -140,7 +194,7 @@ void attempts_release(void)
     (void)pthread_mutex_unlock(&seen.mu);
     wait_for(&blockers.ended, blockers.n, "ended");
     for (unsigned i = 0; i < blockers.n; i++) nx_attempt_done(&blockers.a[i]);
-    nx_rt_share_unref(blockers.share);
+    nx_rt_group_free(blockers.group);
     nx_rt_program_unref(blockers.program);
 }
 

@@ -13,6 +13,13 @@ void attempts_init(nx_attempt *a, nx_rt_program *p);
 /* For a->on_log, with on_start NULL: a guest that says something has begun. */
 void attempts_on_log(nx_attempt *a, nx_slice line);
 void attempts_submit(nx_attempt *a);
+/* The same for a share, and with much time. */
+void attempts_init_for(nx_attempt *a, nx_rt_program *p, nx_rt_share *s);
+void attempts_submit_to(nx_attempt *a, nx_rt_program *p, nx_rt_share *s);
+void attempts_finish(nx_attempt *a, unsigned n); /* they ended well */
+
+/* Computes for so long as takes `ms` of a core here. */
+nx_rt_program *attempts_busy(unsigned ms);
 
 void attempts_wait_started(unsigned n);
 void attempts_wait_ended(unsigned n);

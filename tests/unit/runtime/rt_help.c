@@ -43,7 +43,7 @@ int rt_help_setup(void **state)
     (void)snprintf(rt_help_dir, sizeof rt_help_dir, "/tmp/nx-test-rt-XXXXXX");
     assert_non_null(mkdtemp(rt_help_dir));
     nx_error e = NX_ERROR_INIT;
-    nx_rt_options o = {.cache_dir = rt_help_dir, .slots = 2, .pool_slots = 32};
+    nx_rt_options o = {.cache_dir = rt_help_dir, .slots = 2, .pool_slots = 48};
     if (nx_rt_new(&o, &rt, &e)) fail_msg("nx_rt_new: %s", e.msg);
     save_engine_signals();
     return 0;

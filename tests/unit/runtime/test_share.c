@@ -1,72 +1,17 @@
 /* test_share.c: who gets the next slot: shares, weights, CPU limits, order within a share. */
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "attempts.h"
 #include "nx/clock.h"
 #include "rt_internal.h"
 
-static void prepare(nx_attempt *a, nx_rt_program *p, nx_rt_share *s)
-{
-    attempts_init(a, p);
-    a->share = s;
-    a->timeout_ns = 100 * NX_NS_PER_S;
-}
-
-static void submit(nx_attempt *a, nx_rt_program *p, nx_rt_share *s)
-{
-    prepare(a, p, s);
-    attempts_submit(a);
-}
-
 static nx_rt_share *share(unsigned weight, unsigned cpu_milli)
 {
     nx_rt_share *s = NULL;
-    assert_int_equal(nx_rt_share_new(rt, &s), NX_OK);
+    assert_int_equal(nx_rt_share_new(&rt->workers.own, &s), NX_OK);
     nx_rt_share_set(s, weight, cpu_milli);
     return s;
-}
-
-static uint64_t cpu_ns(void) /* of this thread: others use the machine too */
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * NX_NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
-/* Turns a loop so often as to take `ms` of a core here. */
-static nx_rt_program *busy(unsigned ms)
-{
-    static const char wat[] = "(module (func (export \"handle_event\") (local $n i64) (local.set $n (i64.const %llu))"
-                              " (loop $l (br_if $l (i64.ne (i64.const 0) (local.tee $n (i64.sub (local.get $n) (i64.const 1))))))))";
-    static uint64_t turns_a_ms;
-    char text[512];
-    if (!turns_a_ms) {
-        nx_attempt a;
-        (void)snprintf(text, sizeof text, wat, 20000000ull);
-        nx_rt_program *p = rt_help_load_wat(text);
-        for (unsigned i = 0; i < 4; i++) { /* the fastest: the first is cold */
-            uint64_t before_ns = cpu_ns(), turns;
-            nx_attempt_init(&a);
-            rt_help_run(&a, p);
-            turns = 20000000ull * NX_NS_PER_MS / (cpu_ns() - before_ns + 1) + 1;
-            if (turns > turns_a_ms) turns_a_ms = turns;
-            nx_attempt_done(&a);
-        }
-        nx_rt_program_unref(p);
-    }
-    (void)snprintf(text, sizeof text, wat, 0ULL + turns_a_ms * ms);
-    return rt_help_load_wat(text);
-}
-
-static void finish(nx_attempt *a, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        rt_help_assert_outcome(&a[i], NX_RUN_OK, NX_WHY_NONE);
-        nx_attempt_done(&a[i]);
-    }
 }
 
 #define SLOTS 2u /* of rt */
@@ -74,19 +19,19 @@ static void finish(nx_attempt *a, unsigned n)
 static void test_share_a_backlog_does_not_stand_before_others(void **state)
 {
     (void)state;
-    nx_rt_program *slow = busy(10), *quick = rt_help_load_wat("(module (func (export \"handle_event\")))");
+    nx_rt_program *slow = attempts_busy(10), *quick = rt_help_load_wat("(module (func (export \"handle_event\")))");
     nx_rt_share *noisy = share(100, 0), *quiet = share(100, 0);
     static nx_attempt a[NOISE], q;
-    for (unsigned i = 0; i < 4; i++) submit(&a[i], slow, noisy);
+    for (unsigned i = 0; i < 4; i++) attempts_submit_to(&a[i], slow, noisy);
     attempts_wait_ended(4);
     attempts_block(SLOTS);
-    for (unsigned i = 4; i < NOISE; i++) submit(&a[i], slow, noisy);
-    submit(&q, quick, quiet);
+    for (unsigned i = 4; i < NOISE; i++) attempts_submit_to(&a[i], slow, noisy);
+    attempts_submit_to(&q, quick, quiet);
     attempts_release();
     attempts_wait_ended(NOISE + 1);
     assert_true(attempts_place(&q) <= 4 + 4); /* not behind the backlog */
-    finish(a, NOISE);
-    finish(&q, 1);
+    attempts_finish(a, NOISE);
+    attempts_finish(&q, 1);
     nx_rt_share_unref(noisy);
     nx_rt_share_unref(quiet);
     nx_rt_program_unref(slow);
@@ -97,13 +42,13 @@ static void test_share_a_backlog_does_not_stand_before_others(void **state)
 static void test_share_long_guests_give_their_slots_to_others(void **state)
 {
     (void)state;
-    nx_rt_program *slow = busy(1000), *quick = rt_help_load_wat("(module (func (export \"handle_event\")))");
+    nx_rt_program *slow = attempts_busy(1000), *quick = rt_help_load_wat("(module (func (export \"handle_event\")))");
     nx_rt_share *noisy = share(100, 0), *quiet = share(100, 0);
     static nx_attempt a[SLOTS], q[5];
-    for (unsigned i = 0; i < SLOTS; i++) submit(&a[i], slow, noisy);
+    for (unsigned i = 0; i < SLOTS; i++) attempts_submit_to(&a[i], slow, noisy);
     attempts_wait_started(SLOTS);
     for (unsigned i = 0; i < 5; i++) {
-        submit(&q[i], quick, quiet);
+        attempts_submit_to(&q[i], quick, quiet);
         attempts_wait_ended(i + 1);
     }
     for (unsigned i = 0; i < SLOTS; i++) assert_int_equal(attempts_place(&a[i]), UINT32_MAX); /* none of them has ended yet */
@@ -111,8 +56,8 @@ static void test_share_long_guests_give_their_slots_to_others(void **state)
     nx_rt_depth(rt, &queued, &running);
     assert_true(running <= SLOTS);
     attempts_wait_ended(SLOTS + 5);
-    finish(a, SLOTS);
-    finish(q, 5);
+    attempts_finish(a, SLOTS);
+    attempts_finish(q, 5);
     nx_rt_share_unref(noisy);
     nx_rt_share_unref(quiet);
     nx_rt_program_unref(slow);
@@ -123,13 +68,13 @@ static void test_share_weights_divide_the_slots(void **state)
 {
     (void)state;
     enum { N = 48 };
-    nx_rt_program *p = busy(3);
+    nx_rt_program *p = attempts_busy(3);
     nx_rt_share *heavy = share(300, 0), *light = share(100, 0);
     static nx_attempt h[N], l[N];
     attempts_block(SLOTS);
     for (unsigned i = 0; i < N; i++) {
-        submit(&l[i], p, light);
-        submit(&h[i], p, heavy);
+        attempts_submit_to(&l[i], p, light);
+        attempts_submit_to(&h[i], p, heavy);
     }
     attempts_release();
     attempts_wait_ended(2 * N);
@@ -140,8 +85,8 @@ static void test_share_weights_divide_the_slots(void **state)
         n_light += !is_heavy;
     }
     assert_in_range(n_light, N / 12, N * 3 / 4); /* about a third, as the weights are; a busy machine blurs it */
-    finish(h, N);
-    finish(l, N);
+    attempts_finish(h, N);
+    attempts_finish(l, N);
     nx_rt_share_unref(heavy);
     nx_rt_share_unref(light);
     nx_rt_program_unref(p);
@@ -151,12 +96,12 @@ static void test_share_weights_divide_the_slots(void **state)
 static void test_share_cpu_limit_pauses_without_a_slot(void **state)
 {
     (void)state;
-    nx_rt_program *work = busy(30), *other = busy(1);
+    nx_rt_program *work = attempts_busy(30), *other = attempts_busy(1);
     nx_rt_share *limited = share(100, 40), *free_one = share(100, 0);
     static nx_attempt a[4], q[20];
     attempts_block(SLOTS);
-    for (unsigned i = 0; i < 4; i++) submit(&a[i], work, limited);
-    for (unsigned i = 0; i < 20; i++) submit(&q[i], other, free_one);
+    for (unsigned i = 0; i < 4; i++) attempts_submit_to(&a[i], work, limited);
+    for (unsigned i = 0; i < 20; i++) attempts_submit_to(&q[i], other, free_one);
     uint64_t begin_ns = nx_clock_ns();
     attempts_release();
     attempts_wait_ended(24);
@@ -167,8 +112,8 @@ static void test_share_cpu_limit_pauses_without_a_slot(void **state)
     unsigned queued, running;
     nx_rt_depth(rt, &queued, &running);
     assert_int_equal(queued, 0);
-    finish(a, 4);
-    finish(q, 20);
+    attempts_finish(a, 4);
+    attempts_finish(q, 20);
     nx_rt_share_unref(limited);
     nx_rt_share_unref(free_one);
     nx_rt_program_unref(work);
@@ -182,7 +127,7 @@ static void test_share_a_late_clock_forgives_nothing(void **state)
     nx_rt_share *limited = share(100, 100);
     uint64_t now_ns = nx_clock_ns();
     (void)pthread_mutex_lock(&rt->workers.mu);
-    nx_rt_share_charge_locked(rt, limited, 0, 100 * NX_NS_PER_S, now_ns);
+    nx_rt_share_charge_locked(limited, 0, 100 * NX_NS_PER_S, now_ns);
     bool is_any = nx_rt_shares_tick_locked(rt, now_ns - 1);
     bool is_throttled = limited->is_throttled;
     (void)pthread_mutex_unlock(&rt->workers.mu);
@@ -194,15 +139,15 @@ static void test_share_a_late_clock_forgives_nothing(void **state)
 static void test_share_timeout_does_not_count_pauses(void **state)
 {
     (void)state;
-    nx_rt_program *work = busy(80);
+    nx_rt_program *work = attempts_busy(80);
     nx_rt_share *limited = share(100, 20);
     static nx_attempt a;
-    prepare(&a, work, limited);
+    attempts_init_for(&a, work, limited);
     a.timeout_ns = 2 * NX_NS_PER_S; /* it takes twice as long, and runs for a 25th of that, or a few times as long where others want the cores */
     attempts_submit(&a);
     attempts_wait_ended(1);
     assert_true(a.out.duration_ns > a.timeout_ns); /* past its timeout */
-    finish(&a, 1);
+    attempts_finish(&a, 1);
     nx_rt_share_unref(limited);
     nx_rt_program_unref(work);
 }
@@ -211,12 +156,12 @@ static void test_share_ranks_order_what_waits(void **state)
 {
     (void)state;
     enum { N = 10 };
-    nx_rt_program *quick = busy(1);
+    nx_rt_program *quick = attempts_busy(1);
     nx_rt_share *s = share(100, 0);
     static nx_attempt a[N];
     attempts_block(SLOTS);
     for (unsigned i = 0; i < N; i++) {
-        prepare(&a[i], quick, s);
+        attempts_init_for(&a[i], quick, s);
         a[i].rank_ns = 1000 - (uint64_t)i * 10;
         attempts_submit(&a[i]);
     }
@@ -224,7 +169,7 @@ static void test_share_ranks_order_what_waits(void **state)
     attempts_wait_ended(N);
     assert_true(attempts_place(&a[N - 1]) < attempts_place(&a[N / 2]));
     assert_true(attempts_place(&a[N / 2]) < attempts_place(&a[0]));
-    finish(a, N);
+    attempts_finish(a, N);
     nx_rt_share_unref(s);
     nx_rt_program_unref(quick);
 }
@@ -233,25 +178,25 @@ static void test_share_one_backlog_does_not_fill_the_queue(void **state)
 {
     (void)state;
     attempts_use_runtime(&(nx_rt_options){.slots = 1, .queue_max = 20, .pool_slots = 4});
-    nx_rt_program *p = busy(40);
+    nx_rt_program *p = attempts_busy(40);
     nx_rt_share *noisy = share(100, 0), *quiet = share(100, 0);
     static nx_attempt a[64], q;
     unsigned n = 0;
     attempts_block(1);
     for (; n < 64; n++) {
         nx_error err = NX_ERROR_INIT;
-        prepare(&a[n], p, noisy);
+        attempts_init_for(&a[n], p, noisy);
         nx_err got = nx_rt_submit(rt, &a[n], &err);
         if (got == NX_EBUSY) break;
         assert_int_equal(got, NX_OK);
     }
     assert_in_range(n, 10, 19);
-    submit(&q, p, quiet);
+    attempts_submit_to(&q, p, quiet);
     attempts_release();
     attempts_wait_ended(n + 1);
     assert_true(attempts_place(&q) <= 4);
-    finish(a, n);
-    finish(&q, 1);
+    attempts_finish(a, n);
+    attempts_finish(&q, 1);
     nx_rt_share_unref(noisy);
     nx_rt_share_unref(quiet);
     nx_rt_program_unref(p);
@@ -263,10 +208,10 @@ static void test_share_cancel_ends_what_is_paused(void **state)
 {
     (void)state;
     attempts_use_runtime(&(nx_rt_options){.slots = 2, .pool_slots = 8});
-    nx_rt_program *p = busy(2000);
+    nx_rt_program *p = attempts_busy(2000);
     nx_rt_share *limited = share(100, 10);
     static nx_attempt a[4];
-    for (unsigned i = 0; i < 4; i++) submit(&a[i], p, limited);
+    for (unsigned i = 0; i < 4; i++) attempts_submit_to(&a[i], p, limited);
     attempts_wait_started(1);
     nx_rt_cancel(rt);
     attempts_wait_ended(4);
