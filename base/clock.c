@@ -1,6 +1,7 @@
 /* clock.c: the node's clocks and the text forms of instants, durations and sizes. */
 #include "nx/clock.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -15,6 +16,12 @@ static uint64_t read_clock(clockid_t id)
 
 uint64_t nx_clock_ns(void) { return read_clock(CLOCK_MONOTONIC); }
 uint64_t nx_clock_wall_ns(void) { return read_clock(CLOCK_REALTIME); }
+
+int nx_clock_poll_ms(uint64_t now_ns, uint64_t end_ns)
+{
+    uint64_t ms = end_ns > now_ns ? (end_ns - now_ns - 1) / NX_NS_PER_MS + 1 : 0;
+    return ms < INT_MAX ? (int)ms : INT_MAX;
+}
 
 /* ---- RFC 3339 ---- */
 

@@ -62,9 +62,8 @@ static bool first_line_of(const char *const *argv, char *ret, size_t ret_bytes)
     size_t n = 0;
     uint64_t deadline = nx_clock_ns() + PROBE_TIMEOUT_MS * NX_NS_PER_MS;
     while (rc == 0 && n + 1 < ret_bytes) {
-        uint64_t now = nx_clock_ns();
         struct pollfd p = {.fd = pipe_fd[0], .events = POLLIN};
-        if (now >= deadline || poll(&p, 1, (int)((deadline - now) / NX_NS_PER_MS) + 1) == 0) {
+        if (poll(&p, 1, nx_clock_poll_ms(nx_clock_ns(), deadline)) == 0) {
             kill(pid, SIGKILL);
             break;
         }

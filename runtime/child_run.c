@@ -90,7 +90,7 @@ static bool read_text(int fd, uint64_t deadline_ns, nx_buf *text)
         uint64_t now_ns = nx_clock_ns();
         if (now_ns >= deadline_ns) return false;
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        int rc = poll(&p, 1, (int)((deadline_ns - now_ns) / NX_NS_PER_MS) + 1);
+        int rc = poll(&p, 1, nx_clock_poll_ms(now_ns, deadline_ns));
         if (rc <= 0) continue; /* EINTR, or the deadline, seen above */
         char chunk[512];
         ssize_t n = read(fd, chunk, sizeof chunk);

@@ -166,7 +166,7 @@ void nx_rt_slots_ask_locked(nx_rt *r, const nx_rt_share *for_s, uint64_t now_ns)
 {
     nx_rt_workers *w = &r->workers;
     /* Where all slots are its own, it would only ask itself. */
-    if (w->running < w->slots || for_s->turn.running >= w->slots || now_ns - w->asked_ns < SLICE_NS || nx_rt_share_next_locked(w) != for_s) return;
+    if (w->running < w->slots || for_s->turn.running >= w->slots || now_ns < w->asked_ns + SLICE_NS || nx_rt_share_next_locked(w) != for_s) return;
     w->asked_ns = now_ns;
     nx_rt_epoch_kick(&r->epoch);
 }

@@ -34,10 +34,9 @@ static nx_err read_until(int fd, const char *what, uint64_t end_ns)
 
     while (n + 1 < sizeof buf) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        uint64_t now = nx_clock_ns();
         ssize_t got;
 
-        if (now >= end_ns || poll(&p, 1, (int)((end_ns - now) / NX_NS_PER_MS) + 1) <= 0)
+        if (poll(&p, 1, nx_clock_poll_ms(nx_clock_ns(), end_ns)) <= 0)
             return NX_ETIMEOUT;
         got = recv(fd, buf + n, sizeof buf - 1 - n, 0);
         if (got <= 0)

@@ -325,7 +325,7 @@ static bool wait_exit(nx_fab_server *s, int timeout_ms, bool heed_stop)
     bool ended;
 
     do {
-        int left = timeout_ms < 0 ? 1000 : (int)((end - nx_clock_ns()) / NX_NS_PER_MS) + 1;
+        int left = timeout_ms < 0 ? 1000 : nx_clock_poll_ms(nx_clock_ns(), end);
 
         poll(p, 2, pidfd >= 0 ? left : left < 20 ? left
                                                  : 20); /* no pidfd on this kernel: look often */

@@ -551,7 +551,7 @@ void nx_fab_consumers_homeless(nx_fab *f)
  * leader all the time, it brings that one beside what it brings for the earlier pull. As seldom as heartbeats, all together. */
 static bool is_doubtful(const nx_fab *f, const nx_fab_consumer *c, uint64_t now_ns)
 {
-    return f->pulls_homeless_ns > c->pulled_ns && c->heard_ns <= c->pulled_ns && now_ns - c->pulled_ns >= nx_fab_heartbeat_ns(f) / 5;
+    return f->pulls_homeless_ns > c->pulled_ns && c->heard_ns <= c->pulled_ns && now_ns >= c->pulled_ns + nx_fab_heartbeat_ns(f) / 5;
 }
 
 void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
@@ -569,18 +569,18 @@ void nx_fab_consumers_tick(nx_fab *f, uint64_t now_ns)
         f->next_ticked = i + 1;
         if (!c)
             continue;
-        for (unsigned n = c->inflight; n && c->oldest && now_ns - c->oldest->alive_ns >= c->o.ack_wait_ns / ALIVE_PARTS; n--) {
+        for (unsigned n = c->inflight; n && c->oldest && now_ns >= c->oldest->alive_ns + c->o.ack_wait_ns / ALIVE_PARTS; n--) {
             nx_fab_msg *m = c->oldest;
 
-            m->is_overdue |= now_ns - m->alive_ns >= c->o.ack_wait_ns;
+            m->is_overdue |= now_ns >= m->alive_ns + c->o.ack_wait_ns;
             if (!nx_fab_say(f, m->reply, NULL, "+WPI"))
                 break; /* no connection; tried again at the next tick */
             unlink_msg(c, m);
             m->alive_ns = now_ns;
             link_msg(c, m);
         }
-        if (c->is_open && !c->needs_repair && c->granted && (now_ns - c->heard_ns > silence_ns || is_doubtful(f, c, now_ns))) {
-            c->is_doubted = now_ns - c->heard_ns <= silence_ns;
+        if (c->is_open && !c->needs_repair && c->granted && (now_ns > c->heard_ns + silence_ns || is_doubtful(f, c, now_ns))) {
+            c->is_doubted = now_ns <= c->heard_ns + silence_ns;
             nx_fab_ungrant(f, c, c->granted, c->granted_bytes);
             c->gen++;
             nx_fab_pull(f, c);

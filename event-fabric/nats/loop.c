@@ -373,7 +373,7 @@ void *nx_fab_loop_main(void *self)
             tick = now + TICK_NS;
         }
         atomic_store(&f->is_sleeping, true);
-        n = epoll_wait(f->epoll_fd, ev, NX_ARRAY_LEN(ev), more || !is_idle(f) ? 0 : (int)((tick - now) / NX_NS_PER_MS) + 1);
+        n = epoll_wait(f->epoll_fd, ev, NX_ARRAY_LEN(ev), more || !is_idle(f) ? 0 : nx_clock_poll_ms(now, tick));
         atomic_store(&f->is_sleeping, false);
         for (int i = 0; i < n; i++) {
             if (ev[i].data.u64 != UINT64_MAX)

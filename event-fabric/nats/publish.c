@@ -278,19 +278,19 @@ void nx_fab_pubs_homeless(nx_fab *f, nx_fab_dest to)
  * harm (an event's caller repeats it as after any 503, a run's first record counts); waiting for what nobody got costs those who wait seconds. */
 static bool is_homeless(const nx_fab *f, const nx_fab_slot *s, uint64_t now_ns)
 {
-    return f->homeless_ns[s->to] > sent_ns(s) && now_ns - s->ns->acked_ns[s->to] >= NX_FAB_HOMELESS_NS;
+    return f->homeless_ns[s->to] > sent_ns(s) && now_ns >= s->ns->acked_ns[s->to] + NX_FAB_HOMELESS_NS;
 }
 
 /* What was sent later was stored, and a leader stores in turn: this one went to an earlier leader, which was paused or cut off with it. */
 static bool is_left_behind(const nx_fab_slot *s, uint64_t now_ns)
 {
-    return now_ns - sent_ns(s) >= NX_FAB_LATE_NS && s->ns->stored_sent_ns[s->to] > sent_ns(s);
+    return now_ns >= sent_ns(s) + NX_FAB_LATE_NS && s->ns->stored_sent_ns[s->to] > sent_ns(s);
 }
 
 /* A run's record that may have gone with its leader, on a node that has sent no other since. */
 static bool is_unheard(const nx_fab_slot *s, uint64_t now_ns)
 {
-    return s->to == NX_FAB_TO_RUNS && now_ns - sent_ns(s) >= NX_FAB_LATE_NS && s->ns->acked_ns[s->to] < sent_ns(s);
+    return s->to == NX_FAB_TO_RUNS && now_ns >= sent_ns(s) + NX_FAB_LATE_NS && s->ns->acked_ns[s->to] < sent_ns(s);
 }
 
 static void refuse_lost(nx_fab *f, uint64_t now_ns)

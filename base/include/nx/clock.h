@@ -9,6 +9,8 @@
 
 uint64_t nx_clock_ns(void);      /* CLOCK_MONOTONIC */
 uint64_t nx_clock_wall_ns(void); /* CLOCK_REALTIME, ns since the epoch */
+/* What is left of now_ns..end_ns in the form that poll() takes: ms, rounded up, INT_MAX at most; 0 where end_ns has passed, never below. */
+int nx_clock_poll_ms(uint64_t now_ns, uint64_t end_ns);
 
 #define NX_RFC3339_MAX 36
 /* "2025-11-26T10:23:45Z" (digits 0), with .123 (3), .123456789 (9); RFC 3339 UTC. Returns the length; out holds NX_RFC3339_MAX bytes. */

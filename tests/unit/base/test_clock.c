@@ -1,4 +1,5 @@
 /* Instants, durations, sizes as text. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,19 @@
 #include <cmocka.h>
 
 #include "nx/clock.h"
+
+/* Below 0 poll() would wait for ever: whoever was kept from a core between two looks at the clock must not. */
+static void test_what_is_left_is_never_below_0(void **state)
+{
+    (void)state;
+    assert_int_equal(nx_clock_poll_ms(0, 1), 1);
+    assert_int_equal(nx_clock_poll_ms(7, 7 + 5 * NX_NS_PER_MS), 5);
+    assert_int_equal(nx_clock_poll_ms(7, 8 + 5 * NX_NS_PER_MS), 6);
+    assert_int_equal(nx_clock_poll_ms(7, 7), 0);
+    assert_int_equal(nx_clock_poll_ms(8, 7), 0);
+    assert_int_equal(nx_clock_poll_ms(3600 * NX_NS_PER_S, 0), 0);
+    assert_int_equal(nx_clock_poll_ms(0, UINT64_MAX), INT_MAX);
+}
 
 static void test_rfc3339_format(void **state)
 {
@@ -233,6 +247,7 @@ static void test_clocks_run(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_left_is_never_below_0),
         cmocka_unit_test(test_rfc3339_format),
         cmocka_unit_test(test_rfc3339_agrees_with_libc),
         cmocka_unit_test(test_rfc3339_parse),
