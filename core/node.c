@@ -449,8 +449,8 @@ void nx_node_stop(nx_node *n)
     /* What does not end in time is interrupted; its events are delivered again, here or elsewhere. */
     wait_for_runs(n, RUNS_DRAIN_MS);
     nx_core_again_close(n->dispatch);
-    if (n->rt)
-        nx_rt_cancel(n->rt);
+    if (n->group)
+        nx_rt_group_cancel(n->group);
     if (nx_core_part(n))
         n->opt.part->stop(nx_core_part(n));
     nx_core_outbound_cancel(n->outbound);
@@ -512,6 +512,7 @@ void nx_node_stop(nx_node *n)
 const char *nx_node_url(const nx_node *n) { return n->url; }
 const char *nx_node_admin_url(const nx_node *n) { return n->admin_url; }
 nx_rt *nx_core_runtime(nx_node *n) { return n->rt; }
+nx_rt_share *nx_core_own_share(nx_node *n) { return nx_rt_group_share(n->group); }
 nx_fab_ns *nx_core_namespace(nx_node *n) { return n->ns; }
 const nx_id *nx_core_node_id(const nx_node *n) { return &n->id; }
 nx_metrics *nx_core_metrics(nx_node *n) { return n->metrics; }

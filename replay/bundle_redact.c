@@ -64,7 +64,7 @@ static nx_err record_anew(nx_node *n, nx_bundle *b, nx_arena *a, nx_error *reter
     nx_rt *rt = nx_core_runtime(n);
     nx_replay_repetition *p = NULL;
     char hex[NX_SHA256_HEX + 1];
-    nx_replay_how how = {0};
+    nx_replay_how how = {.share = nx_core_own_share(n)};
     if (nx_replay_repetition_new(rt, &p) != NX_OK)
         return nx_error_set(reterr, NX_ENOMEM, "out of memory");
     const nx_replay_result *r = nx_bundle_repeat(p, rt, b, NX_SLICE_NULL, &how, hex);

@@ -208,6 +208,7 @@ void nx_replay_code_use(const nx_replay_code *c, nx_replay_how *how)
     how->version = nx_slice_cstr(c->name);
     how->artifact = nx_slice_cstr(c->artifact);
     how->settings = c->version.settings;
+    how->share = nx_core_own_share(c->node);
     how->effect_ops = nx_core_effects();
     how->effect_self = c->node;
     how->grants = &c->grants;

@@ -16,7 +16,7 @@ static void recall_emits(const nx_replay_result *r, nx_replay_recollection *ret)
 void nx_replay_recall(nx_replay_repetition *p, nx_rt_program *program, const nx_event *event, const nx_run *recorded, const nx_replay_how *how,
                       nx_replay_recollection *ret)
 {
-    nx_replay_how mine = {.keep_calls_bytes = how->keep_calls_bytes, .effect_ops = how->effect_ops, .effect_self = how->effect_self};
+    nx_replay_how mine = {.share = how->share, .keep_calls_bytes = how->keep_calls_bytes, .effect_ops = how->effect_ops, .effect_self = how->effect_self};
     ret->run = *recorded;
     ret->emits = NULL;
     memset(ret->knows, 0, sizeof ret->knows);

@@ -276,6 +276,7 @@ static void fill_attempt(nx_replay_repetition *p, nx_rt_program *program, const 
     const nx_replay_how *how = p->how;
     nx_attempt *a = &p->attempt;
     a->program = program;
+    a->share = how->share;
     memcpy(a->seed, o->seed, sizeof a->seed);
     a->start_wall_ns = how->start_wall_ns ? how->start_wall_ns : o->start_wall_ns;
     fill_limits(p, o);

@@ -14,6 +14,7 @@ typedef struct nx_core_fn nx_core_fn;
 
 /* The node's parts, lent while the node lives. */
 nx_rt *nx_core_runtime(nx_node *n);
+nx_rt_share *nx_core_own_share(nx_node *n); /* of attempts that belong to no function: a node that stops ends them */
 nx_fab_ns *nx_core_namespace(nx_node *n);
 const nx_id *nx_core_node_id(const nx_node *n);
 nx_metrics *nx_core_metrics(nx_node *n);

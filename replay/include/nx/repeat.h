@@ -49,6 +49,7 @@ typedef struct nx_replay_effect {
 /* How a run is repeated. All zero: as it was recorded (the proof). */
 typedef struct nx_replay_how {
     nx_effects_policy effects;
+    nx_rt_share *share;              /* with whose group the run is cancelled; NULL: with the runtime alone */
     bool is_other_code;              /* the program is not the recorded one: the guest reads NEXUS_IS_REPLAY, and only what it says is compared */
     nx_slice version;                /* of the program; empty: the recorded one */
     nx_slice artifact;               /* SHA-256 hex of the program; empty: the recorded one */
