@@ -79,7 +79,7 @@ void nx_rt_group_cancel(nx_rt_group *g)
     (void)pthread_mutex_lock(&w->mu);
     atomic_store(&g->is_canceled, true);
     g->turn.vtime = 0; /* all that it has left is to end, which takes no time: it goes first */
-    nx_rt_group_place_locked(g);
+    nx_rt_line_moved(&w->groups, &g->turn);
     (void)pthread_cond_broadcast(&w->nap);
     (void)pthread_mutex_unlock(&w->mu);
     nx_rt_epoch_kick(&g->rt->epoch);

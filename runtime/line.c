@@ -45,6 +45,7 @@ static void sift(nx_rt_line *l, nx_rt_want want, nx_rt_turn *t)
 {
     nx_rt_turn *const *heap = l->heaps[want].at;
     unsigned n = l->heaps[want].n, at = t->at[want];
+    if (n == 1) return;
     for (; at > 1 && goes_before(t, heap[at / 2]); at /= 2) put_at(l, want, heap[at / 2], at);
     for (unsigned child; (child = 2 * at) <= n; at = child) {
         if (child < n && goes_before(heap[child + 1], heap[child])) child++;
@@ -64,15 +65,14 @@ static void leave_heap(nx_rt_line *l, nx_rt_want want, nx_rt_turn *t)
     sift(l, want, last);
 }
 
-void nx_rt_line_place(nx_rt_line *l, nx_rt_turn *t, nx_rt_want want, bool is_wanted)
+void nx_rt_line_change(nx_rt_line *l, nx_rt_turn *t, nx_rt_want want)
 {
-    if (!is_wanted && !t->at[want]) return;
-    if (!is_wanted) {
+    if (t->at[want]) {
         leave_heap(l, want, t);
-        return;
+    } else {
+        put_at(l, want, t, ++l->heaps[want].n);
+        sift(l, want, t);
     }
-    if (!t->at[want]) put_at(l, want, t, ++l->heaps[want].n);
-    sift(l, want, t);
 }
 
 nx_rt_turn *nx_rt_line_first(const nx_rt_line *l, nx_rt_want want) { return l->heaps[want].n ? l->heaps[want].at[1] : NULL; }
@@ -96,6 +96,11 @@ void nx_rt_line_charge(nx_rt_line *l, nx_rt_turn *t, uint64_t slot_ns)
     uint64_t lead = t->weight < NX_RT_WEIGHT ? LEAD_NS * NX_RT_WEIGHT / t->weight : LEAD_NS;
     t->vtime += slot_ns * NX_RT_WEIGHT / t->weight;
     if (t->vtime > l->vnow + lead) t->vtime = l->vnow + lead;
+    nx_rt_line_moved(l, t);
+}
+
+void nx_rt_line_moved(nx_rt_line *l, nx_rt_turn *t)
+{
     for (unsigned i = 0; i < NX_RT_WANTS; i++)
         if (t->at[i]) sift(l, i, t);
 }

@@ -210,11 +210,16 @@ typedef struct nx_rt_line {
 } nx_rt_line;
 nx_err nx_rt_line_join(nx_rt_line *l); /* room for one more member; NX_ENOMEM */
 void nx_rt_line_done(nx_rt_line *l);
-void nx_rt_line_place(nx_rt_line *l, nx_rt_turn *t, nx_rt_want want, bool is_wanted); /* it wants that now, or not; its vtime may have changed */
-nx_rt_turn *nx_rt_line_first(const nx_rt_line *l, nx_rt_want want);                   /* NULL: nobody wants that */
-void nx_rt_line_wake(const nx_rt_line *l, nx_rt_turn *t);                             /* it is about to want something */
-void nx_rt_line_enter(nx_rt_line *l, nx_rt_turn *t);                                  /* one more of it is in a slot; place it then */
+void nx_rt_line_change(nx_rt_line *l, nx_rt_turn *t, nx_rt_want want); /* it wants that where it did not, or no more */
+void nx_rt_line_moved(nx_rt_line *l, nx_rt_turn *t);                   /* its vtime has changed */
+nx_rt_turn *nx_rt_line_first(const nx_rt_line *l, nx_rt_want want);    /* NULL: nobody wants that */
+void nx_rt_line_wake(const nx_rt_line *l, nx_rt_turn *t);              /* it is about to want something */
+void nx_rt_line_enter(nx_rt_line *l, nx_rt_turn *t);                   /* one more of it is in a slot; place it then */
 void nx_rt_line_charge(nx_rt_line *l, nx_rt_turn *t, uint64_t slot_ns);
+static inline void nx_rt_line_place(nx_rt_line *l, nx_rt_turn *t, nx_rt_want want, bool is_wanted) /* it wants that, or not */
+{
+    if (is_wanted != (t->at[want] != 0)) nx_rt_line_change(l, t, want);
+}
 
 /* ---- share.c: see there. Of nx_rt_workers, whose lock is held where it says so. */
 struct nx_rt_share {

@@ -71,7 +71,7 @@ bool nx_rt_call_thread_locked(nx_rt *r)
         (void)pthread_setname_np(w->threads[w->n_threads++], name);
         w->starting++;
     } else {
-        w->thread_limit = w->n_threads;
+        w->thread_limit = w->n_threads ? w->n_threads : w->max_threads; /* without any, the next attempt asks again */
     }
     (void)pthread_attr_destroy(&attr);
     return is_made;

@@ -187,6 +187,10 @@ static void test_group_long_guests_give_their_slots_to_others(void **state)
         attempts_wait_ended(i + 1);
     }
     for (unsigned i = 0; i < FUNCTIONS; i++) assert_int_equal(attempts_place(&a[i]), UINT32_MAX); /* none of them has ended yet */
+    (void)pthread_mutex_lock(&rt->workers.mu);
+    unsigned begun = noisy->begun;
+    (void)pthread_mutex_unlock(&rt->workers.mu);
+    assert_true(begun <= 1 + rt->workers.paused_max); /* it goes on with them before it begins others */
     nx_rt_group_cancel(noisy);
     attempts_wait_ended(FUNCTIONS + QUIET);
     assert_canceled(a, FUNCTIONS);
@@ -355,6 +359,40 @@ static void test_group_cancel_ends_its_own_attempts_only(void **state)
     nx_rt_program_unref(work);
 }
 
+static void *run_here(void *a)
+{
+    nx_error e = NX_ERROR_INIT;
+    nx_err *err = &((nx_attempt *)a)->out.err;
+    *err = nx_rt_run(rt, a, &e);
+    return err;
+}
+
+static void test_group_cancel_ends_what_runs_on_a_thread_of_ones_own(void **state)
+{
+    (void)state;
+    nx_rt_program *asleep = sleeper();
+    nx_rt_group *g = group(100);
+    static nx_attempt a;
+    pthread_attr_t attr;
+    pthread_t thread;
+    void *err = NULL;
+    attempts_init_for(&a, asleep, nx_rt_group_share(g));
+    a.timeout_ns = 7200 * NX_NS_PER_S;
+    a.on_log = attempts_on_log;
+    rt_help_engine_signals();
+    (void)pthread_attr_init(&attr);
+    (void)pthread_attr_setstacksize(&attr, NX_RT_THREAD_STACK_BYTES);
+    assert_int_equal(pthread_create(&thread, &attr, run_here, &a), 0);
+    attempts_wait_started(1);
+    nx_rt_group_cancel(g);
+    assert_int_equal(pthread_join(thread, &err), 0);
+    (void)pthread_attr_destroy(&attr);
+    assert_int_equal(*(nx_err *)err, NX_ECANCELED);
+    nx_attempt_done(&a);
+    nx_rt_group_free(g);
+    nx_rt_program_unref(asleep);
+}
+
 /* While all slots are taken: whoever had one has left it. */
 static unsigned n_groups(void)
 {
@@ -415,6 +453,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_group_without_a_thread_guests_come_back_first, attempts_reset),
         cmocka_unit_test_setup(test_group_does_not_fill_the_queue, attempts_reset),
         cmocka_unit_test_setup(test_group_cancel_ends_its_own_attempts_only, attempts_reset),
+        cmocka_unit_test_setup(test_group_cancel_ends_what_runs_on_a_thread_of_ones_own, attempts_reset),
         cmocka_unit_test_setup(test_group_lives_until_its_last_slot_is_left, attempts_reset),
     };
     if (argc > 1 && strcmp(argv[1], NX_RT_CHILD_VERB) == 0) return nx_rt_child_main(argc, argv);
