@@ -99,6 +99,9 @@ nx_err nx_core_answer_find(nx_node *n, const nx_event *e, nx_slice type, nx_slic
 
 /* Time from the end of this attempt (from 1) to the next one. */
 uint64_t nx_core_retry_interval(const nx_fn_config *f, const nx_id *run_id, unsigned attempt);
+/* How long the message of an attempt waits that the machine refused its memory: twice as long each time, up to some seconds. Both from 1; deliveries beyond
+ * the attempts are those that came to nothing. */
+uint64_t nx_core_retry_refused(unsigned attempt, uint64_t delivery);
 /* From status, why and attempt: is_final, next_wall_ns, after, max_attempts. */
 void nx_core_retry_decide(const nx_fn_config *f, uint64_t now_wall_ns, nx_run *rec);
 

@@ -360,9 +360,10 @@ static void on_done(nx_attempt *a)
         return;
     }
     if (o->err != NX_OK) {
-        nx_log(NX_LOG_WARN, "run.not_possible", "run %s of '%s' could not be executed (%s); it is tried again", rec->run_id.s, r->fn->name,
-               o->message[0] ? o->message : nx_err_text(o->err));
-        nx_core_run_later(r, NX_NS_PER_S);
+        uint64_t wait_ns = o->err == NX_ENOMEM ? nx_core_retry_refused(rec->attempt, rec->delivery) : NX_NS_PER_S;
+        nx_log(NX_LOG_WARN, "run.not_possible", "run %s of '%s' could not be executed (%s); it is tried again in %llu s", rec->run_id.s, r->fn->name,
+               o->message[0] ? o->message : nx_err_text(o->err), (unsigned long long)(wait_ns / NX_NS_PER_S));
+        nx_core_run_later(r, wait_ns);
         return;
     }
     nx_outcome_to_run(o, rec);

@@ -43,6 +43,15 @@ uint64_t nx_core_retry_interval(const nx_fn_config *f, const nx_id *run_id, unsi
     return (uint64_t)ns;
 }
 
+#define REFUSED_NS NX_NS_PER_S
+#define REFUSED_DOUBLED_MAX 3u /* 8 s */
+
+uint64_t nx_core_retry_refused(unsigned attempt, uint64_t delivery)
+{
+    uint64_t earlier = delivery > attempt ? delivery - attempt : 0;
+    return REFUSED_NS << (earlier < REFUSED_DOUBLED_MAX ? earlier : REFUSED_DOUBLED_MAX);
+}
+
 void nx_core_retry_decide(const nx_fn_config *f, uint64_t now_wall_ns, nx_run *rec)
 {
     unsigned max = f->retry_max_attempts ? f->retry_max_attempts : 1;

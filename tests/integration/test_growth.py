@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif("NX_SANITIZER" in os.environ, reason="a sanitize
 
 MIB = 1 << 20
 REFUSED = "the machine refused memory: the limit is 512Mi"
-HELD_BACK = rf"could not be executed \({REFUSED}.*it is tried again"
+HELD_BACK = rf"run (\w+) of 'grow' could not be executed \({REFUSED}.*it is tried again in (\d+) s$"
 # A development build looks at the machine only where it was limited from the beginning.
 LIMITED = ("prlimit", f"--data={1 << 36}:")
 
@@ -48,6 +48,10 @@ def test_event_waits_until_the_machine_has_memory(project, guests):
         event = node.publish("grow", "300")
         caller = pool.submit(node.call, "grow", "301", wait=60)
         node.wait_log(HELD_BACK, count=6)
+        waits = {}
+        for line in node.wait_log(HELD_BACK):
+            waits.setdefault(line[1], []).append(int(line[2]))
+        assert len(waits) == 2 and all(seconds == [1, 2, 4, 8][:len(seconds)] for seconds in waits.values()), waits
         assert node.runs(event=event) == [] and not caller.done()
         assert "grow" not in {letter["function"] for letter in node.api_list("dlq")}
         limit_data(node)

@@ -30,6 +30,19 @@ static void test_interval_grows_by_the_factor_up_to_the_longest(void **state)
     assert_int_equal(nx_core_retry_interval(&f, &run, 999), 1);
 }
 
+static void test_refused_attempts_wait_longer_up_to_8_s(void **state)
+{
+    (void)state;
+    static const unsigned s[] = {1, 2, 4, 8, 8, 8};
+    for (unsigned i = 0; i < NX_ARRAY_LEN(s); i++)
+        assert_int_equal(nx_core_retry_refused(1, i + 1) / NX_NS_PER_S, s[i]);
+    /* Attempts that were made do not count; nor does a lane's, which is no delivery of its own. */
+    assert_int_equal(nx_core_retry_refused(5, 5) / NX_NS_PER_S, 1);
+    assert_int_equal(nx_core_retry_refused(5, 7) / NX_NS_PER_S, 4);
+    assert_int_equal(nx_core_retry_refused(5, 1) / NX_NS_PER_S, 1);
+    assert_int_equal(nx_core_retry_refused(1, UINT64_MAX) / NX_NS_PER_S, 8);
+}
+
 static void test_jitter_follows_from_run_and_attempt(void **state)
 {
     (void)state;
@@ -160,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_interval_grows_by_the_factor_up_to_the_longest),
+        cmocka_unit_test(test_refused_attempts_wait_longer_up_to_8_s),
         cmocka_unit_test(test_jitter_follows_from_run_and_attempt),
         cmocka_unit_test(test_decide),
         cmocka_unit_test(test_decide_what_follows_the_last_attempt),
