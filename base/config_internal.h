@@ -120,6 +120,7 @@ typedef struct nx_cfg_row {
     bool is_secret;              /* never shown in a message */
     bool is_project;             /* belongs to the project, not to a node: refused in the user file and as an override */
     bool is_live;                /* of a node's: a running one takes a change at once; all others wait for its next start */
+    bool is_process;             /* of the process: where several namespaces are served by one, the first file's counts */
 } nx_cfg_row;
 
 extern const nx_cfg_row nx_cfg_rows[];

@@ -32,16 +32,29 @@ void nx_config_unref(nx_config *c)
     free(box);
 }
 
+static bool is_same(const nx_cfg_row *row, const nx_config *a, const nx_config *b)
+{
+    const char *x = (const char *)a + row->at, *y = (const char *)b + row->at;
+    return row->width == sizeof(nx_slice) ? nx_slice_eq(*(const nx_slice *)(const void *)x, *(const nx_slice *)(const void *)y)
+                                          : memcmp(x, y, row->width) == 0;
+}
+
 void nx_config_each_restart(const nx_config *a, const nx_config *b, void (*put)(void *self, const char *path), void *self)
 {
     for (unsigned i = 0; i < nx_cfg_n_rows; i++) {
         const nx_cfg_row *row = &nx_cfg_rows[i];
-        const char *x = (const char *)a + row->at, *y = (const char *)b + row->at;
         if (row->is_live || nx_cfg_row_is_function(row) || !nx_cfg_row_is_scalar(row) || row->width == 0)
             continue;
-        bool is_same = row->width == sizeof(nx_slice) ? nx_slice_eq(*(const nx_slice *)(const void *)x, *(const nx_slice *)(const void *)y)
-                                                      : memcmp(x, y, row->width) == 0;
-        if (!is_same)
+        if (!is_same(row, a, b))
+            put(self, row->path);
+    }
+}
+
+void nx_config_each_process(const nx_config *first, const nx_config *c, const nx_config *defaults, void (*put)(void *self, const char *path), void *self)
+{
+    for (unsigned i = 0; i < nx_cfg_n_rows; i++) {
+        const nx_cfg_row *row = &nx_cfg_rows[i];
+        if (row->is_process && !is_same(row, c, defaults) && !is_same(row, c, first))
             put(self, row->path);
     }
 }

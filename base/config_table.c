@@ -43,8 +43,8 @@ const nx_cfg_row nx_cfg_rows[] = {
      .help = "Folder of the private event log, of caches and of the node's lock."},
 
     {"log", NX_CFG_SECTION, .help = "The node's log, which also carries what functions write to stderr."},
-    {"log.level", NX_CFG_ENUM, .def = "info", .choices = log_levels, NODE(log_level), .is_live = true, .help = "Least severe level that is written."},
-    {"log.format", NX_CFG_ENUM, .def = "text", .choices = log_formats, NODE(log_json),
+    {"log.level", NX_CFG_ENUM, .def = "info", .choices = log_levels, NODE(log_level), .is_live = true, .is_process = true, .help = "Least severe level that is written."},
+    {"log.format", NX_CFG_ENUM, .def = "text", .choices = log_formats, NODE(log_json), .is_process = true,
      .help = "`text` is one readable line each, `json` one object per line."},
 
     {"tls", NX_CFG_SECTION, .help = "HTTPS on the event listener. Both keys, or neither."},
@@ -136,14 +136,18 @@ const nx_cfg_row nx_cfg_rows[] = {
     {"secret_key_file", NX_CFG_STRING, &nx_cfg_file, NODE_PATH(secret_key_file), .is_live = true, .example = "/etc/nexus/secret.key",
      .help = "File of the key (32 bytes as base64) that seals secrets in the store; all nodes of a cluster need the same. "
              "Without it, `secret.key` in `data_dir`, made on first use."},
-    {"workers", NX_CFG_INT, .def = "0", .min = "0", .max = "256", .unit = "slots", NODE(workers),
+    {"workers", NX_CFG_INT, .def = "0", .min = "0", .max = "256", .unit = "slots", NODE(workers), .is_process = true,
      .help = "Functions that run at the same time; 0 is one per core."},
-    {"warm_memory", NX_CFG_SIZE, .def = "256Mi", .min = "16Mi", .max = "64Gi", NODE(warm_memory_bytes),
+    {"warm_memory", NX_CFG_SIZE, .def = "256Mi", .min = "16Mi", .max = "64Gi", NODE(warm_memory_bytes), .is_process = true,
      .help = "Memory that compiled modules may hold while nothing of them runs, and half as much idle instances. Those used least recently are given up; "
              "one that is needed again costs about 0.2 ms."},
     {"server_memory", NX_CFG_SIZE, .def = "0", .min = "0", .max = "1Ti", NODE(server_memory_bytes), .example = "1Gi",
      .help = "Memory that the private log server tries to stay below. 0 is 192 MiB and what its functions need, about 96 KiB each; another limit has to "
              "have room for them."},
+
+    {"priority", NX_CFG_SECTION, .help = "What the namespace gets beside others that the same process serves (`nexus serve` with several files)."},
+    {"priority.weight", NX_CFG_INT, .def = "100", .min = "1", .max = "10000", .unit = "parts", NODE(weight), .is_live = true,
+     .help = "The namespace's part of the process's slots while other namespaces of it want them too: twice the weight is twice the time. See [FLOW](FLOW.md)."},
 
     {"functions", NX_CFG_FUNCTIONS, .is_required = true, .is_project = true, .is_live = true,
      .example = "[{name: hello, on: {http: {path: /hello}}, code: hello.wasm}]", .help = "The project's functions."},

@@ -302,7 +302,7 @@ static void stop(dev *d)
     }
     uv_run(&d->loop, d->building ? UV_RUN_NOWAIT : UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
-    nx_cli_host_stop(d->node);
+    nx_cli_host_stop(&d->node, 1);
     while (d->built) {
         built *b = d->built;
         d->built = b->next;
@@ -327,7 +327,7 @@ static int start(dev *d, uint64_t started_ns)
     if (code == NX_CLI_OK)
         code = nx_cli_config_load_or_fail(c, d->file, NX_CONFIG_CHECK_CODE, &cfg);
     if (code == NX_CLI_OK)
-        code = nx_cli_host_start(c, cfg, true, &d->node);
+        code = nx_cli_host_start(c, &cfg, 1, true, &d->node);
     if (code == NX_CLI_OK) {
         d->log_json = cfg->log_json;
         double ready_ms = (double)(nx_clock_ns() - started_ns) / 1e6;
@@ -350,7 +350,7 @@ static int run(nx_cli *c)
     if (code != NX_CLI_OK)
         return code;
     if (uv_loop_init(&d.loop) != 0) {
-        nx_cli_host_stop(d.node);
+        nx_cli_host_stop(&d.node, 1);
         return nx_cli_fail(c, NX_ENOMEM, "cannot make an event loop");
     }
     if (nx_cli_watch_new(&d.loop, reconcile, &d, &d.watch, &e) != NX_OK || nx_cli_signals_new(&d.loop, on_stop, NULL, &d, &d.signals) != NX_OK) {

@@ -1,4 +1,4 @@
-/* cmd_serve.c: nexus serve. */
+/* cmd_serve.c: nexus serve: one namespace, or several in one process. */
 #include "cmds.h"
 #include "host.h"
 #include <stdlib.h>
@@ -6,8 +6,10 @@
 
 typedef struct serve {
     nx_cli *c;
-    const char *file;
-    nx_node *node;
+    unsigned n; /* namespaces: as many as there are files, or one without a file */
+    const char *files[NX_CLI_HOST_MAX];
+    nx_config *cfgs[NX_CLI_HOST_MAX]; /* references: as they run */
+    nx_node *nodes[NX_CLI_HOST_MAX];
     uv_loop_t loop;
 } serve;
 
@@ -16,40 +18,74 @@ static void on_stop(void *self)
     uv_stop(&((serve *)self)->loop);
 }
 
-/* SIGHUP: the settings are read again, whole or not at all. */
-static void on_hangup(void *self)
+/* The settings of a file are read again, whole or not at all. */
+static void reload(serve *s, unsigned i)
 {
-    serve *s = self;
     nx_config *cfg = NULL;
     NX_CLEANUP(nx_buf_done)
     nx_buf text = NX_BUF_INIT(1u << 20);
     nx_error e = NX_ERROR_INIT;
-    nx_err err = nx_cli_config_load(s->c, s->file, NX_CONFIG_NO_FUNCTIONS, &cfg, &text, &e);
+    nx_err err = nx_cli_config_load(s->c, s->files[i], NX_CONFIG_NO_FUNCTIONS, &cfg, &text, &e);
+    if (err == NX_OK && i > 0)
+        err = nx_cli_host_check((nx_config *const[]){s->cfgs[0], cfg}, 2, &e);
+    if (err == NX_OK)
+        err = nx_node_apply(s->nodes[i], cfg, &text, &e);
     if (err == NX_OK) {
-        err = nx_node_apply(s->node, cfg, &text, &e);
+        nx_config_unref(s->cfgs[i]);
+        s->cfgs[i] = cfg;
+    } else {
         nx_config_unref(cfg);
     }
     /* What a search that found nothing left in `e` is no news. */
     const char *otherwise = err == NX_OK ? "nothing changed" : e.msg;
-    nx_log(err == NX_OK ? NX_LOG_INFO : NX_LOG_ERROR, err == NX_OK ? "config.applied" : "config.refused", "%s: %.*s",
-           err == NX_OK ? "settings read again" : "settings not taken, the running ones stay",
+    nx_log(err == NX_OK ? NX_LOG_INFO : NX_LOG_ERROR, err == NX_OK ? "config.applied" : "config.refused", "%s%s%s: %.*s",
+           s->n > 1 ? s->files[i] : "", s->n > 1 ? ": " : "", err == NX_OK ? "settings read again" : "settings not taken, the running ones stay",
            NX_SLICE_FMT(text.n ? nx_slice_trim(nx_buf_view(&text)) : nx_slice_cstr(otherwise)));
+}
+
+/* SIGHUP */
+static void on_hangup(void *self)
+{
+    serve *s = self;
+    for (unsigned i = 0; i < s->n; i++)
+        reload(s, i);
+}
+
+static void done(serve *s)
+{
+    for (unsigned i = 0; i < s->n; i++)
+        nx_config_unref(s->cfgs[i]);
+}
+
+static int start(serve *s)
+{
+    nx_cli *c = s->c;
+    unsigned n = nx_cli_flag_count(c, "config");
+    if (n > NX_CLI_HOST_MAX)
+        return nx_cli_fail_usage(c, "flag --config: a process serves at most %d namespaces; start another one for the others", NX_CLI_HOST_MAX);
+    for (s->n = 0; s->n < (n ? n : 1);) {
+        s->files[s->n] = nx_cli_flag_at(c, "config", s->n);
+        int code = nx_cli_config_load_or_fail(c, s->files[s->n], NX_CONFIG_NO_FUNCTIONS, &s->cfgs[s->n]);
+        if (code != NX_CLI_OK)
+            return code;
+        s->n++;
+        nx_error e = NX_ERROR_INIT;
+        if (nx_cli_host_check(s->cfgs, s->n, &e) != NX_OK)
+            return nx_cli_fail_error(c, &e);
+    }
+    return nx_cli_host_start(c, s->cfgs, s->n, false, s->nodes);
 }
 
 static int run(nx_cli *c)
 {
-    serve s = {.c = c, .file = nx_cli_flag_text(c, "config")};
-    nx_config *cfg = NULL;
+    serve s = {.c = c};
     nx_cli_signals *signals = NULL;
-    int code = nx_cli_config_load_or_fail(c, s.file, NX_CONFIG_NO_FUNCTIONS, &cfg);
+    int code = start(&s);
     if (code != NX_CLI_OK)
-        return code;
-    code = nx_cli_host_start(c, cfg, false, &s.node);
-    nx_config_unref(cfg);
-    if (code != NX_CLI_OK)
-        return code;
-    if (uv_loop_init(&s.loop) != 0 || nx_cli_signals_new(&s.loop, on_stop, s.file ? on_hangup : NULL, &s, &signals) != NX_OK) {
-        nx_cli_host_stop(s.node);
+        return done(&s), code;
+    if (uv_loop_init(&s.loop) != 0 || nx_cli_signals_new(&s.loop, on_stop, s.files[0] ? on_hangup : NULL, &s, &signals) != NX_OK) {
+        nx_cli_host_stop(s.nodes, s.n);
+        done(&s);
         return nx_cli_fail(c, NX_ENOMEM, "cannot make an event loop");
     }
     uv_run(&s.loop, UV_RUN_DEFAULT);
@@ -57,17 +93,19 @@ static int run(nx_cli *c)
     nx_cli_signals_free(signals);
     uv_run(&s.loop, UV_RUN_DEFAULT);
     uv_loop_close(&s.loop);
-    nx_cli_host_stop(s.node);
+    nx_cli_host_stop(s.nodes, s.n);
+    done(&s);
     return NX_CLI_OK;
 }
 
 static const nx_cli_flag flags[] = {
-    {.name = "config", .letter = 'c', .value = "FILE", .kind = NX_CLI_FILE, .help = "Settings in the form of nexus.yaml; its functions are not run."},
+    {.name = "config", .letter = 'c', .value = "FILE", .kind = NX_CLI_FILE, .is_many = true, .help = "Settings in the form of nexus.yaml; its functions are not run. Given several times: a namespace each."},
     NX_CLI_SETTING_FLAGS,
     {0},
 };
 static const nx_cli_example examples[] = {
     {"nexus serve --config /etc/nexus/node.yaml", "a node of a deployment; functions come by `nexus deploy`"},
+    {"nexus serve --config shop.yaml --config lab.yaml", "two namespaces in one process, which share its cores by `priority.weight`"},
     {"nexus serve --listen 0.0.0.0:8080 --data-dir /var/lib/nexus", "settings by flags"},
     {0},
 };
@@ -77,7 +115,8 @@ const nx_cli_command nx_cli_cmd_serve = {
     .summary = "Run a node for deployed functions",
     .text = "Unlike dev, it runs what was deployed to it and nothing else. SIGTERM stops it after requests in flight are answered\n"
             "and runs are recorded; SIGHUP reads the file again. Settings: flags, then NEXUS_… variables, then the file, then\n"
-            "~/.config/nexus/config.yaml.",
+            "~/.config/nexus/config.yaml. With several files each is a namespace with listeners, data_dir and log of its own; `workers`,\n"
+            "`warm_memory` and `log` belong to the process, and the first file's count.",
     .flags = flags,
     .examples = examples,
     .run = run,

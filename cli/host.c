@@ -1,30 +1,48 @@
-/* host.c: starting and stopping a node in this process, and its signals. */
+/* host.c: starting and stopping the nodes of this process, and its signals. */
 #include "host.h"
 #include "nx/audit.h"
 #include "nx/replay.h"
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <uv.h>
 
-int nx_cli_host_start(const nx_cli *c, nx_config *cfg, bool is_dev, nx_node **ret)
+static int start_one(const nx_cli *c, nx_config *cfg, nx_node_options *o, nx_node **ret)
 {
     nx_error e = NX_ERROR_INIT;
-    nx_node_options o = {.is_dev = is_dev, .version = nx_cli_version};
+    nx_cli_progress *p = nx_cli_progress_begin(c, "starting the node");
+    e.code = nx_node_start(o, cfg, ret, &e);
+    nx_cli_progress_end(p);
+    if (e.code == NX_OK)
+        return NX_CLI_OK;
+    if (o->is_shared)
+        nx_error_prefix(&e, "%.*s", NX_SLICE_FMT(cfg->path));
+    int code = nx_cli_fail_error(c, &e);
+    if (e.code == NX_EEXIST && !c->json)
+        fputs(o->is_shared ? "another program has that address; write another one into the file, or port 0 for a free one\n"
+                           : "another program has that address; --listen and --admin take another one, and port 0 a free one\n",
+              stderr);
+    return code;
+}
+
+int nx_cli_host_start(const nx_cli *c, nx_config *const *cfgs, unsigned n, bool is_dev, nx_node **ret)
+{
+    nx_node_options o = {.is_dev = is_dev, .version = nx_cli_version, .is_shared = n > 1};
     o.extra_routes = nx_cli_host_routes(&o.n_extra_routes);
     o.job_kinds = nx_replay_job_kinds;
     o.n_job_kinds = nx_replay_n_job_kinds;
     o.part = &nx_audit_part;
     /* A client that goes away while it is answered must not end the node. */
     signal(SIGPIPE, SIG_IGN);
-    nx_cli_progress *p = nx_cli_progress_begin(c, "starting the node");
-    e.code = nx_node_start(&o, cfg, ret, &e);
-    nx_cli_progress_end(p);
-    if (e.code == NX_OK)
-        return NX_CLI_OK;
-    int code = nx_cli_fail_error(c, &e);
-    if (e.code == NX_EEXIST && !c->json)
-        fputs("another program has that address; --listen and --admin take another one, and port 0 a free one\n", stderr);
+    int code = NX_CLI_OK;
+    unsigned started = 0;
+    for (; started < n && code == NX_CLI_OK; started += code == NX_CLI_OK) {
+        o.beside = started ? ret[0] : NULL;
+        code = start_one(c, cfgs[started], &o, &ret[started]);
+    }
+    if (code != NX_CLI_OK && started)
+        nx_cli_host_stop(ret, started);
     return code;
 }
 
@@ -34,13 +52,89 @@ static void end_at_once(int signal_number)
     _exit(nx_err_exit_code(NX_ECANCELED));
 }
 
-void nx_cli_host_stop(nx_node *node)
+static void *stop_main(void *node)
 {
+    nx_node_stop(node);
+    return NULL;
+}
+
+void nx_cli_host_stop(nx_node *const *nodes, unsigned n)
+{
+    pthread_t threads[NX_CLI_HOST_MAX];
+    bool has_thread[NX_CLI_HOST_MAX] = {0};
     struct sigaction act = {.sa_handler = end_at_once};
     sigemptyset(&act.sa_mask);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
-    nx_node_stop(node);
+    for (unsigned i = 1; i < n; i++)
+        has_thread[i] = pthread_create(&threads[i], NULL, stop_main, nodes[i]) == 0;
+    if (n)
+        nx_node_drain(nodes[0]);
+    for (unsigned i = 1; i < n; i++) {
+        if (has_thread[i])
+            pthread_join(threads[i], NULL);
+        else
+            nx_node_stop(nodes[i]);
+    }
+    if (n)
+        nx_node_stop(nodes[0]); /* the others use its runtime */
+}
+
+/* ---- several namespaces ------------------------------------------------------------------------------------------ */
+
+static bool is_free_port(nx_slice address) { return nx_slice_ends(address, NX_SLICE(":0")); }
+
+/* What two namespaces of one process may not share. */
+static nx_err check_pair(const nx_config *a, const nx_config *b, nx_error *reterr)
+{
+    const struct {
+        const char *key, *other;
+        nx_slice mine, others;
+    } pairs[] = {
+        {"namespace", "namespace", b->ns, a->ns},
+        {"data_dir", "data_dir", b->data_dir, a->data_dir},
+        {"listen", "listen", b->listen, a->listen},
+        {"listen", "admin", b->listen, a->admin},
+        {"admin", "listen", b->admin, a->listen},
+        {"admin", "admin", b->admin, a->admin},
+    };
+    for (unsigned i = 0; i < NX_ARRAY_LEN(pairs); i++) {
+        if (!nx_slice_eq(pairs[i].mine, pairs[i].others) || (i >= 2 && is_free_port(pairs[i].mine)))
+            continue;
+        return nx_error_set(reterr, NX_EINVAL,
+                            "%.*s: %s: %.*s is the %s of %.*s already; each namespace of a process has its own: write it into both files, and "
+                            "not into a flag or a NEXUS_… variable, which all of them get",
+                            NX_SLICE_FMT(b->path), pairs[i].key, NX_SLICE_FMT(pairs[i].mine), pairs[i].other, NX_SLICE_FMT(a->path));
+    }
+    return NX_OK;
+}
+
+static void put_key(void *self, const char *path)
+{
+    nx_buf *keys = self;
+    nx_buf_printf(keys, "%s%s", keys->n ? ", " : "", path);
+}
+
+nx_err nx_cli_host_check(nx_config *const *cfgs, unsigned n, nx_error *reterr)
+{
+    NX_CLEANUP(nx_buf_done)
+    nx_buf keys = NX_BUF_INIT(4096);
+    const nx_config *first = cfgs[0], *last = cfgs[n - 1];
+    for (unsigned i = 0; i + 1 < n; i++) {
+        nx_err err = check_pair(cfgs[i], last, reterr);
+        if (err != NX_OK)
+            return err;
+    }
+    nx_config *defaults = NULL;
+    nx_err err = nx_config_default(NULL, &defaults, reterr);
+    if (err != NX_OK)
+        return err;
+    nx_config_each_process(first, last, defaults, put_key, &keys);
+    nx_config_unref(defaults);
+    if (!keys.n)
+        return NX_OK;
+    return nx_error_set(reterr, NX_EINVAL, "%.*s: %.*s: belongs to the process, and %.*s, the first file, says otherwise; leave it out here, or set it there",
+                        NX_SLICE_FMT(last->path), NX_SLICE_FMT(nx_buf_view(&keys)), NX_SLICE_FMT(first->path));
 }
 
 /* ---- signals ---------------------------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* host.h: a node inside this process: what `nexus dev` and `nexus serve` share. */
+/* host.h: nodes inside this process: what `nexus dev` and `nexus serve` share. */
 #ifndef NX_CLI_HOST_H
 #define NX_CLI_HOST_H
 #include "cli.h"
@@ -6,10 +6,14 @@
 
 struct uv_loop_s;
 
-/* BLOCKING. Starts the node with the routes that this layer adds; prints on failure and returns the exit code. */
-int nx_cli_host_start(const nx_cli *c, nx_config *cfg, bool is_dev, nx_node **ret);
-/* BLOCKING. Drains and stops; a signal that comes meanwhile ends the process at once. */
-void nx_cli_host_stop(nx_node *node);
+#define NX_CLI_HOST_MAX 64 /* nodes of one process, each of them a namespace */
+
+/* BLOCKING. Starts a node for each configuration, with the routes that this layer adds: all or none. Prints on failure and returns the exit code. */
+int nx_cli_host_start(const nx_cli *c, nx_config *const *cfgs, unsigned n, bool is_dev, nx_node **ret);
+/* BLOCKING. Drains all at the same time, and stops; a signal that comes meanwhile ends the process at once. */
+void nx_cli_host_stop(nx_node *const *nodes, unsigned n);
+/* NX_EINVAL: two of them can't be nodes of one process, or the last one sets what is the process's otherwise than the first: which, and what to do. */
+nx_err nx_cli_host_check(nx_config *const *cfgs, unsigned n, nx_error *reterr);
 
 typedef struct nx_cli_signals nx_cli_signals;
 /* SIGINT, SIGTERM call stop() on the loop; SIGHUP calls hangup(), or stop() where that is NULL. */

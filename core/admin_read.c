@@ -288,6 +288,8 @@ nx_err nx_core_admin_logs(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error
     nx_err err = nx_core_admin_limit(req, 200, &limit, reterr);
     nx_slice level = nx_gw_req_query(req, "level"), follow = nx_gw_req_query(req, "follow");
     nx_obs_log_filter f = {.function = nx_gw_req_query(req, "function"), .trace = nx_gw_req_query(req, "trace"), .event_id = nx_gw_req_query(req, "event")};
+    if (n->opt.is_shared)
+        f.ns = nx_slice_cstr(n->ns_name);
     if (err == NX_OK && level.n && nx_log_level_parse(level, &f.min_level) != NX_OK)
         err = nx_error_set(reterr, NX_EINVAL, "level: \"%.*s\" is none of debug, info, warn, error", NX_SLICE_FMT(level));
     if (err != NX_OK)

@@ -328,13 +328,14 @@ struct nx_node {
     _Atomic uint64_t cron_due_ns;   /* when the schedules' timers are looked at again */
     _Atomic uint64_t reload_due_ns; /* when the tick posts it; 0: not at all */
     pthread_t tick_thread;
-    bool has_tick;
+    bool has_tick, is_drained;
     pthread_mutex_t tick_mu;
     pthread_cond_t tick_cv;
     bool tick_stop;
     char start_state[512];  /* what start is busy with, for /readyz; under tick_mu */
     uint64_t start_said_ns; /* when a line said so; nx-tick */
     char url[128], admin_url[128];
+    char ns_name[NX_NAMESPACE_BYTES + 1];
     char data_dir[3500]; /* the one that is locked; cfg may name another by now */
     uint64_t started_ns;
     nx_metric *m_ingested, *m_refused, *m_publish, *m_running, *m_waiting;

@@ -1,5 +1,5 @@
-/* node.c: life cycle of a node. Start: log, admin listener (so that /healthz answers at once), event log, runtime, functions, gateway.
- * Stop is the way back: no new requests, requests in flight answered, runs finished, connections closed, threads joined. */
+/* node.c: a node starts, and takes settings. Start: log, admin listener (so that /healthz answers at once), event log, runtime, functions, gateway.
+ * A node that stands beside another one of its process has all of that itself, but for the lines' way to stderr and the runtime. */
 #include "core_internal.h"
 #include "job_internal.h"
 #include "keys.h"
@@ -15,10 +15,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-#define DRAIN_MS 8000u
-#define RUNS_DRAIN_MS 8000u
-#define CANCEL_MS 3000u
 
 static const char *cstr(nx_slice s, char *buf, size_t size) { return s.n && nx_slice_to_cstr(s, buf, size) == NX_OK ? buf : NULL; }
 
@@ -192,9 +188,15 @@ static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
     snprintf(cache, sizeof cache, "%s/cache", dir);
     nx_core_start_state(n, "starting the runtime");
     nx_rt_options ro = {.cache_dir = cache, .slots = n->cfg->workers, .warm_bytes = n->cfg->warm_memory_bytes, .metrics = n->metrics};
-    nx_err err = nx_rt_new(&ro, &n->rt, reterr);
+    nx_err err = NX_OK;
+    if (n->opt.beside)
+        n->rt = n->opt.beside->rt;
+    else
+        err = nx_rt_new(&ro, &n->rt, reterr);
     if (err == NX_OK && nx_rt_group_new(n->rt, &n->group) != NX_OK)
         err = nx_error_set(reterr, NX_ENOMEM, "shares of functions");
+    if (err == NX_OK)
+        nx_rt_group_set(n->group, n->cfg->weight);
     if (err == NX_OK)
         err = nx_core_dispatch_new(n, &n->dispatch, reterr);
     if (err == NX_OK && nx_core_batches_new(&n->batches) != NX_OK)
@@ -266,13 +268,22 @@ static nx_err write_node_json(nx_node *n, const char *dir, nx_error *reterr)
 
 static nx_err start_log(nx_node *n, nx_error *reterr)
 {
+    if (n->opt.beside) {
+        n->log = n->opt.beside->log;
+        return NX_OK;
+    }
     nx_obs_log_options o = {.fd = STDERR_FILENO, .is_json = n->cfg->log_json};
     nx_err err = nx_obs_log_start(&o, &n->log, reterr);
     if (err != NX_OK)
         return err;
     nx_log_set_level(n->cfg->log_level);
     nx_log_set_sink(nx_obs_log_sink(n->log));
-    err = nx_metrics_new(0, &n->metrics);
+    return NX_OK;
+}
+
+static nx_err start_metrics(nx_node *n)
+{
+    nx_err err = nx_metrics_new(0, &n->metrics);
     if (err != NX_OK)
         return err;
     n->m_ingested = nx_obs_counter(n->metrics, "nexus_events_ingested_total", "Events stored for callers.", 0, NULL);
@@ -302,6 +313,8 @@ static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
     nx_err err = start_data_dir(n, dir, reterr);
     if (err == NX_OK)
         err = start_log(n, reterr);
+    if (err == NX_OK)
+        err = start_metrics(n);
     if (err == NX_OK)
         err = nx_core_waiters_new(&n->waiters, reterr);
     if (err == NX_OK && !(n->unheards = nx_core_unheards_new(n)))
@@ -352,6 +365,7 @@ nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx
     nx_node *n = calloc(1, sizeof *n);
     if (!n)
         return nx_error_set(reterr, NX_ENOMEM, "node");
+    snprintf(n->ns_name, sizeof n->ns_name, "%.*s", NX_SLICE_FMT(cfg->ns));
     if (nx_slice_to_cstr(cfg->data_dir, n->data_dir, sizeof n->data_dir) != NX_OK) {
         free(n);
         return nx_error_set(reterr, NX_EINVAL, "data_dir: the path is too long");
@@ -405,7 +419,9 @@ nx_err nx_node_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *
     if (err == NX_OK) {
         if (ret_changes)
             nx_config_each_restart(n->cfg, cfg, put_restart, ret_changes);
-        nx_log_set_level(cfg->log_level);
+        if (!n->opt.beside)
+            nx_log_set_level(cfg->log_level);
+        nx_rt_group_set(n->group, cfg->weight);
         nx_config *old = n->cfg;
         nx_config_ref(cfg);
         n->cfg = cfg;
@@ -417,96 +433,6 @@ nx_err nx_node_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *
     if (err == NX_OK)
         nx_core_secrets_remind(n);
     return err;
-}
-
-/* ---- stop ------------------------------------------------------------------------------------------------------------------------------- */
-
-static void wait_for_runs(nx_node *n, uint64_t ms)
-{
-    uint64_t until = nx_clock_ns() + ms * NX_NS_PER_MS;
-    while (n->dispatch && nx_core_dispatch_running(n->dispatch) && nx_clock_ns() < until) {
-        struct timespec t = {0, 5 * (long)NX_NS_PER_MS};
-        nanosleep(&t, NULL);
-    }
-}
-
-void nx_node_stop(nx_node *n)
-{
-    if (!n)
-        return;
-    char path[sizeof n->data_dir + 16];
-    nx_job_board_stop(n->board);
-    if (n->gw) { /* requests in flight are answered while the functions still run */
-        nx_gw_drain(n->gw, DRAIN_MS);
-        atomic_store(&n->is_draining, true);
-        nx_core_waiters_fail_all(n->waiters);
-        nx_gw_stop(n->gw);
-    }
-    atomic_store(&n->is_draining, true);
-    if (n->ns)
-        nx_core_registry_clear(n);
-    nx_core_batches_close(n);
-    /* What does not end in time is interrupted; its events are delivered again, here or elsewhere. */
-    wait_for_runs(n, RUNS_DRAIN_MS);
-    nx_core_again_close(n->dispatch);
-    if (n->group)
-        nx_rt_group_cancel(n->group);
-    if (nx_core_part(n))
-        n->opt.part->stop(nx_core_part(n));
-    nx_core_outbound_cancel(n->outbound);
-    if (n->admin) /* now: it waits for its handlers, and a replay in one of them may run for minutes */
-        nx_gw_admin_stop(n->admin, 2000);
-    nx_job_board_free(n->board); /* its work was interrupted, and nobody asks for it any more */
-    wait_for_runs(n, CANCEL_MS);
-    nx_core_jobs_stop(n->jobs);
-    wait_for_runs(n, CANCEL_MS);
-    nx_core_keys_stop(n->keys);
-    nx_rt_group_free(n->group);
-    nx_rt_free(n->rt);
-    nx_core_outbound_free(n->outbound);
-    nx_fab_ns_close(n->ns);
-    nx_fab_close(n->fab);
-    nx_fab_server_stop(n->server);
-    nx_gw_free(n->gw);
-    nx_gw_admin_free(n->admin);
-    free(n->admin_routes);
-    if (n->has_tick) {
-        pthread_mutex_lock(&n->tick_mu);
-        n->tick_stop = true;
-        pthread_cond_signal(&n->tick_cv);
-        pthread_mutex_unlock(&n->tick_mu);
-        pthread_join(n->tick_thread, NULL);
-    }
-    nx_core_jobs_free(n->jobs);
-    nx_core_dispatch_free(n->dispatch);
-    nx_core_batches_free(n->batches);
-    nx_core_keys_free(n->keys);
-    if (nx_core_part(n))
-        n->opt.part->free(nx_core_part(n));
-    nx_core_pauses_free(n->pauses);
-    nx_core_changed_free(n->changed);
-    nx_core_secrets_free(n->secrets);
-    nx_core_dlq_free(n->dlq);
-    nx_core_unheards_free(n->unheards);
-    nx_core_waiters_free(n->waiters);
-    nx_core_journal_close(n->journal);
-    snprintf(path, sizeof path, "%s/node.json", n->data_dir);
-    if (n->admin_url[0])
-        unlink(path);
-    if (n->log) {
-        nx_log_set_sink((nx_log_sink){0});
-        nx_obs_log_stop(n->log);
-        nx_obs_log_free(n->log);
-    }
-    nx_metrics_free(n->metrics);
-    if (n->lock_fd >= 0)
-        close(n->lock_fd);
-    pthread_cond_destroy(&n->tick_cv);
-    pthread_mutex_destroy(&n->tick_mu);
-    pthread_mutex_destroy(&n->apply_mu);
-    pthread_rwlock_destroy(&n->snap_mu);
-    nx_config_unref(n->cfg);
-    free(n);
 }
 
 const char *nx_node_url(const nx_node *n) { return n->url; }

@@ -86,6 +86,16 @@ void nx_rt_group_cancel(nx_rt_group *g)
     nx_rt_slots_tick(g->rt, nx_clock_ns()); /* what is paused by its CPU limit ends too */
 }
 
+void nx_rt_group_wait(nx_rt_group *g)
+{
+    nx_rt_workers *w = &g->rt->workers;
+    (void)pthread_mutex_lock(&w->mu);
+    g->is_awaited = true;
+    while (g->begun || g->turn.queued) (void)pthread_cond_wait(&w->nap, &w->mu);
+    g->is_awaited = false;
+    (void)pthread_mutex_unlock(&w->mu);
+}
+
 /* ---- its place among the groups */
 
 void nx_rt_group_place_locked(nx_rt_group *g)
@@ -132,5 +142,6 @@ void nx_rt_group_end_locked(nx_rt_group *g)
     w->begun--;
     w->thread_limit = w->max_threads; /* where the system gave no more of them, it is asked again */
     nx_rt_groups_release_locked(w);
+    if (g->is_awaited && !g->begun) (void)pthread_cond_broadcast(&w->nap);
     nx_rt_group_free_if_unused_locked(g);
 }

@@ -243,6 +243,7 @@ struct nx_rt_group {
     nx_rt_share common; /* of attempts that name none */
     atomic_bool is_canceled;
     bool is_let_go;  /* nobody makes shares of it any more */
+    bool is_awaited; /* nx_rt_group_wait() */
     unsigned begun;  /* attempts that have a thread */
     unsigned paused; /* of them, guests that gave their slot up for others, or for their CPU limit */
     bool is_held;    /* does not begin attempts */

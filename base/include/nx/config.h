@@ -138,6 +138,7 @@ typedef struct nx_config {
     nx_slice secret_key_file;                        /* resolved; empty: data_dir/secret.key */
     nx_slice audit;                                  /* replay.audit: "1%" of live runs are repeated in idle time; nx_config_share_ppm() */
     unsigned workers;                                /* running slots; 0: one per core */
+    unsigned weight;                                 /* priority.weight: the namespace's part of the slots, beside others of the process */
     uint64_t warm_memory_bytes, server_memory_bytes; /* server_memory_bytes 0: by the consumers of its store */
     nx_fn_config *functions;
     unsigned n_functions;
@@ -208,6 +209,9 @@ nx_err nx_config_issues_text(const nx_config_issues *all, nx_buf *out);
 nx_err nx_config_issues_json(const nx_config_issues *all, nx_buf *out);
 /* Calls put() with each setting of the node that differs and that a running node does not take ("http.max_body"); functions are no such. */
 void nx_config_each_restart(const nx_config *a, const nx_config *b, void (*put)(void *self, const char *path), void *self);
+/* Of several files of one process the first one's count for what belongs to the process ("workers"): calls put() with each such setting that `c` sets to
+ * something else than `first` does. What has its default there (`defaults`: nx_config_default()) was not set. */
+void nx_config_each_process(const nx_config *first, const nx_config *c, const nx_config *defaults, void (*put)(void *self, const char *path), void *self);
 const nx_fn_config *nx_config_function(const nx_config *c, nx_slice name);
 nx_grants nx_fn_config_grants(const nx_fn_config *f); /* lent by f */
 

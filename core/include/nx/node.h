@@ -1,6 +1,6 @@
 /* nx/node.h: the node: registry of functions, dispatcher, life cycle. `nexus dev` and `nexus serve` are this.
  * Ownership: nx_node holds a reference of the configuration it runs.
- * Threads:   start, apply, stop from one thread (nx-main).
+ * Threads:   start, apply from one thread (nx-main), drain and stop from any.
  * Errors:    apply is whole or not at all: on failure the running configuration stays. */
 #ifndef NX_NODE_H
 #define NX_NODE_H
@@ -29,6 +29,9 @@ typedef struct nx_node_options {
     const struct nx_job_kind *const *job_kinds; /* what jobs of layers above this node works on (nx/job.h) */
     unsigned n_job_kinds;
     const nx_node_part *part; /* may be NULL */
+    /* The first node of this process, whose log lines and runtime this one uses. It is stopped later. NULL: it has its own. */
+    nx_node *beside;
+    bool is_shared; /* the process serves further namespaces: the admin API tells the log lines of this one alone */
 } nx_node_options;
 
 /* The admin routes of this layer, with what they take and answer; for documents that are made of them. */
@@ -37,8 +40,11 @@ const struct nx_gw_admin_route *nx_core_admin_routes(unsigned *ret_n);
 nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr);
 /* BLOCKING: loads changed programs, swaps functions and routes. ret_changes: lines such as "function 'a': code changed". */
 nx_err nx_node_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr);
-/* BLOCKING: stop accepting, drain (bounded), close, join, free. NULL allowed. */
+/* BLOCKING: stop accepting, drain (bounded), close, join, free. NULL allowed. Nodes of one process may be stopped at the same time, each on a thread of its
+ * own, but for the first: that one is drained meanwhile, and stopped when the others are. */
 void nx_node_stop(nx_node *n);
+/* BLOCKING, any thread: the first half of it. Requests in flight are answered, runs have ended, and no more begin. */
+void nx_node_drain(nx_node *n);
 const char *nx_node_url(const nx_node *n); /* "http://127.0.0.1:8080" */
 const char *nx_node_admin_url(const nx_node *n);
 #endif

@@ -20,7 +20,7 @@ const nx_id *nx_core_node_id(const nx_node *n);
 nx_metrics *nx_core_metrics(nx_node *n);
 void *nx_core_part(nx_node *n);         /* what nx_node_options.part started; NULL: none, or not yet */
 uint32_t nx_core_audit_ppm(nx_node *n); /* replay.audit, in millionths */
-bool nx_core_is_idle(nx_node *n);       /* nothing runs, nothing is queued, no event is in hand */
+bool nx_core_is_idle(nx_node *n);       /* nothing runs or is queued in this process, no event is in hand */
 
 /* BLOCKING: the program of an artifact: from memory, the cache, or the log's artifacts. A reference. NX_ENOENT: the artifact is gone. */
 nx_err nx_core_program_get(nx_node *n, const nx_sha256 *artifact, uint64_t memory_bytes, nx_rt_program **ret, nx_error *reterr);

@@ -70,6 +70,8 @@ void nx_rt_group_set(nx_rt_group *g, unsigned weight); /* 100 is usual; 0 stands
 nx_rt_share *nx_rt_group_share(nx_rt_group *g);
 /* As nx_rt_cancel(), of the group's attempts only. */
 void nx_rt_group_cancel(nx_rt_group *g);
+/* BLOCKING: until no worker has any of its attempts, nor is in their done(). What it has left has to be ending: nx_rt_group_cancel(). */
+void nx_rt_group_wait(nx_rt_group *g);
 void nx_rt_group_depth(nx_rt_group *g, unsigned *ret_queued, unsigned *ret_running); /* of its attempts; see nx_rt_depth() */
 
 /* Reference-counted; whoever submits holds a reference until done(). The group outlives those who use its shares. */

@@ -108,7 +108,7 @@ class Ledger:
                 self.finals[key] = (headers["nx-run-id"], status)
 
 
-def check_nothing_lost(node, load, function="load", deadline=90, allowed=("ok",)):
+def check_nothing_lost(node, load, function="load", deadline=90, allowed=("ok",), namespace="default"):
     """Every 202 is in the log, and every event in the log ends with exactly one final run. The Ledger, for more questions."""
     url = nats.private_url(node.project.data_dir)
 
@@ -122,7 +122,7 @@ def check_nothing_lost(node, load, function="load", deadline=90, allowed=("ok",)
     wait_until(settled, "all events to be handled", deadline, every=0.1, on_failure=node.log)
 
     def complete():
-        ledger = Ledger(url)
+        ledger = Ledger(url, namespace)
         lost = set(load.accepted) - set(ledger.events)
         assert not lost, f"{len(lost)} of {load.count} accepted events are not in the log: {sorted(lost)[:5]}"
         return ledger if all((e, function) in ledger.finals for e in load.accepted) else None

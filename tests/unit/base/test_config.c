@@ -134,6 +134,24 @@ static void test_config_changes_that_wait_for_a_restart_are_named(void **state)
     parsed_done(&b);
 }
 
+static void test_config_settings_of_the_process_are_the_first_files(void **state)
+{
+    (void)state;
+    NX_CLEANUP(nx_buf_done)
+    nx_buf out = NX_BUF_INIT(4096);
+    parsed none = parse_good("version: v1\n" ONE_FUNCTION, 0), first = parse_good("version: v1\nworkers: 2\nwarm_memory: 64Mi\n" ONE_FUNCTION, 0),
+           second = parse_good("version: v1\nworkers: 3\nwarm_memory: 64Mi\nlog: {format: json}\npriority: {weight: 300}\nhop_limit: 3\n" ONE_FUNCTION, 0);
+    assert_int_equal(none.config->weight, 100);
+    assert_int_equal(second.config->weight, 300);
+    nx_config_each_process(first.config, none.config, none.config, put_path, &out);
+    assert_int_equal(out.n, 0);
+    nx_config_each_process(first.config, second.config, none.config, put_path, &out);
+    assert_string_equal(nx_buf_cstr(&out), "log.format workers ");
+    parsed_done(&none);
+    parsed_done(&first);
+    parsed_done(&second);
+}
+
 static void test_config_every_node_key(void **state)
 {
     (void)state;
@@ -465,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_config_mission_sample),
         cmocka_unit_test(test_config_defaults),
         cmocka_unit_test(test_config_changes_that_wait_for_a_restart_are_named),
+        cmocka_unit_test(test_config_settings_of_the_process_are_the_first_files),
         cmocka_unit_test(test_config_every_node_key),
         cmocka_unit_test(test_config_every_function_key),
         cmocka_unit_test(test_config_secrets_say_where_values_are),

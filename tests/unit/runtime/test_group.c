@@ -192,7 +192,9 @@ static void test_group_long_guests_give_their_slots_to_others(void **state)
     (void)pthread_mutex_unlock(&rt->workers.mu);
     assert_true(begun <= 1 + rt->workers.paused_max); /* it goes on with them before it begins others */
     nx_rt_group_cancel(noisy);
-    attempts_wait_ended(FUNCTIONS + QUIET);
+    nx_rt_group_wait(noisy); /* all of its done() have returned */
+    for (unsigned i = 0; i < FUNCTIONS; i++) assert_int_not_equal(attempts_place(&a[i]), UINT32_MAX);
+    nx_rt_group_wait(quiet); /* nothing to wait for */
     assert_canceled(a, FUNCTIONS);
     attempts_finish(q, QUIET);
     for (unsigned i = 0; i < FUNCTIONS; i++) nx_rt_share_unref(s[i]);

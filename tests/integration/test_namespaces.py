@@ -1,0 +1,170 @@
+"""Several namespaces in one process (docs/FLOW.md): nothing of one is seen in another, they share the slots by weight, and end and come back together."""
+
+import re
+import signal
+import socket
+import threading
+
+import pytest
+from nexus.load import Load, check_nothing_lost
+from nexus.namespaces import Namespaces
+from nexus.node import nexus
+from nexus.wait import wait_until
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory, guests):
+    process = Namespaces(tmp_path_factory.mktemp("namespaces") / "pair", shop={"workers": 2, "priority": {"weight": 300}}, lab={})
+    with process:
+        process.deploy({"busy": guests.rust("busy.rs"),
+                        "count": (guests.rust("effects.rs"), {"key_value_stores": "default", "respond": "sync"}),
+                        "says": guests.rust("logging.rs")})
+        yield process
+
+
+@pytest.fixture
+def pair(process):
+    return process.views
+
+
+def test_they_are_one_process_with_a_node_each(pair):
+    shop, lab = pair
+    assert shop.info["pid"] == lab.info["pid"] == shop.process.pid
+    assert len({shop.info["node"], lab.info["node"], shop.url, lab.url, shop.admin_url, lab.admin_url}) == 6
+    assert [view.api("node").json()["namespace"] for view in pair] == ["shop", "lab"]
+    assert [view.client.get(f"{view.admin_url}/healthz").status_code for view in pair] == [200, 200]
+    # The slots are the process's; the first one's metrics tell of them.
+    told = [view.client.get(f"{view.admin_url}/metrics").text for view in pair]
+    assert "nexus_worker_running" in told[0] and "nexus_worker_running" not in told[1]
+    assert all("nexus_events_ingested_total" in text for text in told)
+
+
+def test_events_runs_stores_and_secrets_do_not_mix(pair):
+    shop, lab = pair
+    assert [shop.call("count", "count visits").text.strip() for _ in range(3)] == ["1", "2", "3"]
+    assert lab.call("count", "count visits").text.strip() == "1"
+    event_id = shop.publish("says", "hello")
+    assert shop.run_of(event_id)["namespace"] == "shop"
+    assert lab.client.get(f"{lab.admin_url}/api/v1/runs", params={"event": event_id}).status_code == 404
+    assert event_id not in {e["event_id"] for e in lab.api_list("events")}
+    assert lab.nexus("replay", event_id, check=False).returncode != 0
+    assert [v["verdict"] for v in shop.replay(event_id)] == ["identical"]
+    shop.nexus("secrets", "set", "KEY", stdin="value")
+    assert [[s["name"] for s in view.api_list("secrets")] for view in pair] == [["KEY"], []]
+
+
+def test_logs_show_lines_of_their_namespace_alone(pair):
+    for view in pair:
+        event_id = view.publish("says", "hello")
+        view.run_of(event_id)
+        wait_until(lambda: any(line.get("event_id") == event_id for line in view.api_list("logs", limit=1000)), "the run's lines", on_failure=view.log)
+    for view in pair:
+        lines = view.api_list("logs", limit=1000)
+        assert {line.get("namespace") for line in lines} == {view.name}
+        assert view.nexus("logs", "--json").stdout.count(f'"namespace":"{view.name}"') > 0
+
+
+def test_slots_are_divided_by_weight(pair):
+    """Both want all of them: three runs of the one for each of the other."""
+    shop, lab = pair
+    for _ in range(80):
+        for view in (lab, shop):
+            view.publish("busy", "60")
+    before = [view.waiting("busy") for view in pair]
+    wait_until(lambda: before[0] - shop.waiting("busy") >= 36, "runs of the namespace that weighs more", 120)
+    done = [n - view.waiting("busy") for n, view in zip(before, pair)]
+    assert before[0] > 45 and lab.waiting("busy") > 10, f"they were through too soon, this shows nothing: {before} {done}"
+    assert 1.7 < done[0] / max(done[1], 1) < 6, done
+    for view in pair:
+        wait_until(lambda: view.waiting("busy") == 0, "the end of the backlog", 120)
+
+
+def test_a_backlog_of_one_does_not_stand_before_another(pair):
+    shop, lab = pair
+    for _ in range(60):
+        shop.publish("busy", "100")
+    for _ in range(10):
+        assert lab.call("busy", "0").status_code == 200
+    assert shop.waiting("busy") > 10, "it was through before the quiet one: this shows nothing"
+    wait_until(lambda: shop.waiting("busy") == 0, "the end of the backlog", 120)
+
+
+def test_hangup_reads_each_file_whole_or_not_at_all(pair):
+    shop, lab = pair
+    shop.write(priority={"weight": 200}, ingest={"strict": True})
+    lab.write(priority={"weight": 0})
+    shop.process.send_signal(signal.SIGHUP)
+    shop.wait_log(r"shop\.yaml: settings read again")
+    lab.wait_log(r"lab\.yaml: settings not taken.*priority\.weight")
+    wait_until(lambda: shop.post("nobody-takes-it", "x").status_code == 404, "the setting to hold")
+    assert lab.post("nobody-takes-it", "x").status_code == 202
+    lab.write(log={"level": "debug"})
+    shop.process.send_signal(signal.SIGHUP)
+    lab.wait_log(r"lab\.yaml: settings not taken.*log\.level: belongs to the process")
+    for view in pair:
+        view.write()
+    shop.process.send_signal(signal.SIGHUP)
+    lab.wait_log(r"lab\.yaml: settings read again")
+
+
+def test_a_stop_answers_callers_of_all_and_a_kill_loses_nothing(tmp_path, guests):
+    process = Namespaces(tmp_path / "both", shop={"workers": 2}, lab={})
+    with process as views:
+        process.deploy({"busy": guests.rust("busy.rs"), "load": guests.wat("answer.wat", TEXT="one", LENGTH=3)})
+        answers = {}
+
+        def ask(view):
+            answers[view.name] = view.call("busy", "1500").status_code
+
+        callers = [threading.Thread(target=ask, args=(view,)) for view in views]
+        for caller in callers:
+            caller.start()
+        for view in views:
+            wait_until(lambda: view.waiting("busy") == 1, "the caller's event")
+        process.stop()
+        for caller in callers:
+            caller.join()
+        assert answers == {"shop": 200, "lab": 200}
+        process.start()
+        loads = [Load(lambda view=view: view.url, threads=2) for view in views]
+        for load in loads:
+            load.start()
+        wait_until(lambda: all(len(load.accepted) > 200 for load in loads), "events of both", 60)
+        process.kill()
+        for load in loads:
+            load.stop()
+        process.start()
+        for view, load in zip(views, loads):
+            check_nothing_lost(view, load, namespace=view.name)
+
+
+@pytest.mark.parametrize("lab, words, said", [
+    ({"namespace": "shop"}, [], r"lab.yaml: namespace: shop is the namespace of .*shop.yaml already"),
+    ({"data_dir": "{shop}"}, [], "lab.yaml: data_dir: "),
+    ({"listen": "127.0.0.1:18080"}, [], "lab.yaml: listen: 127.0.0.1:18080 is the listen of "),
+    ({"admin": "127.0.0.1:18080"}, [], "lab.yaml: admin: 127.0.0.1:18080 is the listen of "),
+    ({}, ["--listen", "127.0.0.1:18090"], "lab.yaml: listen: 127.0.0.1:18090 is the listen of "),
+    ({}, ["--set", "namespace=one"], "lab.yaml: namespace: one is the namespace of "),
+    ({"workers": 7, "log": {"format": "json"}}, [], "lab.yaml: log.format, workers: belongs to the process"),
+])
+def test_what_they_can_not_share_is_refused_before_anything_starts(tmp_path, lab, words, said):
+    shop_dir = tmp_path / "pair" / "shop" / ".nexus"
+    lab = {k: str(shop_dir) if v == "{shop}" else v for k, v in lab.items()}
+    process = Namespaces(tmp_path / "pair", shop={"listen": "127.0.0.1:18080", "workers": 2}, lab=lab)
+    files = [word for view in process.views for word in ("--config", view.node_file)]
+    result = nexus("serve", *files, *words, check=False)
+    assert result.returncode == 2, (result.returncode, result.stderr)
+    assert re.search(said, result.stderr), result.stderr
+    assert not shop_dir.exists(), "it had begun"
+
+
+def test_what_can_not_start_stops_the_others(tmp_path):
+    """The second one's address is taken: the first one ends, with its server."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = Namespaces(tmp_path / "pair", shop={}, lab={"admin": f"127.0.0.1:{taken.getsockname()[1]}"})
+        files = [word for view in process.views for word in ("--config", view.node_file)]
+        result = nexus("serve", *files, check=False)
+    assert result.returncode != 0 and "lab.yaml" in result.stderr, result.stderr
+    assert not (process.views[0].project.data_dir / "node.json").exists()
