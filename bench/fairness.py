@@ -1,5 +1,5 @@
 """What one noisy function does to a quiet one: latency of the quiet one's requests alone, beside the noisy one, beside one of another namespace
-(another node on the same cores), and on a node without fair sharing (docs/FLOW.md). Writes a picture and a table of the figures.
+(another node on the same cores, or another one of the same process, which shares the slots by weight), and on a node without fair sharing (docs/FLOW.md). Writes a picture and a table of the figures.
 
 Usage: fairness.py NEXUS [--without NEXUS] [--requests N] [--noise-ms MS] [--svg FILE] [--markdown FILE]
 --without: another build of the node, from before fair sharing (any one before the change "runtime: slots go to functions in turn").
@@ -69,6 +69,34 @@ def node_of(nexus, folder, built, namespace="default"):
     return Node(nexus, folder, CONFIG, NEXUS_NAMESPACE=namespace)
 
 
+class Other:
+    """A further namespace of a node's process: where it is found."""
+
+    def __init__(self, info):
+        urls = json.loads(info.read_text())
+        self.url, self.admin = urls["listen_url"], urls["admin_url"]
+
+
+def process_of(nexus, folder, built, weight):
+    """The node of `default`, with that weight, and `other` of the same process, at 100; both have the functions."""
+    folder.mkdir()
+    for name in ("quiet.wasm", "noisy.wasm"):
+        (folder / name).write_bytes((built / name).read_bytes())
+    (folder / "nexus.yaml").write_text(CONFIG)
+    (folder / "default.yaml").write_text(f"version: v1\nlog: {{level: warn}}\npriority: {{weight: {weight}}}\n")
+    (folder / "other.yaml").write_text("version: v1\nnamespace: other\ndata_dir: ./other\n")
+    node = Node(nexus, folder, None, command=("serve", "--config", "default.yaml", "--config", "other.yaml"))
+    info = folder / "other" / "node.json"
+    wait_until(info.exists, 30, "node.json of the second namespace")
+    other = Other(info)
+    wait_until(lambda: request(other.admin + "/readyz")[0] == 200, 30, "ready")
+    for one in (node, other):
+        done = subprocess.run([nexus, "deploy", "--no-build", "--admin-url", one.admin], cwd=folder, capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            raise SystemExit("fairness: nexus deploy: " + done.stdout + done.stderr)
+    return node, other
+
+
 class Noise:
     """Keeps a backlog of events for the noisy function: as many as it takes for all slots, and hundreds that wait."""
 
@@ -128,14 +156,20 @@ def measure(node, n, interval_s):
     return took
 
 
-def case(name, nexus, folder, built, args, noisy_namespace=None):
-    """Noise comes from a function of that namespace: the quiet one's own, or another one, which is another node's."""
-    nodes = {"default": node_of(nexus, folder, built)}
-    if noisy_namespace and noisy_namespace not in nodes:
+def case(name, nexus, folder, built, args, noisy_namespace=None, weight=None):
+    """Noise comes from a function of that namespace: the quiet one's own, or another one, which is another node's; with `weight`, of the same process, where
+    the quiet one's weighs so much to the other's 100."""
+    others = {}
+    if weight:
+        node, others[noisy_namespace] = process_of(nexus, folder, built, weight)
+        nodes = {"default": node}
+    else:
+        nodes = {"default": node_of(nexus, folder, built)}
+    if noisy_namespace and noisy_namespace not in {**nodes, **others}:
         nodes[noisy_namespace] = node_of(nexus, folder.with_name(folder.name + "-" + noisy_namespace), built, noisy_namespace)
     try:
         measure(nodes["default"], 200, 0)  # warm
-        noise = Noise(nodes[noisy_namespace], args.backlog) if noisy_namespace else None
+        noise = Noise({**nodes, **others}[noisy_namespace], args.backlog) if noisy_namespace else None
         took = measure(nodes["default"], args.requests, 0.005)
         if noise:
             noise.stop()
@@ -152,7 +186,7 @@ def case(name, nexus, folder, built, args, noisy_namespace=None):
 
 def svg(rows, note):
     """Bars on a logarithmic scale, with the figures beside them."""
-    left, width, bar, gap = 290, 320, 16, 46
+    left, width, bar, gap = 350, 270, 16, 46
     low, high = 0.1, 10 ** math.ceil(math.log10(max(r["p99"] for r in rows) * 1.01))
 
     def x(ms):
@@ -201,7 +235,9 @@ def main():
         build(nexus, built, args.noise_ms)
         rows = [case("alone", nexus, temp / "alone", built, args),
                 case("beside a noisy one", nexus, temp / "fair", built, args, "default"),
-                case("beside one of another namespace", nexus, temp / "tenants", built, args, "other")]
+                case("beside one of another namespace", nexus, temp / "tenants", built, args, "other"),
+                case("beside one of another namespace of the same process", nexus, temp / "process", built, args, "other", 100),
+                case("the same, with four times its weight", nexus, temp / "weighty", built, args, "other", 400)]
         if args.without:
             rows.append(case("the same namespace, without fair sharing", str(pathlib.Path(args.without).resolve()), temp / "unfair", built, args, "default"))
     note = (f"{rows[0]['n']} requests, at most 200 a second, one connection; noise: {args.backlog} events waiting, {args.noise_ms:g} ms of CPU each; "
