@@ -15,7 +15,7 @@
 #define UNUSED_WARM_SLOTS_MIN 4u /* each keeps up to SMALL_KEEP_BYTES resident */
 
 #if defined(NX_SANITIZER)
-#define POOL_SLOTS_DEFAULT 48u
+#define POOL_SLOTS_DEFAULT 60u
 #else
 #define POOL_SLOTS_DEFAULT 256u
 #endif

@@ -1,7 +1,7 @@
 /* group.c: shares that are weighed together against those of other groups: the functions of a namespace. Slots are shared out between groups first, by
  * the groups' weights, and what a group gets then between its shares, by theirs; so it gets no more by having more functions.
  * Nor does one take what all of them need: of the threads that guests hold outside of slots (they sleep, wait for a call's answer, or are paused), and of
- * the queue, it may have four fifths of what is free. A group that has more threads than that does not begin attempts (it is held) until some are given back; nor does one
+ * the queue, it may have four fifths of what is free, and of that a share (share.c). A group that has more threads than that does not begin attempts (it is held) until some are given back; nor does one
  * that has more guests paused than it may for its own sake, where it can resume one of them. */
 #include <stdlib.h>
 
@@ -108,9 +108,9 @@ void nx_rt_group_place_locked(nx_rt_group *g)
 bool nx_rt_group_hold_locked(nx_rt_group *g)
 {
     nx_rt_workers *w = &g->rt->workers;
-    unsigned outside = w->begun - w->running, spare = w->max_threads - w->slots, mine = g->begun - g->turn.running;
+    unsigned mine = g->begun - g->turn.running;
     bool is_full = g->paused > w->paused_max && g->shares.heaps[NX_RT_RESUME].n; /* it has guests to go on with */
-    if (!is_full && !nx_rt_is_too_much(mine, outside < spare ? spare - outside : 0)) return false;
+    if (!is_full && !nx_rt_is_too_much(mine, nx_rt_spare_left(w))) return false;
     g->is_held = true;
     g->next_held = w->held;
     w->held = g;
@@ -118,9 +118,9 @@ bool nx_rt_group_hold_locked(nx_rt_group *g)
     return true;
 }
 
-/* They are looked at again when it is their turn. */
-void nx_rt_groups_release_locked(nx_rt_workers *w)
+void nx_rt_held_release_locked(nx_rt_workers *w)
 {
+    nx_rt_shares_release_locked(w);
     while (w->held) {
         nx_rt_group *g = w->held;
         w->held = g->next_held;
@@ -141,7 +141,7 @@ void nx_rt_group_end_locked(nx_rt_group *g)
     g->begun--;
     w->begun--;
     w->thread_limit = w->max_threads; /* where the system gave no more of them, it is asked again */
-    nx_rt_groups_release_locked(w);
+    nx_rt_held_release_locked(w);
     if (g->is_awaited && !g->begun) (void)pthread_cond_broadcast(&w->nap);
     nx_rt_group_free_if_unused_locked(g);
 }

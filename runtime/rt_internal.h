@@ -231,8 +231,10 @@ struct nx_rt_share {
     unsigned cpu_milli;                  /* 0: no limit */
     int64_t budget_ns;                   /* of CPU time, now; below 0 it has overdrawn */
     uint64_t refilled_ns;
+    unsigned begun;    /* attempts that have a thread */
     bool is_throttled; /* nothing of it enters a slot */
-    nx_rt_share *next_throttled;
+    bool is_held;      /* does not begin attempts */
+    nx_rt_share *next_throttled, *next_held;
 };
 
 /* ---- group.c: see there. */
@@ -258,7 +260,7 @@ typedef struct nx_rt_workers {
     atomic_bool is_canceled;
     nx_rt_line groups;
     nx_rt_group own, *held; /* own: of attempts that belong to no other */
-    nx_rt_share *throttled;
+    nx_rt_share *throttled, *held_shares;
     uint64_t asked_ns; /* when slots were asked for */
     unsigned queued, queue_max;
     unsigned slots, running;  /* in a slot */
@@ -294,14 +296,20 @@ void nx_rt_pause_if_due(nx_rt_exec *x);
 /* ---- group.c */
 nx_err nx_rt_group_init(nx_rt_group *g, nx_rt *r); /* a zeroed one; in no line yet. NX_ENOMEM: nx_rt_group_done() is allowed */
 void nx_rt_group_done(nx_rt_group *g);
-void nx_rt_group_place_locked(nx_rt_group *g); /* after what its shares want has changed */
-bool nx_rt_group_hold_locked(nx_rt_group *g);  /* true: it has too many threads to begin anything, and is out of the line now */
-void nx_rt_groups_release_locked(nx_rt_workers *w);
-void nx_rt_group_begin_locked(nx_rt_group *g); /* an attempt has a thread */
-void nx_rt_group_end_locked(nx_rt_group *g);   /* it was given back; g may be gone then */
+void nx_rt_group_place_locked(nx_rt_group *g);    /* after what its shares want has changed */
+bool nx_rt_group_hold_locked(nx_rt_group *g);     /* true: it has too many threads to begin anything, and is out of the line now */
+void nx_rt_held_release_locked(nx_rt_workers *w); /* groups and shares: they are looked at again when it is their turn */
+void nx_rt_group_begin_locked(nx_rt_group *g);    /* an attempt has a thread */
+void nx_rt_group_end_locked(nx_rt_group *g);      /* it was given back; g may be gone then */
 void nx_rt_group_free_if_unused_locked(nx_rt_group *g);
 
 /* Who has `mine` of something may not take more of the `left` that is free: four fifths of that, with what he has, are the most. */
+/* Threads for guests outside of slots that nobody holds. */
+static inline unsigned nx_rt_spare_left(const nx_rt_workers *w)
+{
+    unsigned outside = w->begun - w->running, spare = w->max_threads - w->slots;
+    return outside < spare ? spare - outside : 0;
+}
 static inline bool nx_rt_is_too_much(unsigned mine, unsigned left) { return mine > 1 && mine > 4 * left; }
 
 /* ---- share.c */
@@ -317,6 +325,7 @@ void nx_rt_share_enter_locked(nx_rt_workers *w, nx_rt_share *s);         /* one 
 bool nx_rt_share_goes_before(const nx_rt_share *a, const nx_rt_share *b, uint64_t by_ns);
 void nx_rt_share_charge_locked(nx_rt_share *s, uint64_t slot_ns, uint64_t cpu_ns, uint64_t now_ns);
 void nx_rt_share_leave_locked(nx_rt_share *s, uint64_t slot_ns, uint64_t cpu_ns, uint64_t now_ns); /* s may be gone then */
+void nx_rt_shares_release_locked(nx_rt_workers *w);                                                /* see nx_rt_held_release_locked() */
 bool nx_rt_shares_tick_locked(nx_rt *r, uint64_t now_ns);                                          /* ends pauses of CPU limits; true: of some */
 
 /* ---- metrics.c */

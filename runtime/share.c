@@ -13,7 +13,7 @@
 /* After anything about a share has changed: is it in the lines that it should be in, and where? */
 static void place(nx_rt_share *s)
 {
-    nx_rt_line_place(&s->group->shares, &s->turn, NX_RT_BEGIN, s->head && !s->is_throttled);
+    nx_rt_line_place(&s->group->shares, &s->turn, NX_RT_BEGIN, s->head && !s->is_throttled && !s->is_held);
     nx_rt_line_place(&s->group->shares, &s->turn, NX_RT_RESUME, s->waiting && !s->is_throttled);
     nx_rt_group_place_locked(s->group);
 }
@@ -52,7 +52,7 @@ static void throttle(nx_rt *r, nx_rt_share *s)
     w->throttled = s;
     nx_rt_epoch_enter(&r->epoch); /* its ticks end the pause */
     place(s);
-    nx_rt_groups_release_locked(w); /* its group may have no other guest to go on with now */
+    nx_rt_held_release_locked(w); /* its group may have no other guest to go on with now */
 }
 
 bool nx_rt_shares_tick_locked(nx_rt *r, uint64_t now_ns)
@@ -90,12 +90,15 @@ static void waiting(nx_rt_share *s, int by)
     s->group->turn.waiting += (unsigned)by;
 }
 
+/* Of what its group, which has `mine`, may still take of what is `left`, a share may have four fifths: others of its group find some. */
+static unsigned left_of_group(unsigned left, unsigned mine) { return 4 * left > mine ? (4 * left - mine) / 5 : 0; }
+
 /* However long the backlog of one share is, others of its group find room; and those of other groups, however many backlogs it has. */
 static bool has_room(const nx_rt_workers *w, const nx_rt_share *s)
 {
     unsigned left = w->queue_max - w->queued, mine = s->group->turn.queued;
     if (!left || nx_rt_is_too_much(mine, left)) return false;
-    return !nx_rt_is_too_much(s->turn.queued, 4 * left > mine ? (4 * left - mine) / 5 : 0); /* of as much as its group may still take */
+    return !nx_rt_is_too_much(s->turn.queued, left_of_group(left, mine));
 }
 
 nx_err nx_rt_share_push_locked(nx_rt_workers *w, nx_attempt *a)
@@ -149,11 +152,33 @@ bool nx_rt_share_goes_before(const nx_rt_share *a, const nx_rt_share *b, uint64_
     return ta->vtime + by_ns < tb->vtime;
 }
 
+/* True: it has too many threads outside of slots to begin anything, and is out of the line now. */
+static bool hold(nx_rt_workers *w, nx_rt_share *s)
+{
+    const nx_rt_group *g = s->group;
+    if (!nx_rt_is_too_much(s->begun - s->turn.running, left_of_group(nx_rt_spare_left(w), g->begun - g->turn.running))) return false;
+    s->is_held = true;
+    s->next_held = w->held_shares;
+    w->held_shares = s;
+    place(s);
+    return true;
+}
+
+void nx_rt_shares_release_locked(nx_rt_workers *w)
+{
+    while (w->held_shares) {
+        nx_rt_share *s = w->held_shares;
+        w->held_shares = s->next_held;
+        s->is_held = false;
+        place(s);
+    }
+}
+
 /* A guest that has begun has its thread; an attempt to begin needs one. */
 nx_rt_share *nx_rt_share_next_locked(nx_rt_workers *w)
 {
     nx_rt_share *begun = first(w, NX_RT_RESUME), *fresh = w->begun < w->thread_limit ? first(w, NX_RT_BEGIN) : NULL;
-    while (fresh && nx_rt_group_hold_locked(fresh->group)) fresh = first(w, NX_RT_BEGIN);
+    while (fresh && (nx_rt_group_hold_locked(fresh->group) || hold(w, fresh))) fresh = first(w, NX_RT_BEGIN);
     return fresh && (!begun || nx_rt_share_goes_before(fresh, begun, 0)) ? fresh : begun;
 }
 
@@ -164,7 +189,7 @@ nx_rt_exec *nx_rt_share_resume_locked(nx_rt_workers *w, nx_rt_share *s)
     if (!s->waiting) s->waiting_tail = &s->waiting;
     waiting(s, -1);
     nx_rt_share_enter_locked(w, s);
-    nx_rt_groups_release_locked(w); /* fewer are outside of slots */
+    nx_rt_held_release_locked(w); /* fewer are outside of slots */
     return x;
 }
 
@@ -174,6 +199,7 @@ nx_attempt *nx_rt_share_pop_locked(nx_rt_workers *w, nx_rt_share *s)
     s->head = (nx_attempt *)a->mail.next;
     if (!s->head) s->tail = &s->head;
     queued(w, s, -1);
+    s->begun++;
     nx_rt_group_begin_locked(s->group);
     nx_rt_share_enter_locked(w, s);
     return a;
@@ -238,6 +264,7 @@ static void free_if_unused_locked(nx_rt_share *s)
     nx_rt_group *g = s->group;
     nx_rt_share **at = &g->rt->workers.throttled;
     if (s->refs || s->turn.running) return;
+    if (s->is_held) nx_rt_shares_release_locked(&g->rt->workers);
     if (s->is_throttled) {
         while (*at != s) at = &(*at)->next_throttled;
         *at = s->next_throttled;

@@ -12,7 +12,7 @@
 #include "nx/sched.h"
 #include "rt_internal.h"
 
-#define SPARE_DEFAULT 40u /* of which one group may have 32 (group.c) */
+#define SPARE_DEFAULT 50u /* of which one share may have 32, and one group 40 (group.c) */
 #define QUEUE_DEFAULT 4096u
 #define SCRATCHES_KEPT 64u
 
@@ -117,7 +117,8 @@ static void *worker_main(void *self)
         a->done(a);
         uint64_t now_ns = nx_clock_ns();
         (void)pthread_mutex_lock(&w->mu);
-        nx_rt_slot_leave_locked(&x, now_ns);
+        x.share->begun--;
+        nx_rt_slot_leave_locked(&x, now_ns); /* x.share may be gone then */
         nx_rt_group_end_locked(g);
     }
     (void)pthread_mutex_unlock(&w->mu);

@@ -25,9 +25,9 @@ struct nx_metrics;
 typedef struct nx_rt_options {
     const char *cache_dir;      /* made with mode 0700; compiled code by digest and engine fingerprint */
     unsigned slots;             /* running at the same time; 0: one per core */
-    unsigned spare_threads;     /* for host calls that wait; 0: 40, of which a group may have 32 */
+    unsigned spare_threads;     /* for host calls that wait; 0: 50, of which a group may have 40, a share 32 */
     unsigned queue_max;         /* submitted and not running; 0: 4096 */
-    unsigned pool_slots;        /* instances of the small class; 0: 256 (sanitizer builds: 48) */
+    unsigned pool_slots;        /* instances of the small class; 0: 256 (sanitizer builds: 60) */
     uint64_t warm_bytes;        /* that mapped modules may hold, and half as much idle instances; 0: 256 MiB */
     const char *child_program;  /* executable whose nx_rt_child_main() compiles; NULL: /proc/self/exe */
     struct nx_metrics *metrics; /* may be NULL */
