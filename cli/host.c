@@ -4,18 +4,53 @@
 #include "nx/replay.h"
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <uv.h>
+
+/* A signal came while some nodes ran and others had not started. */
+static atomic_bool is_ended, is_hung_up;
+
+static void end_at_once(int signal_number)
+{
+    (void)signal_number;
+    _exit(nx_err_exit_code(NX_ECANCELED));
+}
+
+static void on_early_signal(int number)
+{
+    if (number == SIGHUP)
+        atomic_store(&is_hung_up, true);
+    else if (atomic_exchange(&is_ended, true))
+        end_at_once(number);
+}
+
+static void handle(int number, void (*handler)(int))
+{
+    struct sigaction act = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    sigemptyset(&act.sa_mask);
+    sigaction(number, &act, NULL);
+}
+
+/* From the first node on there is something to drain, however long the others wait for their servers. */
+static void handle_early_signals(void)
+{
+    handle(SIGINT, on_early_signal);
+    handle(SIGTERM, on_early_signal);
+    handle(SIGHUP, on_early_signal);
+}
 
 static int start_one(const nx_cli *c, nx_config *cfg, nx_node_options *o, nx_node **ret)
 {
     nx_error e = NX_ERROR_INIT;
     nx_cli_progress *p = nx_cli_progress_begin(c, "starting the node");
-    e.code = nx_node_start(o, cfg, ret, &e);
+    e.code = atomic_load(&is_ended) ? NX_ECANCELED : nx_node_start(o, cfg, ret, &e);
     nx_cli_progress_end(p);
     if (e.code == NX_OK)
         return NX_CLI_OK;
+    if (atomic_load(&is_ended))
+        return nx_cli_fail(c, NX_ECANCELED, "%.*s: stopped before it was ready", NX_SLICE_FMT(cfg->path));
     if (o->is_shared)
         nx_error_prefix(&e, "%.*s", NX_SLICE_FMT(cfg->path));
     int code = nx_cli_fail_error(c, &e);
@@ -28,7 +63,7 @@ static int start_one(const nx_cli *c, nx_config *cfg, nx_node_options *o, nx_nod
 
 int nx_cli_host_start(const nx_cli *c, nx_config *const *cfgs, unsigned n, bool is_dev, nx_node **ret)
 {
-    nx_node_options o = {.is_dev = is_dev, .version = nx_cli_version, .is_shared = n > 1};
+    nx_node_options o = {.is_dev = is_dev, .version = nx_cli_version, .is_shared = n > 1, .is_ended = &is_ended};
     o.extra_routes = nx_cli_host_routes(&o.n_extra_routes);
     o.job_kinds = nx_replay_job_kinds;
     o.n_job_kinds = nx_replay_n_job_kinds;
@@ -39,17 +74,13 @@ int nx_cli_host_start(const nx_cli *c, nx_config *const *cfgs, unsigned n, bool 
     unsigned started = 0;
     for (; started < n && code == NX_CLI_OK; started += code == NX_CLI_OK) {
         o.beside = started ? ret[0] : NULL;
+        if (started == 1)
+            handle_early_signals();
         code = start_one(c, cfgs[started], &o, &ret[started]);
     }
     if (code != NX_CLI_OK && started)
         nx_cli_host_stop(ret, started);
     return code;
-}
-
-static void end_at_once(int signal_number)
-{
-    (void)signal_number;
-    _exit(nx_err_exit_code(NX_ECANCELED));
 }
 
 static void *stop_main(void *node)
@@ -62,10 +93,9 @@ void nx_cli_host_stop(nx_node *const *nodes, unsigned n)
 {
     pthread_t threads[NX_CLI_HOST_MAX];
     bool has_thread[NX_CLI_HOST_MAX] = {0};
-    struct sigaction act = {.sa_handler = end_at_once};
-    sigemptyset(&act.sa_mask);
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
+    handle(SIGINT, end_at_once);
+    handle(SIGTERM, end_at_once);
+    handle(SIGHUP, SIG_IGN);
     for (unsigned i = 1; i < n; i++)
         has_thread[i] = pthread_create(&threads[i], NULL, stop_main, nodes[i]) == 0;
     if (n)
@@ -172,6 +202,10 @@ nx_err nx_cli_signals_new(struct uv_loop_s *loop, void (*stop)(void *self), void
         s->open_handles++;
         uv_signal_start(&s->handles[i], on_signal, numbers[i]);
     }
+    if (atomic_load(&is_hung_up) && hangup) /* what came before is not lost */
+        hangup(self);
+    if (atomic_load(&is_ended))
+        stop(self);
     *ret = s;
     return NX_OK;
 }

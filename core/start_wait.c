@@ -38,7 +38,7 @@ static bool may_pass(const nx_node *n, nx_err err)
 bool nx_core_waits(nx_node *n, nx_err err, const nx_error *why)
 {
     char text[sizeof n->start_state];
-    if (!may_pass(n, err))
+    if (!may_pass(n, err) || (n->opt.is_ended && atomic_load(n->opt.is_ended)))
         return false;
     snprintf(text, sizeof text, "waiting for the NATS servers: %.400s", why->msg);
     nx_core_start_state(n, text);

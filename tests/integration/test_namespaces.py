@@ -3,13 +3,15 @@
 import re
 import signal
 import socket
+import subprocess
 import threading
 
 import pytest
 from nexus.load import Load, check_nothing_lost
 from nexus.namespaces import Namespaces
-from nexus.node import nexus
-from nexus.wait import wait_until
+from nexus.node import STOP_DEADLINE_S, environment, nexus
+from nexus.paths import NEXUS
+from nexus.wait import SLOW, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +170,28 @@ def test_what_can_not_start_stops_the_others(tmp_path):
         result = nexus("serve", *files, check=False)
     assert result.returncode != 0 and "lab.yaml" in result.stderr, result.stderr
     assert not (process.views[0].project.data_dir / "node.json").exists()
+
+
+def test_a_stop_while_one_waits_for_its_servers_drains_the_others(tmp_path):
+    with socket.socket() as a, socket.socket() as b:  # bound, and nobody listens: refused
+        ports = []
+        for s in (a, b):
+            s.bind(("127.0.0.1", 0))
+            ports.append(s.getsockname()[1])
+        process = Namespaces(tmp_path / "pair", shop={}, lab={"nats": {"url": ",".join(f"nats://127.0.0.1:{p}" for p in ports)}})
+        shop, _ = process.views
+        files = [word for view in process.views for word in ("--config", str(view.node_file))]
+        with shop.log_file.open("ab") as log:
+            process.process = shop.process = subprocess.Popen([str(NEXUS), "serve", *files], cwd=process.folder, env=environment(), stdout=log, stderr=log)
+        try:
+            shop._log_begin = 0
+            shop.wait_ready()
+            shop.wait_log(r"not ready for .*waiting for the NATS servers", 30)
+            shop.process.send_signal(signal.SIGHUP)
+            assert shop.client.get(f"{shop.admin_url}/readyz").status_code == 200, "a reload is no reason to end"
+            shop.process.send_signal(signal.SIGTERM)
+            assert shop.process.wait(STOP_DEADLINE_S * SLOW) > 0, shop.log()
+        finally:
+            process.kill()
+    assert "lab.yaml: stopped before it was ready" in shop.log()
+    assert not (shop.project.data_dir / "node.json").exists(), "it was not drained"

@@ -6,6 +6,7 @@
 #define NX_NODE_H
 #include "nx/config.h"
 #include "nx/run.h"
+#include <stdatomic.h>
 
 struct nx_gw_admin_route;
 struct nx_job_kind;
@@ -22,6 +23,7 @@ typedef struct nx_node_part {
 } nx_node_part;
 
 typedef struct nx_node_options {
+    const atomic_bool *is_ended;                  /* NULL, or a signal sets it: a start that waits for servers is given up */
     bool is_dev;                                  /* functions of the project file run beside the registry's */
     const char *version;                          /* of the program */
     const struct nx_gw_admin_route *extra_routes; /* further admin routes, of layers above; `self` is the node. May be NULL */
