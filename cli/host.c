@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -114,6 +115,15 @@ void nx_cli_host_stop(nx_node *const *nodes, unsigned n)
 
 static bool is_free_port(nx_slice address) { return nx_slice_ends(address, NX_SLICE(":0")); }
 
+/* Written otherwise, as through a symbolic link, but one and the same. */
+static bool is_same_dir(nx_slice a, nx_slice b)
+{
+    char path[4096];
+    struct stat sa, sb;
+    return nx_slice_to_cstr(a, path, sizeof path) == NX_OK && stat(path, &sa) == 0 && nx_slice_to_cstr(b, path, sizeof path) == NX_OK &&
+           stat(path, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
 /* What two namespaces of one process may not share. */
 static nx_err check_pair(const nx_config *a, const nx_config *b, nx_error *reterr)
 {
@@ -129,7 +139,8 @@ static nx_err check_pair(const nx_config *a, const nx_config *b, nx_error *reter
         {"admin", "admin", b->admin, a->admin},
     };
     for (unsigned i = 0; i < NX_ARRAY_LEN(pairs); i++) {
-        if (!nx_slice_eq(pairs[i].mine, pairs[i].others) || (i >= 2 && is_free_port(pairs[i].mine)))
+        bool is_same = nx_slice_eq(pairs[i].mine, pairs[i].others) || (i == 1 && is_same_dir(pairs[i].mine, pairs[i].others));
+        if (!is_same || (i >= 2 && is_free_port(pairs[i].mine)))
             continue;
         return nx_error_set(reterr, NX_EINVAL,
                             "%.*s: %s: %.*s is the %s of %.*s already; each namespace of a process has its own: write it into both files, and "

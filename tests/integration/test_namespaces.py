@@ -160,6 +160,16 @@ def test_what_they_can_not_share_is_refused_before_anything_starts(tmp_path, lab
     assert not shop_dir.exists(), "it had begun"
 
 
+def test_a_data_dir_by_another_name_is_refused_before_anything_starts(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    process = Namespaces(tmp_path / "pair", shop={"data_dir": str(tmp_path / "real")}, lab={"data_dir": str(tmp_path / "link")})
+    files = [word for view in process.views for word in ("--config", view.node_file)]
+    result = nexus("serve", *files, check=False)
+    assert result.returncode == 2 and "lab.yaml: data_dir: " in result.stderr, result.stderr
+    assert not list((tmp_path / "real").iterdir()), "it had begun"
+
+
 def test_what_can_not_start_stops_the_others(tmp_path):
     """The second one's address is taken: the first one ends, with its server."""
     with socket.socket() as taken:
