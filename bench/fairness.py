@@ -180,22 +180,21 @@ def measure(node, n, interval_s):
 def case(name, nexus, folder, built, args, noisy_namespace=None, weight=None):
     """Noise comes from a function of that namespace: the quiet one's own, or another one, which is another node's; with `weight`, of the same process, where
     the quiet one's weighs so much to the other's 100."""
-    others = {}
-    if weight:
-        node, others[noisy_namespace] = process_of(nexus, folder, built, weight)
-        nodes = {"default": node}
-    else:
-        nodes = {"default": node_of(nexus, folder, built)}
-    if noisy_namespace and noisy_namespace not in {**nodes, **others}:
-        nodes[noisy_namespace] = node_of(nexus, folder.with_name(folder.name + "-" + noisy_namespace), built, noisy_namespace)
+    quiet, noisy = process_of(nexus, folder, built, weight) if weight else (node_of(nexus, folder, built), None)
+    nodes = [quiet]
+    if noisy_namespace == "default":
+        noisy = quiet
+    elif noisy_namespace and not weight:
+        noisy = node_of(nexus, folder.with_name(folder.name + "-" + noisy_namespace), built, noisy_namespace)
+        nodes.append(noisy)
     try:
-        measure(nodes["default"], 200, 0)  # warm
-        noise = Noise({**nodes, **others}[noisy_namespace], args.backlog) if noisy_namespace else None
-        took = measure(nodes["default"], args.requests, 0.005)
+        measure(quiet, 200, 0)  # warm
+        noise = Noise(noisy, args.backlog) if noisy else None
+        took = measure(quiet, args.requests, 0.005)
         if noise:
             noise.stop()
     finally:
-        for node in nodes.values():
+        for node in nodes:
             node.process.kill()  # what is left of the backlog is of no use to anybody
             node.process.wait()
             node.log.close()

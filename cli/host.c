@@ -99,27 +99,28 @@ void nx_cli_host_stop(nx_node *const *nodes, unsigned n)
     handle(SIGHUP, SIG_IGN);
     for (unsigned i = 1; i < n; i++)
         has_thread[i] = pthread_create(&threads[i], NULL, stop_main, nodes[i]) == 0;
-    if (n)
-        nx_node_drain(nodes[0]);
+    nx_node_drain(nodes[0]);
     for (unsigned i = 1; i < n; i++) {
         if (has_thread[i])
             pthread_join(threads[i], NULL);
         else
             nx_node_stop(nodes[i]);
     }
-    if (n)
-        nx_node_stop(nodes[0]); /* the others use its runtime */
+    nx_node_stop(nodes[0]); /* the others use its runtime */
 }
 
 /* ---- several namespaces ------------------------------------------------------------------------------------------ */
 
-static bool is_free_port(nx_slice address) { return nx_slice_ends(address, NX_SLICE(":0")); }
+/* Port 0 is a free one for each. */
+static bool is_same_address(nx_slice a, nx_slice b) { return nx_slice_eq(a, b) && !nx_slice_ends(a, NX_SLICE(":0")); }
 
-/* Written otherwise, as through a symbolic link, but one and the same. */
+/* Also where it is written otherwise, as through a symbolic link. */
 static bool is_same_dir(nx_slice a, nx_slice b)
 {
     char path[4096];
     struct stat sa, sb;
+    if (nx_slice_eq(a, b))
+        return true;
     return nx_slice_to_cstr(a, path, sizeof path) == NX_OK && stat(path, &sa) == 0 && nx_slice_to_cstr(b, path, sizeof path) == NX_OK &&
            stat(path, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
@@ -130,17 +131,17 @@ static nx_err check_pair(const nx_config *a, const nx_config *b, nx_error *reter
     const struct {
         const char *key, *other;
         nx_slice mine, others;
+        bool (*is_same)(nx_slice mine, nx_slice others);
     } pairs[] = {
-        {"namespace", "namespace", b->ns, a->ns},
-        {"data_dir", "data_dir", b->data_dir, a->data_dir},
-        {"listen", "listen", b->listen, a->listen},
-        {"listen", "admin", b->listen, a->admin},
-        {"admin", "listen", b->admin, a->listen},
-        {"admin", "admin", b->admin, a->admin},
+        {"namespace", "namespace", b->ns, a->ns, nx_slice_eq},
+        {"data_dir", "data_dir", b->data_dir, a->data_dir, is_same_dir},
+        {"listen", "listen", b->listen, a->listen, is_same_address},
+        {"listen", "admin", b->listen, a->admin, is_same_address},
+        {"admin", "listen", b->admin, a->listen, is_same_address},
+        {"admin", "admin", b->admin, a->admin, is_same_address},
     };
     for (unsigned i = 0; i < NX_ARRAY_LEN(pairs); i++) {
-        bool is_same = nx_slice_eq(pairs[i].mine, pairs[i].others) || (i == 1 && is_same_dir(pairs[i].mine, pairs[i].others));
-        if (!is_same || (i >= 2 && is_free_port(pairs[i].mine)))
+        if (!pairs[i].is_same(pairs[i].mine, pairs[i].others))
             continue;
         return nx_error_set(reterr, NX_EINVAL,
                             "%.*s: %s: %.*s is the %s of %.*s already; each namespace of a process has its own: write it into both files, and "

@@ -11,7 +11,7 @@ struct uv_loop_s;
 /* BLOCKING. Starts a node for each configuration, with the routes that this layer adds: all or none. Prints on failure and returns the exit code. */
 int nx_cli_host_start(const nx_cli *c, nx_config *const *cfgs, unsigned n, bool is_dev, nx_node **ret);
 /* BLOCKING. Drains all at the same time, and stops; SIGINT or SIGTERM meanwhile ends the process at once, SIGHUP is ignored. */
-void nx_cli_host_stop(nx_node *const *nodes, unsigned n);
+void nx_cli_host_stop(nx_node *const *nodes, unsigned n); /* at least one */
 /* NX_EINVAL: two of them can't be nodes of one process, or the last one sets what is the process's otherwise than the first: which, and what to do. */
 nx_err nx_cli_host_check(nx_config *const *cfgs, unsigned n, nx_error *reterr);
 

@@ -1,8 +1,8 @@
 /* group.c: shares that are weighed together against those of other groups: the functions of a namespace. Slots are shared out between groups first, by
  * the groups' weights, and what a group gets then between its shares, by theirs; so it gets no more by having more functions.
  * Nor does one take what all of them need: of the threads that guests hold outside of slots (they sleep, wait for a call's answer, or are paused), and of
- * the queue, it may have four fifths of what is free, and of that a share (share.c). A group that has more threads than that does not begin attempts (it is held) until some are given back; nor does one
- * that has more guests paused than it may for its own sake, where it can resume one of them. */
+ * the queue, it may have four fifths of what is free, and of that a share (share.c). A group that has more threads than that does not begin attempts (it
+ * is held) until some are given back; nor does one that has more guests paused than it may for its own sake, where it can resume one of them. */
 #include <stdlib.h>
 
 #include "nx/clock.h"

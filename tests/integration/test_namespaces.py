@@ -3,14 +3,12 @@
 import re
 import signal
 import socket
-import subprocess
 import threading
 
 import pytest
 from nexus.load import Load, check_nothing_lost
 from nexus.namespaces import Namespaces
-from nexus.node import STOP_DEADLINE_S, environment, nexus
-from nexus.paths import NEXUS
+from nexus.node import STOP_DEADLINE_S, nexus
 from nexus.wait import SLOW, wait_until
 
 
@@ -153,8 +151,7 @@ def test_what_they_can_not_share_is_refused_before_anything_starts(tmp_path, lab
     shop_dir = tmp_path / "pair" / "shop" / ".nexus"
     lab = {k: str(shop_dir) if v == "{shop}" else v for k, v in lab.items()}
     process = Namespaces(tmp_path / "pair", shop={"listen": "127.0.0.1:18080", "workers": 2}, lab=lab)
-    files = [word for view in process.views for word in ("--config", view.node_file)]
-    result = nexus("serve", *files, *words, check=False)
+    result = nexus("serve", *process.files, *words, check=False)
     assert result.returncode == 2, (result.returncode, result.stderr)
     assert re.search(said, result.stderr), result.stderr
     assert not shop_dir.exists(), "it had begun"
@@ -164,8 +161,7 @@ def test_a_data_dir_by_another_name_is_refused_before_anything_starts(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     process = Namespaces(tmp_path / "pair", shop={"data_dir": str(tmp_path / "real")}, lab={"data_dir": str(tmp_path / "link")})
-    files = [word for view in process.views for word in ("--config", view.node_file)]
-    result = nexus("serve", *files, check=False)
+    result = nexus("serve", *process.files, check=False)
     assert result.returncode == 2 and "lab.yaml: data_dir: " in result.stderr, result.stderr
     assert not list((tmp_path / "real").iterdir()), "it had begun"
 
@@ -176,8 +172,7 @@ def test_what_can_not_start_stops_the_others(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         process = Namespaces(tmp_path / "pair", shop={}, lab={"admin": f"127.0.0.1:{taken.getsockname()[1]}"})
-        files = [word for view in process.views for word in ("--config", view.node_file)]
-        result = nexus("serve", *files, check=False)
+        result = nexus("serve", *process.files, check=False)
     assert result.returncode != 0 and "lab.yaml" in result.stderr, result.stderr
     assert not (process.views[0].project.data_dir / "node.json").exists()
 
@@ -190,11 +185,8 @@ def test_a_stop_while_one_waits_for_its_servers_drains_the_others(tmp_path):
             ports.append(s.getsockname()[1])
         process = Namespaces(tmp_path / "pair", shop={}, lab={"nats": {"url": ",".join(f"nats://127.0.0.1:{p}" for p in ports)}})
         shop, _ = process.views
-        files = [word for view in process.views for word in ("--config", str(view.node_file))]
-        with shop.log_file.open("ab") as log:
-            process.process = shop.process = subprocess.Popen([str(NEXUS), "serve", *files], cwd=process.folder, env=environment(), stdout=log, stderr=log)
+        process.launch()
         try:
-            shop._log_begin = 0
             shop.wait_ready()
             shop.wait_log(r"not ready for .*waiting for the NATS servers", 30)
             shop.process.send_signal(signal.SIGHUP)

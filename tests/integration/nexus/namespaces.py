@@ -38,18 +38,27 @@ class Namespaces:
         self.views = [View(folder, name, settings) for name, settings in namespaces.items()]
         self.process = None
 
-    def start(self):
-        files = [word for view in self.views for word in ("--config", str(view.node_file))]
+    @property
+    def files(self):
+        """As `nexus serve` takes them."""
+        return [word for view in self.views for word in ("--config", str(view.node_file))]
+
+    def launch(self):
+        """Starts the process without waiting for anything."""
         log_file = self.views[0].log_file
         begin = log_file.stat().st_size if log_file.exists() else 0
         for view in self.views:
             view._node_json.unlink(missing_ok=True)
             view._log_begin = begin
         with log_file.open("ab") as log:
-            self.process = subprocess.Popen([str(NEXUS), "serve", *files], cwd=self.folder, env=environment(), stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([str(NEXUS), "serve", *self.files], cwd=self.folder, env=environment(), stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=subprocess.STDOUT)
         for view in self.views:
             view.process = self.process
+
+    def start(self):
+        self.launch()
+        for view in self.views:
             view.wait_ready()
         return self.views
 
@@ -85,7 +94,5 @@ class Namespaces:
             for view in self.views:
                 if view.client:
                     view.client.close()
-                left = processes.working_on(view.project.data_dir)
-                for pid in left:
-                    processes.kill(pid)
+                left = processes.end_left_on(view.project.data_dir)
                 assert kind is not None or not left, f"processes left behind: {left}"

@@ -208,9 +208,7 @@ class Node:
         finally:
             if self.process is not None:
                 self.kill()
-            left = processes.working_on(self.project.data_dir)
-            for pid in left:
-                processes.kill(pid)
+            left = processes.end_left_on(self.project.data_dir)
             if kind is None:
                 assert not left, f"processes left behind: {left}"
 

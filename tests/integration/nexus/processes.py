@@ -62,6 +62,14 @@ def children(pid):
     return [p for p in pids() if parent(p) == pid and is_alive(p)]
 
 
+def end_left_on(folder):
+    """Ends what still works on it: what a test that is over has left behind."""
+    left = working_on(folder)
+    for pid in left:
+        kill(pid)
+    return left
+
+
 def working_on(folder):
     """Live processes that name a path below `folder` in their command line or have it as current folder."""
     folder = str(Path(folder).resolve())
