@@ -157,7 +157,7 @@ def test_leaders_step_down(cluster, fleet):
         wait_until(lambda: events.count > 100 and calls.count > 20, "the load", 30, on_failure=fleet.log)
         for what in ("STREAM.LEADER.STEPDOWN.NX_EVENTS_default", "STREAM.LEADER.STEPDOWN.NX_RUNS_default",
                      "CONSUMER.LEADER.STEPDOWN.NX_EVENTS_default.fn-load"):
-            assert cluster.ask(what)["success"]
+            cluster.step_down(what)
             before = calls.count
             wait_until(lambda before=before: calls.count > before + 20, f"answers after {what}", 30, on_failure=fleet.log)
             wait_until(cluster.is_whole, "the copies", 30, every=0.1)
@@ -174,8 +174,7 @@ def test_a_paused_server_is_left(cluster, fleet):
     events, steps = Clients(fleet.urls, plain, 3, 0.005), Clients(fleet.urls, keyed, 1, 0.02)
     with events, steps:
         wait_until(lambda: events.count > 100 and steps.count > 20, "the load", 30, on_failure=fleet.log)
-        wait_until(lambda: cluster.leader_of("NX_SPARE_default") not in (None, cluster.leader_of("NX_EVENTS_default")), "two leaders", 30, every=0.2)
-        victim = cluster.leader_of("NX_EVENTS_default")
+        victim, _ = cluster.two_leaders("NX_EVENTS_default", "NX_SPARE_default")
         os.kill(victim.process.pid, 19)
         try:
             pause(12)
@@ -239,7 +238,7 @@ def test_long_waits_and_long_runs_are_not_repeated(tmp_path, cluster, guests):
         expect_one_start_each(fleet, "queue", queued)
         running = [fleet.nodes[i % 3].publish("long", "sleep 9000") for i in range(6)]
         wait_until(lambda: sum(node.log().count("Function 'long' started") for node in fleet.nodes) == 6, "the long runs", 20, on_failure=fleet.log)
-        victim = cluster.leader_of("NX_EVENTS_default", "fn-long")
+        victim = cluster.leader("NX_EVENTS_default", "fn-long")
         victim.kill()
         book = settled(cluster, fleet, dict.fromkeys([*queued, *running], (0, "")))
         victim.start()

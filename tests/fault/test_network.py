@@ -88,7 +88,7 @@ def lead_elsewhere(cluster, stream):
 def asks_the_far_one(cluster, node):
     """What is published goes to the first server, and look-ups to the last: a node has a connection for each."""
     def names(i):
-        return {c.get("name", "") for c in cluster.monitored(i, "/connz")["connections"]}
+        return {c.get("name", "") for c in (cluster.monitored(i, "/connz") or {"connections": []})["connections"]}
 
     return f"nexus-{node.info['node']}-hot" in names(0) and f"nexus-{node.info['node']}-aux" in names(2)
 
@@ -103,7 +103,7 @@ def far(tmp_path_factory, guests):
             node = fleet.nodes[0]
             for stream in STREAMS:
                 lead_elsewhere(cluster, stream)
-            assert asks_the_far_one(cluster, node)
+            wait_until(lambda: asks_the_far_one(cluster, node), "the node to ask the last server", 10, every=0.2, on_failure=fleet.log)
             wait_until(lambda: cluster.is_whole() and node.is_ready(), "all to be well", 30, every=0.2, on_failure=fleet.log)
             yield cluster, node
 

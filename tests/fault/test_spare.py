@@ -39,12 +39,11 @@ def fleet(tmp_path, cluster, guests, request):
         yield fleet
 
 
-def kill_leader_of_log(cluster, fleet):
+def kill_leader_of_log(cluster):
     """The server that leads the log dies, and another one leads the spare log; the one that is dead. Of two copies of the log one is left: no other server
     can lead it, however long what is tested takes. (Those with three, and elections: test_cluster.py.)"""
     cluster.copies(EVENTS, 2)
-    wait_until(lambda: cluster.is_whole() and cluster.leader_of(SPARE) is not cluster.leader_of(EVENTS), "two leaders", 60, every=0.2, on_failure=fleet.log)
-    victim = cluster.leader_of(EVENTS)
+    victim, _ = cluster.two_leaders(EVENTS, SPARE)
     victim.kill()
     return victim
 
@@ -52,7 +51,7 @@ def kill_leader_of_log(cluster, fleet):
 def fill_spare(cluster, fleet, count):
     """Accepted events, of which at least `count` lie in the spare log."""
     with Clients(fleet.urls, lambda i: ("/events/load", f"event {i}", {}), 4) as clients:
-        wait_until(lambda: (cluster.messages(SPARE) or 0) >= count, "events in the spare log", 20, every=0.02, on_failure=fleet.log)
+        wait_until(lambda: cluster.messages(SPARE) >= count, "events in the spare log", 20, every=0.02, on_failure=fleet.log)
     return clients.accepted
 
 
@@ -79,7 +78,7 @@ def wait_for_leader(cluster, victim):
 
 @pytest.mark.timeout(240)
 def test_it_outlives_every_node_and_is_moved_once(cluster, fleet):
-    victim = kill_leader_of_log(cluster, fleet)
+    victim = kill_leader_of_log(cluster)
     accepted = fill_spare(cluster, fleet, 100)
     kill_all(fleet)
     wait_for_leader(cluster, victim)
@@ -94,7 +93,7 @@ def test_it_outlives_every_node_and_is_moved_once(cluster, fleet):
 @pytest.mark.timeout(240)
 def test_what_waits_there_is_found_by_its_id(cluster, fleet):
     fleet.nodes[0].call("load", "warm")
-    victim = kill_leader_of_log(cluster, fleet)
+    victim = kill_leader_of_log(cluster)
     accepted = fill_spare(cluster, fleet, 20)
     ids = list(accepted)[-6:]
 
@@ -119,7 +118,7 @@ def test_what_waits_there_is_found_by_its_id(cluster, fleet):
 
 def keep_in_spare(cluster, fleet, count):
     """Accepted events, of which at least `count` lie in the spare log; the log has a leader again, and no node runs."""
-    victim = kill_leader_of_log(cluster, fleet)
+    victim = kill_leader_of_log(cluster)
     accepted = fill_spare(cluster, fleet, count)
     kill_all(fleet)
     wait_for_leader(cluster, victim)
@@ -160,7 +159,7 @@ def test_a_node_that_sleeps_while_it_moves_them_moves_no_more_than_it_had_begun_
     accepted = keep_in_spare(cluster, fleet, 600)
     before = cluster.messages(EVENTS)
     sleeper = fleet.nodes[0].launch()
-    wait_until(lambda: (cluster.messages(EVENTS) or 0) > before, "the first events to be moved", 60, every=0.001, on_failure=fleet.log)
+    wait_until(lambda: cluster.messages(EVENTS) > before, "the first events to be moved", 60, every=0.001, on_failure=fleet.log)
     os.kill(sleeper.process.pid, signal.SIGSTOP)
     try:
         left = cluster.messages(SPARE)
@@ -192,7 +191,7 @@ def test_keys_against_duplicates_hold_there_too(cluster, fleet):
     for the first."""
     before, _ = post(fleet, "before")
     assert post(fleet, "before", 1) == (before, True)
-    victim = kill_leader_of_log(cluster, fleet)
+    victim = kill_leader_of_log(cluster)
     fresh, is_duplicate = post(fleet, "fresh")
     kept = cluster.messages(SPARE)
     again = post(fleet, "before")

@@ -123,6 +123,7 @@ def test_quorum_survives_the_loss_of_a_server(tmp_path, guests):
                 wait_until(lambda: is_accepted(f"during {number}"), "the cluster to take events without one server", 60, on_failure=said)  # noqa: B023
                 victim.start()
                 wait_until(node.is_ready, "the node to be ready", 60, on_failure=said)
+            wait_until(cluster.is_whole, "every copy to be up to date", 60, every=0.2, on_failure=said)
             for event_id in accepted:
                 assert node.run_of(event_id, deadline=60)["status"] == "ok"
             assert [v["verdict"] for v in node.replay(accepted[0])] == ["identical"]

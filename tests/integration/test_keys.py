@@ -167,7 +167,7 @@ def test_it_holds_while_a_server_and_a_node_of_a_cluster_die(tmp_path, guests):
         nodes = [stack.enter_context(node_on(tmp_path, guests, cluster, f"n{i}", [one], replicas=3)) for i in range(3)]
         wait_until(lambda: is_shared_out(cluster.urls, "single", 3), "the keys to be shared out", 60, every=0.2, on_failure=nodes[0].log)
         send(*nodes)
-        leader = cluster.leader_of("KV_nx-kv-default__flow")
+        leader = cluster.leader("KV_nx-kv-default__flow")
         leader.kill()
         send(*nodes)
         dead = nodes.pop()

@@ -72,6 +72,22 @@ class Cluster:
         name = (answer or {}).get("cluster", {}).get("leader")
         return self.named(name) if name else None
 
+    def leader(self, stream, consumer=None):
+        """The server that leads it, once there is one."""
+        return wait_until(lambda: self.leader_of(stream, consumer), f"a leader of {stream} {consumer or ''}", 30, every=0.1)
+
+    def two_leaders(self, stream, other):
+        """The servers that lead the two streams, once they are not the same and every copy is up to date."""
+        def found():
+            leaders = self.leader_of(stream), self.leader_of(other)
+            return None not in leaders and leaders[0] is not leaders[1] and self.is_whole() and leaders
+
+        return wait_until(found, f"{stream} and {other} to have leaders that are not the same", 60, every=0.2, on_failure=lambda: "\n".join(self.ailments()))
+
+    def step_down(self, what):
+        """Its leader (STREAM.LEADER.STEPDOWN.… or CONSUMER.…) gives way."""
+        wait_until(lambda: (self.ask(what) or {}).get("success"), what, 30, every=0.2)
+
     def lead(self, server, stream, consumer=None):
         """Makes the server lead the stream (or the consumer)."""
         what = f"CONSUMER.LEADER.STEPDOWN.{stream}.{consumer}" if consumer else f"STREAM.LEADER.STEPDOWN.{stream}"
@@ -97,12 +113,17 @@ class Cluster:
     def ack_wait(self, stream, consumer, seconds):
         """How long the consumer waits for a sign of life from who has a message, from now on."""
         config = {**nats.consumer_info(self.urls, stream, consumer)["config"], "ack_wait": round(seconds * 1e9)}
-        answer = self.ask(f"CONSUMER.DURABLE.CREATE.{stream}.{consumer}", json.dumps({"stream_name": stream, "config": config}).encode())
-        assert answer and answer["config"]["ack_wait"] == config["ack_wait"], answer
+        wish = json.dumps({"stream_name": stream, "config": config}).encode()
+
+        def has():
+            answer = self.ask(f"CONSUMER.DURABLE.CREATE.{stream}.{consumer}", wish) or {}
+            return answer.get("config", {}).get("ack_wait") == config["ack_wait"]
+
+        wait_until(has, f"an ack_wait of {seconds} s of {consumer}", 30, every=0.2)
 
     def messages(self, stream):
-        """How many it holds; None while nobody says."""
-        return (self.ask(f"STREAM.INFO.{stream}") or {}).get("state", {}).get("messages")
+        """How many it holds, as its leader says."""
+        return nats.stream_info(self.urls, stream)["state"]["messages"]
 
     def monitored(self, i, path):
         """What server i itself says (its monitoring port); None where it says nothing."""

@@ -12,14 +12,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import nats
-from nats.errors import Error  # noqa: F401: for those who read while servers die
+from nats.errors import Error
 from nats.js.api import ConsumerConfig, AckPolicy, DeliverPolicy
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from . import processes
 from .paths import nats_server
 from .ports import free_port
-from .wait import wait_until
+from .wait import SLOW, wait_until
+
+ANSWER_S = 5 * SLOW  # of one request; then it went to a server, or a leader, that is no more
 
 
 def private_url(data_dir):
@@ -64,6 +66,31 @@ def run(url, job):
     return asyncio.run(whole())
 
 
+def read(url, job, deadline=20):
+    """run() of a job that changes nothing, once more on a new connection where it fails: servers that die, and elect, leave requests unanswered or say 503,
+    also for a consumer that was made a moment ago on another server. That there is no such thing is an answer."""
+    failures = []
+
+    def answer():
+        try:
+            return (run(url, job),)
+        except NotFoundError:
+            raise
+        except (Error, OSError, asyncio.TimeoutError) as failure:
+            failures.append(failure)
+            return None
+
+    return wait_until(answer, "an answer of NATS", deadline, every=0.1, on_failure=lambda: "\n".join(map(repr, failures[-5:])))[0]
+
+
+async def api(connection, subject, body=b""):
+    """JetStream's answer; an error in it is raised."""
+    answer = json.loads((await connection.request(f"$JS.API.{subject}", body, timeout=ANSWER_S)).data)
+    if "error" in answer:
+        APIError.from_error(answer["error"])
+    return answer
+
+
 def publish(url, subject, *payloads, headers=None):
     async def job(connection):
         for payload in payloads:
@@ -74,40 +101,27 @@ def publish(url, subject, *payloads, headers=None):
 
 
 def stream_info(url, stream):
-    async def job(connection):
-        return json.loads((await connection.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5)).data)
-
-    return run(url, job)
+    return read(url, lambda connection: api(connection, f"STREAM.INFO.{stream}"))
 
 
 def consumer_info(url, stream, consumer):
-    async def job(connection):
-        return json.loads((await connection.request(f"$JS.API.CONSUMER.INFO.{stream}.{consumer}", b"", timeout=5)).data)
-
-    return run(url, job)
+    return read(url, lambda connection: api(connection, f"CONSUMER.INFO.{stream}.{consumer}"))
 
 
 def stream_names(url):
-    async def job(connection):
-        return json.loads((await connection.request("$JS.API.STREAM.NAMES", b"", timeout=5)).data).get("streams") or []
-
-    return run(url, job)
+    return read(url, lambda connection: api(connection, "STREAM.NAMES")).get("streams") or []
 
 
 def make_consumer(url, stream, name, **settings):
     config = {"durable_name": name, "name": name, "ack_policy": "explicit", **settings}
-
-    async def job(connection):
-        body = json.dumps({"stream_name": stream, "config": config}).encode()
-        return json.loads((await connection.request(f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}", body, timeout=5)).data)
-
-    assert "error" not in run(url, job)
+    body = json.dumps({"stream_name": stream, "config": config}).encode()
+    run(url, lambda connection: api(connection, f"CONSUMER.DURABLE.CREATE.{stream}.{name}", body))
 
 
 def read_stream(url, stream):
     """All messages of a stream as (sequence, subject, headers), in order, by nats-py: nothing of the node is asked."""
     async def job(connection):
-        js = connection.jetstream(timeout=30)
+        js = connection.jetstream(timeout=ANSWER_S)
         info = await js.stream_info(stream)
         last, found = info.state.last_seq, []
         if info.state.messages == 0:
@@ -115,23 +129,23 @@ def read_stream(url, stream):
         consumer = await js.pull_subscribe("", stream=stream, config=ConsumerConfig(
             ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.ALL, headers_only=True, mem_storage=True, inactive_threshold=60))
         while not found or found[-1][0] < last:
-            for message in await consumer.fetch(1000, timeout=30):
+            for message in await consumer.fetch(1000, timeout=ANSWER_S):
                 found.append((message.metadata.sequence.stream, message.subject, dict(message.headers or {})))
         await consumer.unsubscribe()
         return found
 
-    return run(url, job)
+    return read(url, job)
 
 
 def last_value(url, stream, subject):
     """The newest message's bytes; empty where there is none."""
     async def job(connection):
         try:
-            return (await connection.jetstream().get_last_msg(stream, subject)).data or b""
+            return (await connection.jetstream(timeout=ANSWER_S).get_last_msg(stream, subject)).data or b""
         except NotFoundError:
             return b""
 
-    return run(url, job)
+    return read(url, job)
 
 
 class Server:
