@@ -53,17 +53,21 @@ static int read_input(const nx_cli *c, program *p)
 
 static int take_env(const nx_cli *c, program *p)
 {
-    unsigned n = nx_cli_flag_count(c, "env");
+    unsigned n = nx_cli_flag_count(c, "env"), n_env = 0;
     if (n > ENV_MAX)
         return nx_cli_fail_usage(c, "--env: at most %d variables", ENV_MAX);
     for (unsigned i = 0; i < n; i++) {
         nx_slice value, key = nx_slice_split(nx_slice_cstr(nx_cli_flag_at(c, "env", i)), '=', &value);
         if (!key.n || !strchr(nx_cli_flag_at(c, "env", i), '='))
             return nx_cli_fail_usage(c, "--env: \"%s\" is not KEY=VALUE", nx_cli_flag_at(c, "env", i));
-        p->env[i] = (nx_kv){key, value};
+        unsigned at = 0;
+        while (at < n_env && !nx_slice_eq(p->env[at].key, key))
+            at++;
+        n_env += at == n_env; /* given twice, the later one counts */
+        p->env[at] = (nx_kv){key, value};
     }
     p->attempt.env = p->env;
-    p->attempt.n_env = n;
+    p->attempt.n_env = n_env;
     return NX_CLI_OK;
 }
 
@@ -78,8 +82,11 @@ static int take_folders(const nx_cli *c, program *p)
         char host[NX_CLI_PATH_BYTES];
         nx_slice guest = colons ? nx_slice_cstr(colons + 2) : nx_slice_cstr(text);
         nx_error e = NX_ERROR_INIT;
-        if (!guest.n || nx_slice_to_cstr(nx_slice_make(text, colons ? (size_t)(colons - text) : strlen(text)), host, sizeof host) != NX_OK)
+        if (!guest.n || colons == text || nx_slice_to_cstr(nx_slice_make(text, colons ? (size_t)(colons - text) : strlen(text)), host, sizeof host) != NX_OK)
             return nx_cli_fail_usage(c, "--dir: \"%s\" is not HOST::GUEST", text);
+        for (unsigned k = 0; k < i; k++)
+            if (nx_slice_eq(p->preopens[k].name, guest))
+                return nx_cli_fail_usage(c, "--dir: two folders are named %.*s; the program would find one of them only", NX_SLICE_FMT(guest));
         if ((e.code = nx_cli_host_tree_load(host, FOLDER_BYTES, &p->folders[i], &e)) != NX_OK)
             return nx_cli_fail_error(c, &e);
         p->n_folders++;
@@ -112,6 +119,8 @@ static int load(const nx_cli *c, program *p)
     int code = nx_cli_offline_open(c, false, &p->offline);
     if (code != NX_CLI_OK)
         return code;
+    if (!p->module.n)
+        return nx_cli_fail(c, NX_EMODULE, "%s: the file is empty, not a WebAssembly module", c->args[0]);
     nx_sha256 digest = nx_sha256_of(nx_buf_view(&p->module));
     nx_cli_progress *progress = nx_cli_progress_begin(c, "Compiling");
     e.code = nx_rt_program_load(p->offline.rt, nx_buf_view(&p->module), &digest, p->attempt.memory_bytes, &p->attempt.program, &e);
@@ -224,8 +233,8 @@ const nx_cli_command nx_cli_cmd_run = {
     .verb = "run",
     .summary = "Run a WebAssembly program here, without a node",
     .text = "Stdin is the program's, its stdout and stderr are this command's, and its exit code too (255 for one above that); 134 for a trap, a limit or a timeout. The program "
-            "has its arguments, the environment and the folders that are given, a clock and randomness, and nothing else of this machine. Stdout comes "
-            "when it has ended.",
+            "has its arguments, the environment and the folders that are given, a clock and randomness, and nothing else of this machine. Stdin is read whole "
+            "before it starts (a terminal is not read), and stdout comes when it has ended.",
     .flags = flags,
     .args = args,
     .examples = examples,

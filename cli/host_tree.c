@@ -2,6 +2,7 @@
 #include "host_tree.h"
 #include "nx/buf.h"
 #include "nx/clock.h"
+#include "nx/digest.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +60,8 @@ static nx_err load_entry(loading *l, int dir, const char *name, size_t n, unsign
         kind = NX_RT_NODE_FILE;
         nx_err err = read_all(dir, name, l->max_bytes, &l->content);
         if (err != NX_OK)
-            return nx_error_set(reterr, err, "%s: %s", l->path, err == NX_ELIMIT ? "too large" : strerror(errno));
+            return err == NX_ELIMIT ? nx_error_set(reterr, err, "%s: more than the %llu MiB that a folder may hold", l->path, (unsigned long long)(l->max_bytes >> 20))
+                                    : failed(l->path, reterr);
         bytes = nx_buf_view(&l->content);
     } else if (S_ISLNK(st.st_mode)) {
         kind = NX_RT_NODE_LINK;
@@ -89,7 +91,7 @@ static nx_err load_dir(loading *l, int dir, size_t n, unsigned depth, nx_error *
         close(dir);
         return err;
     }
-    nx_err err = depth > DEPTH_MAX ? nx_error_set(reterr, NX_ELIMIT, "%s: folders are nested too deep", l->path) : NX_OK;
+    nx_err err = depth > DEPTH_MAX ? nx_error_set(reterr, NX_ELIMIT, "%s: folders are nested more than %d deep", l->path, DEPTH_MAX) : NX_OK;
     for (const struct dirent *e = readdir(list); err == NX_OK && e; e = readdir(list)) {
         size_t k = strlen(e->d_name), at = n ? n + 1 : 0;
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
@@ -121,14 +123,16 @@ nx_err nx_cli_host_tree_load(const char *path, uint64_t max_bytes, nx_cli_host_t
         err = nx_rt_tree_new(max_bytes, &ret->before);
     int fd = err == NX_OK ? openat(ret->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (err != NX_OK)
-        (void)nx_error_set(reterr, err, "%s: out of memory", path);
+        (void)nx_error_set(reterr, err, "out of memory");
     else
-        err = fd < 0 ? failed(path, reterr) : load_dir(&l, fd, 0, 0, reterr);
+        err = fd < 0 ? failed(".", reterr) : load_dir(&l, fd, 0, 0, reterr);
     nx_buf_done(&l.content);
     if (err == NX_OK)
         nx_rt_tree_mark(ret->tree);
     else
         nx_cli_host_tree_done(ret);
+    if (err != NX_OK)
+        nx_error_prefix(reterr, "%s", path);
     return err;
 }
 
@@ -196,14 +200,17 @@ static nx_err remove_item(void *self, const nx_rt_tree_item *item)
     return rc == 0 || errno == ENOENT ? NX_OK : path_failed(s, item->path);
 }
 
-/* Whole or not at all: a file of another name takes its place. */
+/* Whole or not at all: a file of another name, which no other command at work on the folder has, takes its place. */
 static bool write_file(int dir, const char *name, nx_slice bytes, uint64_t mtime_ns)
 {
-    char temporary[] = ".nexus-run.saving";
+    char temporary[40];
+    uint64_t chance;
     struct stat st;
-    mode_t mode = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) ? st.st_mode & 07777 : 0644;
-    int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
-    bool is_ok = fd >= 0;
+    nx_random(&chance, sizeof chance);
+    snprintf(temporary, sizeof temporary, ".nexus-run.%016llx", (unsigned long long)chance);
+    bool was_there = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+    int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, was_there ? 0600 : 0666);
+    bool is_ok = fd >= 0 && (!was_there || fchmod(fd, st.st_mode & 07777) == 0);
     for (size_t at = 0; is_ok && at < bytes.n;) {
         ssize_t k = write(fd, bytes.p + at, bytes.n - at);
         if (k > 0)
@@ -225,6 +232,18 @@ static bool write_file(int dir, const char *name, nx_slice bytes, uint64_t mtime
     return false;
 }
 
+/* Another command may have made it meanwhile. */
+static bool make_folder(int dir, const char *name)
+{
+    struct stat st;
+    if (mkdirat(dir, name, 0777) == 0)
+        return true;
+    if (errno != EEXIST || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    errno = EEXIST;
+    return S_ISDIR(st.st_mode);
+}
+
 static nx_err store_item(void *self, const nx_rt_tree_item *item)
 {
     const storing *s = self;
@@ -239,9 +258,9 @@ static nx_err store_item(void *self, const nx_rt_tree_item *item)
     bool is_ok = false;
     switch (item->kind) {
     case NX_RT_NODE_FILE: is_ok = write_file(dir, name, item->bytes, item->mtime_ns); break;
-    case NX_RT_NODE_DIR: is_ok = mkdirat(dir, name, 0755) == 0; break;
+    case NX_RT_NODE_DIR: is_ok = make_folder(dir, name); break;
     case NX_RT_NODE_LINK:
-        is_ok = nx_slice_to_cstr(item->bytes, target, sizeof target) == NX_OK && (!was_there || unlinkat(dir, name, 0) == 0) && symlinkat(target, dir, name) == 0;
+        is_ok = nx_slice_to_cstr(item->bytes, target, sizeof target) == NX_OK && (unlinkat(dir, name, 0) == 0 || errno == ENOENT) && symlinkat(target, dir, name) == 0;
         break;
     }
     int saved = errno;

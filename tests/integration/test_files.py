@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,11 @@ def test_run_says_what_can_not_be_written_back(guests, tmp_path):
     done = nexus("run", "--dir", f"{folder}::.", nested, stdin="3000", check=False)
     subprocess.run(["rm", "-rf", folder], check=True)  # too deep for shutil, and so for what clears away old tests
     assert done.returncode == 2 and "a path of more than 4096 bytes could not be written back" in done.stderr, done.stderr
+    folder.mkdir()
+    with (folder / "big").open("wb") as file:
+        file.truncate((1 << 30) + 1)
+    done = nexus("run", "--dir", f"{folder}::.", nested, check=False)
+    assert done.returncode == 2 and f"{folder}: big: more than the 1024 MiB that a folder may hold" in done.stderr, done.stderr
     big = tmp_path / "big.wasm"
     with big.open("wb") as file:
         file.truncate((64 << 20) + 1)
@@ -72,10 +78,28 @@ def test_run_says_what_can_not_be_written_back(guests, tmp_path):
     assert done.returncode == 2 and f"{big} has more than the 67108864 bytes that are taken" in done.stderr
 
 
+def test_runs_at_the_same_time_save_whole_files(guests, tmp_path):
+    save = guests.rust("save.rs", kind="bin")
+    texts = [letter * (6 << 20) for letter in "abcdef"]
+    (tmp_path / "same").touch()
+    (tmp_path / "same").chmod(0o666)
+    for _ in range(3):
+        with ThreadPoolExecutor(len(texts)) as pool:
+            runs = [pool.submit(nexus, "run", "--dir", f"{tmp_path}::/", save, "same", f"{text[0]}-own", "folder", stdin=text) for text in texts]
+        for run in runs:
+            assert run.result().stderr == ""
+        assert (tmp_path / "same").read_text() in texts
+        assert (tmp_path / "same").stat().st_mode & 0o777 == 0o666
+        assert [(tmp_path / f"{text[0]}-own").read_text() for text in texts] == texts
+        shutil.rmtree(tmp_path / "folder")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["same", *[f"{text[0]}-own" for text in texts]])
+
+
 def test_run_is_a_program_of_the_shell(guests, tmp_path):
     probe = guests.rust("probe.rs")
     assert nexus("run", probe, stdin="some words").stdout == "some words"
     assert "GREETING=hello" in nexus("run", "--env", "GREETING=hello", probe, stdin="env").stdout
+    assert "GREETING=hi\n" in nexus("run", "--env", "GREETING=hello", "--env", "GREETING=hi", probe, stdin="env").stdout
     assert nexus("run", probe, stdin="exit 7", check=False).returncode == 7
     trapped = nexus("run", probe, stdin="trap", check=False)
     assert trapped.returncode == 134 and "unreachable" in trapped.stderr and "handle_event" in trapped.stderr
@@ -89,10 +113,14 @@ def test_run_is_a_program_of_the_shell(guests, tmp_path):
 @pytest.mark.parametrize("arguments, status, message", [
     (["nowhere.wasm"], 4, "nowhere.wasm"),
     (["--dir", "nowhere::/x", "PROGRAM"], 4, "nowhere"),
+    (["--dir", "::/x", "PROGRAM"], 2, "is not HOST::GUEST"),
+    (["--dir", ".::/x", "--dir", "./::/x", "PROGRAM"], 2, "two folders are named /x"),
+    (["empty.wasm"], 2, "empty.wasm: the file is empty"),
     (["--env", "NOVALUE", "PROGRAM"], 2, "is not KEY=VALUE"),
     (["--memory", "lots", "PROGRAM"], 2, "is not a size"),
     (["--timeout", "soon", "PROGRAM"], 2, "is not a duration"),
 ])
 def test_run_says_what_is_wrong(program, tmp_path, arguments, status, message):
+    (tmp_path / "empty.wasm").touch()
     done = nexus("run", *[program if a == "PROGRAM" else a for a in arguments], cwd=tmp_path, check=False)
     assert done.returncode == status and message in done.stderr, (done.returncode, done.stderr)
