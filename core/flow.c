@@ -20,6 +20,7 @@ _Static_assert(64u + REMEMBERED * (MARK_BYTES + 1u) <= NX_CORE_FLOW_STATE_BYTES 
 #define SHORT_NS NX_NS_PER_S
 #define AGAIN_NS (200 * NX_NS_PER_MS)
 #define EARLY_NS (2 * NX_NS_PER_MS)
+#define AHEAD_MAX_NS (50 * 365 * 24 * 3600 * NX_NS_PER_S) /* of a burst; with it all times fit */
 #define LOCKS 16u
 
 /* Of one process only one thread at a time changes a key: the others would only find it changed. */
@@ -86,7 +87,8 @@ static bool take_place(void *self, nx_slice before, char after[NX_CORE_FLOW_STAT
 {
     change *c = self;
     const nx_fn_config *f = c->f;
-    uint64_t between_ns = f->throttle_period_ns / f->throttle, ahead_ns = between_ns * (f->throttle_burst - 1), place_ns = number(&before);
+    uint64_t between_ns = f->throttle_period_ns / f->throttle, burst = f->throttle_burst - 1, place_ns = number(&before);
+    uint64_t ahead_ns = between_ns && burst > AHEAD_MAX_NS / between_ns ? AHEAD_MAX_NS : between_ns * burst;
     nx_slice mark = mark_of(c->r);
     for (nx_slice rest = before; rest.n;) {
         bool is_its_own = nx_slice_eq(nx_slice_split(rest, ' ', &rest), mark);

@@ -79,6 +79,7 @@ def limits(tmp_path_factory, guests):
         function("limited", nap, rate_limit={"limit": 2, "period": "10m", "key": "data.key"}),
         function("throttled", nap, throttle={"limit": 5, "period": "2s"}),
         function("burst", nap, throttle={"limit": 1, "period": "1h", "burst": 3, "key": "data.key"}),
+        function("widest", nap, throttle={"limit": 1, "period": "24h", "burst": 200_000}),
         function("slowly", nap, throttle={"limit": 1, "period": "3s"}),
         function("again", nap, throttle={"limit": 1, "period": "1s"}),
         function("keyed", nap, concurrency={"limit": 1, "key": "data.key"}),
@@ -134,6 +135,12 @@ def test_throttle_lets_a_burst_through(limits):
     late = limits.publish("burst", json_body={"key": "x"})
     assert outcomes(limits, [limits.publish("burst", json_body={"key": "y"})]) == [("ok", None)]
     assert not limits.runs(event=late)
+
+
+def test_the_largest_burst_is_let_through(limits):
+    """A burst of five hundred years' events."""
+    ids = [limits.publish("widest", json_body={"n": i}) for i in range(3)]
+    assert outcomes(limits, ids) == [("ok", None)] * 3
 
 
 def test_what_is_throttled_outlives_a_kill(limits):
