@@ -21,11 +21,9 @@ static void copy_text(char *dst, size_t dst_bytes, const char *src)
     cut_utf8(dst);
 }
 
-static nx_config_issue *issue_new(nx_cfg_ctx *x)
+/* NULL: there are too many already, or (*err) no memory. */
+static nx_config_issue *issue_new(nx_config_issues *all, nx_err *err)
 {
-    nx_config_issues *all = x->issues;
-    if (!x->err)
-        x->err = NX_EINVAL;
     if (all->n >= NX_CONFIG_ISSUES_MAX) {
         all->is_cut = true;
         return NULL;
@@ -34,7 +32,7 @@ static nx_config_issue *issue_new(nx_cfg_ctx *x)
         unsigned cap = all->cap ? all->cap * 2 : 8;
         nx_config_issue *v = realloc(all->v, cap * sizeof *v);
         if (!v) {
-            x->err = NX_ENOMEM;
+            *err = NX_ENOMEM;
             return NULL;
         }
         all->v = v;
@@ -45,9 +43,24 @@ static nx_config_issue *issue_new(nx_cfg_ctx *x)
     return i;
 }
 
+nx_err nx_config_issues_add(nx_config_issues *all, const nx_config_issue *issue)
+{
+    nx_err err = NX_OK;
+    nx_config_issue *i = issue_new(all, &err);
+    if (i) {
+        *i = *issue;
+        cut_utf8(i->path);
+        cut_utf8(i->reason);
+        cut_utf8(i->suggestion);
+    }
+    return err;
+}
+
 void nx_cfg_issue(nx_cfg_ctx *x, nx_cfg_mark at, const char *path, const char *suggestion, const char *fmt, ...)
 {
-    nx_config_issue *i = issue_new(x);
+    if (!x->err)
+        x->err = NX_EINVAL;
+    nx_config_issue *i = issue_new(x->issues, &x->err);
     if (!i)
         return;
     copy_text(i->path, sizeof i->path, path ? path : x->path);

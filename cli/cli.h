@@ -207,6 +207,8 @@ nx_err nx_cli_client_open(const nx_cli *c, nx_cli_client *ret);
 void nx_cli_client_close(nx_cli_client *n);
 /* The node of a project, without a client: where `nexus` looks, for doctor. from_file: "" or the node.json it stands in. */
 nx_err nx_cli_node_find(const nx_cli *c, char *url, size_t url_bytes, char *from_file, size_t from_file_bytes, nx_error *reterr);
+/* The node that uses this data_dir. NX_ENOENT: none is up. */
+nx_err nx_cli_node_of(nx_slice data_dir, char *url, size_t url_bytes, char *from_file, size_t from_file_bytes, nx_error *reterr);
 
 typedef struct nx_cli_request {
     const char *method, *path; /* path with query, from "/api/…" */
@@ -253,14 +255,15 @@ nx_err nx_cli_project_find(char *ret, size_t ret_bytes, nx_error *reterr);
 int nx_cli_project_file(const nx_cli *c, char *ret, size_t ret_bytes);
 /* Makes the folder $XDG_CACHE_HOME/nexus/NAME (~/.cache/nexus/NAME); false where it can't be written. */
 bool nx_cli_user_cache(const char *name, char *ret, size_t ret_bytes);
-/* Loads a file with the user's file, the environment and this command's flags on top (precedence: DESIGN 7).
- * On NX_EINVAL everything that is wrong has been appended to `problems` (text, one line each). */
+/* Loads a file (NULL: none) with the user's file, the environment and this command's flags on top (precedence: DESIGN 7). On NX_EINVAL everything
+ * that is wrong is in `issues` (zeroed before; `file` is lent to it); with none there, and other errors, in reterr. */
+nx_err nx_cli_config_read(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_config_issues *issues, nx_error *reterr);
+/* The same with the issues appended to `problems` (text, one line each). */
 nx_err nx_cli_config_load(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_buf *problems, nx_error *reterr);
-/* The same with problems as one JSON object. */
-nx_err nx_cli_config_load_json(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_buf *problems,
-                               nx_error *reterr);
 /* The same, which prints the problems (with --json as JSON); returns the exit code. */
 int nx_cli_config_load_or_fail(const nx_cli *c, const char *file, unsigned flags, nx_config **ret);
+/* Prints what is wrong with a file: text, or with --json one object. NX_ENOMEM: it could not be made. */
+nx_err nx_cli_issues_print(const nx_cli *c, const nx_config_issues *issues, FILE *out);
 
 /* Reads a whole file; NX_ELIMIT over max. */
 nx_err nx_cli_read_file(const char *path, nx_buf *ret, nx_error *reterr);

@@ -104,6 +104,13 @@ nx_err nx_cli_node_find(const nx_cli *c, char *url, size_t url_bytes, char *from
     return take_url(DEFAULT_URL, "default", url, url_bytes, reterr);
 }
 
+nx_err nx_cli_node_of(nx_slice data_dir, char *url, size_t url_bytes, char *from_file, size_t from_file_bytes, nx_error *reterr)
+{
+    char dir[NX_CLI_PATH_BYTES];
+    nx_err e = nx_slice_to_cstr(data_dir, dir, sizeof dir);
+    return e == NX_OK ? read_node_file(dir, url, url_bytes, from_file, from_file_bytes, reterr) : e;
+}
+
 nx_err nx_cli_client_open(const nx_cli *c, nx_cli_client *ret)
 {
     nx_error e = NX_ERROR_INIT;

@@ -1,5 +1,6 @@
 /* cmd_doctor.c: nexus doctor: what this machine and this project have, what is missing, and what to do about it. */
 #include "cmds.h"
+#include "host.h"
 #include "nx/clock.h"
 #include "nx/rt.h"
 #include "tools.h"
@@ -22,6 +23,7 @@ typedef enum { GOOD,
 typedef struct doctor {
     nx_cli *c;
     unsigned bad;
+    const char *file;   /* of --config: which one is looked at; NULL: none of them */
     nx_config *cfg;     /* NULL: no project, or a broken one */
     char node_url[512]; /* "" when no node answers */
     char node_listen[128], node_admin[128];
@@ -51,6 +53,8 @@ static void report(doctor *d, finding f, const char *check, const char *fix, con
     nx_buf out = NX_BUF_INIT(65536);
     nx_jw w = NX_JW_INIT(&out);
     nx_jw_object(&w);
+    if (d->file)
+        nx_jw_kcstr(&w, "file", d->file);
     nx_jw_kcstr(&w, "check", check);
     nx_jw_kcstr(&w, "status", words[f]);
     nx_jw_kcstr(&w, "detail", text);
@@ -282,7 +286,9 @@ static void check_node(doctor *d)
     nx_httpc_resp reply = {0};
     static const char *const levels[] = {"process", "power", "quorum"};
     nx_buf_init(&reply.body, 1u << 20);
-    nx_err err = nx_cli_node_find(d->c, d->node_url, sizeof d->node_url, file, sizeof file, &e);
+    d->node_url[0] = d->node_listen[0] = d->node_admin[0] = 0;
+    nx_err err = d->file ? nx_cli_node_of(d->cfg->data_dir, d->node_url, sizeof d->node_url, file, sizeof file, &e)
+                         : nx_cli_node_find(d->c, d->node_url, sizeof d->node_url, file, sizeof file, &e);
     if (err == NX_OK)
         err = nx_httpc_new(&http, &e);
     if (err == NX_OK) {
@@ -291,7 +297,9 @@ static void check_node(doctor *d)
     }
     if (err == NX_OK && reply.status == 200 && nx_json_parse(nx_buf_view(&reply.body), 1u << 20, &root, NULL) == NX_OK) {
         const nx_json *nats = nx_json_get(root, "nats");
-        report(d, GOOD, "node", NULL, "%s answers at %s, version %.*s, %llu function%s, nats-server %.*s", file[0] ? "the project's" : "one",
+        report(d, GOOD, "node", NULL, "%s answers at %s, version %.*s, %llu function%s, nats-server %.*s",
+               d->file ? "the namespace's" : file[0] ? "the project's"
+                                                     : "one",
                d->node_url, NX_SLICE_FMT(nx_json_get_str(root, "version")), (unsigned long long)nx_json_get_u64(root, "functions", 0),
                nx_json_get_u64(root, "functions", 0) == 1 ? "" : "s",
                NX_SLICE_FMT(nx_json_get_str(nats, "version")));
@@ -301,6 +309,8 @@ static void check_node(doctor *d)
     } else {
         if (err == NX_OK)
             report(d, BAD, "node", "see: nexus logs", "%s answers with HTTP status %d", d->node_url, reply.status);
+        else if (d->file)
+            report(d, NOTE, "node", "start it with: nexus serve --config …", "no node of this namespace answers");
         else
             report(d, NOTE, "node", "start one with: nexus dev", "no node answers at %s", d->node_url);
         d->node_url[0] = 0;
@@ -345,7 +355,7 @@ static void check_port(doctor *d, const char *what, const char *address, const c
     else if (is_free(address, &why))
         report(d, GOOD, what, NULL, "%s is free", address);
     else {
-        snprintf(fix, sizeof fix, "nexus dev %s 127.0.0.1:0 takes a free one", flag);
+        snprintf(fix, sizeof fix, d->file ? "write another one into the file, or port 0 for a free one%.0s" : "nexus dev %s 127.0.0.1:0 takes a free one", flag);
         report(d, NOTE, what, fix, "%s is not free: %s", address, why.msg);
     }
 }
@@ -361,28 +371,88 @@ static void check_ports(doctor *d)
     check_port(d, "admin port", admin_at, d->node_admin, "--admin");
 }
 
+/* ---- several namespaces: the files of `nexus serve` --------------------------------------------------------------------- */
+
+static void check_file(doctor *d, const nx_config_issues *issues)
+{
+    if (!d->c->json)
+        printf("\n%s\n", d->file);
+    for (unsigned i = 0; i < issues->n; i++) {
+        const nx_config_issue *found = &issues->v[i];
+        report(d, BAD, "settings", found->suggestion[0] ? found->suggestion : "see: nexus validate --config …", "%s%s%s", found->path, found->path[0] ? ": " : "",
+               found->reason);
+    }
+    if (!d->cfg)
+        return;
+    if (issues->n == 0)
+        report(d, GOOD, "settings", NULL, "namespace %.*s", NX_SLICE_FMT(d->cfg->ns));
+    check_nats_server(d);
+    check_data_dir(d);
+    check_node(d);
+    check_ports(d);
+}
+
+static int check_files(doctor *d)
+{
+    nx_cli_host_files files;
+    int code = nx_cli_host_files_load(d->c, &files, NULL);
+    bool is_read = code == NX_CLI_OK; /* what could not be read at all was said already */
+    for (unsigned i = 0; i < files.n; i++)
+        is_read = is_read || files.issues[i].n;
+    for (unsigned i = 0; is_read && i < files.n; i++) {
+        d->file = files.names[i];
+        d->cfg = files.cfgs[i];
+        check_file(d, &files.issues[i]);
+    }
+    d->file = NULL;
+    d->cfg = NULL;
+    nx_cli_host_files_done(&files);
+    return is_read ? NX_CLI_OK : code;
+}
+
+static void check_machine(doctor *d)
+{
+    check_clock(d);
+    check_limits(d);
+    check_memory(d);
+}
+
 static int run(nx_cli *c)
 {
     doctor d = {.c = c};
-    check_engine(&d);
-    check_project(&d);
-    check_nats_server(&d);
-    check_compilers(&d);
-    check_data_dir(&d);
-    check_node(&d);
-    check_ports(&d);
-    check_clock(&d);
-    check_limits(&d);
-    check_memory(&d);
-    nx_config_unref(d.cfg);
+    int code = NX_CLI_OK;
+    if (nx_cli_flag_count(c, "config")) {
+        if (nx_cli_flag_text(c, "admin-url"))
+            return nx_cli_fail_usage(c, "the nodes of --config are found by their data_dir, not by --admin-url");
+        check_engine(&d);
+        check_machine(&d);
+        code = check_files(&d);
+        if (code != NX_CLI_OK)
+            return code;
+    } else {
+        check_engine(&d);
+        check_project(&d);
+        check_nats_server(&d);
+        check_compilers(&d);
+        check_data_dir(&d);
+        check_node(&d);
+        check_ports(&d);
+        check_machine(&d);
+        nx_config_unref(d.cfg);
+    }
     if (!c->json)
         d.bad ? printf("\n%u to be put right\n", d.bad) : printf("\nall is well\n");
     return d.bad ? NX_CLI_FAILED : NX_CLI_OK;
 }
 
+static const nx_cli_flag flags[] = {
+    {.name = "config", .letter = 'c', .value = "FILE", .kind = NX_CLI_FILE, .is_many = true, .help = "Settings of `nexus serve`, in place of the project: given several times, the namespaces of one process."},
+    {0},
+};
 static const nx_cli_example examples[] = {
     {"nexus doctor", "what is there, what is missing, and what to do"},
     {"nexus doctor --json", "one object per check: check, status (ok, note, bad), detail, fix"},
+    {"nexus doctor --config shop.yaml --config lab.yaml", "the namespaces that one `nexus serve` is to have"},
     {0},
 };
 
@@ -390,6 +460,7 @@ const nx_cli_command nx_cli_cmd_doctor = {
     .verb = "doctor",
     .summary = "Check this machine, the project and its node",
     .text = "The exit code is 1 when something is bad; a note alone is fine.",
+    .flags = flags,
     .examples = examples,
     .is_client = true,
     .run = run,

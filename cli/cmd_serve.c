@@ -1,14 +1,11 @@
 /* cmd_serve.c: nexus serve: one namespace, or several in one process. */
 #include "cmds.h"
 #include "host.h"
-#include <stdlib.h>
 #include <uv.h>
 
 typedef struct serve {
     nx_cli *c;
-    unsigned n; /* namespaces: as many as there are files, or one without a file */
-    const char *files[NX_CLI_HOST_MAX];
-    nx_config *cfgs[NX_CLI_HOST_MAX]; /* references: as they run */
+    nx_cli_host_files files; /* their settings as they run */
     nx_node *nodes[NX_CLI_HOST_MAX];
     uv_loop_t loop;
 } serve;
@@ -21,25 +18,30 @@ static void on_stop(void *self)
 /* The settings of a file are read again, whole or not at all. */
 static void reload(serve *s, unsigned i)
 {
+    nx_cli_host_files *f = &s->files;
     nx_config *cfg = NULL;
+    nx_config_issues issues = {0};
     NX_CLEANUP(nx_buf_done)
     nx_buf text = NX_BUF_INIT(1u << 20);
     nx_error e = NX_ERROR_INIT;
-    nx_err err = nx_cli_config_load(s->c, s->files[i], NX_CONFIG_NO_FUNCTIONS, &cfg, &text, &e);
+    nx_err err = nx_cli_config_read(s->c, f->names[i], NX_CONFIG_NO_FUNCTIONS, &cfg, &issues, &e);
     if (err == NX_OK && i > 0)
-        err = nx_cli_host_check((nx_config *const[]){s->cfgs[0], cfg}, 2, &e);
+        err = nx_cli_host_check((nx_config *const[]){f->cfgs[0], cfg}, 2, &issues);
     if (err == NX_OK)
         err = nx_node_apply(s->nodes[i], cfg, &text, &e);
+    else
+        (void)nx_config_issues_text(&issues, &text); /* without memory: what e says */
+    nx_config_issues_done(&issues);
     if (err == NX_OK) {
-        nx_config_unref(s->cfgs[i]);
-        s->cfgs[i] = cfg;
+        nx_config_unref(f->cfgs[i]);
+        f->cfgs[i] = cfg;
     } else {
         nx_config_unref(cfg);
     }
     /* What a search that found nothing left in `e` is no news. */
     const char *otherwise = err == NX_OK ? "nothing changed" : e.msg;
     nx_log(err == NX_OK ? NX_LOG_INFO : NX_LOG_ERROR, err == NX_OK ? "config.applied" : "config.refused", "%s%s%s: %.*s",
-           s->n > 1 ? s->files[i] : "", s->n > 1 ? ": " : "", err == NX_OK ? "settings read again" : "settings not taken, the running ones stay",
+           f->n > 1 ? f->names[i] : "", f->n > 1 ? ": " : "", err == NX_OK ? "settings read again" : "settings not taken, the running ones stay",
            NX_SLICE_FMT(text.n ? nx_slice_trim(nx_buf_view(&text)) : nx_slice_cstr(otherwise)));
 }
 
@@ -47,55 +49,38 @@ static void reload(serve *s, unsigned i)
 static void on_hangup(void *self)
 {
     serve *s = self;
-    for (unsigned i = 0; i < s->n; i++)
+    for (unsigned i = 0; i < s->files.n; i++)
         reload(s, i);
 }
 
-static void done(serve *s)
-{
-    for (unsigned i = 0; i < s->n; i++)
-        nx_config_unref(s->cfgs[i]);
-}
-
-static int start(serve *s)
+static int serve_files(serve *s)
 {
     nx_cli *c = s->c;
-    unsigned n = nx_cli_flag_count(c, "config");
-    if (n > NX_CLI_HOST_MAX)
-        return nx_cli_fail_usage(c, "flag --config: a process serves at most %d namespaces; start another one for the others", NX_CLI_HOST_MAX);
-    for (s->n = 0; s->n < (n ? n : 1);) {
-        s->files[s->n] = nx_cli_flag_at(c, "config", s->n);
-        int code = nx_cli_config_load_or_fail(c, s->files[s->n], NX_CONFIG_NO_FUNCTIONS, &s->cfgs[s->n]);
-        if (code != NX_CLI_OK)
-            return code;
-        s->n++;
-        nx_error e = NX_ERROR_INIT;
-        if (nx_cli_host_check(s->cfgs, s->n, &e) != NX_OK)
-            return nx_cli_fail_error(c, &e);
+    nx_cli_signals *signals = NULL;
+    int code = nx_cli_host_files_load(c, &s->files, stderr);
+    if (code == NX_CLI_OK)
+        code = nx_cli_host_start(c, s->files.cfgs, s->files.n, false, s->nodes);
+    if (code != NX_CLI_OK)
+        return code;
+    if (uv_loop_init(&s->loop) != 0 || nx_cli_signals_new(&s->loop, on_stop, s->files.names[0] ? on_hangup : NULL, s, &signals) != NX_OK) {
+        nx_cli_host_stop(s->nodes, s->files.n);
+        return nx_cli_fail(c, NX_ENOMEM, "cannot make an event loop");
     }
-    return nx_cli_host_start(c, s->cfgs, s->n, false, s->nodes);
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    nx_log(NX_LOG_INFO, "node.stopping", "stopping: requests in flight are answered first");
+    nx_cli_signals_free(signals);
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&s->loop);
+    nx_cli_host_stop(s->nodes, s->files.n);
+    return NX_CLI_OK;
 }
 
 static int run(nx_cli *c)
 {
     serve s = {.c = c};
-    nx_cli_signals *signals = NULL;
-    int code = start(&s);
-    if (code != NX_CLI_OK)
-        return done(&s), code;
-    if (uv_loop_init(&s.loop) != 0 || nx_cli_signals_new(&s.loop, on_stop, s.files[0] ? on_hangup : NULL, &s, &signals) != NX_OK) {
-        nx_cli_host_stop(s.nodes, s.n);
-        done(&s);
-        return nx_cli_fail(c, NX_ENOMEM, "cannot make an event loop");
-    }
-    uv_run(&s.loop, UV_RUN_DEFAULT);
-    nx_log(NX_LOG_INFO, "node.stopping", "stopping: requests in flight are answered first");
-    nx_cli_signals_free(signals);
-    uv_run(&s.loop, UV_RUN_DEFAULT);
-    uv_loop_close(&s.loop);
-    nx_cli_host_stop(s.nodes, s.n);
-    done(&s);
-    return NX_CLI_OK;
+    int code = serve_files(&s);
+    nx_cli_host_files_done(&s.files);
+    return code;
 }
 
 static const nx_cli_flag flags[] = {

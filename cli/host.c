@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -107,76 +106,6 @@ void nx_cli_host_stop(nx_node *const *nodes, unsigned n)
             nx_node_stop(nodes[i]);
     }
     nx_node_stop(nodes[0]); /* the others use its runtime */
-}
-
-/* ---- several namespaces ------------------------------------------------------------------------------------------ */
-
-/* Port 0 is a free one for each. */
-static bool is_same_address(nx_slice a, nx_slice b) { return nx_slice_eq(a, b) && !nx_slice_ends(a, NX_SLICE(":0")); }
-
-/* Also where it is written otherwise, as through a symbolic link. */
-static bool is_same_dir(nx_slice a, nx_slice b)
-{
-    char path[4096];
-    struct stat sa, sb;
-    if (nx_slice_eq(a, b))
-        return true;
-    return nx_slice_to_cstr(a, path, sizeof path) == NX_OK && stat(path, &sa) == 0 && nx_slice_to_cstr(b, path, sizeof path) == NX_OK &&
-           stat(path, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
-}
-
-/* What two namespaces of one process may not share. */
-static nx_err check_pair(const nx_config *a, const nx_config *b, nx_error *reterr)
-{
-    const struct {
-        const char *key, *other;
-        nx_slice mine, others;
-        bool (*is_same)(nx_slice mine, nx_slice others);
-    } pairs[] = {
-        {"namespace", "namespace", b->ns, a->ns, nx_slice_eq},
-        {"data_dir", "data_dir", b->data_dir, a->data_dir, is_same_dir},
-        {"listen", "listen", b->listen, a->listen, is_same_address},
-        {"listen", "admin", b->listen, a->admin, is_same_address},
-        {"admin", "listen", b->admin, a->listen, is_same_address},
-        {"admin", "admin", b->admin, a->admin, is_same_address},
-    };
-    for (unsigned i = 0; i < NX_ARRAY_LEN(pairs); i++) {
-        if (!pairs[i].is_same(pairs[i].mine, pairs[i].others))
-            continue;
-        return nx_error_set(reterr, NX_EINVAL,
-                            "%.*s: %s: %.*s is the %s of %.*s already; each namespace of a process has its own: write it into both files, and "
-                            "not into a flag or a NEXUS_… variable, which all of them get",
-                            NX_SLICE_FMT(b->path), pairs[i].key, NX_SLICE_FMT(pairs[i].mine), pairs[i].other, NX_SLICE_FMT(a->path));
-    }
-    return NX_OK;
-}
-
-static void put_key(void *self, const char *path)
-{
-    nx_buf *keys = self;
-    nx_buf_printf(keys, "%s%s", keys->n ? ", " : "", path);
-}
-
-nx_err nx_cli_host_check(nx_config *const *cfgs, unsigned n, nx_error *reterr)
-{
-    NX_CLEANUP(nx_buf_done)
-    nx_buf keys = NX_BUF_INIT(4096);
-    const nx_config *first = cfgs[0], *last = cfgs[n - 1];
-    for (unsigned i = 0; i + 1 < n; i++) {
-        nx_err err = check_pair(cfgs[i], last, reterr);
-        if (err != NX_OK)
-            return err;
-    }
-    nx_config *defaults = NULL;
-    nx_err err = nx_config_default(NULL, &defaults, reterr);
-    if (err != NX_OK)
-        return err;
-    nx_config_each_process(first, last, defaults, put_key, &keys);
-    nx_config_unref(defaults);
-    if (!keys.n)
-        return NX_OK;
-    return nx_error_set(reterr, NX_EINVAL, "%.*s: %.*s: belongs to the process, and %.*s, the first file, says otherwise; leave it out here, or set it there",
-                        NX_SLICE_FMT(last->path), NX_SLICE_FMT(nx_buf_view(&keys)), NX_SLICE_FMT(first->path));
 }
 
 /* ---- signals ---------------------------------------------------------------------------------------------------- */

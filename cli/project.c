@@ -190,55 +190,53 @@ static const char *user_file(nx_arena *a)
     return home && home[0] == '/' ? nx_arena_printf(a, "%s/.config/nexus/config.yaml", home) : NULL;
 }
 
-static nx_err load(const nx_cli *c, const char *file, unsigned flags, bool as_json, nx_config **ret, nx_buf *problems,
-                   nx_error *reterr)
+nx_err nx_cli_config_read(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_config_issues *issues, nx_error *reterr)
 {
     NX_CLEANUP(nx_arena_done)
     nx_arena a = NX_ARENA_INIT(1u << 20);
     nx_config_layers layers = {.user_file = user_file(&a), .file = file};
     nx_config_override *overrides = NULL;
     unsigned n = 0;
+    issues->file = nx_slice_cstr(file);
     nx_err e = collect_overrides(c, &a, &overrides, &n, reterr);
     if (e != NX_OK)
         return e;
     layers.overrides = overrides;
     layers.n_overrides = n;
-    nx_config_issues issues = {.file = nx_slice_cstr(file)};
-    e = nx_config_load_layers(&layers, flags, ret, &issues, reterr);
-    if (e != NX_OK && issues.n > 0) {
-        nx_err text = as_json ? nx_config_issues_json(&issues, problems) : nx_config_issues_text(&issues, problems);
-        if (text != NX_OK)
-            nx_error_set(reterr, text, "%s: %u problems, which do not fit into memory", file ? file : "settings", issues.n);
-    }
-    nx_config_issues_done(&issues);
-    return e;
+    return nx_config_load_layers(&layers, flags, ret, issues, reterr);
 }
 
 nx_err nx_cli_config_load(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_buf *problems, nx_error *reterr)
 {
-    return load(c, file, flags, false, ret, problems, reterr);
+    nx_config_issues issues = {0};
+    nx_err e = nx_cli_config_read(c, file, flags, ret, &issues, reterr);
+    if (e != NX_OK && issues.n > 0 && nx_config_issues_text(&issues, problems) != NX_OK)
+        nx_error_set(reterr, NX_ENOMEM, "%s: %u problems, which do not fit into memory", file ? file : "settings", issues.n);
+    nx_config_issues_done(&issues);
+    return e;
 }
 
-nx_err nx_cli_config_load_json(const nx_cli *c, const char *file, unsigned flags, nx_config **ret, nx_buf *problems, nx_error *reterr)
+nx_err nx_cli_issues_print(const nx_cli *c, const nx_config_issues *issues, FILE *out)
 {
-    return load(c, file, flags, true, ret, problems, reterr);
+    NX_CLEANUP(nx_buf_done)
+    nx_buf text = NX_BUF_INIT(1u << 20);
+    nx_err e = (c->json ? nx_config_issues_json : nx_config_issues_text)(issues, &text);
+    if (e == NX_OK && c->json)
+        e = nx_buf_append_char(&text, '\n');
+    if (e == NX_OK && text.n)
+        fwrite(text.p, 1, text.n, out);
+    return e;
 }
 
 int nx_cli_config_load_or_fail(const nx_cli *c, const char *file, unsigned flags, nx_config **ret)
 {
-    NX_CLEANUP(nx_buf_done)
-    nx_buf problems = NX_BUF_INIT(1u << 20);
+    nx_config_issues issues = {0};
     nx_error e = NX_ERROR_INIT;
-    nx_err err = load(c, file, flags, c->json, ret, &problems, &e);
-    if (err == NX_OK)
-        return NX_CLI_OK;
-    if (problems.n == 0) {
-        e.code = err;
-        return nx_cli_fail_error(c, &e);
-    }
+    e.code = nx_cli_config_read(c, file, flags, ret, &issues, &e);
     fflush(stdout);
-    fprintf(stderr, "%.*s", NX_SLICE_FMT(nx_buf_view(&problems)));
-    if (problems.p[problems.n - 1] != '\n')
-        fputc('\n', stderr);
-    return nx_err_exit_code(err);
+    int code = e.code == NX_OK                                                ? NX_CLI_OK
+               : issues.n && nx_cli_issues_print(c, &issues, stderr) == NX_OK ? nx_err_exit_code(e.code)
+                                                                              : nx_cli_fail_error(c, &e);
+    nx_config_issues_done(&issues);
+    return code;
 }

@@ -8,7 +8,7 @@ import threading
 import pytest
 from nexus.load import Load, check_nothing_lost
 from nexus.namespaces import Namespaces
-from nexus.node import STOP_DEADLINE_S, nexus
+from nexus.node import STOP_DEADLINE_S, lines_of, nexus
 from nexus.wait import SLOW, wait_until
 
 
@@ -139,13 +139,15 @@ def test_a_stop_answers_callers_of_all_and_a_kill_loses_nothing(tmp_path, guests
 
 
 @pytest.mark.parametrize("lab, words, said", [
-    ({"namespace": "shop"}, [], r"lab.yaml: namespace: shop is the namespace of .*shop.yaml already"),
-    ({"data_dir": "{shop}"}, [], "lab.yaml: data_dir: "),
-    ({"listen": "127.0.0.1:18080"}, [], "lab.yaml: listen: 127.0.0.1:18080 is the listen of "),
-    ({"admin": "127.0.0.1:18080"}, [], "lab.yaml: admin: 127.0.0.1:18080 is the listen of "),
-    ({}, ["--listen", "127.0.0.1:18090"], "lab.yaml: listen: 127.0.0.1:18090 is the listen of "),
-    ({}, ["--set", "namespace=one"], "lab.yaml: namespace: one is the namespace of "),
-    ({"workers": 7, "log": {"format": "json"}}, [], "lab.yaml: log.format, workers: belongs to the process"),
+    ({"namespace": "shop"}, [], ["namespace: shop is the namespace of .*shop.yaml already"]),
+    ({"data_dir": "{shop}"}, [], ["data_dir: "]),
+    ({"listen": "127.0.0.1:18080"}, [], ["listen: 127.0.0.1:18080 is the listen of "]),
+    ({"admin": "127.0.0.1:18080"}, [], ["admin: 127.0.0.1:18080 is the listen of "]),
+    ({"admin": "0.0.0.0:18080"}, [], ["admin: 0.0.0.0:18080 is the listen of .*shop.yaml already, as 127.0.0.1:18080"]),
+    ({}, ["--listen", "127.0.0.1:18090"], ["listen: 127.0.0.1:18090 is the listen of "]),
+    ({}, ["--set", "namespace=one"], ["namespace: one is the namespace of "]),
+    ({"namespace": "shop", "workers": 7, "log": {"format": "json"}}, [],
+     ["namespace: shop is the namespace of ", "workers: belongs to the process", "log.format: belongs to the process"]),
 ])
 def test_what_they_can_not_share_is_refused_before_anything_starts(tmp_path, lab, words, said):
     shop_dir = tmp_path / "pair" / "shop" / ".nexus"
@@ -153,8 +155,50 @@ def test_what_they_can_not_share_is_refused_before_anything_starts(tmp_path, lab
     process = Namespaces(tmp_path / "pair", shop={"listen": "127.0.0.1:18080", "workers": 2}, lab=lab)
     result = nexus("serve", *process.files, *words, check=False)
     assert result.returncode == 2, (result.returncode, result.stderr)
-    assert re.search(said, result.stderr), result.stderr
+    assert all(re.search(f"lab.yaml: {what}", result.stderr) for what in said), result.stderr
     assert not shop_dir.exists(), "it had begun"
+    if words:
+        return
+    # The same words, before anybody serves them.
+    valid = nexus("validate", *process.files, check=False)
+    assert (valid.returncode, valid.stderr) == (2, "") and "shop.yaml is valid: namespace shop" in valid.stdout
+    assert sorted(result.stderr.splitlines()) == sorted(line for line in valid.stdout.splitlines() if "is valid" not in line)
+    doctor = nexus("doctor", "--json", *process.files, check=False)
+    checks = lines_of(doctor.stdout)
+    assert doctor.returncode == 1
+    bad = [c["detail"] for c in checks if c.get("file") == str(process.views[1].node_file) and c["status"] == "bad"]
+    assert all(any(re.search(what, detail) for detail in bad) for what in said), checks
+
+
+def test_validate_shows_the_mistakes_of_all_files_at_once(tmp_path):
+    process = Namespaces(tmp_path / "three", shop={"workers": "many"}, lab={"namespace": "yard", "data_dri": "x"}, yard={"listen": "127.0.0.1:18081"}, end={"admin": "127.0.0.1:18081"})
+    result = nexus("validate", "--json", *process.files, check=False)
+    assert result.returncode == 2
+    shop, lab, yard, end = reports = lines_of(result.stdout)
+    assert [r["file"] for r in reports] == [str(view.node_file) for view in process.views]
+    assert [r["valid"] for r in reports] == [False, False, True, False]
+    assert [[i["path"] for i in r["issues"]] for r in (shop, lab, end)] == [["workers"], ["data_dri"], ["admin"]]
+    refused = nexus("serve", *process.files, check=False).stderr
+    assert re.findall(r"^.*/(\w+)\.yaml:", refused, re.M) == ["shop", "lab", "end"], "serve says them all, too"
+    for words in (["validate", *process.files, process.files[1]], ["validate", "-f", process.files[1], *process.files]):
+        both = nexus(*words, check=False)
+        assert both.returncode == 2 and "not both" in both.stderr, both.stderr
+    missing = nexus("validate", *process.files, "--config", tmp_path / "missing.yaml", check=False)
+    assert missing.returncode != 0 and "missing.yaml" in missing.stderr
+
+
+def test_doctor_looks_at_each_namespace_and_finds_its_node(process, tmp_path):
+    checks = lines_of(nexus("doctor", "--json", *process.files).stdout)
+    assert len([c for c in checks if c["check"] == "engine"]) == 1, "the machine is looked at once"
+    for view in process.views:
+        mine = {c["check"]: c for c in checks if c.get("file") == str(view.node_file)}
+        assert {c["status"] for c in mine.values()} == {"ok"}, mine
+        assert view.admin_url in mine["node"]["detail"] and f"namespace {view.name}" in mine["settings"]["detail"]
+        assert {"event log", "data", "node", "durability", "events port", "admin port"} <= set(mine)
+    stopped = Namespaces(tmp_path / "stopped", shop={}, lab={})
+    text = nexus("doctor", *stopped.files).stdout
+    assert text.count("no node of this namespace answers") == 2 and "shop.yaml\n" in text and text.endswith("all is well\n")
+    assert nexus("doctor", *stopped.files, "--admin-url", "127.0.0.1:9", check=False).returncode == 2
 
 
 def test_a_data_dir_by_another_name_is_refused_before_anything_starts(tmp_path):

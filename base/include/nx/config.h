@@ -203,6 +203,8 @@ nx_err nx_config_default(const char *dir, nx_config **ret, nx_error *reterr);
 void nx_config_ref(nx_config *c);
 void nx_config_unref(nx_config *c); /* NULL allowed */
 void nx_config_issues_done(nx_config_issues *i);
+/* One more, found by a layer above; what is longer than it may be was cut by the caller's snprintf(). NX_ENOMEM. Too many: it is left out, and `is_cut` set. */
+nx_err nx_config_issues_add(nx_config_issues *all, const nx_config_issue *issue);
 /* "nexus.yaml:14:7: functions[0].timeout: "5 parsecs" is not a duration (try 5s)", one line each. */
 nx_err nx_config_issues_text(const nx_config_issues *all, nx_buf *out);
 /* One object: {"valid", "file", "is_cut", "issues": [{"source", "line", "column", "path", "reason", "suggestion"}]}. */
