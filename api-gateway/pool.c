@@ -1,4 +1,5 @@
 #include "pool.h"
+#include "nx/thread.h"
 
 #include <stdio.h>
 
@@ -41,7 +42,7 @@ void nx_gw_pool_init(nx_gw_pool *p, unsigned threads_max, unsigned queue_max, un
 static void add_thread_locked(nx_gw_pool *p)
 {
     char name[32];
-    if (pthread_create(&p->threads[p->n_threads], NULL, pool_main, p) != 0)
+    if (nx_thread_start(&p->threads[p->n_threads], NULL, pool_main, p) != 0)
         return;
     (void)snprintf(name, sizeof name, "nx-gw-h-%u", (p->first_number + p->n_threads) % 1000);
     (void)pthread_setname_np(p->threads[p->n_threads], name);

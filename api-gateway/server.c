@@ -7,6 +7,7 @@
 
 #include "nx/clock.h"
 #include "nx/log.h"
+#include "nx/thread.h"
 
 #define TICK_MS 100u
 #define DRAIN_GRACE_MS 250u /* for a client that is just about to use its idle connection */
@@ -219,7 +220,7 @@ static nx_err start_loops(nx_gw_server *s, nx_error *reterr)
         return err;
     nx_gw_address_format(&sa, s->bound, sizeof s->bound);
     for (unsigned i = 0; i < s->n_loops; i++) {
-        int rc = pthread_create(&s->loops[i].thread, NULL, loop_main, &s->loops[i]);
+        int rc = nx_thread_start(&s->loops[i].thread, NULL, loop_main, &s->loops[i]);
         if (rc != 0)
             return nx_error_set(reterr, nx_err_from_errno(rc), "cannot start a thread: %s", strerror(rc));
         s->loops[i].has_thread = true;

@@ -2,6 +2,7 @@
 #include "nx/log.h"
 #include "nx/buf.h"
 #include "nx/clock.h"
+#include "nx/thread.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -38,11 +39,8 @@ bool nx_log_enabled(nx_log_level level) { return (int)level >= atomic_load_expli
 void nx_log_emit(const nx_log_line *line)
 {
     if (!nx_log_enabled(line->level)) return;
-    if (line->wall_ns && line->component.n) {
-        current_sink.write(current_sink.self, line);
-        return;
-    }
     nx_log_line filled = *line;
+    if (!filled.ns.n) filled.ns = nx_slice_cstr(nx_thread_ns());
     if (!filled.wall_ns) filled.wall_ns = nx_clock_wall_ns();
     if (!filled.component.n) filled.component = NX_SLICE("nexus");
     current_sink.write(current_sink.self, &filled);

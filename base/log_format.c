@@ -4,6 +4,7 @@
 #include "nx/clock.h"
 #include "nx/json.h"
 #include "nx/log.h"
+#include "nx/thread.h"
 
 #define CUT_NOTE "\xE2\x80\xA6" /* "…" stands where something was cut */
 
@@ -112,6 +113,11 @@ static nx_err append_head(const nx_log_line *line, bool with_colour, nx_buf *out
     if (!err && line->trace.n) {
         err = nx_buf_append_cstr(out, " [trace=");
         if (!err) err = append_visible(out, line->trace);
+        if (!err) err = nx_buf_append_char(out, ']');
+    }
+    if (!err && line->ns.n && nx_thread_has_names()) {
+        err = nx_buf_append_cstr(out, " [namespace=");
+        if (!err) err = append_visible(out, line->ns);
         if (!err) err = nx_buf_append_char(out, ']');
     }
     return err;

@@ -3,6 +3,7 @@
  * memory or by what the guest wrote fails on the caller, and the thread has nothing to decide. */
 #include "curl_init.h"
 #include "nx/clock.h"
+#include "nx/thread.h"
 #include "outbound_internal.h"
 
 #include <signal.h>
@@ -159,7 +160,7 @@ static nx_err start_thread(nx_outbound *o)
     sigset_t all, before;
     sigfillset(&all); /* signals belong to nx-main; a peer that went away must be an error, not SIGPIPE */
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&o->thread, NULL, run, o);
+    int rc = nx_thread_start(&o->thread, NULL, run, o);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc == 0) (void)pthread_setname_np(o->thread, "nx-http");
     return nx_err_from_errno(rc);

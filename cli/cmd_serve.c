@@ -1,6 +1,7 @@
 /* cmd_serve.c: nexus serve: one namespace, or several in one process. */
 #include "cmds.h"
 #include "host.h"
+#include "nx/thread.h"
 #include <uv.h>
 
 typedef struct serve {
@@ -21,6 +22,7 @@ static void reload(serve *s, unsigned i)
     nx_cli_host_files *f = &s->files;
     nx_config *cfg = NULL;
     nx_config_issues issues = {0};
+    const char *before = nx_thread_ns_set(f->n > 1 ? nx_thread_ns_name(f->cfgs[i]->ns) : NULL);
     NX_CLEANUP(nx_buf_done)
     nx_buf text = NX_BUF_INIT(1u << 20);
     nx_error e = NX_ERROR_INIT;
@@ -43,6 +45,7 @@ static void reload(serve *s, unsigned i)
     nx_log(err == NX_OK ? NX_LOG_INFO : NX_LOG_ERROR, err == NX_OK ? "config.applied" : "config.refused", "%s%s%s: %.*s",
            f->n > 1 ? f->names[i] : "", f->n > 1 ? ": " : "", err == NX_OK ? "settings read again" : "settings not taken, the running ones stay",
            NX_SLICE_FMT(text.n ? nx_slice_trim(nx_buf_view(&text)) : nx_slice_cstr(otherwise)));
+    (void)nx_thread_ns_set(before);
 }
 
 /* SIGHUP */

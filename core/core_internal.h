@@ -15,6 +15,7 @@
 #include "nx/obs_log.h"
 #include "nx/registry.h"
 #include "nx/rt.h"
+#include "nx/thread.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -336,7 +337,8 @@ struct nx_node {
     uint64_t start_said_ns; /* when a line said so; nx-tick */
     char url[128], admin_url[128];
     char ns_name[NX_NAMESPACE_BYTES + 1];
-    char data_dir[3500]; /* the one that is locked; cfg may name another by now */
+    const char *thread_ns; /* what its threads' log lines say (nx/thread.h); NULL: nothing, it is the only one of its process */
+    char data_dir[3500];   /* the one that is locked; cfg may name another by now */
     uint64_t started_ns;
     nx_metric *m_ingested, *m_refused, *m_publish, *m_running, *m_waiting;
     int lock_fd;

@@ -353,6 +353,7 @@ static void on_done(nx_attempt *a)
 {
     nx_core_run *r = a->owner;
     const nx_outcome *o = &a->out;
+    (void)nx_thread_ns_set(r->d->node->thread_ns); /* a worker is every namespace's */
     nx_core_crash_end(r);
     nx_run *rec = &r->rec;
     if (o->err == NX_ECANCELED) { /* the node stops: delivered again after ack_wait, when its pulls are gone too */
@@ -384,6 +385,7 @@ static void on_done(nx_attempt *a)
 static void on_start(nx_attempt *a)
 {
     nx_core_run *r = a->owner;
+    (void)nx_thread_ns_set(r->d->node->thread_ns);
     nx_core_crash_begin(r);
     r->rec.start_wall_ns = a->start_wall_ns = nx_clock_wall_ns();
     if (nx_log_enabled(NX_LOG_INFO)) {

@@ -344,7 +344,7 @@ static nx_err begin(nx_job_board *b, nx_job *j, nx_error *reterr)
         return NX_ECANCELED;
     }
     pthread_mutex_lock(&b->mu);
-    err = pthread_create(&j->thread, NULL, job_main, j) == 0 ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "cannot start a thread");
+    err = nx_thread_start(&j->thread, NULL, job_main, j) == 0 ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "cannot start a thread");
     if (err == NX_OK) {
         j->next = b->jobs;
         b->jobs = j;
@@ -448,7 +448,7 @@ nx_err nx_job_board_open(nx_node *n, nx_error *reterr)
     nx_err err = read_home(n, &b->home, reterr);
     if (err != NX_OK)
         return err;
-    b->has_thread = pthread_create(&b->thread, NULL, board_main, b) == 0;
+    b->has_thread = nx_thread_start(&b->thread, NULL, board_main, b) == 0;
     return b->has_thread ? NX_OK : nx_error_set(reterr, NX_ENOMEM, "cannot start a thread");
 }
 

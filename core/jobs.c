@@ -48,7 +48,7 @@ nx_err nx_core_jobs_new(unsigned threads, unsigned max, nx_core_jobs **ret, nx_e
     j->tail = &j->head;
     j->max = max;
     for (; j->n_threads < threads && j->n_threads < JOBS_THREADS_MAX; j->n_threads++)
-        if (pthread_create(&j->threads[j->n_threads], NULL, jobs_main, j) != 0) {
+        if (nx_thread_start(&j->threads[j->n_threads], NULL, jobs_main, j) != 0) {
             nx_core_jobs_free(j);
             return nx_error_set(reterr, NX_ENOMEM, "cannot start a job thread");
         }

@@ -96,7 +96,7 @@ nx_core_keyring *nx_core_keyring_new(nx_core_keys *k, const char *function)
     r->next = k->rings;
     k->rings = r;
     if (!k->has_thread && !k->is_stopping)
-        k->has_thread = pthread_create(&k->thread, NULL, keys_main, k) == 0;
+        k->has_thread = nx_thread_start(&k->thread, NULL, keys_main, k) == 0;
     k->is_kicked = true;
     pthread_cond_signal(&k->cv);
     pthread_mutex_unlock(&k->mu);

@@ -71,7 +71,7 @@ static void *tick_main(void *arg)
 
 static nx_err tick_start(nx_node *n, nx_error *reterr)
 {
-    if (pthread_create(&n->tick_thread, NULL, tick_main, n) != 0)
+    if (nx_thread_start(&n->tick_thread, NULL, tick_main, n) != 0)
         return nx_error_set(reterr, NX_ENOMEM, "cannot start a thread");
     n->has_tick = true;
     return NX_OK;
@@ -358,13 +358,14 @@ static void raise_descriptor_limit(void)
     }
 }
 
-nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr)
+static nx_err start_node(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr)
 {
     nx_sched_prompt();
     raise_descriptor_limit();
     nx_node *n = calloc(1, sizeof *n);
     if (!n)
         return nx_error_set(reterr, NX_ENOMEM, "node");
+    n->thread_ns = nx_thread_ns();
     snprintf(n->ns_name, sizeof n->ns_name, "%.*s", NX_SLICE_FMT(cfg->ns));
     if (nx_slice_to_cstr(cfg->data_dir, n->data_dir, sizeof n->data_dir) != NX_OK) {
         free(n);
@@ -403,6 +404,14 @@ nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx
     nx_log(NX_LOG_INFO, "node.ready", "node %s ready in %.0fms: events %s, admin %s", n->id.s, (double)(nx_clock_ns() - n->started_ns) / 1e6, n->url, n->admin_url);
     *ret = n;
     return NX_OK;
+}
+
+nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr)
+{
+    const char *before = nx_thread_ns_set(o->is_shared ? nx_thread_ns_name(cfg->ns) : NULL);
+    nx_err err = start_node(o, cfg, ret, reterr);
+    (void)nx_thread_ns_set(before);
+    return err;
 }
 
 /* ---- apply ------------------------------------------------------------------------------------------------------------------------------ */

@@ -22,10 +22,8 @@ static void wait_for_runs(nx_node *n, uint64_t ms)
     }
 }
 
-void nx_node_drain(nx_node *n)
+static void drain(nx_node *n)
 {
-    if (n->is_drained)
-        return;
     n->is_drained = true;
     nx_job_board_stop(n->board);
     if (n->gw) { /* requests in flight are answered while the functions still run */
@@ -57,12 +55,21 @@ void nx_node_drain(nx_node *n)
         nx_rt_group_wait(n->group);
 }
 
+void nx_node_drain(nx_node *n)
+{
+    const char *before = nx_thread_ns_set(n->thread_ns);
+    if (!n->is_drained)
+        drain(n);
+    (void)nx_thread_ns_set(before);
+}
+
 void nx_node_stop(nx_node *n)
 {
     if (!n)
         return;
     char path[sizeof n->data_dir + 16];
     nx_node_drain(n);
+    const char *before = nx_thread_ns_set(n->thread_ns);
     nx_rt_group_free(n->group);
     if (!n->opt.beside)
         nx_rt_free(n->rt);
@@ -110,4 +117,5 @@ void nx_node_stop(nx_node *n)
     pthread_rwlock_destroy(&n->snap_mu);
     nx_config_unref(n->cfg);
     free(n);
+    (void)nx_thread_ns_set(before);
 }

@@ -3,6 +3,7 @@
 #include "audit_total.h"
 #include "find.h"
 #include "nx/sched.h"
+#include "nx/thread.h"
 #include "pub_wait.h"
 #include "verdict.h"
 #include <stdio.h>
@@ -351,7 +352,7 @@ static nx_err audit_start(nx_node *n, void **ret, nx_error *reterr)
     pthread_condattr_destroy(&condattr);
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
-    bool is_started = nx_replay_repetition_new(nx_core_runtime(n), &a->repetition) == NX_OK && pthread_create(&a->thread, &attr, audit_main, a) == 0;
+    bool is_started = nx_replay_repetition_new(nx_core_runtime(n), &a->repetition) == NX_OK && nx_thread_start(&a->thread, &attr, audit_main, a) == 0;
     pthread_attr_destroy(&attr);
     if (!is_started) {
         audit_free(a);

@@ -2,6 +2,7 @@
 #include "lanes.h"
 #include "nx/clock.h"
 #include "nx/sched.h"
+#include "nx/thread.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -104,7 +105,7 @@ nx_err nx_lanes_new(const nx_lanes_options *o, nx_lanes **ret)
     pthread_cond_init(&l->done, &attr);
     pthread_condattr_destroy(&attr);
     for (; l->n_threads < o->workers && l->n_threads < WORKERS_MAX; l->n_threads++)
-        if (pthread_create(&l->threads[l->n_threads], NULL, lanes_main, l) != 0)
+        if (nx_thread_start(&l->threads[l->n_threads], NULL, lanes_main, l) != 0)
             break;
     if (!l->n_threads) {
         nx_lanes_free(l);

@@ -6,6 +6,7 @@
 #include "nx/clock.h"
 #include "nx/digest.h"
 #include "nx/log.h"
+#include "nx/thread.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -531,7 +532,7 @@ nx_err nx_fab_server_start(const nx_fab_server_options *o, nx_fab_server **ret, 
         e = make_dirs(s, reterr);
     if (!e)
         e = nx_fab_lock_take(o->data_dir, &s->data_lock_fd, reterr);
-    if (!e && pthread_create(&s->thread, NULL, supervise, s))
+    if (!e && nx_thread_start(&s->thread, NULL, supervise, s))
         e = nx_error_set(reterr, NX_ENOMEM, "cannot start the thread nx-fab-srv");
     if (e) {
         destroy(s);

@@ -1,5 +1,6 @@
 /* conn.c: opening and closing the fabric, and the life of one connection (link). */
 #include "fab_internal.h"
+#include "nx/thread.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +77,7 @@ static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus err, 
 {
     (void)nc;
     (void)sub;
-    (void)self;
+    (void)nx_thread_ns_set(self); /* a thread of nats.c's own, for all connections */
     if (err == NATS_NOT_PERMITTED || err == NATS_CONNECTION_AUTH_FAILED)
         nx_log(NX_LOG_ERROR, "fabric.denied", "the NATS server refused an operation: %s", natsStatus_GetText(err));
 }
@@ -134,7 +135,7 @@ static natsStatus make_options(nx_fab_link *l, natsOptions **ret)
     if (s == NATS_OK) s = natsOptions_SetPingInterval(o, 0); /* a stale connection would be closed by a third thread; see upkeep.c */
     if (s == NATS_OK) s = natsOptions_SetIOBufSize(o, 256 * 1024);
     if (s == NATS_OK) s = natsOptions_SetSendAsap(o, true); /* no flusher thread */
-    if (s == NATS_OK) s = natsOptions_SetErrorHandler(o, on_error, NULL);
+    if (s == NATS_OK) s = natsOptions_SetErrorHandler(o, on_error, (void *)(uintptr_t)nx_thread_ns());
     if (s == NATS_OK) s = natsOptions_SetEventLoop(o, l, on_attach, on_read_interest, on_write_interest, on_detach);
     if (s != NATS_OK) {
         natsOptions_Destroy(o);
@@ -405,10 +406,10 @@ static nx_err start(nx_fab *f, nx_error *reterr)
         }
     }
     f->was_connected = true;
-    if (pthread_create(&f->loop, NULL, nx_fab_loop_main, f))
+    if (nx_thread_start(&f->loop, NULL, nx_fab_loop_main, f))
         return nx_error_set(reterr, NX_ENOMEM, "cannot start the thread nx-fab");
     f->loop_is_up = true;
-    if (pthread_create(&f->upkeep, NULL, nx_fab_upkeep_main, f))
+    if (nx_thread_start(&f->upkeep, NULL, nx_fab_upkeep_main, f))
         return nx_error_set(reterr, NX_ENOMEM, "cannot start the thread nx-fab-up");
     f->upkeep_is_up = true;
     return check_jetstream(f, reterr);

@@ -6,6 +6,7 @@ import socket
 import threading
 
 import pytest
+from nexus import processes
 from nexus.load import Load, check_nothing_lost
 from nexus.namespaces import Namespaces
 from nexus.node import STOP_DEADLINE_S, lines_of, nexus
@@ -62,6 +63,29 @@ def test_logs_show_lines_of_their_namespace_alone(pair):
         lines = view.api_list("logs", limit=1000)
         assert {line.get("namespace") for line in lines} == {view.name}
         assert view.nexus("logs", "--json").stdout.count(f'"namespace":"{view.name}"') > 0
+
+
+def test_the_nodes_own_lines_say_their_namespace(tmp_path):
+    """As JSON and as text, from whatever thread they come; those of the process say none."""
+    for form, with_namespace in (("json", r'"namespace":"{}".*'), ("text", r"\[namespace={}\] .*")):
+        process = Namespaces(tmp_path / form, shop={"log": {"format": form}}, lab={})
+        with process as (shop, lab):
+            processes.send(lab.nats_pid(), signal.SIGKILL)
+            lab.wait_log(with_namespace.format("lab") + "connected to the NATS server again")
+            shop.process.send_signal(signal.SIGHUP)
+            for view in (shop, lab):
+                view.wait_log(with_namespace.format(view.name) + rf"node {view.info['node']} ready")
+                view.wait_log(with_namespace.format(view.name) + rf"{view.name}\.yaml: settings read again")
+                own = view.api_list("logs", limit=1000)
+                assert {line["namespace"] for line in own} == {view.name}
+                assert {"node.ready", "config.applied"} <= {line["event"] for line in own}
+            assert "fabric.connected" in {line["event"] for line in lab.api_list("logs", limit=1000)}
+            assert "fabric.connected" not in {line["event"] for line in shop.api_list("logs", limit=1000)}
+            assert "[namespace=" not in shop.nexus("logs").stdout, "what is asked for one namespace need not say so"
+        lines = [line for line in shop.log().splitlines() if re.search(r"\bINFO\b|\bWARN\b|\bERROR\b", line)]
+        assert len([line for line in lines if re.search(with_namespace.format("(shop|lab)"), line)]) >= 6
+        without = [line for line in lines if "namespace" not in line]
+        assert len(without) == 1 and "stopping" in without[0], without
 
 
 def test_slots_are_divided_by_weight(pair):

@@ -1,7 +1,8 @@
 /* nx/log.h: the logging API. The sink (text, JSON, ring for `nexus logs`) is set by observability; the default writes text to stderr.
  * Why:       a line has a stable event name, a level (who must act), the trace and the component it belongs to.
  * Threads:   any. A sink must not block: it copies and returns.
- * Form:      [2025-11-26T10:23:45Z INFO nexus] [trace=…] message key=value …   (trace only where there is one) */
+ * Form:      [2025-11-26T10:23:45Z INFO nexus] [trace=…] message key=value …   (trace only where there is one; behind it
+ *            [namespace=…] in a process that serves several: nx/thread.h) */
 #ifndef NX_LOG_H
 #define NX_LOG_H
 #include "nx/slice.h"
@@ -34,7 +35,7 @@ typedef struct nx_log_sink {
 void nx_log_set_sink(nx_log_sink sink); /* before threads start; a NULL write restores the default */
 void nx_log_set_level(nx_log_level min);
 bool nx_log_enabled(nx_log_level level);
-void nx_log_emit(const nx_log_line *line); /* fills wall_ns and component where empty */
+void nx_log_emit(const nx_log_line *line); /* fills wall_ns, component and the thread's namespace where empty */
 /* component nexus, no trace. `event` is the stable name. */
 void nx_log(nx_log_level level, const char *event, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 const char *nx_log_level_name(nx_log_level level); /* "INFO" */

@@ -14,6 +14,7 @@
 #include "nx/clock.h"
 #include "nx/json.h"
 #include "nx/log.h"
+#include "nx/thread.h"
 
 #define T0 (1764152625ull * NX_NS_PER_S + 678000000)
 #define TRACE "0af7651916cd43dd8448eb211c80319c"
@@ -172,6 +173,59 @@ static void test_log_default_sink_writes_one_line_to_stderr(void **state)
     assert_string_equal(out + 21, " INFO nexus] Listening on 127.0.0.1:8080\n");
 }
 
+static char kept_ns[64];
+static void keep(void *self, const nx_log_line *line)
+{
+    (void)self;
+    snprintf(kept_ns, sizeof kept_ns, "%.*s", NX_SLICE_FMT(line->ns));
+}
+
+static void *log_one(void *self)
+{
+    nx_log(NX_LOG_INFO, "node.ready", "%s", (const char *)self);
+    return NULL;
+}
+
+static const char *ns_of_line_of_a_thread(int (*start)(pthread_t *ret, const pthread_attr_t *attr, void *(*run)(void *self), void *self))
+{
+    pthread_t thread;
+    assert_int_equal(start(&thread, NULL, log_one, "from a thread"), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    return kept_ns;
+}
+
+/* The last test: what it turns on stays so. */
+static void test_log_lines_say_namespaces_where_a_process_serves_several(void **state)
+{
+    (void)state;
+    const nx_log_line line = {.wall_ns = T0, .level = NX_LOG_INFO, .component = NX_SLICE("nexus"), .trace = NX_SLICE("abc"), .ns = NX_SLICE("shop"), .msg = NX_SLICE("done")};
+    nx_log_set_sink((nx_log_sink){keep, NULL});
+    assert_string_equal(text_of(&line, false), "[2025-11-26T10:23:45Z INFO nexus] [trace=abc] done\n");
+    assert_string_equal(ns_of_line_of_a_thread(nx_thread_start), "");
+
+    const char *shop = nx_thread_ns_name(NX_SLICE("shop"));
+    assert_ptr_equal(shop, nx_thread_ns_name(NX_SLICE("shop")));
+    assert_null(nx_thread_ns_set(shop));
+    assert_string_equal(ns_of_line_of_a_thread(nx_thread_start), "shop");
+    assert_string_equal(ns_of_line_of_a_thread(pthread_create), "");
+    nx_log_emit(&(nx_log_line){.level = NX_LOG_INFO, .ns = NX_SLICE("lab"), .msg = NX_SLICE("x")});
+    assert_string_equal(kept_ns, "lab");
+    assert_string_equal(text_of(&line, false), "[2025-11-26T10:23:45Z INFO nexus] [trace=abc] [namespace=shop] done\n");
+    assert_ptr_equal(nx_thread_ns_set(NULL), shop);
+    log_one("of the process");
+    assert_string_equal(kept_ns, "");
+    assert_string_equal(text_of(&(nx_log_line){.wall_ns = T0, .component = NX_SLICE("nexus"), .msg = NX_SLICE("x")}, false), "[2025-11-26T10:23:45Z DEBUG nexus] x\n");
+
+    char name[32];
+    for (int i = 1; i < NX_THREAD_NAMES_MAX; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        assert_non_null(nx_thread_ns_name(nx_slice_cstr(name)));
+    }
+    assert_null(nx_thread_ns_name(NX_SLICE("one-too-many")));
+    assert_ptr_equal(shop, nx_thread_ns_name(NX_SLICE("shop")));
+    nx_log_set_sink((nx_log_sink){0});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +237,7 @@ int main(void)
         cmocka_unit_test(test_log_failed_format_leaves_buffer),
         cmocka_unit_test(test_log_level_and_sink),
         cmocka_unit_test(test_log_default_sink_writes_one_line_to_stderr),
+        cmocka_unit_test(test_log_lines_say_namespaces_where_a_process_serves_several),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
