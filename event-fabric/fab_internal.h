@@ -389,7 +389,7 @@ struct nx_fab_ns {
     uint64_t watch_cseq;
     unsigned watch_left; /* what the open pull may still bring */
     uint32_t watch_gen;
-    uint64_t watch_heard_ns;
+    uint64_t watch_pulled_ns, watch_heard_ns;
     bool watch_is_up;
     unsigned slot; /* in f->ns */
 };
@@ -400,6 +400,7 @@ void nx_fab_types_done(nx_fab_types *t);
 nx_err nx_fab_type_seen(nx_fab_ns *n, nx_slice encoded);
 
 void nx_fab_kv_watch_status(nx_fab *f, unsigned ns_slot, uint32_t gen, natsMsg *m); /* nx-fab; m lent */
+void nx_fab_kv_watches_homeless(nx_fab *f);                                         /* nx-fab: somebody's request met nobody who listens */
 void nx_fab_kv_watch_by_stream(nx_fab *f, natsMsg *m);                              /* nx-fab; m lent */
 void nx_fab_kv_watches_lost(nx_fab *f);
 void nx_fab_kv_watches_repair(nx_fab *f, uint64_t now_ns); /* nx-fab-up */

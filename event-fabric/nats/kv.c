@@ -13,6 +13,7 @@
 #define WATCH_EXPIRES_NS (30 * NX_NS_PER_S)
 #define WATCH_BATCH 1000
 #define WATCH_SILENCE_NS (16 * NX_NS_PER_S)
+#define WATCH_HOMELESS_NS NX_NS_PER_S /* that nobody takes a pull is known within this time */
 #define LIST_BATCH 500
 
 nx_err nx_fab_kv_ensure(nx_fab_ns *n, nx_error *reterr)
@@ -357,6 +358,7 @@ static void pull_watch(nx_fab_ns *n, uint32_t gen)
              (unsigned long long)WATCH_HEARTBEAT_NS);
     pthread_mutex_lock(&n->mu);
     n->watch_left = WATCH_BATCH;
+    n->watch_pulled_ns = nx_clock_ns();
     pthread_mutex_unlock(&n->mu);
     pthread_mutex_lock(&f->mu);
     l = atomic_load(&f->link[NX_FAB_AUX]);
@@ -502,6 +504,26 @@ void nx_fab_kv_watch_status(nx_fab *f, unsigned ns_slot, uint32_t gen, natsMsg *
     pthread_mutex_unlock(&n->mu);
     if (is_expired)
         pull_watch(n, gen);
+}
+
+/* A server of a cluster may not yet know who listens to the pulls of a consumer that was made a moment ago. Which request it was that met nobody is not
+ * known: a watch that has pulled just now, and heard nothing since, is made anew at upkeep's next turn. */
+void nx_fab_kv_watches_homeless(nx_fab *f)
+{
+    uint64_t now_ns = nx_clock_ns();
+
+    pthread_mutex_lock(&f->mu);
+    for (unsigned i = 0; i < f->n_ns; i++) {
+        nx_fab_ns *n = f->ns[i];
+
+        if (!n)
+            continue;
+        pthread_mutex_lock(&n->mu);
+        if (n->watch_heard_ns <= n->watch_pulled_ns && now_ns < n->watch_pulled_ns + WATCH_HOMELESS_NS)
+            n->watch_is_up = false;
+        pthread_mutex_unlock(&n->mu);
+    }
+    pthread_mutex_unlock(&f->mu);
 }
 
 void nx_fab_kv_watches_lost(nx_fab *f)

@@ -197,8 +197,11 @@ static void drain(nx_fab *f, nx_fab_link *l)
     bool is_homeless = drain_inbox(f, l, l->inbox), ignored;
     natsMsg *m;
 
-    if (l->kind != NX_FAB_HOT)
+    if (l->kind != NX_FAB_HOT) {
+        if (is_homeless)
+            nx_fab_kv_watches_homeless(f);
         return;
+    }
     if (is_homeless)
         nx_fab_consumers_homeless(f);
     for (unsigned to = 0; to < NX_FAB_DESTS; to++)

@@ -1,10 +1,12 @@
 """nats.url with a credentials file, a JetStream domain, a cluster, and a subject that a stream of others owns."""
 
+import signal
+
 import pytest
-from nexus import nats, nkeys
+from nexus import nats, nkeys, processes
 from nexus.cluster import Cluster
 from nexus.node import Node, Project, function, nexus
-from nexus.wait import wait_until
+from nexus.wait import SLOW, Stopwatch, wait_until
 
 
 def serve(tmp_path, guests, server, settings, functions=()):
@@ -66,6 +68,26 @@ def test_subject_of_another_stream(tmp_path, guests):
             assert {node.api(f"events/{r['event_id']}").json()["type"] for r in runs} == {"nats.orders.eu", "nats.alarms.fire"}
             assert len(runs) == 2  # once each, though two subjects match the first
         assert nats.stream_info(server.url, "THEIRS")["state"]["messages"] == 1
+
+
+def is_paused(node):
+    return next(f["paused"] for f in node.json("functions", "list") if f["name"] == "probe")
+
+
+def test_a_watch_that_nobody_listened_to_hears_soon(tmp_path, guests):
+    """The server says of the pulls of a node's registry watch that nobody listens (503), as one of a cluster does that has not heard of a new consumer yet:
+    what changes is known within a moment all the same once somebody does, and not when its heartbeats are missed, 16 s later."""
+    pulls = "$JS.API.CONSUMER.MSG.NEXT.KV_nx-registry-default.*"
+    with nats.Server(tmp_path / "server", f'mappings {{\n"{pulls}": "nobody.listens"\n}}\n') as server:
+        with serve(tmp_path / "a", guests, server, {}) as a, serve(tmp_path / "b", guests, server, {}) as b:
+            server.conf.write_text(server.conf.read_text().replace(f'"{pulls}"', '"pulls"'))
+            processes.send(server.process.pid, signal.SIGHUP)
+            wait_until(lambda: "Reloaded server configuration" in (server.dir / "external.log").read_text(), "the server to read its settings again")
+            with Stopwatch() as watch:
+                a.nexus("functions", "pause", "probe")
+                wait_until(lambda: is_paused(b), "the other node to hear of it", 20, on_failure=b.log)
+            print(f"heard after {watch.s:.1f} s")
+            assert watch.s < 8 * SLOW
 
 
 def test_one_url_of_a_cluster_without_a_leader_is_waited_for(tmp_path, guests):
