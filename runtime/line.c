@@ -3,7 +3,8 @@
  *
  * Who idles does not save up for later: when it has something to run again, its vtime is brought up to `vnow`, that of the one that was served last,
  * but for SLEEPER_NS, by which it goes before those that never sleep. Nor does one pay for ever for slots that nobody else wanted: its lead over vnow
- * is cut at LEAD_NS. All of it under workers.mu. */
+ * is cut at LEAD_NS. Where others do want them vnow moves on to the first of those at that point: of two that both have as much lead as counts (each
+ * was charged for a time in which the machine was busy with something else) neither would ever have used less. All of it under workers.mu. */
 #include <stdlib.h>
 
 #include "nx/clock.h"
@@ -91,10 +92,30 @@ void nx_rt_line_enter(nx_rt_line *l, nx_rt_turn *t)
     if (t->vtime > l->vnow) l->vnow = t->vtime;
 }
 
+/* The least vtime of those that want something, but t; at most `most`. Where t is the top, the next one is below it. */
+static uint64_t least_of_others(const nx_rt_line *l, const nx_rt_turn *t, uint64_t most)
+{
+    bool is_any = false;
+    uint64_t least = most;
+    for (unsigned want = 0; want < NX_RT_WANTS; want++) {
+        unsigned n = l->heaps[want].n;
+        for (unsigned at = 1; at <= 3 && at <= n; at++) {
+            const nx_rt_turn *o = l->heaps[want].at[at];
+            is_any |= o != t;
+            if (o != t && o->vtime < least) least = o->vtime;
+        }
+    }
+    return is_any ? least : 0;
+}
+
 void nx_rt_line_charge(nx_rt_line *l, nx_rt_turn *t, uint64_t slot_ns)
 {
     uint64_t lead = t->weight < NX_RT_WEIGHT ? LEAD_NS * NX_RT_WEIGHT / t->weight : LEAD_NS;
     t->vtime += slot_ns * NX_RT_WEIGHT / t->weight;
+    if (t->vtime > l->vnow + lead) {
+        uint64_t least = least_of_others(l, t, t->vtime);
+        if (least > l->vnow) l->vnow = least;
+    }
     if (t->vtime > l->vnow + lead) t->vtime = l->vnow + lead;
     nx_rt_line_moved(l, t);
 }

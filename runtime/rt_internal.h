@@ -206,7 +206,7 @@ typedef struct nx_rt_line {
         unsigned n;
     } heaps[NX_RT_WANTS];
     unsigned n_members, max;
-    uint64_t vnow; /* vtime of the member served last */
+    uint64_t vnow; /* vtime of the member served last, or of the first that waits for one that ran ahead of it */
 } nx_rt_line;
 nx_err nx_rt_line_join(nx_rt_line *l); /* room for one more member; NX_ENOMEM */
 void nx_rt_line_done(nx_rt_line *l);

@@ -92,12 +92,45 @@ static void test_line_bounds_what_idling_brings_and_what_being_alone_costs(void 
     nx_rt_line_done(&l);
 }
 
+/* Both had a slot while the machine was busy with something else, so that both have run ahead as far as that counts; one of them has given its slot up since
+ * and waits. `also`: the one that runs has others that wait, too. */
+static void wait_with_as_much_lead(unsigned weight, bool also)
+{
+    nx_rt_line l = line_of(2);
+    nx_rt_turn *runs = &members[0], *waits = &members[1];
+    waits->weight = weight;
+    for (unsigned i = 0; i < 2; i++) nx_rt_line_enter(&l, &members[i]);
+    nx_rt_line_charge(&l, waits, NX_NS_PER_S);
+    nx_rt_line_charge(&l, runs, NX_NS_PER_S);
+    waits->running--;
+    nx_rt_line_place(&l, waits, NX_RT_RESUME, true);
+    nx_rt_line_place(&l, runs, NX_RT_RESUME, also);
+    uint64_t lead = waits->vtime, turns = 0;
+    for (; runs->vtime < waits->vtime + NX_NS_PER_MS; turns++) {
+        assert_true(turns <= lead / NX_NS_PER_MS + 1);
+        nx_rt_line_charge(&l, runs, NX_NS_PER_MS);
+    }
+    assert_ptr_equal(nx_rt_line_first(&l, NX_RT_RESUME), waits);
+    nx_rt_line_done(&l);
+}
+
+static void test_line_who_waits_with_as_much_lead_gets_its_turn(void **state)
+{
+    (void)state;
+    for (unsigned also = 0; also < 2; also++) {
+        wait_with_as_much_lead(NX_RT_WEIGHT, also);
+        wait_with_as_much_lead(NX_RT_WEIGHT / 10, also); /* waits ten times as long */
+        wait_with_as_much_lead(NX_RT_WEIGHT * 10, also);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_line_first_has_used_least),
         cmocka_unit_test(test_line_charges_by_weight),
         cmocka_unit_test(test_line_bounds_what_idling_brings_and_what_being_alone_costs),
+        cmocka_unit_test(test_line_who_waits_with_as_much_lead_gets_its_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
