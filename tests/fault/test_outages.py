@@ -1,13 +1,11 @@
 """The log away, slow, full or without space; a clock that jumps; a stop under load. Nothing accepted is lost, the answers are honest, and
 all comes back without a restart."""
 
-import contextlib
 import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from nexus import nats, processes
-from nexus.disk import needs_strace, traced
+from nexus.disk import fill, needs_strace, small_disk, traced
 from nexus.load import Load, check_nothing_lost
 from nexus.node import Node, Project, function
 from nexus.paths import nats_server
@@ -196,42 +194,21 @@ def nats_runs(project):
     return {event: len(ids) for event, ids in found.items()}
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 96 MiB, for a data folder."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small file system")
-    at = tmp_path / "disk"
-    at.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m,mode=0700", "tmpfs", str(at)], capture_output=True, text=True, check=False)
-    if made.returncode != 0:
-        pytest.skip(f"cannot mount: {made.stderr.strip()}")
-    yield at
-    subprocess.run(["umount", "-l", str(at)], check=False)
-
-
 @pytest.mark.timeout(240)
-def test_full_disk_loses_nothing(tmp_path, guests, small_disk):
+def test_full_disk_loses_nothing(tmp_path, guests):
     project = Project(tmp_path / "project")
-    project.data_dir = small_disk / "data"
+    project.data_dir = tmp_path / "disk" / "data"
     project.write({"functions": [function("load", project.module(guests.rust("probe.rs")))]})
-    with Node(project) as node:
+    with small_disk(tmp_path / "disk") as disk, Node(project) as node:
         load = Load(lambda: node.url, threads=2, body=lambda i: f"event {i} " + "x" * 2000)
-        ballast = small_disk / "ballast"
-        with ballast.open("wb") as f, load:
+        with load:
             wait_until(lambda: load.count > 50, "events", 20, on_failure=node.log)
-            with contextlib.closing(f):
-                try:
-                    while True:
-                        f.write(b"\0" * (1 << 18))
-                        f.flush()
-                except OSError:
-                    pass
+            fill(disk / "ballast")
             full_at = time.monotonic()
             wait_until(lambda: [r for r in load.refused if r[2] > full_at], "a refusal", 60, on_failure=node.log)
             pause(2)
             assert node.client.get(f"{node.admin_url}/healthz").status_code == 200
-            ballast.unlink()
+            (disk / "ballast").unlink()
             freed_at, before = time.monotonic(), load.count
             wait_until(lambda: load.count > before + 50, "events again", 90, on_failure=node.log)
             print(f"accepting again {time.monotonic() - freed_at:.1f} s after space was freed; {load.count} accepted, {len(load.refused)} refused")

@@ -1,6 +1,7 @@
-"""A disk that is slow, or fails: by the system calls of a node's server, through strace."""
+"""A disk that is full; or slow, or fails: by the system calls of a node's server, through strace."""
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -30,3 +31,25 @@ def traced(node, folder, *inject):
         tracer.terminate()
         tracer.wait(20)
         tracer.stderr.close()
+
+
+@contextlib.contextmanager
+def small_disk(at, size="96m"):
+    """A file system of its own at a new folder, which it yields."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small file system")
+    at.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(at)], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        pytest.skip(f"cannot mount: {made.stderr.strip()}")
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "-l", str(at)], check=False)
+
+
+def fill(ballast):
+    """A file that takes all the room there is."""
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as f:
+        while True:
+            f.write(bytes(1 << 18))
