@@ -33,7 +33,7 @@ static void handle(int number, void (*handler)(int))
     sigaction(number, &act, NULL);
 }
 
-/* From the first node on there is something to drain, however long the others wait for their servers. */
+/* Some may be ready, and have something to drain, while others wait for their servers. */
 static void handle_early_signals(void)
 {
     handle(SIGINT, on_early_signal);
@@ -41,23 +41,59 @@ static void handle_early_signals(void)
     handle(SIGHUP, on_early_signal);
 }
 
-static int start_one(const nx_cli *c, nx_config *cfg, nx_node_options *o, nx_node **ret)
+/* One node's start, on a thread of its own. */
+typedef struct start {
+    nx_node *node;
+    nx_error e;
+    bool is_given_up; /* it waited when the start was over: for a signal, or for another one's failure */
+} start;
+
+static void *start_main(void *self)
 {
-    nx_error e = NX_ERROR_INIT;
-    nx_cli_progress *p = nx_cli_progress_begin(c, "starting the node");
-    e.code = atomic_load(&is_ended) ? NX_ECANCELED : nx_node_start(o, cfg, ret, &e);
-    nx_cli_progress_end(p);
-    if (e.code == NX_OK)
-        return NX_CLI_OK;
-    if (atomic_load(&is_ended))
-        return nx_cli_fail(c, NX_ECANCELED, "%.*s: stopped before it was ready", NX_SLICE_FMT(cfg->path));
-    if (o->is_shared)
-        nx_error_prefix(&e, "%.*s", NX_SLICE_FMT(cfg->path));
-    int code = nx_cli_fail_error(c, &e);
-    if (e.code == NX_EEXIST && !c->json)
-        fputs(o->is_shared ? "another program has that address; write another one into the file, or port 0 for a free one\n"
-                           : "another program has that address; --listen and --admin take another one, and port 0 a free one\n",
+    start *s = self;
+    s->e.code = nx_node_start(s->node, &s->e);
+    if (s->e.code != NX_OK) /* nobody waits for servers any more */
+        s->is_given_up = atomic_exchange(&is_ended, true) && s->e.code == NX_EUNAVAIL;
+    return NULL;
+}
+
+static int fail(const nx_cli *c, const nx_config *cfg, bool is_shared, nx_error *e)
+{
+    if (is_shared)
+        nx_error_prefix(e, "%.*s", NX_SLICE_FMT(cfg->path));
+    int code = nx_cli_fail_error(c, e);
+    if (e->code == NX_EEXIST && !c->json)
+        fputs(is_shared ? "another program has that address; write another one into the file, or port 0 for a free one\n"
+                        : "another program has that address; --listen and --admin take another one, and port 0 a free one\n",
               stderr);
+    return code;
+}
+
+/* All at the same time: who waits for servers keeps nobody else from serving. */
+static int start_all(const nx_cli *c, nx_config *const *cfgs, unsigned n, nx_node *const *nodes)
+{
+    start starts[NX_CLI_HOST_MAX];
+    pthread_t threads[NX_CLI_HOST_MAX];
+    bool has_thread[NX_CLI_HOST_MAX] = {0};
+    int code = NX_CLI_OK;
+    for (unsigned i = 0; i < n; i++) {
+        starts[i] = (start){.node = nodes[i], .e = NX_ERROR_INIT};
+        has_thread[i] = i > 0 && pthread_create(&threads[i], NULL, start_main, &starts[i]) == 0;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (!has_thread[i])
+            start_main(&starts[i]);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (has_thread[i])
+            pthread_join(threads[i], NULL);
+        if (starts[i].e.code == NX_OK)
+            continue;
+        int failed = starts[i].is_given_up ? nx_cli_fail(c, NX_ECANCELED, "%.*s: stopped before it was ready", NX_SLICE_FMT(cfgs[i]->path))
+                                           : fail(c, cfgs[i], n > 1, &starts[i].e);
+        if (code == NX_CLI_OK || !starts[i].is_given_up)
+            code = failed;
+    }
     return code;
 }
 
@@ -70,16 +106,23 @@ int nx_cli_host_start(const nx_cli *c, nx_config *const *cfgs, unsigned n, bool 
     o.part = &nx_audit_part;
     /* A client that goes away while it is answered must not end the node. */
     signal(SIGPIPE, SIG_IGN);
+    nx_cli_progress *p = nx_cli_progress_begin(c, "starting the node");
     int code = NX_CLI_OK;
-    unsigned started = 0;
-    for (; started < n && code == NX_CLI_OK; started += code == NX_CLI_OK) {
-        o.beside = started ? ret[0] : NULL;
-        if (started == 1)
-            handle_early_signals();
-        code = start_one(c, cfgs[started], &o, &ret[started]);
+    unsigned made = 0;
+    for (; made < n && code == NX_CLI_OK; made += code == NX_CLI_OK) {
+        nx_error e = NX_ERROR_INIT;
+        o.beside = made ? ret[0] : NULL;
+        e.code = nx_node_new(&o, cfgs[made], &ret[made], &e);
+        if (e.code != NX_OK)
+            code = fail(c, cfgs[made], n > 1, &e);
     }
-    if (code != NX_CLI_OK && started)
-        nx_cli_host_stop(ret, started);
+    if (code == NX_CLI_OK && n > 1) /* with one node there is nothing to drain before it is ready */
+        handle_early_signals();
+    if (code == NX_CLI_OK)
+        code = start_all(c, cfgs, n, ret);
+    nx_cli_progress_end(p);
+    if (code != NX_CLI_OK && made)
+        nx_cli_host_stop(ret, made);
     return code;
 }
 

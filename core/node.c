@@ -1,4 +1,4 @@
-/* node.c: a node starts, and takes settings. Start: log, admin listener (so that /healthz answers at once), event log, runtime, functions, gateway.
+/* node.c: a node starts, and takes settings. Start: log, admin listener (so that /healthz answers at once), runtime, then event log, functions, gateway.
  * A node that stands beside another one of its process has all of that itself, but for the lines' way to stderr and the runtime. */
 #include "core_internal.h"
 #include "job_internal.h"
@@ -182,7 +182,7 @@ static nx_err start_fabric(nx_node *n, const char *dir, nx_error *reterr)
     return err;
 }
 
-static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
+static nx_err make_runtime(nx_node *n, const char *dir, nx_error *reterr)
 {
     char cache[4096];
     snprintf(cache, sizeof cache, "%s/cache", dir);
@@ -197,8 +197,12 @@ static nx_err start_runtime(nx_node *n, const char *dir, nx_error *reterr)
         err = nx_error_set(reterr, NX_ENOMEM, "shares of functions");
     if (err == NX_OK)
         nx_rt_group_set(n->group, n->cfg->weight);
-    if (err == NX_OK)
-        err = nx_core_dispatch_new(n, &n->dispatch, reterr);
+    return err;
+}
+
+static nx_err start_runs(nx_node *n, nx_error *reterr)
+{
+    nx_err err = nx_core_dispatch_new(n, &n->dispatch, reterr);
     if (err == NX_OK && nx_core_batches_new(&n->batches) != NX_OK)
         err = nx_error_set(reterr, NX_ENOMEM, "batches");
     if (err == NX_OK && nx_core_keys_new(n, &n->keys) != NX_OK)
@@ -308,7 +312,8 @@ static nx_err start_functions(nx_node *n, nx_error *reterr)
     return err;
 }
 
-static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
+/* What waits for no server. */
+static nx_err make(nx_node *n, const char *dir, nx_error *reterr)
 {
     nx_err err = start_data_dir(n, dir, reterr);
     if (err == NX_OK)
@@ -330,14 +335,19 @@ static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
     if (err == NX_OK)
         err = nx_core_admin_start(n, reterr);
     if (err == NX_OK)
-        err = start_fabric(n, dir, reterr);
+        err = make_runtime(n, dir, reterr);
+    return err;
+}
+
+static nx_err start(nx_node *n, const char *dir, nx_error *reterr)
+{
+    nx_err err = start_fabric(n, dir, reterr);
     if (err == NX_OK)
-        err = start_runtime(n, dir, reterr);
+        err = start_runs(n, reterr);
     if (err == NX_OK)
         err = nx_core_outbound_new(n->cfg, n->metrics, &n->outbound, reterr);
-    if (err != NX_OK)
-        return err;
-    err = start_functions(n, reterr);
+    if (err == NX_OK)
+        err = start_functions(n, reterr);
     if (err == NX_OK)
         err = start_gateway(n, reterr);
     if (err == NX_OK)
@@ -358,10 +368,8 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static nx_err start_node(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr)
+static nx_err new_node(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr)
 {
-    nx_sched_prompt();
-    raise_descriptor_limit();
     nx_node *n = calloc(1, sizeof *n);
     if (!n)
         return nx_error_set(reterr, NX_ENOMEM, "node");
@@ -387,29 +395,43 @@ static nx_err start_node(const nx_node_options *o, nx_config *cfg, nx_node **ret
     pthread_cond_init(&n->tick_cv, &attr);
     pthread_condattr_destroy(&attr);
     nx_core_start_state(n, "starting");
+    nx_err err = make(n, n->data_dir, reterr);
+    if (err == NX_OK)
+        *ret = n;
+    else
+        nx_node_stop(n);
+    return err;
+}
+
+nx_err nx_node_new(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr)
+{
+    nx_sched_prompt();
+    raise_descriptor_limit();
+    const char *before = nx_thread_ns_set(o->is_shared ? nx_thread_ns_name(cfg->ns) : NULL);
+    nx_err err = new_node(o, cfg, ret, reterr);
+    if (err != NX_OK && reterr && !reterr->msg[0])
+        nx_error_set(reterr, err, "the node did not start: %s", nx_err_text(err));
+    (void)nx_thread_ns_set(before);
+    return err;
+}
+
+nx_err nx_node_start(nx_node *n, nx_error *reterr)
+{
+    const char *before = nx_thread_ns_set(n->thread_ns);
     nx_err err = start(n, n->data_dir, reterr);
     void *part = NULL;
-    if (err == NX_OK && o->part)
-        err = o->part->start(n, &part, reterr);
+    if (err == NX_OK && n->opt.part)
+        err = n->opt.part->start(n, &part, reterr);
     atomic_store(&n->part, part);
     if (err != NX_OK) {
         if (reterr && !reterr->msg[0])
             nx_error_set(reterr, err, "the node did not start: %s", nx_err_text(err));
         nx_core_start_state(n, "the start has failed, and what was started is ended");
-        nx_node_stop(n);
-        return err;
+    } else {
+        atomic_store(&n->is_ready, true);
+        nx_job_board_kick(n->board);
+        nx_log(NX_LOG_INFO, "node.ready", "node %s ready in %.0fms: events %s, admin %s", n->id.s, (double)(nx_clock_ns() - n->started_ns) / 1e6, n->url, n->admin_url);
     }
-    atomic_store(&n->is_ready, true);
-    nx_job_board_kick(n->board);
-    nx_log(NX_LOG_INFO, "node.ready", "node %s ready in %.0fms: events %s, admin %s", n->id.s, (double)(nx_clock_ns() - n->started_ns) / 1e6, n->url, n->admin_url);
-    *ret = n;
-    return NX_OK;
-}
-
-nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr)
-{
-    const char *before = nx_thread_ns_set(o->is_shared ? nx_thread_ns_name(cfg->ns) : NULL);
-    nx_err err = start_node(o, cfg, ret, reterr);
     (void)nx_thread_ns_set(before);
     return err;
 }

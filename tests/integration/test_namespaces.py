@@ -6,7 +6,7 @@ import socket
 import threading
 
 import pytest
-from nexus import processes
+from nexus import nats, processes
 from nexus.load import Load, check_nothing_lost
 from nexus.namespaces import Namespaces
 from nexus.node import STOP_DEADLINE_S, lines_of, nexus
@@ -234,34 +234,66 @@ def test_a_data_dir_by_another_name_is_refused_before_anything_starts(tmp_path):
     assert not list((tmp_path / "real").iterdir()), "it had begun"
 
 
-def test_what_can_not_start_stops_the_others(tmp_path):
-    """The second one's address is taken: the first one ends, with its server."""
+@pytest.mark.parametrize("address", ["admin", "listen"])
+def test_what_can_not_start_stops_the_others(tmp_path, address):
+    """An address of the second one is taken: the first one ends, with its server."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        process = Namespaces(tmp_path / "pair", shop={}, lab={"admin": f"127.0.0.1:{taken.getsockname()[1]}"})
+        process = Namespaces(tmp_path / "pair", shop={}, lab={address: f"127.0.0.1:{taken.getsockname()[1]}"})
         result = nexus("serve", *process.files, check=False)
-    assert result.returncode != 0 and "lab.yaml" in result.stderr, result.stderr
-    assert not (process.views[0].project.data_dir / "node.json").exists()
+    assert result.returncode not in (0, 2) and "lab.yaml" in result.stderr and "another program has that address" in result.stderr, result.stderr
+    assert "shop.yaml" not in result.stderr, "nothing is wrong with it"
+    for view in process.views:
+        assert not (view.project.data_dir / "node.json").exists()
+        assert not processes.nats_servers_of(view.project.data_dir)
 
 
-def test_a_stop_while_one_waits_for_its_servers_drains_the_others(tmp_path):
-    with socket.socket() as a, socket.socket() as b:  # bound, and nobody listens: refused
-        ports = []
+@pytest.fixture
+def nowhere():
+    """The URLs of a cluster none of whose servers is up: bound, and nobody listens."""
+    with socket.socket() as a, socket.socket() as b:
         for s in (a, b):
             s.bind(("127.0.0.1", 0))
-            ports.append(s.getsockname()[1])
-        process = Namespaces(tmp_path / "pair", shop={}, lab={"nats": {"url": ",".join(f"nats://127.0.0.1:{p}" for p in ports)}})
-        shop, _ = process.views
-        process.launch()
-        try:
-            shop.wait_ready()
-            shop.wait_log(r"not ready for .*waiting for the NATS servers", 30)
-            shop.process.send_signal(signal.SIGHUP)
-            assert shop.client.get(f"{shop.admin_url}/readyz").status_code == 200, "a reload is no reason to end"
-            shop.process.send_signal(signal.SIGTERM)
-            assert shop.process.wait(STOP_DEADLINE_S * SLOW) > 0, shop.log()
-        finally:
-            process.kill()
-    assert "lab.yaml: stopped before it was ready" in shop.log()
+        yield ",".join(f"nats://127.0.0.1:{s.getsockname()[1]}" for s in (a, b))
+
+
+def test_one_that_waits_for_its_servers_keeps_nobody_waiting(tmp_path, guests, nowhere):
+    """The first one waits, whose runtime and log are everybody's: the other one takes functions and events, and the first too once its server is there."""
+    count = {"count": (guests.rust("effects.rs"), {"key_value_stores": "default", "respond": "sync"})}
+    server = nats.Server(tmp_path / "server")
+    process = Namespaces(tmp_path / "pair", lab={"nats": {"url": f"{server.url},{nowhere}"}}, shop={})
+    lab, shop = process.views
+    process.launch()
+    try:
+        shop.wait_ready()
+        shop.deploy(count)
+        assert shop.call("count", "count visits").text.strip() == "1"
+        lab.wait_log(r"\[namespace=lab\] not ready for .*waiting for the NATS servers", 30)
+        assert not (lab.project.data_dir / "node.json").exists()
+        with server:
+            lab.wait_ready()
+            lab.deploy(count)
+            assert [view.call("count", "count visits").text.strip() for view in (lab, shop)] == ["1", "2"]
+            process.stop()
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize("names", [("shop", "lab"), ("lab", "shop")], ids=["last", "first"])
+def test_a_stop_while_one_waits_for_its_servers_drains_the_others(tmp_path, nowhere, names):
+    """Whichever it is of the files."""
+    process = Namespaces(tmp_path / "pair", **{name: {"shop": {}, "lab": {"nats": {"url": nowhere}}}[name] for name in names})
+    shop = next(view for view in process.views if view.name == "shop")
+    process.launch()
+    try:
+        shop.wait_ready()
+        shop.wait_log(r"not ready for .*waiting for the NATS servers", 30)
+        shop.process.send_signal(signal.SIGHUP)
+        assert shop.client.get(f"{shop.admin_url}/readyz").status_code == 200, "a reload is no reason to end"
+        shop.process.send_signal(signal.SIGTERM)
+        assert shop.process.wait(STOP_DEADLINE_S * SLOW) > 0, shop.log()
+    finally:
+        process.kill()
+    assert re.findall(r"(\w+)\.yaml: stopped before it was ready", shop.log()) == ["lab"]
     assert not (shop.project.data_dir / "node.json").exists(), "it was not drained"

@@ -1,6 +1,6 @@
 /* nx/node.h: the node: registry of functions, dispatcher, life cycle. `nexus dev` and `nexus serve` are this.
  * Ownership: nx_node holds a reference of the configuration it runs.
- * Threads:   start, apply from one thread (nx-main), drain and stop from any.
+ * Threads:   new, apply from one thread (nx-main), start, drain and stop from any.
  * Errors:    apply is whole or not at all: on failure the running configuration stays. */
 #ifndef NX_NODE_H
 #define NX_NODE_H
@@ -15,7 +15,7 @@ typedef struct nx_node nx_node;
 
 /* A part of the node that a layer above brings. It lives from when the node is ready until it stops. */
 typedef struct nx_node_part {
-    nx_err (*start)(nx_node *n, void **ret, nx_error *reterr); /* on nx-main */
+    nx_err (*start)(nx_node *n, void **ret, nx_error *reterr); /* on the thread that starts the node */
     /* The final record of a live run of this node was stored; only while replay.audit is above 0. On a fabric thread: look, copy, return. */
     void (*on_run)(void *part, const nx_run *run);
     void (*stop)(void *part); /* BLOCKING: nothing of the node is used afterwards. on_run() may still come until free() */
@@ -38,8 +38,11 @@ typedef struct nx_node_options {
 
 /* The admin routes of this layer, with what they take and answer; for documents that are made of them. */
 const struct nx_gw_admin_route *nx_core_admin_routes(unsigned *ret_n);
-/* BLOCKING: private nats-server or connection, streams, runtime, programs, gateway, admin. Writes data_dir/node.json (admin URL, pid) for clients. */
-nx_err nx_node_start(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr);
+/* What needs no server: data_dir, log, admin listener (/healthz answers), runtime. Whole or not at all. */
+nx_err nx_node_new(const nx_node_options *o, nx_config *cfg, nx_node **ret, nx_error *reterr);
+/* BLOCKING, once: private nats-server or connection, streams, programs, gateway. Writes data_dir/node.json (admin URL, pid) for clients. When it fails the
+ * node is only to be stopped. Nodes of one process may be started at the same time, each on a thread. */
+nx_err nx_node_start(nx_node *n, nx_error *reterr);
 /* BLOCKING: loads changed programs, swaps functions and routes. ret_changes: lines such as "function 'a': code changed". */
 nx_err nx_node_apply(nx_node *n, nx_config *cfg, nx_buf *ret_changes, nx_error *reterr);
 /* BLOCKING: stop accepting, drain (bounded), close, join, free. NULL allowed. Nodes of one process may be stopped at the same time, each on a thread of its

@@ -25,6 +25,15 @@ class View(Node):
         own = {"version": "v1", "namespace": self.name, "listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "data_dir": str(self.project.data_dir)}
         self.node_file.write_text(yaml.safe_dump({**own, **self.settings, **changes}))
 
+    def deploy(self, functions):
+        """name -> module, or (module, settings)."""
+        entries = []
+        for name, of in functions.items():
+            module, settings = of if isinstance(of, tuple) else (of, {})
+            entries.append({"name": name, "on": {"http": {"path": f"/events/{name}"}}, "code": self.project.module(module), **settings})
+        self.project.write({"functions": entries})
+        self.nexus("deploy")
+
     def waiting(self, function):
         return next(f["pending"] + f["in_flight"] for f in self.api_list("functions") if f["name"] == function)
 
@@ -63,14 +72,9 @@ class Namespaces:
         return self.views
 
     def deploy(self, functions):
-        """The same functions in all of them: name -> module, or (module, settings)."""
+        """The same functions in all of them."""
         for view in self.views:
-            entries = []
-            for name, of in functions.items():
-                module, settings = of if isinstance(of, tuple) else (of, {})
-                entries.append({"name": name, "on": {"http": {"path": f"/events/{name}"}}, "code": view.project.module(module), **settings})
-            view.project.write({"functions": entries})
-            view.nexus("deploy")
+            view.deploy(functions)
 
     def stop(self, expect=0):
         if self.process.poll() is None:
