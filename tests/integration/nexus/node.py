@@ -14,7 +14,7 @@ import yaml
 
 from . import processes
 from .paths import NEXUS
-from .wait import SLOW, wait_until
+from .wait import PATIENCE, SLOW, wait_until
 
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 40.0
@@ -35,9 +35,9 @@ def environment(**changes):
 
 
 def nexus(*arguments, cwd=None, check=True, env=None, timeout=60, stdin=""):
-    """Runs the command; with check, a failure shows all it said."""
+    """Runs the command; with check, a failure shows all it said. timeout ends what hangs, as a deadline of wait_until()."""
     result = subprocess.run([str(NEXUS), *[str(a) for a in arguments]], cwd=cwd, env=env or environment(), input=stdin,
-                            capture_output=True, text=True, errors="replace", timeout=timeout * SLOW, check=False)
+                            capture_output=True, text=True, errors="replace", timeout=timeout * SLOW * PATIENCE, check=False)
     if check and result.returncode != 0:
         raise AssertionError(f"nexus {' '.join(map(str, arguments))}: exit {result.returncode}\n{result.stdout}{result.stderr}")
     return result
