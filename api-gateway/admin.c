@@ -153,6 +153,8 @@ static void answer(nx_gw_call *call)
     nx_gw_conn *c = call->conn;
     nx_gw_fault f;
 
+    if (call->err == NX_ELIMIT && !call->detail.msg[0])
+        nx_error_set(&call->detail, NX_ELIMIT, "the answer is more than %u MiB (`nexus bundle` saves a run of any size)", NX_GW_RESP_BODY_MAX >> 20);
     if (call->err != NX_OK) {
         nx_gw_fault_set(&f, nx_err_http_status(call->err), call->err, "%s",
                         call->detail.msg[0] ? call->detail.msg : nx_err_text(call->err));

@@ -38,7 +38,7 @@ static nx_err compile(const nx_gw_admin_route *r, nx_gw_compiled_route *ret, nx_
     ret->route = *r;
     if (!r->method || !r->pattern || !r->handler || r->pattern[0] != '/')
         return nx_error_set(reterr, NX_EINVAL, "a route has a method, a pattern that begins with '/', and a handler");
-    if (r->max_body_bytes > NX_GW_RESP_BODY_MAX)
+    if (r->max_body_bytes > NX_GW_REQ_BODY_MAX)
         return bad_pattern(r, "max_body_bytes is over 64 MiB", reterr);
     rest = nx_slice_sub(rest, 1, rest.n);
     for (bool is_last = false; !is_last;) {

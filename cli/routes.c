@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RESULT_BYTES (64u << 20)
+#define RESULT_BYTES NX_GW_RESP_BODY_MAX
 
 static nx_err on_result(void *self, const nx_replay_result *r)
 {

@@ -27,6 +27,7 @@ def node(module_project, guests):
         function("command", module_project.module(guests.rust("command.rs", kind="bin"))),
         function("surroundings", probe, env={"GREETING": "hello wörld", "EMPTY": ""}),
         function("large", probe, max_output="32Mi"),
+        function("largest", probe, max_output="64Mi"),
         function("large-emitter", probe, max_output="32Mi", output={"event": "too.large"}),
         function("single", probe, concurrency=1),
         function("whole", probe, input="cloudevent"),
@@ -122,6 +123,13 @@ def test_output_larger_than_a_message_is_kept_and_repeats(node):
     assert node.run_of(event_id)["status"] == "ok"
     (verdict,) = node.replay(event_id)
     assert (verdict["verdict"], len(verdict["output"])) == ("identical", 12_000_000)
+
+
+def test_the_largest_output_is_shown_and_repeats(node):
+    event_id = node.publish("largest", f"output {64 << 20}")
+    run = node.whole_run(node.run_of(event_id, deadline=60)["run_id"])
+    assert run["status"] == "ok" and len(run["output"]) == 64 << 20
+    assert [v["verdict"] for v in node.replay(event_id)] == ["identical"]
 
 
 def test_output_too_large_for_an_event_is_an_error(node):

@@ -141,7 +141,8 @@ typedef struct nx_gw_admin_route {
 #define NX_GW_ROUTES_MAX 256
 #define NX_GW_ROUTE_PARAMS_MAX 8
 #define NX_GW_QUERY_MAX 32
-#define NX_GW_RESP_BODY_MAX (64u << 20)
+#define NX_GW_REQ_BODY_MAX (64u << 20)
+#define NX_GW_RESP_BODY_MAX (160u << 20) /* the longest output of a run, as base64, with its log */
 
 typedef struct nx_gw_admin_options {
     nx_gw_listen listen;

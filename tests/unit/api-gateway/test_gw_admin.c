@@ -73,6 +73,12 @@ static nx_err failing(void *self, nx_gw_req *req, nx_gw_resp *resp, nx_error *re
         return nx_error_set(reterr, NX_ENOENT, "no event \"%s\"", "01X");
     if (nx_slice_eq_cstr(what, "away"))
         return NX_EUNAVAIL;
+    if (nx_slice_eq_cstr(what, "much")) {
+        nx_err err = NX_OK;
+        while (err == NX_OK)
+            err = nx_buf_append(nx_gw_resp_body(resp), (char[65536]){0}, 65536);
+        return err;
+    }
     return NX_EBUG;
 }
 
@@ -255,6 +261,10 @@ static void test_admin_errors_are_problems(void **state)
     assert_non_null(strstr(a.body, "event log not available"));
     raw_answer_done(&a);
     expect("GET /fail/bug HTTP/1.1\r\n" L "\r\n", 500, NULL);
+    request("GET /fail/much HTTP/1.1\r\n" L "\r\n", &a);
+    assert_int_equal(a.status, 413);
+    assert_non_null(strstr(a.body, "the answer is more than 160 MiB"));
+    raw_answer_done(&a);
 }
 
 static void test_admin_body_limits_per_route(void **state)
