@@ -277,16 +277,19 @@ static void link_rustc(nx_cli_tools *t, const char *folder)
     snprintf(t->path_first, sizeof t->path_first, "%s", folder);
 }
 
-/* $WASI_CFLAGS is split at spaces, so a folder with one in its name goes without. */
+/* $WASI_CFLAGS is split at spaces: a folder with one in its name is found by CPATH, which is split at colons. */
 static void include_flush(nx_cli_tools *t, const char *folder)
 {
     char path[1200];
     size_t have = strlen(t->wasi_cflags);
     snprintf(path, sizeof path, "%s/nexus_flush.h", folder);
-    if (!t->has_c || strpbrk(path, " \t\n'\"\\$`*?[") || have + strlen(path) + sizeof " -include " > sizeof t->wasi_cflags ||
+    bool is_plain = !strpbrk(path, " \t\n'\"\\$`*?[");
+    if (!t->has_c || (!is_plain && strchr(path, ':')) || have + strlen(path) + sizeof " -include " > sizeof t->wasi_cflags ||
         nx_cli_write_file(path, nx_cli_sdk_c_flush, 0666, NULL) != NX_OK)
         return;
-    snprintf(t->wasi_cflags + have, sizeof t->wasi_cflags - have, " -include %s", path);
+    snprintf(t->wasi_cflags + have, sizeof t->wasi_cflags - have, " -include %s", is_plain ? path : "nexus_flush.h");
+    if (!is_plain)
+        snprintf(t->include, sizeof t->include, "%s", folder);
 }
 
 void nx_cli_tools_link(nx_cli_tools *t, nx_slice folder)
@@ -300,6 +303,18 @@ void nx_cli_tools_link(nx_cli_tools *t, nx_slice folder)
     (void)mkdir(path, 0700);
     link_rustc(t, path);
     include_flush(t, path);
+}
+
+/* A folder before those that the variable names already, or before `others` where it is not set. */
+static void put_first(void (*put)(void *self, const char *name, const char *value), void *self, const char *name, const char *folder, const char *others)
+{
+    const char *now = getenv(name);
+    char *value = NULL;
+    if (!now || !now[0])
+        now = others;
+    if (asprintf(&value, "%s%s%s", folder, now[0] ? ":" : "", now) > 0)
+        put(self, name, value);
+    free(value);
 }
 
 void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self)
@@ -323,13 +338,10 @@ void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, c
     }
     if (t->zig[0])
         put(self, "ZIG", t->zig);
-    if (t->path_first[0]) {
-        const char *path = getenv("PATH");
-        char *value = NULL;
-        if (asprintf(&value, "%s:%s", t->path_first, path ? path : "/usr/bin:/bin") > 0)
-            put(self, "PATH", value);
-        free(value);
-    }
+    if (t->include[0])
+        put_first(put, self, "CPATH", t->include, "");
+    if (t->path_first[0])
+        put_first(put, self, "PATH", t->path_first, "/usr/bin:/bin");
 }
 
 static bool mentions(nx_slice command, const char *word)

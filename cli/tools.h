@@ -16,6 +16,7 @@ typedef struct nx_cli_tools {
     char path_first[1024];                 /* folder that has to come first in PATH, so that plain `cargo` is the right one; "" */
     char folder[1024];                     /* of links by which this program stands in for rustc (rustc.h); "": it does not */
     char wasi_cc[1024], wasi_cflags[1024]; /* compiler and its target; flags */
+    char include[1024];                    /* folder that $WASI_CFLAGS could not name: for CPATH; "" */
     char rust_advice[512], c_advice[512];  /* the one command that installs what is missing */
     char zig_advice[512];
     char npm_first[64]; /* what brings npm, and " && "; "": it is there */
@@ -34,7 +35,7 @@ void nx_cli_tools_find_in(const nx_cli_tools_places *places, nx_cli_tools *ret);
 /* Makes FOLDER/tools, in a project's data folder, with what adds one function to a module, the flush of stdout: links by which builds get rustc with it (rustc.h), and a header
  * that $WASI_CFLAGS includes. Where it cannot be made, builds do without. */
 void nx_cli_tools_link(nx_cli_tools *t, nx_slice folder);
-/* NEXUS_WASI_TARGET=…, RUSTC=…, CARGO=…, WASI_CC=…, WASI_CFLAGS=…, ZIG=…, PATH=…: calls put() for each that there is. */
+/* NEXUS_WASI_TARGET=…, RUSTC=…, CARGO=…, WASI_CC=…, WASI_CFLAGS=…, CPATH=…, ZIG=…, PATH=…: calls put() for each that there is. */
 void nx_cli_tools_each_variable(const nx_cli_tools *t, void (*put)(void *self, const char *name, const char *value), void *self);
 /* What a build command (run in workdir) needs that is not there, as a sentence with the command that installs it; "" when nothing is missing. */
 void nx_cli_tools_missing(const nx_cli_tools *t, nx_slice command, nx_slice workdir, char *ret, size_t ret_bytes);

@@ -99,8 +99,10 @@ def made(folder, language):
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_projects_own_test_passes_without_a_network(tmp_path, language):
-    """Once the toolchain, and what the package manager brings, is there."""
-    project = made(tmp_path, language)
+    """Once the toolchain, and what the package manager brings, is there; whatever the folder is called."""
+    folder = tmp_path / "my \"own\" $HOME földer"
+    folder.mkdir()
+    project = made(folder, language)
     with Shell(project.dir) as shell:
         (block,) = (b for b in blocks(project.dir / "README.md") if "test.sh" in b.text)
         said = shell.run(block, timeout=200, before=without_network())
