@@ -3,11 +3,20 @@
 #include "json_scan.h"
 #include "nx/digest.h"
 
-nx_slice nx_event_batch_ids(const nx_event *e)
+static nx_slice extension(const nx_event *e, const char *name)
 {
     for (unsigned i = 0; i < e->n_ext && i < NX_EVENT_EXT_MAX; i++)
-        if (nx_slice_eq_cstr(e->ext[i].key, NX_EVENT_BATCH_EXT)) return e->ext[i].value;
+        if (nx_slice_eq_cstr(e->ext[i].key, name)) return e->ext[i].value;
     return NX_SLICE_NULL;
+}
+
+nx_slice nx_event_batch_ids(const nx_event *e) { return extension(e, NX_EVENT_BATCH_EXT); }
+
+nx_slice nx_event_version_key(const nx_event *e)
+{
+    if (e->partition_key.n) return e->partition_key;
+    nx_slice of_last = nx_event_batch_ids(e).n ? extension(e, NX_EVENT_BATCH_KEY_EXT) : NX_SLICE_NULL;
+    return of_last.n ? of_last : nx_id_slice(&e->event_id);
 }
 
 bool nx_event_batch_next(nx_slice *ids, nx_id *ret)

@@ -265,7 +265,8 @@ const nx_cli_command nx_cli_cmd_alias_set = {
     .summary = "Let an alias stand for a version, or for several by weight",
     .text = "`live` is what runs; a change of it holds on every node of the namespace, and runs in hand end on the version they began with.\n"
             "Where it is split, an event's partition key, without one its id, decides: the same key gets the same version, on every node and\n"
-            "at every delivery. Versions that share events need the same `on`, `respond`, `ordering` and `concurrency`.",
+            "at every delivery. Versions that share events need the same `on`, `respond`, `ordering`, `concurrency` and `singleton`, and "
+            "all or none of them `batch`.",
     .flags = set_flags,
     .args = set_args,
     .examples = set_examples,

@@ -139,13 +139,16 @@ static nx_err put(nx_node *n, const char *function, const char *alias, const nx_
 
 /* ---- what can be set ------------------------------------------------------------------------------------------------------------------------------ */
 
-/* What decides which events come to a function, and how: one consumer brings them for all versions that share. */
+/* What decides which events come to a function, and how: one consumer brings them for all versions that share, batches among them, and one gate lets them in. */
 static nx_err triggers_of(const nx_fn_config *f, nx_buf *out)
 {
     nx_jw w = NX_JW_INIT(out);
     nx_fn_config_triggers_to_json(f, &w);
     nx_err err = nx_jw_err(&w);
-    return err == NX_OK ? nx_buf_printf(out, "%d %d %u", (int)f->respond, (int)f->ordering, f->concurrency) : err;
+    if (err != NX_OK)
+        return err;
+    return nx_buf_printf(out, "%d %d %d %u %.*s %.*s %.*s", (int)f->respond, (int)f->ordering, f->batch_max > 0, f->concurrency, NX_SLICE_FMT(f->concurrency_key),
+                         NX_SLICE_FMT(f->singleton), NX_SLICE_FMT(f->singleton_key));
 }
 
 /* The version is there and can run here; appends its triggers. */
@@ -177,8 +180,9 @@ static nx_err check_split(nx_node *n, const char *function, const nx_core_split 
         nx_buf_clear(&other);
         err = check_version(n, function, s->v[i].version, &other, reterr);
         if (err == NX_OK && !nx_slice_eq(nx_buf_view(&first), nx_buf_view(&other)))
-            err = nx_error_set(reterr, NX_ECONFLICT, "%s and %s of '%s' can't share its events: `on`, `respond`, `ordering` and `concurrency` have to be the same", s->v[0].version,
-                               s->v[i].version, function);
+            err = nx_error_set(reterr, NX_ECONFLICT, "%s and %s of '%s' can't share its events: `on`, `respond`, `ordering`, `concurrency` and `singleton` have to be the same, and "
+                                                     "both take batches (`batch`), or neither",
+                               s->v[0].version, s->v[i].version, function);
     }
     return err;
 }

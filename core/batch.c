@@ -148,6 +148,7 @@ static nx_err make_event(group *g)
     };
     e->id = nx_id_slice(&e->event_id);
     e->ext[e->n_ext++] = (nx_kv){NX_SLICE(NX_EVENT_BATCH_EXT), nx_slice_make(g->ids, k)};
+    e->ext[e->n_ext++] = (nx_kv){NX_SLICE(NX_EVENT_BATCH_KEY_EXT), nx_event_version_key(&last->event)}; /* the version that gathered them runs them */
     nx_trace_child(&g->v[0]->event.trace, &e->trace);
     e->tracestate = g->v[0]->event.tracestate;
     return NX_OK;

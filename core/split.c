@@ -2,6 +2,7 @@
 #include "split.h"
 #include "nx/config.h"
 #include "nx/digest.h"
+#include "nx/event_batch.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -33,7 +34,7 @@ const nx_core_share *nx_core_split_main(const nx_core_split *s)
 unsigned nx_core_split_place(nx_slice function, const nx_event *e)
 {
     char text[KEY_BYTES];
-    nx_slice key = e->partition_key.n ? e->partition_key : nx_id_slice(&e->event_id);
+    nx_slice key = nx_event_version_key(e);
     size_t n = (size_t)snprintf(text, sizeof text, "%.*s/", NX_SLICE_FMT(function));
     size_t room = sizeof text - n, k = key.n < room ? key.n : room;
     memcpy(text + n, key.p, k);

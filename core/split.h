@@ -34,7 +34,7 @@ nx_err nx_core_split_give(const nx_core_split *now, const char *version, unsigne
 void nx_core_split_to_json(const nx_core_split *s, nx_jw *w);                 /* the same form, as a value */
 void nx_core_split_text(const nx_core_split *s, char *out, size_t out_bytes); /* "v4 10 %, v3 90 %", or "v3" */
 /* Where in [0, NX_CORE_SHARE_ALL) an event stands: the first eight bytes, big-endian, of SHA-256("<function>/<key>"), modulo that. The key is the
- * event's partition key, without one its id. */
+ * event's partition key, without one its id; a batch has that of its last event. */
 unsigned nx_core_split_place(nx_slice function, const nx_event *e);
 /* The index of the version that has this place. Versions lie newest first, so a newer one that gets more keeps what it has. */
 unsigned nx_core_split_at(const nx_core_split *s, unsigned place);

@@ -174,6 +174,25 @@ def test_aliases_are_checked(node):
     node.nexus("alias", "rm", "which", "stable")
     assert alias(node, "stable") is None
     assert answer(node) == "v2"
+    for settings in ({"batch": {"max_size": 5}}, {"singleton": {"mode": "skip"}}, {"concurrency": {"limit": 2, "key": "data.key"}}):
+        made = deploy(node, node.modules[3], "--no-traffic", **settings)
+        refused("set", "which", "--weight", f"{made}=10", code=5, says="can't share its events")
+
+
+def test_a_batch_is_run_by_the_version_of_its_events(node, guests):
+    collect, batch = guests.rust("collect.rs"), {"max_size": 4, "timeout": "300ms"}
+    first = deploy(node, collect, batch=batch)
+    second = deploy(node, collect, "--weight", "50", batch=batch, env={"ANOTHER": "version"})
+    assert alias(node) == {first: 50, second: 50}
+    events = [node.publish("which", "{}", headers=keyed(key)) for key in KEYS]
+    batches = {}
+    for key, event in zip(KEYS, events):
+        run = node.whole_run(node.run_of(event, deadline=60)["run_id"])
+        assert run["status"] == "batched" and run["version"] == (second if place("which", key) < 5000 else first)
+        batches.setdefault(run["batch"][0], set()).add(run["version"])
+    assert len(batches) >= 10
+    for batch_id, versions in batches.items():
+        assert {node.run_of(batch_id, deadline=60)["version"]} == versions
 
 
 def test_runs_in_hand_end_on_the_version_they_began_with(node):
