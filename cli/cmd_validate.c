@@ -102,7 +102,7 @@ static int check_project(const nx_cli *c)
         e.code = nx_cli_issues_print(c, &found, stdout);
     int code = e.code != NX_OK ? nx_cli_fail_error(c, &e) : found.n ? nx_err_exit_code(NX_EINVAL)
                                                                     : NX_CLI_OK;
-    if (code == NX_CLI_OK)
+    if (code == NX_CLI_OK && cfg)
         nx_cli_say(c, "%s is valid: %u function%s\n", file, cfg->n_functions, cfg->n_functions == 1 ? "" : "s");
     nx_config_issues_done(&found);
     nx_config_unref(cfg);
