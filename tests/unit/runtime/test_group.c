@@ -31,7 +31,8 @@ static unsigned group_queued(nx_rt_group *g)
     return queued;
 }
 
-/* Of those that ended until all `n` of `a` had: how many are not of them. */
+/* Of those that ended until all `n` of `a` had: how many are not of them. With one slot only: there the order is that in which they were chosen, with several one
+ * that the machine keeps from running ends last. */
 static unsigned others_until_all_of(const nx_attempt *a, unsigned n)
 {
     unsigned last = 0;
@@ -67,6 +68,7 @@ static void assert_canceled(nx_attempt *a, unsigned n)
 static void test_group_weights_divide_the_slots(void **state)
 {
     (void)state;
+    attempts_use_runtime(&(nx_rt_options){.slots = 1, .pool_slots = 48});
     enum { N = 48 };
     static const unsigned weights[][2] = {{100, 100}, {300, 100}};
     nx_rt_program *p = attempts_busy(3);
@@ -75,7 +77,7 @@ static void test_group_weights_divide_the_slots(void **state)
         nx_rt_share *sa = share(ga, 100, 0), *sb = share(gb, 500, 0); /* a share's weight counts in its group alone */
         static nx_attempt a[N], b[N];
         (void)attempts_reset(NULL);
-        attempts_block(SLOTS);
+        attempts_block(1);
         for (unsigned i = 0; i < N; i++) {
             attempts_submit_to(&b[i], p, sb);
             attempts_submit_to(&a[i], p, sa);
@@ -94,12 +96,14 @@ static void test_group_weights_divide_the_slots(void **state)
         nx_rt_group_free(gb);
     }
     nx_rt_program_unref(p);
+    attempts_drop_runtime();
 }
 
 /* One group has twenty busy functions, the other one: it gets half of the slots all the same, where one share in 21 would have come last. */
 static void test_group_gets_no_more_by_having_more_functions(void **state)
 {
     (void)state;
+    attempts_use_runtime(&(nx_rt_options){.slots = 1, .pool_slots = 48});
     enum { FUNCTIONS = 20,
            EACH = 4,
            N = 20 };
@@ -107,7 +111,7 @@ static void test_group_gets_no_more_by_having_more_functions(void **state)
     nx_rt_group *many = group(100), *single = group(100);
     nx_rt_share *s[FUNCTIONS], *one = share(single, 100, 0);
     static nx_attempt a[FUNCTIONS * EACH], b[N];
-    attempts_block(SLOTS);
+    attempts_block(1);
     for (unsigned i = 0; i < FUNCTIONS; i++) {
         s[i] = share(many, 100, 0);
         for (unsigned k = 0; k < EACH; k++) attempts_submit_to(&a[EACH * i + k], p, s[i]);
@@ -123,18 +127,20 @@ static void test_group_gets_no_more_by_having_more_functions(void **state)
     nx_rt_group_free(many);
     nx_rt_group_free(single);
     nx_rt_program_unref(p);
+    attempts_drop_runtime();
 }
 
 /* What a group gets is divided by its functions' weights. One that is over its CPU limit takes nothing from its group: the other ones get it. */
 static void test_group_divides_its_slots_between_its_functions(void **state)
 {
     (void)state;
+    attempts_use_runtime(&(nx_rt_options){.slots = 1, .pool_slots = 48});
     enum { N = 36 };
     nx_rt_program *p = attempts_busy(3), *much = attempts_busy(400);
     nx_rt_group *g = group(100), *other = group(100);
     nx_rt_share *heavy = share(g, 300, 0), *light = share(g, 100, 0), *limited = share(g, 100, 10), *outside = share(other, 100, 0);
     static nx_attempt h[N], l[N], o[N], m;
-    attempts_block(SLOTS);
+    attempts_block(1);
     attempts_submit_to(&m, much, limited);
     for (unsigned i = 0; i < N; i++) {
         attempts_submit_to(&l[i], p, light);
@@ -164,6 +170,7 @@ static void test_group_divides_its_slots_between_its_functions(void **state)
     nx_rt_group_free(other);
     nx_rt_program_unref(p);
     nx_rt_program_unref(much);
+    attempts_drop_runtime();
 }
 
 /* The noisy group has more guests that compute for long than may be paused: they are paused for the other group all the same. */
