@@ -105,6 +105,28 @@ static void test_get_allows_for_clocks(void **state)
     fix_close(fx);
 }
 
+/* How many different questions came. One that is not answered soon enough, on a busy machine, is asked again. */
+static int questions(natsSubscription *sub)
+{
+    enum { MAX = 64 };
+    natsMsg *v[MAX];
+    int n = 0;
+
+    while (n < MAX && natsSubscription_NextMsg(&v[n], sub, 0) == NATS_OK) {
+        bool is_new = true;
+
+        for (int i = 0; i < n && is_new; i++)
+            is_new = strcmp(natsMsg_GetData(v[i]), natsMsg_GetData(v[n])) != 0;
+        if (is_new)
+            n++;
+        else
+            natsMsg_Destroy(v[n]);
+    }
+    for (int i = 0; i < n; i++)
+        natsMsg_Destroy(v[i]);
+    return n;
+}
+
 /* Direct gets that a look-up of an event or run takes, and what it comes to. */
 static int requests_of(fix *fx, natsConnection *nc, bool is_run, nx_id id, nx_err expected)
 {
@@ -112,13 +134,13 @@ static int requests_of(fix *fx, natsConnection *nc, bool is_run, nx_id id, nx_er
     natsSubscription *sub;
     nx_run *run = calloc(1, sizeof *run);
     nx_event event;
-    int n = 0;
+    int n;
 
     assert_int_equal(natsConnection_SubscribeSync(&sub, nc, "$JS.API.DIRECT.GET.>"), NATS_OK);
     assert_int_equal(natsConnection_Flush(nc), NATS_OK);
     assert_int_equal(is_run ? nx_fab_run_get(fx->n, &id, &a, run, &fx->err) : nx_fab_event_get(fx->n, &id, &a, &event, &fx->err), expected);
     assert_int_equal(natsConnection_Flush(nc), NATS_OK);
-    assert_int_equal(natsSubscription_GetPending(sub, &n, NULL), NATS_OK);
+    n = questions(sub);
     natsSubscription_Destroy(sub);
     nx_arena_done(&a);
     free(run);
