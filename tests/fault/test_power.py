@@ -75,7 +75,7 @@ def gather(node, folder, pool, name):
         first = pool.submit(post, node, 0)
         wait_until(lambda: WRITE.search(calls.read_text()), "the first event to be written", on_failure=node.log)
         others = pool.submit(node.post, "audit.entry", batch, headers={"Content-Type": "application/cloudevents-batch+json"})
-        end = time.monotonic() + 2 * SLOW
+        end = time.monotonic() + 5 * SLOW
         while not (there := in_flight(node) > EVENTS and is_all_read(port)) and time.monotonic() < end:
             pause(0.01)
         if there:
@@ -92,7 +92,7 @@ def test_a_sync_that_fails_acknowledges_nothing(node, tmp_path):
     server, tries = node.nats_pid(), itertools.count()
     with ThreadPoolExecutor(2) as pool:
         try:
-            others = wait_until(lambda: gather(node, tmp_path, pool, next(tries)), "events that gather", on_failure=node.log)
+            others = wait_until(lambda: gather(node, tmp_path, pool, next(tries)), "events that gather", 40, on_failure=node.log)
             with traced(node, tmp_path, "fsync,fdatasync:error=EIO"):
                 os.kill(server, signal.SIGCONT)
                 answer = others.result()

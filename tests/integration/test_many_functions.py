@@ -141,7 +141,7 @@ FEW, FULL = 1000, 30_000
 # What holds on a busy machine too: there up to 1.2, 2.0, 1.3, 1.2 and 1.2 were seen. A walk over all functions, or over what is stored, for each event is above: half a
 # microsecond for each of the functions doubled the first, and a look-up that read from the beginning of the log took twenty times as long.
 ONE_OF_MANY_MAX, ALL_OF_MANY_MAX = 1.8, 2.5  # in turn, the events of a moment have less in common: more round trips, more wake-ups
-TAKEN_MAX, FOUND_MAX = 2.0, 2.5
+TAKEN_MAX, FOUND_MAX, FOUND_TIME_MAX = 2.0, 2.5, 6.0  # 30 times as much is stored; other work on the machine is in the time, and not in the processor time
 FIRST_MAX, SLOWEST_FIRST_MAX = 2.5, 4.0
 
 
@@ -229,4 +229,4 @@ def test_taking_and_finding_an_event_costs_the_same_with_many_stored(project):
         seen = f"us with {FEW} and {FULL} stored: to take one {took[0]:.0f}, {took[1]:.0f}; to find one {few_us:.0f}, {full_us:.0f}, which took {few_time_us:.0f}, {full_time_us:.0f}"
         print(seen)
         assert took[1] < TAKEN_MAX * took[0], seen
-        assert full_us < FOUND_MAX * few_us and full_time_us < FOUND_MAX * few_time_us, seen
+        assert full_us < FOUND_MAX * few_us and full_time_us < FOUND_TIME_MAX * few_time_us, seen

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from nexus.node import Node, function
 from nexus.processes import resident_bytes
+from nexus.wait import wait_until
 
 MIB = 1 << 20
 BATCH, EVENTS, DATA_BYTES = 100, 20_000, 4096
@@ -25,7 +26,14 @@ def test_memory_does_not_follow_what_was_stored(project, guests):
             answer = client.post(f"{node.url}/events/load", content=json.dumps(events), headers={"Content-Type": "application/cloudevents-batch+json"})
             assert answer.status_code == 202, answer.text
         node.run_of(answer.json()[-1]["event_id"], deadline=120)
-        after = {name: resident_bytes(pid) for name, pid in (("node", node.pid), ("server", node.nats_pid()))}
-    print(", ".join(f"{name} {before[name] / MIB:.0f} -> {after[name] / MIB:.0f} MiB" for name in before))
-    for name in before:
-        assert after[name] - before[name] < 80 * MIB, name
+        after = {}
+
+        def is_given_back():
+            after.update((name, resident_bytes(pid)) for name, pid in (("node", node.pid), ("server", node.nats_pid())))
+            return all(after[name] - before[name] < 80 * MIB for name in before)
+
+        def grown():
+            return ", ".join(f"{name} {before[name] / MIB:.0f} -> {after[name] / MIB:.0f} MiB" for name in before)
+
+        wait_until(is_given_back, "less than half of it to be held", 20, on_failure=grown)  # the server's garbage goes when it comes to it
+    print(grown())

@@ -134,17 +134,17 @@ def test_hangup_reads_each_file_whole_or_not_at_all(pair):
 def test_a_stop_answers_callers_of_all_and_a_kill_loses_nothing(tmp_path, guests):
     process = Namespaces(tmp_path / "both", shop={"workers": 2}, lab={})
     with process as views:
-        process.deploy({"busy": guests.rust("busy.rs"), "load": guests.wat("answer.wat", TEXT="one", LENGTH=3)})
+        process.deploy({"nap": guests.rust("nap.rs"), "load": guests.wat("answer.wat", TEXT="one", LENGTH=3)})
         answers = {}
 
         def ask(view):
-            answers[view.name] = view.call("busy", "1500").status_code
+            answers[view.name] = view.call("nap", '{"ms": 1500}').status_code
 
         callers = [threading.Thread(target=ask, args=(view,)) for view in views]
         for caller in callers:
             caller.start()
         for view in views:
-            wait_until(lambda: view.waiting("busy") == 1, "the caller's event")
+            wait_until(lambda: view.waiting("nap") == 1, "the caller's event")
         process.stop()
         for caller in callers:
             caller.join()
