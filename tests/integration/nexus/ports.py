@@ -8,6 +8,7 @@ from pathlib import Path
 LOWEST = 10000
 
 _random = random.Random()  # not the tests' own, which may be seeded
+_given = set()  # whoever got one may not have opened it yet, or be between two starts
 
 
 def _below_the_systems_own():
@@ -16,17 +17,20 @@ def _below_the_systems_own():
 
 
 def free_ports(count):
-    """All at once, so that no two are the same."""
+    """None of them was given before."""
     with ExitStack() as held:
         found = []
         while len(found) < count:
             probe = held.enter_context(socket.socket())
             port = _random.randrange(LOWEST, max(LOWEST + 10000, _below_the_systems_own()))
+            if port in _given:
+                continue
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
             found.append(port)
+            _given.add(port)
         return found
 
 
