@@ -421,16 +421,16 @@ static int run(nx_cli *c)
 {
     doctor d = {.c = c};
     int code = NX_CLI_OK;
-    if (nx_cli_flag_count(c, "config")) {
-        if (nx_cli_flag_text(c, "admin-url"))
-            return nx_cli_fail_usage(c, "the nodes of --config are found by their data_dir, not by --admin-url");
-        check_engine(&d);
+    bool has_files = nx_cli_flag_count(c, "config") != 0;
+    if (has_files && nx_cli_flag_text(c, "admin-url"))
+        return nx_cli_fail_usage(c, "the nodes of --config are found by their data_dir, not by --admin-url");
+    check_engine(&d);
+    if (has_files) {
         check_machine(&d);
         code = check_files(&d);
         if (code != NX_CLI_OK)
             return code;
     } else {
-        check_engine(&d);
         check_project(&d);
         check_nats_server(&d);
         check_compilers(&d);

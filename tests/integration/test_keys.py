@@ -2,12 +2,12 @@
 
 import signal
 from contextlib import ExitStack
-from datetime import datetime
 
 import pytest
 from nexus import nats
 from nexus.cluster import Cluster
 from nexus.node import Node, Project, function
+from nexus.overlap import most_at_once, span
 from nexus.wait import SLOW, wait_until
 
 
@@ -39,18 +39,8 @@ def spans(node, ids):
     for event_id in ids:
         run = node.whole_run(node.run_of(event_id)["run_id"])
         if run["status"] != "skipped":
-            begin = datetime.fromisoformat(run["time"].replace("Z", "+00:00")).timestamp() * 1000
-            found.append((begin, begin + run["duration_ms"], run["node"], event_id))
+            found.append((*span(run), run["node"], event_id))
     return sorted(found)
-
-
-def most_at_once(found):
-    edges = sorted([(begin + 1, 1) for begin, *_ in found] + [(end, -1) for _, end, *_ in found])
-    at_once = most = 0
-    for _, step in edges:
-        at_once += step
-        most = max(most, at_once)
-    return most
 
 
 def table(url):

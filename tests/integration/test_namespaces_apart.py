@@ -3,7 +3,6 @@
 import json
 import time
 from contextlib import contextmanager
-from datetime import datetime
 
 import pytest
 from nexus import nats, processes
@@ -11,20 +10,11 @@ from nexus.disk import fill, small_disk
 from nexus.load import Load, check_nothing_lost
 from nexus.namespaces import Namespaces
 from nexus.node import moment
+from nexus.overlap import most_at_once, span
 from nexus.wait import wait_until
 
 
 # ---- one nats-server for both
-
-
-def most_at_once(runs):
-    begins = [datetime.fromisoformat(r["time"].replace("Z", "+00:00")).timestamp() * 1000 for r in runs]
-    edges = sorted([(begin + 1, 1) for begin in begins] + [(begin + r["duration_ms"], -1) for begin, r in zip(begins, runs)])
-    at_once, most = 0, 0
-    for _, step in edges:
-        at_once += step
-        most = max(most, at_once)
-    return most
 
 
 def ticks(view):
@@ -50,8 +40,9 @@ def test_keys_schedules_and_timers_on_one_server(tmp_path, guests):
                 for view in views:
                     sent[view].append(view.publish("keyed", json_body={"key": "a", "ms": 300}))
             runs = {view: [view.whole_run(view.run_of(e, deadline=60)["run_id"]) for e in ids] for view, ids in sent.items()}
-            assert [most_at_once(v) for v in runs.values()] == [1, 1]
-            assert most_at_once([run for v in runs.values() for run in v]) == 2, "one waited for the other's key"
+            spans = [[span(run) for run in v] for v in runs.values()]
+            assert [most_at_once(v) for v in spans] == [1, 1]
+            assert most_at_once([one for v in spans for one in v]) == 2, "one waited for the other's key"
 
             # Events that wait, over a death of the server and one of the process.
             def delayed(seconds):
@@ -166,28 +157,13 @@ def test_a_full_disk_of_one_stops_nothing_of_the_other(tmp_path, guests):
 
 # ---- work of one that is ended, or fails
 
-SAYS = """use std::io::{Read, Write};
-#[no_mangle]
-pub extern "C" fn handle_event() {
-    let mut s = String::new();
-    std::io::stdin().read_to_string(&mut s).unwrap();
-    CHANGE
-    std::io::stdout().write_all(format!("welcome {}", s).as_bytes()).unwrap();
-}
-"""
 MANY = 600
 
 
 @pytest.fixture(scope="module")
-def codes(guests, tmp_path_factory):
+def codes(guests):
     """(the function, the same in other words, one that traps where it did not)."""
-    folder = tmp_path_factory.mktemp("codes")
-    out = []
-    for name, change in (("live", ""), ("equal", "s = s.chars().collect();"), ("traps", 'if s.contains("7") { core::arch::wasm32::unreachable(); }')):
-        source = folder / f"{name}.rs"
-        source.write_text(SAYS.replace("CHANGE", change))
-        out.append(guests.rust(source))
-    return out
+    return guests.welcome("", "s = s.chars().collect();", 'if s.contains("7") { core::arch::wasm32::unreachable(); }')
 
 
 @pytest.fixture(scope="module")

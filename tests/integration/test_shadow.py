@@ -6,27 +6,11 @@ import pytest
 from nexus.node import Node, Project, function
 from nexus.wait import wait_until
 
-SOURCE = """use std::io::{Read, Write};
-#[no_mangle]
-pub extern "C" fn handle_event() {
-    let mut s = String::new();
-    std::io::stdin().read_to_string(&mut s).unwrap();
-    CHANGE
-    std::io::stdout().write_all(format!("welcome {}", s).as_bytes()).unwrap();
-}
-"""
-
 
 @pytest.fixture(scope="module")
-def codes(guests, tmp_path_factory):
+def codes(guests):
     """(the function, the same in other words, another answer for events that hold 7)."""
-    folder = tmp_path_factory.mktemp("codes")
-    out = []
-    for name, change in (("live", ""), ("equal", "s = s.chars().collect();"), ("other", 'if s.contains("7") { s.push_str("!"); }')):
-        source = folder / f"{name}.rs"
-        source.write_text(SOURCE.replace("CHANGE", change))
-        out.append(guests.rust(source))
-    return out
+    return guests.welcome("", "s = s.chars().collect();", 'if s.contains("7") { s.push_str("!"); }')
 
 
 @pytest.fixture

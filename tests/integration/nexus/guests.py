@@ -23,6 +23,16 @@ def rustc():
     raise AssertionError("no rustc with a WASI target: apt-get install rustc libstd-rust-dev-wasm32 lld")
 
 
+WELCOME = """use std::io::{Read, Write};
+#[no_mangle]
+pub extern "C" fn handle_event() {
+    let mut s = String::new();
+    std::io::stdin().read_to_string(&mut s).unwrap();
+    CHANGE
+    std::io::stdout().write_all(format!("welcome {}", s).as_bytes()).unwrap();
+}
+"""
+
 FLUSH = """use std::io::Write;
 #[no_mangle]
 pub extern "C" fn __nexus_flush() {
@@ -63,6 +73,15 @@ class Guests:
             run([program, "--target", target, "--crate-type", kind, "--edition", "2021", "-C", "opt-level=2", "-C", "strip=debuginfo",
                  *flush, *options, "-o", out, source])
         return out
+
+    def welcome(self, *changes):
+        """A function that answers its input, `s`, with a greeting before it: a module for each change of it."""
+        made = []
+        for change in changes:
+            source = self.folder / "welcome.rs"
+            source.write_text(WELCOME.replace("CHANGE", change))
+            made.append(self.rust(source))
+        return made
 
     def _flush(self):
         """What `nexus build` adds too: a library of Rust has no end of main() that writes out the rest of stdout's buffer."""
